@@ -1,0 +1,50 @@
+"""What a network is to fstore, and the table of the networks that it knows."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fstore.extractor.preprocess import Preprocess
+from fstore.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["NETWORKS", "Network", "network"]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model, its preprocessing and the layers that ``--layer all`` means.
+
+    Attributes
+    ----------
+    name : str
+        Name in the store.
+    model : torch.nn.Module
+        In evaluation mode, without in-place operations where it is our own.
+    preprocess : Preprocess
+        What its input went through.
+    layers : mapping of layer name to tap
+        Declared layers, from the input upwards. A tap is a module path (``features.3``), or a
+        node name of the traced graph; its output is the layer.
+    recipe : Mapping
+        Defaults of ``fstore train pretrain`` for it.
+    """
+
+    name: str
+    model: "nn.Module"
+    preprocess: Preprocess
+    layers: Mapping[str, str]
+    recipe: Mapping[str, object] = field(default_factory=dict)
+
+
+NETWORKS: Registry[Callable[..., Network]] = Registry("network")
+
+
+def network(name: str) -> Callable[[Callable[..., Network]], Callable[..., Network]]:
+    """Register a function that builds a :class:`Network`; it takes ``classes``, the outputs.
+
+    The function must be cheap to import: torch is imported inside it.
+    """
+    return NETWORKS.register(name)

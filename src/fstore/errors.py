@@ -1,0 +1,58 @@
+"""The errors that a user can cause; one ``except FstoreError`` catches them all.
+
+::
+
+    FstoreError(Exception)
+    ├── UnknownNameError   (LookupError)      network, checkpoint, dataset, layer, report
+    ├── DataError          (ValueError)       image, file or array unfit for the question
+    ├── SchemaError        (ValueError)       a stored table differs from store/schema.py
+    ├── IdentityError      (ValueError)       same name, other content; says which part differs
+    ├── QueryError         (ValueError)       SQL that is refused or fails
+    ├── StorageError       (OSError)          the disk is full, a store is missing or damaged
+    └── MissingExtraError  (ImportError)      optional library not installed
+
+A message says what was wrong, what was expected and what to do.
+"""
+
+__all__ = [
+    "DataError",
+    "FstoreError",
+    "IdentityError",
+    "MissingExtraError",
+    "QueryError",
+    "SchemaError",
+    "StorageError",
+    "UnknownNameError",
+]
+
+
+class FstoreError(Exception):
+    """Base of every error that a user can cause."""
+
+
+class UnknownNameError(FstoreError, LookupError):
+    """A name that is not there, or that fits more than one thing."""
+
+
+class DataError(FstoreError, ValueError):
+    """An image, a file or an array is unfit for the question."""
+
+
+class SchemaError(FstoreError, ValueError):
+    """A table differs from what ``store/schema.py`` says."""
+
+
+class IdentityError(FstoreError, ValueError):
+    """The same name stands for other content already."""
+
+
+class QueryError(FstoreError, ValueError):
+    """A SQL statement is refused or fails."""
+
+
+class StorageError(FstoreError, OSError):
+    """The disk is full, or a store is missing or damaged."""
+
+
+class MissingExtraError(FstoreError, ImportError):
+    """An optional library is not installed."""
