@@ -1,0 +1,294 @@
+"""What every data-set reader needs: file facts, listings, splits, checks."""
+
+import hashlib
+import io
+import math
+import os
+import struct
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from PIL import Image
+
+from fstore.errors import DataError
+from fstore.extractor.images import digest_bytes
+from fstore.types import Box, DatasetManifest, Part, SampleRecord, Split, ViewManifest
+
+__all__ = [
+    "DEFAULT_FRACTIONS",
+    "IMAGE_SUFFIXES",
+    "FileFacts",
+    "Fractions",
+    "Progress",
+    "check_box",
+    "check_manifest",
+    "digest_file",
+    "file_facts",
+    "image_size",
+    "inherit_parts",
+    "list_images",
+    "official_split",
+    "random_splits",
+    "stratified_parts",
+    "sub_folders",
+]
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with the files read so far and their number."""
+
+Fractions: TypeAlias = tuple[float, float, float]
+
+DEFAULT_FRACTIONS: Fractions = (0.5, 0.1, 0.4)
+"""Train, val, test, as the paper splits SUN."""
+
+IMAGE_SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
+
+_HASHING_THREADS = 8
+_PARTS: tuple[Part, Part, Part] = ("train", "val", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """Digest and size of an image file; empty and 0 where they could not be read."""
+
+    digest: str
+    width: int
+    height: int
+
+
+def digest_file(path: Path) -> str:
+    """Return the BLAKE2b-128 digest of a file's bytes, hex."""
+    return digest_bytes(path.read_bytes())
+
+
+def image_size(data: bytes) -> tuple[int, int]:
+    """Return width and height from the image's header, (0, 0) if it cannot be read."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.size
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        struct.error,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    ):
+        return 0, 0
+
+
+def file_facts(
+    root: Path, uris: Sequence[str], *, on_progress: Progress | None = None
+) -> list[FileFacts]:
+    """Hash the files and read their headers, several at a time.
+
+    Parameters
+    ----------
+    root : Path
+    uris : sequence of str
+        Paths relative to ``root``; a missing file is a DataError, an unreadable one is not.
+    on_progress : callable or None
+        Called from this thread with (files done, files in all).
+    """
+    facts: list[FileFacts] = []
+    with ThreadPoolExecutor(_HASHING_THREADS) as pool:
+        for found in pool.map(lambda uri: _facts(root / uri), uris):
+            facts.append(found)
+            if on_progress is not None:
+                on_progress(len(facts), len(uris))
+    return facts
+
+
+def _facts(path: Path) -> FileFacts:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as exc:
+        raise DataError(f"no image file {path}; put it there or take it off the list") from exc
+    except OSError:
+        return FileFacts("", 0, 0)
+    return FileFacts(digest_bytes(data), *image_size(data))
+
+
+def sub_folders(folder: Path) -> list[Path]:
+    """Return the folders in ``folder``, hidden ones left out, by name."""
+    return sorted(p for p in _entries(folder) if p.is_dir())
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    if not folder.is_dir():
+        raise DataError(f"no folder {folder}; give the data set's folder with --root")
+    return (p for p in folder.iterdir() if not _hidden(p.name))
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def list_images(root: Path) -> list[str]:
+    """Return the image files under ``root``, as paths relative to it, in code-point order.
+
+    Linked folders are followed, hidden ones and files without an image's suffix ignored.
+    """
+    uris: list[str] = []
+    seen: set[Path] = set()
+    for folder, names, files in os.walk(root, followlinks=True):
+        here = Path(folder)
+        real = here.resolve()
+        if real in seen:  # a link that leads back up
+            names.clear()
+            continue
+        seen.add(real)
+        names[:] = [n for n in names if not _hidden(n)]
+        uris += [
+            (here / f).relative_to(root).as_posix()
+            for f in files
+            if not _hidden(f) and Path(f).suffix.lower() in IMAGE_SUFFIXES
+        ]
+    return sorted(uris)
+
+
+def stratified_parts(
+    ids: Sequence[str],
+    labels: Sequence[Mapping[str, int]],
+    *,
+    seed: int,
+    fractions: Fractions = DEFAULT_FRACTIONS,
+) -> tuple[Part, ...]:
+    """Deal samples into train, val and test so that every class is dealt in proportion.
+
+    Within a class, samples are ordered by a hash of (seed, id), so the deal depends on nothing
+    else: not on their order, the platform or a library's version. A sample with several classes
+    counts for its rarest one. Part sizes are those of the fractions, rounded, class by class.
+
+    Parameters
+    ----------
+    ids : sequence of str
+        Unique names of the samples.
+    labels : sequence of mappings
+        Classes of each sample (value 1; those with 0 are counted too).
+    seed : int
+    fractions : three floats
+        Train, val, test; from 0 to 1, sum 1.
+
+    Returns
+    -------
+    tuple of str
+        The part of each sample, in order.
+    """
+    _check_fractions(fractions)
+    counts = Counter(name for mapping in labels for name in mapping)
+    strata: dict[str, list[int]] = {}
+    for i, mapping in enumerate(labels):
+        key = min(mapping, key=lambda name: (counts[name], name), default="")
+        strata.setdefault(key, []).append(i)
+    parts: list[Part] = ["test"] * len(ids)
+    for members in strata.values():
+        members.sort(key=lambda i: _rank(seed, ids[i]))
+        for place, i in enumerate(members):
+            parts[i] = _part(place, len(members), fractions)
+    return tuple(parts)
+
+
+def _rank(seed: int, name: str) -> bytes:
+    return hashlib.blake2b(f"{seed}\0{name}".encode(), digest_size=16).digest()
+
+
+def _part(place: int, n: int, fractions: Fractions) -> Part:
+    """Part of the ``place``-th of ``n``; cumulated bounds, so rounding errors do not add up."""
+    if place < round(fractions[0] * n):
+        return "train"
+    return "val" if place < round((fractions[0] + fractions[1]) * n) else "test"
+
+
+def _check_fractions(fractions: Fractions) -> None:
+    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise DataError(
+            f"fractions {fractions} are not three shares of train, val and test that sum to 1, "
+            "such as 0.5,0.1,0.4"
+        )
+
+
+def random_splits(
+    samples: Sequence[SampleRecord], seeds: Sequence[int], fractions: Fractions | None
+) -> tuple[Split, ...]:
+    """Return a stratified split named ``random`` for each seed."""
+    if fractions is not None:
+        _check_fractions(fractions)
+        if not seeds:
+            raise DataError("fractions without seeds split nothing; add --seeds 0")
+    if len(set(seeds)) < len(seeds):
+        raise DataError(f"seeds {list(seeds)} repeat; give each once")
+    ids = [s.image_id for s in samples]
+    labels = [s.labels for s in samples]
+    return tuple(
+        Split(
+            "random",
+            seed,
+            stratified_parts(ids, labels, seed=seed, fractions=fractions or DEFAULT_FRACTIONS),
+        )
+        for seed in seeds
+    )
+
+
+def official_split(
+    samples: Iterable[SampleRecord], parts: Mapping[str, Part | None]
+) -> tuple[Split, ...]:
+    """Return the data set's own split from the part of each image; () if it states none."""
+    found = tuple(parts.get(s.image_id) for s in samples)
+    return (Split("official", 0, found),) if any(found) else ()
+
+
+def inherit_parts(images: ViewManifest, samples: Sequence[SampleRecord]) -> tuple[Split, ...]:
+    """Return the splits of boxes: each box plays the part of its image."""
+    place = {s.image_id: i for i, s in enumerate(images.samples)}
+    where = [place[s.image_id] for s in samples]
+    return tuple(Split(s.name, s.seed, tuple(s.parts[i] for i in where)) for s in images.splits)
+
+
+def check_box(image_id: str, box: Box, size: tuple[int, int]) -> None:
+    """Raise DataError unless the box lies inside the image; a size of 0 is not known."""
+    xmin, ymin, xmax, ymax = box
+    width, height = size if all(size) else (math.inf, math.inf)
+    if not (1 <= xmin <= xmax <= width and 1 <= ymin <= ymax <= height):
+        raise DataError(
+            f"image {image_id}: box ({xmin:g}, {ymin:g}, {xmax:g}, {ymax:g}) is not inside "
+            f"1 ... {width:g} x 1 ... {height:g}; boxes are xmin, ymin, xmax, ymax in pixels, "
+            "counted from 1, last pixel included"
+        )
+
+
+def check_manifest(manifest: DatasetManifest) -> DatasetManifest:
+    """Return the manifest if its image view is sound.
+
+    Raises
+    ------
+    DataError
+        No image, an image listed twice, a class without images, a split whose length differs.
+    """
+    images = next(v for v in manifest.views if v.view == "image").samples
+    where = f"data set {manifest.name!r} ({manifest.root})"
+    if not images:
+        raise DataError(f"{where} has no image; files need one of {', '.join(_suffixes())}")
+    for kind, values in (("id", (s.image_id for s in images)), ("file", (s.uri for s in images))):
+        twice = [name for name, n in Counter(values).items() if n > 1]
+        if twice:
+            raise DataError(f"{where} lists the {kind} {twice[0]!r} twice; list each image once")
+    used = {name for s in images for name in s.labels}
+    if empty := [name for name in manifest.classes if name not in used]:
+        raise DataError(
+            f"{where} has no image of class {', '.join(map(repr, empty[:5]))}; "
+            "add some, or remove the class (its folder, lists or category)"
+        )
+    if unknown := used.difference(manifest.classes):
+        raise ValueError(f"labels outside the class list: {sorted(unknown)[:5]}")
+    return manifest
+
+
+def _suffixes() -> list[str]:
+    return sorted(IMAGE_SUFFIXES)
