@@ -65,8 +65,12 @@ def imagefolder(
     splits = official_split(samples, {u: parts.get(_top(u)) for u in uris})
     view = ViewManifest("image", samples, splits + random_splits(samples, seeds, fractions))
     classes = tuple(sorted(set(labels.values())))
-    task = "single" if classes else "none"
-    return check_manifest(DatasetManifest(name, task, classes, root, (view,), "imagefolder"))
+    _check_train_classes(labels, parts, root)
+    return check_manifest(
+        DatasetManifest(
+            name, "single" if classes else "none", classes, root, (view,), "imagefolder"
+        )
+    )
 
 
 def _top(uri: str) -> str:
@@ -76,9 +80,7 @@ def _top(uri: str) -> str:
 def _part_folders(root: Path) -> dict[str, Part]:
     """Folder -> part if the root's folders are parts, {} if they are classes."""
     names = {p.name for p in sub_folders(root)}
-    if "train" in names and names <= set(_PART_FOLDERS):
-        return _PART_FOLDERS
-    return {}
+    return _PART_FOLDERS if names and names <= set(_PART_FOLDERS) else {}
 
 
 def _labels(
@@ -112,12 +114,13 @@ def _read_label_file(root: Path, label_file: str, uris: Sequence[str]) -> dict[s
     names = _image_names(uris)
     labels: dict[str, str] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        image, _, label = line.strip().partition(" ")
-        if not image:
+        words = line.split(maxsplit=1)
+        if not words:
             continue
         where = f"{path}, line {number}"
-        if not label.strip():
+        if len(words) != 2:
             raise DataError(f"{where}: {line!r}; expected '<image> <label>'")
+        image, label = words
         found = names.get(image, [])
         if len(found) != 1:
             held = "no image" if not found else f"{len(found)} images"
@@ -126,6 +129,17 @@ def _read_label_file(root: Path, label_file: str, uris: Sequence[str]) -> dict[s
             raise DataError(f"{where}: image {image!r} is labelled twice; keep one line")
         labels[found[0]] = label.strip()
     return labels
+
+
+def _check_train_classes(labels: Mapping[str, str], parts: Mapping[str, Part], root: Path) -> None:
+    """With a train folder, the other parts may only hold its classes."""
+    trained = {label for uri, label in labels.items() if parts.get(_top(uri)) == "train"}
+    if trained and (other := sorted(set(labels.values()).difference(trained))):
+        where = next(uri for uri, label in labels.items() if label == other[0])
+        raise DataError(
+            f"image {where!r} is of class {other[0]!r}, which has no image in {root / 'train'}; "
+            "name class folders alike in every part"
+        )
 
 
 def _image_names(uris: Iterable[str]) -> dict[str, list[str]]:
@@ -142,7 +156,7 @@ def _image_names(uris: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _check_empty_folders(root: Path, uris: Iterable[str]) -> None:
-    """A folder without any image in or below it is a class that lost its images."""
+    """Raise DataError for a folder without images in or below it: a class that lost them."""
     filled = {parent.as_posix() for uri in uris for parent in PurePosixPath(uri).parents}
     pending = sub_folders(root)
     while pending:

@@ -1,0 +1,158 @@
+"""Scenes of several handwritten digits, generated as a real PASCAL VOC devkit folder."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fstore.errors import DataError
+from fstore.extractor.datasets._api import dataset_format
+from fstore.extractor.datasets._files import Fractions, Progress
+from fstore.extractor.datasets._generated import write_generated
+from fstore.extractor.datasets._scenes import Scene, draw_scene
+from fstore.extractor.datasets.digits import load_digit_images
+from fstore.extractor.datasets.voc import voc
+from fstore.types import DatasetManifest, Part
+
+__all__ = ["digit_scenes"]
+
+_FEWEST = 60
+"""With fewer scenes, a part may lack a digit."""
+
+_CYCLE: tuple[Part, ...] = (
+    *("train", "test", "train", "test", "train"),
+    *("val", "train", "test", "train", "test"),
+)
+"""Parts of ten scenes in a row: 50/10/40."""
+
+
+@dataset_format("digit-scenes", generated=True)
+def digit_scenes(
+    name: str,
+    root: Path,
+    *,
+    seeds: Sequence[int] = (),
+    fractions: Fractions | None = None,
+    images: int = 300,
+    seed: int = 0,
+    on_progress: Progress | None = None,
+) -> DatasetManifest:
+    """Write scenes of one to five handwritten digits as a VOC devkit, and read it.
+
+    Scenes are 160 to 200 pixels wide and 120 to 160 high; digits of the train part of
+    ``digits`` appear in train scenes only, and so on. Small, faint and mostly hidden digits are
+    marked difficult. The official split is 50/10/40.
+
+    Parameters
+    ----------
+    name : str
+    root : Path
+        Gets a ``VOC2007`` folder if this is the first time; see ``docs/datasets.md``.
+    seeds, fractions
+        Stratified random splits beside the official one.
+    images : int
+        Scenes, at least 60.
+    seed : int
+        Of the drawing. A scene depends on it and on its number only, not on ``images``.
+    """
+    if images < _FEWEST:
+        raise DataError(f"{images} images are too few for ten classes; ask for {_FEWEST} or more")
+    recipe = {"format": "digit-scenes", "version": 1, "images": images, "seed": seed}
+    write_generated(root, recipe, _devkit(images, seed))
+    manifest = voc(name, root, seeds=seeds, fractions=fractions, on_progress=on_progress)
+    return replace(manifest, format="digit-scenes")
+
+
+def _devkit(images: int, seed: int) -> Iterator[tuple[str, bytes]]:
+    """Yield the devkit's files: images and annotations first, the lists last."""
+    uris, pixels, parts = load_digit_images()
+    names = np.array([uri.split("/")[0] for uri in uris])
+    labels: dict[str, dict[str, int]] = {}
+    for i in range(images):
+        drawn_from = np.array(parts) == _part(i)
+        rng = np.random.default_rng([seed, i])
+        scene = draw_scene(rng, names[drawn_from].tolist(), pixels[drawn_from])
+        image_id = f"{i + 1:06d}"
+        labels[image_id] = _labels(scene)
+        yield f"VOC2007/JPEGImages/{image_id}.jpg", _jpeg(scene)
+        yield f"VOC2007/Annotations/{image_id}.xml", _annotation(image_id, scene).encode()
+    for file, text in _lists(labels, sorted(set(names.tolist()))).items():
+        yield f"VOC2007/ImageSets/Main/{file}", text.encode()
+
+
+def _part(i: int) -> Part:
+    return _CYCLE[i % len(_CYCLE)]
+
+
+def _labels(scene: Scene) -> dict[str, int]:
+    """Class -> 1, or 0 where all its objects are difficult, as the devkit's lists have it."""
+    plain = {o.name for o in scene.objects if not o.difficult}
+    return {o.name: int(o.name in plain) for o in scene.objects}
+
+
+def _jpeg(scene: Scene) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(scene.pixels).save(buffer, format="JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def _lists(labels: Mapping[str, Mapping[str, int]], classes: Sequence[str]) -> dict[str, str]:
+    """Text of every list in ImageSets/Main, plain and per class."""
+    part = {image_id: _part(i) for i, image_id in enumerate(labels)}
+    texts: dict[str, str] = {}
+    for which in ("train", "val", "trainval", "test"):
+        ids = [i for i in labels if part[i] == which or (which == "trainval" and part[i] != "test")]
+        texts[f"{which}.txt"] = "".join(f"{i}\n" for i in ids)
+        for name in classes:
+            lines = (f"{i} {labels[i].get(name, -1):2d}\n" for i in ids)
+            texts[f"{name}_{which}.txt"] = "".join(lines)
+    return texts
+
+
+_OBJECT = """\t<object>
+\t\t<name>{name}</name>
+\t\t<pose>Unspecified</pose>
+\t\t<truncated>0</truncated>
+\t\t<difficult>{difficult}</difficult>
+\t\t<bndbox>
+\t\t\t<xmin>{xmin}</xmin>
+\t\t\t<ymin>{ymin}</ymin>
+\t\t\t<xmax>{xmax}</xmax>
+\t\t\t<ymax>{ymax}</ymax>
+\t\t</bndbox>
+\t</object>
+"""
+
+_ANNOTATION = """<annotation>
+\t<folder>VOC2007</folder>
+\t<filename>{image_id}.jpg</filename>
+\t<source>
+\t\t<database>fstore digit-scenes</database>
+\t</source>
+\t<size>
+\t\t<width>{width}</width>
+\t\t<height>{height}</height>
+\t\t<depth>3</depth>
+\t</size>
+\t<segmented>0</segmented>
+{objects}</annotation>
+"""
+
+
+def _annotation(image_id: str, scene: Scene) -> str:
+    objects = ""
+    for item in scene.objects:
+        xmin, ymin, xmax, ymax = (int(side) for side in item.box)
+        objects += _OBJECT.format(
+            name=item.name,
+            difficult=int(item.difficult),
+            xmin=xmin,
+            ymin=ymin,
+            xmax=xmax,
+            ymax=ymax,
+        )
+    height, width = scene.pixels.shape[:2]
+    return _ANNOTATION.format(image_id=image_id, width=width, height=height, objects=objects)
