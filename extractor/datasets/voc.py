@@ -1,12 +1,13 @@
 """PASCAL VOC: a devkit's images, boxes, difficult flags and official splits."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fstore.errors import DataError
 from fstore.extractor.datasets._api import dataset_format
+from fstore.extractor.datasets._boxes import LabelledBox, box_views, image_samples, labels_of
 from fstore.extractor.datasets._files import (
     FileFacts,
     Fractions,
@@ -14,13 +15,10 @@ from fstore.extractor.datasets._files import (
     check_box,
     check_manifest,
     file_facts,
-    inherit_parts,
     list_images,
-    official_split,
-    random_splits,
     sub_folders,
 )
-from fstore.types import Box, DatasetManifest, Part, SampleRecord, ViewManifest
+from fstore.types import DatasetManifest, Part
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -31,26 +29,12 @@ _SETS = ("train", "val", "trainval", "test")
 
 
 @dataclass(frozen=True, slots=True)
-class _Object:
-    name: str
-    box: Box
-    difficult: bool
-
-
-@dataclass(frozen=True, slots=True)
 class _Annotation:
     """One XML file: size as it states it (0 if it does not), objects in order."""
 
     width: int
     height: int
-    objects: tuple[_Object, ...]
-
-    def labels(self) -> dict[str, int]:
-        """Class -> 1 if any object of it is not difficult, else 0."""
-        found: dict[str, int] = {}
-        for item in self.objects:
-            found[item.name] = max(found.get(item.name, 0), int(not item.difficult))
-        return found
+    objects: tuple[LabelledBox, ...]
 
 
 @dataset_format("voc")
@@ -92,11 +76,12 @@ def voc(
     _check_lists(folder, sets, annotations)
     uris = _uris(folder, ids)
     facts = file_facts(folder, uris, on_progress=on_progress)
-    images, boxes = _samples(ids, uris, facts, annotations)
-    splits = official_split(images, _parts(sets)) + random_splits(images, seeds, fractions)
-    view = ViewManifest("image", images, splits)
-    gt = ViewManifest("gt", boxes, inherit_parts(view, boxes))
-    return check_manifest(DatasetManifest(name, "multi", classes, folder, (view, gt), "voc"))
+    for image_id, fact in zip(ids, facts, strict=True):
+        _check_size(image_id, annotations[image_id], fact)
+    objects = {i: a.objects for i, a in annotations.items()}
+    images = image_samples(ids, uris, facts, objects)
+    views = box_views(images, objects, _parts(sets), seeds=seeds, fractions=fractions)
+    return check_manifest(DatasetManifest(name, "multi", classes, folder, views, "voc"))
 
 
 def _year_folder(root: Path, year: str) -> Path:
@@ -175,7 +160,7 @@ def _read_annotation(folder: Path, image_id: str) -> _Annotation:
     return _Annotation(size[0], size[1], objects)
 
 
-def _object(node: "Element") -> _Object:
+def _object(node: "Element") -> LabelledBox:
     name = (node.findtext("name") or "").strip()
     if not name:
         raise ValueError("an object has no name")
@@ -187,7 +172,7 @@ def _object(node: "Element") -> _Object:
     except ValueError as exc:
         raise ValueError(f"an object {name!r} has the box {texts}, not four numbers") from exc
     difficult = (node.findtext("difficult") or "0").strip() not in {"", "0"}
-    return _Object(name, (xmin, ymin, xmax, ymax), difficult)
+    return LabelledBox(name, (xmin, ymin, xmax, ymax), difficult)
 
 
 def _uris(folder: Path, ids: Iterable[str]) -> list[str]:
@@ -230,7 +215,7 @@ def _check_lists(
     folder: Path, sets: Mapping[str, list[str]], annotations: Mapping[str, _Annotation]
 ) -> None:
     """Compare every per-class list with the labels of the annotations."""
-    labels = {i: a.labels() for i, a in annotations.items()}
+    labels = {i: labels_of(a.objects) for i, a in annotations.items()}
     for name, files in _class_lists(folder).items():
         for which, path in files.items():
             listed = _read_class_list(path)
@@ -260,29 +245,8 @@ def _read_class_list(path: Path) -> dict[str, int]:
     return listed
 
 
-def _samples(
-    ids: Sequence[str],
-    uris: Sequence[str],
-    facts: Sequence[FileFacts],
-    annotations: Mapping[str, _Annotation],
-) -> tuple[tuple[SampleRecord, ...], tuple[SampleRecord, ...]]:
-    """Return the whole images and, in the same order, their boxes."""
-    images: list[SampleRecord] = []
-    boxes: list[SampleRecord] = []
-    for i, uri, fact in zip(ids, uris, facts, strict=True):
-        note = annotations[i]
-        _check_size(i, note, fact)
-        image = SampleRecord(i, uri, fact.digest, fact.width, fact.height, note.labels())
-        images.append(image)
-        boxes += [
-            replace(image, labels={o.name: int(not o.difficult)}, box=o.box, difficult=o.difficult)
-            for o in note.objects
-        ]
-    return tuple(images), tuple(boxes)
-
-
 def _check_size(image_id: str, note: _Annotation, fact: FileFacts) -> None:
-    """Boxes must lie inside the image; where it is unreadable, inside the size of the XML."""
+    """Compare the size of the XML with the file's; where that is unreadable, it bounds boxes."""
     stated = (note.width, note.height)
     size = (fact.width, fact.height)
     if all(size) and all(stated) and size != stated:
@@ -290,7 +254,5 @@ def _check_size(image_id: str, note: _Annotation, fact: FileFacts) -> None:
             f"image {image_id} has {size[0]} x {size[1]} pixels, its annotation says "
             f"{stated[0]} x {stated[1]}; boxes would be misplaced, correct the annotation"
         )
-    if not all(size):
-        size = stated
-    for item in note.objects:
-        check_box(image_id, item.box, size)
+    for item in note.objects if not all(size) else ():
+        check_box(image_id, item.box, stated)
