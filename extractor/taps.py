@@ -167,8 +167,8 @@ def _place(network: Network, wiring: Wiring, layers: Sequence[str] | None) -> li
     taps = {layer: network.layers.get(layer, layer) for layer in [*network.layers, *wanted]}
     _check_names(network, wiring, taps)
     found = _probe(network, wiring, list(dict.fromkeys(taps.values())))
-    for layer in taps:
-        if taps[layer] not in found:
+    for layer, tap in taps.items():
+        if tap not in found:
             raise UnknownNameError(
                 f"layer {layer!r} of network {network.name!r} never runs, or gives no tensor; "
                 f"it has: {', '.join(network.layers)}"

@@ -9,7 +9,6 @@ from fstore.extractor.networks._api import Network
 from fstore.extractor.preprocess import Preprocess
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
 __all__ = ["PREFIX", "torchvision_names", "torchvision_network"]

@@ -46,7 +46,7 @@ class Widths:
 FULL = Widths(
     (96, 256, 384, 384, 256), (4096, 4096), kernel=11, stride=4, padding=0, side=6, dropout=0.5
 )
-MINI = Widths((24, 64, 96, 96, 64), (256, 256), kernel=7, stride=2, padding=3, side=4, dropout=0.5)
+MINI = Widths((16, 48, 64, 64, 48), (256, 256), kernel=7, stride=2, padding=3, side=4, dropout=0.5)
 
 
 @network("caffenet")
