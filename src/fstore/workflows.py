@@ -1,0 +1,96 @@
+"""What needs two rooms that do not know each other: data sets into a store."""
+
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fstore.errors import DataError
+
+if TYPE_CHECKING:
+    from fstore.extractor.datasets import Progress
+    from fstore.store import Store
+    from fstore.types import DatasetManifest
+
+__all__ = ["AddedDataset", "add_dataset"]
+
+
+@dataclass(frozen=True, slots=True)
+class AddedDataset:
+    """What was registered; ``new`` is False if the same content was there already."""
+
+    manifest: "DatasetManifest"
+    new: bool
+
+
+def add_dataset(
+    store: "Store",
+    name: str,
+    format: str,  # noqa: A002 - the word of the command line
+    root: Path | None = None,
+    *,
+    seeds: Sequence[int] = (),
+    fractions: tuple[float, float, float] | None = None,
+    on_progress: "Progress | None" = None,
+    **options: Any,  # noqa: ANN401 - each format has its own
+) -> AddedDataset:
+    """Read a data set and register its samples, labels and splits in a store.
+
+    Parameters
+    ----------
+    store : Store
+    name : str
+        Letters, digits and ``. _ + : -``; not registered yet, or with the same content.
+    format : str
+        One of the registered formats: ``voc``, ``imagefolder``, ``csv``, ``coco``, ``digits``,
+        ``digit-scenes``.
+    root : Path or None
+        Folder of the images; formats that generate their images default to
+        ``<store>/images/<name>``.
+    seeds, fractions
+        A stratified random split for each seed; shares of train, val and test (0.5, 0.1, 0.4).
+    on_progress : callable or None
+        Called with (files hashed, files in all).
+    **options
+        The format's own, as in ``docs/datasets.md``.
+
+    Raises
+    ------
+    UnknownNameError
+        No such format.
+    DataError
+        The folder does not hold such a data set, or the format has no such option.
+    IdentityError
+        The name is registered with other content.
+    """
+    from fstore.extractor.datasets import FORMATS
+
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+:-]*", name):
+        raise DataError(
+            f"{name!r} cannot name a data set; use letters, digits and . _ + : -, no sign first"
+        )
+    entry = FORMATS[format]
+    _check_options(entry.function, format, options)
+    if root is None:
+        if not entry.meta["generated"]:
+            raise DataError(f"format {format!r} reads a folder; name it with --root")
+        root = store.path / "images" / name
+    manifest = entry.function(
+        name, root, seeds=seeds, fractions=fractions, on_progress=on_progress, **options
+    )
+    return AddedDataset(manifest, store.add_dataset(manifest))
+
+
+_SHARED_OPTIONS = ("name", "root", "seeds", "fractions", "on_progress")
+
+
+def _check_options(reader: Any, name: str, options: Mapping[str, object]) -> None:  # noqa: ANN401
+    """Refuse options that the format does not take."""
+    known = [o for o in inspect.signature(reader).parameters if o not in _SHARED_OPTIONS]
+    if unknown := [option for option in options if option not in known]:
+        flags = ", ".join("--" + o.replace("_", "-") for o in known) or "none of its own"
+        raise DataError(
+            f"format {name!r} has no option --{unknown[0].replace('_', '-')}; it has: {flags}"
+        )
