@@ -1,0 +1,358 @@
+"""What a store knows beside activations: data sets, checkpoints, layers."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from fstore.errors import IdentityError, UnknownNameError
+from fstore.store.tables import append_once, read_rows, replace_rows, storage
+from fstore.types import CheckpointRecord, DatasetManifest, LayerSpec, SampleRecord, ViewManifest
+
+__all__ = ["DatasetInfo", "add_checkpoint", "add_dataset", "add_layers", "checkpoints", "datasets"]
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetInfo:
+    """A registered data set; ``views``, ``labels`` map a view to the hash of its samples, labels.
+
+    ``counts`` maps a view to its number of samples.
+    """
+
+    name: str
+    format: str
+    task: str
+    classes: tuple[str, ...]
+    root: Path
+    views: dict[str, str]
+    labels: dict[str, str]
+    counts: dict[str, int]
+
+
+def datasets(root: Path) -> list[DatasetInfo]:
+    """Return the registered data sets, by name."""
+    rows = sorted(read_rows(root, "datasets").to_pylist(), key=lambda row: str(row["name"]))
+    return [
+        DatasetInfo(
+            name=row["name"],
+            format=row["format"],
+            task=row["task"],
+            classes=tuple(row["classes"]),
+            root=root / row["root"],
+            views={v["view"]: v["manifest"] for v in row["views"]},
+            labels={v["view"]: v["labels"] for v in row["views"]},
+            counts={v["view"]: v["samples"] for v in row["views"]},
+        )
+        for row in rows
+    ]
+
+
+def add_dataset(root: Path, manifest: DatasetManifest) -> bool:
+    """Register a data set, or add views and splits to one that is registered.
+
+    Returns
+    -------
+    bool
+        False if all of it was there already.
+
+    Raises
+    ------
+    IdentityError
+        The name stands for other files, boxes, labels or splits.
+    """
+    known = next((d for d in datasets(root) if d.name == manifest.name), None)
+    if known is not None:
+        _check_same(root, known, manifest)
+    new = [v for v in manifest.views if known is None or v.view not in known.views]
+    for view in new:
+        where = {"dataset": manifest.name, "view": view.view}
+        replace_rows(root, "samples", sample_rows(manifest.name, view), **where)
+        replace_rows(root, "labels", _label_rows(manifest.name, view), **where)
+    added = _add_splits(root, manifest)
+    row = _dataset_row(root, manifest, known)
+    moved = known is not None and known.root != root / str(row["root"])
+    if known is None or new or moved:
+        replace_rows(root, "datasets", [row], name=manifest.name)
+    return bool(new) or added or moved
+
+
+def sample_rows(dataset: str, view: ViewManifest) -> pa.Table:
+    """Return a view's samples as rows of table ``samples``; the place is the id."""
+    rows = [
+        {
+            "dataset": dataset,
+            "view": view.view,
+            "sample_id": i,
+            "image_id": s.image_id,
+            "uri": s.uri,
+            "digest": s.digest,
+            "width": s.width,
+            "height": s.height,
+            "box": None
+            if s.box is None
+            else dict(zip(("xmin", "ymin", "xmax", "ymax"), s.box, strict=True)),
+            "difficult": s.difficult,
+        }
+        for i, s in enumerate(view.samples)
+    ]
+    from fstore.store.schema import TABLES
+
+    return pa.Table.from_pylist(rows, schema=TABLES["samples"].schema)
+
+
+def manifest_hash(view: ViewManifest) -> str:
+    """Sha256 over what activations depend on: files, their content, boxes; not labels."""
+    return _hash_rows(view.samples, _sample_identity)
+
+
+def labels_hash(view: ViewManifest) -> str:
+    """Sha256 over the labels of a view's samples, in order."""
+    return _hash_rows(view.samples, lambda s: sorted(s.labels.items()))
+
+
+def _sample_identity(sample: SampleRecord) -> list[object]:
+    box = None if sample.box is None else [float(x) for x in sample.box]
+    return [sample.image_id, sample.uri, sample.digest, box, sample.difficult]
+
+
+def _hash_rows(samples: Sequence[SampleRecord], part: Callable[[SampleRecord], object]) -> str:
+    digest = hashlib.sha256()
+    for sample in samples:
+        digest.update(json.dumps(part(sample)).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _dataset_row(
+    root: Path, manifest: DatasetManifest, known: DatasetInfo | None
+) -> dict[str, object]:
+    views = {
+        v.view: {
+            "view": v.view,
+            "samples": len(v.samples),
+            "manifest": manifest_hash(v),
+            "labels": labels_hash(v),
+        }
+        for v in manifest.views
+    }
+    for view in known.views if known else ():
+        old = {"view": view, "samples": known.counts[view]} if known else {}
+        kept = {"manifest": known.views[view], "labels": known.labels[view]} if known else {}
+        views.setdefault(view, {**old, **kept})  # type: ignore[arg-type]
+    place = manifest.root.resolve()
+    inside = place.is_relative_to(root.resolve())
+    return {
+        "name": manifest.name,
+        "format": manifest.format,
+        "task": manifest.task,
+        "classes": list(manifest.classes),
+        "root": str(place.relative_to(root.resolve()) if inside else place),
+        "views": list(views.values()),
+        "registered_at": datetime.now(UTC),
+    }
+
+
+def _label_rows(dataset: str, view: ViewManifest) -> list[dict[str, object]]:
+    return [
+        {"dataset": dataset, "view": view.view, "sample_id": i, "class": name, "label": label}
+        for i, sample in enumerate(view.samples)
+        for name, label in sample.labels.items()
+    ]
+
+
+def _add_splits(root: Path, manifest: DatasetManifest) -> bool:
+    """Append the splits that are new; a known one with other parts is refused."""
+    stored = read_rows(root, "splits", dataset=manifest.name).to_pylist()
+    parts: dict[tuple[str, str, int], dict[int, str]] = {}
+    for row in stored:
+        key = (row["view"], row["split"], row["seed"])
+        parts.setdefault(key, {})[row["sample_id"]] = row["part"]
+    rows: list[dict[str, object]] = []
+    for view in manifest.views:
+        for split in view.splits:
+            new = {i: part for i, part in enumerate(split.parts) if part is not None}
+            old = parts.get((view.view, split.name, split.seed))
+            if old is not None and old != new:
+                raise IdentityError(
+                    f"data set '{manifest.name}', view {view.view}: split {split.name} with seed "
+                    f"{split.seed} is registered with other parts; register it under another name"
+                )
+            if old is None:
+                head = {"dataset": manifest.name, "view": view.view}
+                which = {"split": split.name, "seed": split.seed}
+                rows += [{**head, **which, "sample_id": i, "part": p} for i, p in new.items()]
+    return bool(append_once(root, "splits", lambda: rows, key=f"splits:{manifest.name}"))
+
+
+def _check_same(root: Path, known: DatasetInfo, manifest: DatasetManifest) -> None:
+    if known.classes != manifest.classes or known.task != manifest.task:
+        raise IdentityError(
+            f"data set '{known.name}' is registered with {len(known.classes)} classes "
+            f"({known.task}), the folder now has {len(manifest.classes)} ({manifest.task}); "
+            "register it under another name, or first: fstore drop --dataset " + known.name
+        )
+    for view in manifest.views:
+        if view.view not in known.views:
+            continue
+        if known.views[view.view] != manifest_hash(view):
+            where = _first_difference(root, manifest.name, view)
+            raise IdentityError(_changed(known.name, view.view, "other samples", where))
+        if known.labels[view.view] != labels_hash(view):
+            raise IdentityError(_changed(known.name, view.view, "other labels", ""))
+
+
+def _changed(name: str, view: str, what: str, where: str) -> str:
+    return (
+        f"data set '{name}', view {view}, is registered with {what}{where}; "
+        f"register the folder under another name, or first: fstore drop --dataset {name}"
+    )
+
+
+def _first_difference(root: Path, name: str, view: ViewManifest) -> str:
+    stored = read_rows(root, "samples", dataset=name, view=view.view).sort_by("sample_id")
+    columns = ["image_id", "uri", "digest", "box", "difficult"]
+    old = stored.select(columns).to_pylist()
+    new = sample_rows(name, view).select(columns).to_pylist()
+    for i, (a, b) in enumerate(zip(old, new, strict=False)):
+        differ = [c for c in columns if a[c] != b[c]]
+        if differ:
+            parts = ", ".join("content" if c == "digest" else c for c in differ)
+            return f": sample {i} ({b['uri']}) differs in {parts}"
+    return f": {len(old)} samples then, {len(new)} now"
+
+
+def checkpoints(root: Path, network: str | None = None) -> list[CheckpointRecord]:
+    """Return the checkpoints, by network, iteration and name."""
+    where = {} if network is None else {"network": network}
+    names = {f.name for f in fields(CheckpointRecord)}
+    records = [
+        CheckpointRecord(**{k: v for k, v in row.items() if k in names})
+        for row in read_rows(root, "checkpoints", **where).to_pylist()
+    ]
+    return sorted(records, key=lambda r: (r.network, r.iteration or 0, r.name))
+
+
+def find_checkpoint(root: Path, name: str, network: str | None = None) -> CheckpointRecord:
+    """Return one checkpoint by its name, or by ``network/name``.
+
+    Raises
+    ------
+    UnknownNameError
+        There is none, or several networks have one of that name (all are listed).
+    """
+    known = checkpoints(root)
+    exact = [r for r in known if f"{r.network}/{r.name}" == name and network in (None, r.network)]
+    found = exact or [r for r in known if r.name == name and network in (None, r.network)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(f"{r.network}/{r.name}" for r in found)
+        raise UnknownNameError(
+            f"checkpoint '{name}' is ambiguous: {names}; add --network, or write NETWORK/NAME"
+        )
+    names = ", ".join(f"{r.network}/{r.name}" for r in known[-20:]) or "none yet"
+    of = f" of network '{network}'" if network else ""
+    raise UnknownNameError(f"no checkpoint '{name}'{of}; there are: {names}")
+
+
+def add_checkpoint(root: Path, record: CheckpointRecord, weights: Path) -> CheckpointRecord:
+    """Move a safetensors file into the store and register it.
+
+    Returns
+    -------
+    CheckpointRecord
+        With ``uri`` set. Registering the same weights under the same name again is no error.
+
+    Raises
+    ------
+    IdentityError
+        The name stands for other weights or another preprocessing.
+    """
+    stored = _same_checkpoint(root, record)
+    if stored is not None:
+        weights.unlink()
+        return stored
+    uri = f"checkpoints/{_file_name(record)}"
+    with storage("cannot store the checkpoint"):
+        (root / uri).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(weights, root / uri)
+    row = {f.name: getattr(record, f.name) for f in fields(record) if f.name != "extra"}
+    row |= {"uri": uri, "created_at": datetime.now(UTC)}
+
+    def missing() -> list[dict[str, Any]]:
+        return [] if _same_checkpoint(root, record) else [row]
+
+    append_once(root, "checkpoints", missing, key=f"checkpoint:{record.network}/{record.name}")
+    return find_checkpoint(root, f"{record.network}/{record.name}", record.network)
+
+
+def _same_checkpoint(root: Path, record: CheckpointRecord) -> CheckpointRecord | None:
+    known = [r for r in checkpoints(root, record.network) if r.name == record.name]
+    if not known:
+        return None
+    old = known[0]
+    differ = [
+        label
+        for label, a, b in (
+            ("weights", old.sha256, record.sha256),
+            ("preprocessing", old.preprocessing_hash, record.preprocessing_hash),
+        )
+        if a != b
+    ]
+    if differ:
+        raise IdentityError(
+            f"checkpoint '{record.network}/{record.name}' is registered with other "
+            f"{' and '.join(differ)}; use another --name, or first: fstore drop "
+            f"--network {record.network} --ckpt {record.name} --checkpoint"
+        )
+    return old
+
+
+def _file_name(record: CheckpointRecord) -> str:
+    from urllib.parse import quote
+
+    folder = quote(record.network, safe="")
+    return f"{folder}/{quote(record.name, safe='')}-{record.sha256[:12]}.safetensors"
+
+
+def add_layers(root: Path, network: str, specs: Sequence[LayerSpec]) -> None:
+    """Record the taps of a network; one that is known must be the same.
+
+    Raises
+    ------
+    IdentityError
+        A layer's shape or the computation up to it changed.
+    """
+
+    def missing() -> list[dict[str, Any]]:
+        known = {r["layer"]: r for r in read_rows(root, "layers", network=network).to_pylist()}
+        for spec in specs:
+            old = known.get(spec.name)
+            if old is not None and old["definition"] != spec.definition:
+                raise IdentityError(
+                    f"layer '{spec.name}' of network '{network}' was stored as "
+                    f"{old['channels']}x{old['height']}x{old['width']} with another definition; "
+                    "give the changed network another name, or first: fstore drop --network "
+                    + network
+                )
+        return [
+            {
+                "network": network,
+                "layer": s.name,
+                "channels": s.channels,
+                "height": s.height,
+                "width": s.width,
+                "kind": s.kind,
+                "order": s.order,
+                "definition": s.definition,
+            }
+            for s in specs
+            if s.name not in known
+        ]
+
+    append_once(root, "layers", missing, key=f"layers:{network}")

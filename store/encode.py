@@ -1,0 +1,195 @@
+"""Write one shard of one layer as a Parquet file, laid out so that questions read little of it.
+
+Rows are ordered by channel, then sample, and a row group holds whole channels, so the zone maps
+of ``channel`` prune. Where a layer is sparse, exact zeros are NULL on disk; the views put them
+back. Both were chosen by measurement: ``docs/decisions/0003-encoding.md``.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fstore.store import parquet
+from fstore.store.parquet import Chunk, Leaf, ParquetFile
+from fstore.store.schema import ACT_MAX, ACT_SUM, ARGMAX, CHANNEL, MAP, NNZ, NPOS, SAMPLE_ID
+from fstore.types import LayerResponses
+
+__all__ = ["LEAVES", "ShardFile", "row_checksum", "write_layer"]
+
+LEAVES = {
+    leaf.name: leaf
+    for leaf in (
+        Leaf(SAMPLE_ID, "int64"),
+        Leaf(CHANNEL, "int32"),
+        Leaf(ACT_MAX, "float32"),
+        Leaf(ACT_SUM, "float64"),
+        Leaf(NNZ, "int32"),
+        Leaf(NPOS, "int32"),
+        Leaf(ARGMAX, "int32"),
+        Leaf(MAP, "float32", is_list=True),
+    )
+}
+COUNTS = (NNZ, NPOS, ARGMAX)
+ROW_GROUP_BYTES = 1 << 20  # of raw float32: the least that is read for one filter
+ROW_GROUP_ROWS = 1 << 17  # where a row is one value
+SPARSE = 0.7  # a layer with a smaller share of non-zeros stores zeros as NULL
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFile:
+    """What a commit must know of a written file."""
+
+    path: Path
+    rows: int
+    size_bytes: int
+    first_sample: int
+    last_sample: int
+    n_channels: int
+    checksum: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Whole channels of a shard: arrays of shape (channels, samples[, positions])."""
+
+    channels: NDArray[np.int32]
+    sample_ids: NDArray[np.int64]
+    values: LayerResponses
+
+
+def write_layer(
+    path: Path,
+    sample_ids: Sequence[NDArray[np.int64]],
+    batches: Sequence[LayerResponses],
+    *,
+    metadata: dict[str, str],
+) -> ShardFile:
+    """Write one layer's responses to the samples of a shard.
+
+    Parameters
+    ----------
+    path : Path
+        New file; its folder exists. Synced to disk before this returns.
+    sample_ids : sequence of arrays of shape (n_i,), int64
+        Samples of each batch, ascending over all of them.
+    batches : sequence of LayerResponses, n_i samples each
+    metadata : mapping
+        Text for the file's footer (the identity of what it holds).
+
+    Returns
+    -------
+    ShardFile
+    """
+    ids = np.concatenate(sample_ids)
+    n_channels = batches[0].act_max.shape[1]
+    sparse = _density(batches) < SPARSE
+    checksum = 0
+    with path.open("wb") as file:
+        writer = ParquetFile(file, list(LEAVES.values()), metadata)
+        for group in _groups(ids, batches):
+            checksum = (checksum + _group_checksum(group)) % 2**64
+            writer.write_group(_chunks(group, sparse=sparse), len(group.channels) * len(ids))
+        writer.close()
+        file.flush()
+        os.fsync(file.fileno())
+    return ShardFile(
+        path=path,
+        rows=len(ids) * n_channels,
+        size_bytes=path.stat().st_size,
+        first_sample=int(ids[0]),
+        last_sample=int(ids[-1]),
+        n_channels=n_channels,
+        checksum=checksum,
+    )
+
+
+def row_checksum(
+    sample_id: NDArray[np.int64],
+    channel: NDArray[np.int32],
+    act_max: NDArray[np.float32],
+    act_sum: NDArray[np.float64],
+) -> int:
+    """Return a 64-bit sum, over rows, of a hash of (sample, channel, act_max, act_sum).
+
+    The sum depends neither on the order of rows nor on how they are spread over files, so a
+    partition keeps its checksum through compaction. Where the map is 1x1, act_sum is act_max.
+    """
+    x = _mix(sample_id.astype(np.uint64) << np.uint64(24) ^ channel.astype(np.uint64))
+    x = _mix(x ^ np.ascontiguousarray(act_max).view(np.uint32))
+    x = _mix(x ^ np.ascontiguousarray(act_sum).view(np.uint64))
+    return int(x.sum(dtype=np.uint64))
+
+
+def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Spread the bits of each value: the finaliser of MurmurHash3, in place."""
+    for factor in (np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)):
+        x ^= x >> np.uint64(33)
+        x *= factor
+    x ^= x >> np.uint64(33)
+    return x
+
+
+def _density(batches: Sequence[LayerResponses]) -> float:
+    """Share of non-zeros in the first batch, which is enough to choose how zeros are kept."""
+    first = batches[0]
+    if first.maps is None or first.nnz is None:
+        return float(np.count_nonzero(first.act_max)) / first.act_max.size
+    return float(first.nnz.sum(dtype=np.int64)) / first.maps.size
+
+
+def _groups(ids: NDArray[np.int64], batches: Sequence[LayerResponses]) -> Iterator[Group]:
+    first = batches[0]
+    n_channels = first.act_max.shape[1]
+    if first.maps is None:
+        step = ROW_GROUP_ROWS // len(ids)
+    else:
+        step = ROW_GROUP_BYTES // (4 * first.maps.shape[2] * len(ids))
+    for start in range(0, n_channels, max(1, step)):
+        stop = min(start + max(1, step), n_channels)
+        columns = {
+            name: None
+            if getattr(first, name) is None
+            else _gather([getattr(b, name) for b in batches], start, stop)
+            for name in (ACT_MAX, ACT_SUM, NNZ, NPOS, ARGMAX, "maps")
+        }
+        yield Group(np.arange(start, stop, dtype=np.int32), ids, LayerResponses(**columns))
+
+
+def _gather(parts: Sequence[NDArray], start: int, stop: int) -> NDArray:
+    """Cut channels out of batches of shape (n_i, C, ...); return (channels, samples, ...)."""
+    n = sum(len(p) for p in parts)
+    out = np.empty((stop - start, n, *parts[0].shape[2:]), dtype=parts[0].dtype)
+    at = 0
+    for part in parts:
+        out[:, at : at + len(part)] = part[:, start:stop].swapaxes(0, 1)
+        at += len(part)
+    return out
+
+
+def _chunks(group: Group, *, sparse: bool) -> list[Chunk]:
+    values, n_channels, n_samples = group.values, len(group.channels), len(group.sample_ids)
+    n_rows = n_channels * n_samples
+    channel, sample = np.divmod(np.arange(n_rows), n_samples)
+    chunks = [
+        parquet.indexed(LEAVES[SAMPLE_ID], group.sample_ids, sample),
+        parquet.indexed(LEAVES[CHANNEL], group.channels, channel),
+        parquet.floats(LEAVES[ACT_MAX], values.act_max.reshape(-1), zeros_as_null=sparse),
+    ]
+    if values.maps is None or values.act_sum is None:
+        return chunks + [parquet.nulls(LEAVES[c], n_rows) for c in (ACT_SUM, *COUNTS, MAP)]
+    chunks.append(parquet.floats(LEAVES[ACT_SUM], values.act_sum.reshape(-1)))
+    chunks += [parquet.dictionary(LEAVES[c], getattr(values, c).reshape(-1)) for c in COUNTS]
+    maps = values.maps.reshape(n_rows, -1)
+    return [*chunks, parquet.lists(LEAVES[MAP], maps, zeros_as_null=sparse)]
+
+
+def _group_checksum(group: Group) -> int:
+    values, n_samples = group.values, len(group.sample_ids)
+    act_max = values.act_max.reshape(-1)
+    act_sum = act_max.astype(np.float64) if values.act_sum is None else values.act_sum.reshape(-1)
+    ids = np.tile(group.sample_ids, len(group.channels))
+    return row_checksum(ids, np.repeat(group.channels, n_samples), act_max, act_sum)

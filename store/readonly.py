@@ -1,0 +1,89 @@
+"""Which SQL only reads: judged on DuckDB's own parse tree, not on the text.
+
+A statement's type is not enough: ``EXPLAIN ANALYZE COPY ...`` and ``WITH x AS (COPY ...) SELECT``
+write files although one is an EXPLAIN and the other a SELECT.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from fstore.errors import QueryError
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["check_read_only"]
+
+READING_NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
+TABLE_FUNCTIONS = {
+    *("range", "generate_series", "unnest", "repeat", "repeat_row", "summary", "glob"),
+    *("histogram", "histogram_values", "json_each", "json_tree", "query_table"),
+    *("read_parquet", "parquet_scan", "parquet_metadata", "parquet_schema"),
+    *("parquet_file_metadata", "parquet_kv_metadata", "read_json", "read_json_auto"),
+    *("read_csv", "read_csv_auto", "read_text", "read_blob", "duckdb_functions"),
+    *("duckdb_columns", "duckdb_views", "duckdb_tables", "duckdb_settings", "duckdb_types"),
+}
+HELP = "SQL on a store is read-only; use SELECT, DESCRIBE, SUMMARIZE, or EXPLAIN of a SELECT"
+EXPLAIN = re.compile(
+    r"\s*explain\s+(analy[sz]e\s+)?(\([^()]*\)\s*)?(?P<inner>\S.*)", re.IGNORECASE | re.DOTALL
+)
+
+
+def check_read_only(duck: "duckdb.DuckDBPyConnection", text: str) -> None:
+    """Refuse all but one reading statement.
+
+    Raises
+    ------
+    QueryError
+        The text does not parse, holds none or several statements, or would change something.
+    """
+    import duckdb
+
+    try:
+        found = duck.extract_statements(text)
+    except duckdb.Error as error:
+        raise QueryError(str(error)) from error
+    if len(found) != 1:
+        raise QueryError(f"expected one statement, got {len(found)}; {HELP}")
+    kind = found[0].type
+    if kind == duckdb.StatementType.EXPLAIN:
+        match = EXPLAIN.fullmatch(found[0].query)
+        if match is None:
+            raise QueryError(f"this form of EXPLAIN is not understood; {HELP}")
+        check_read_only(duck, match.group("inner"))
+    elif kind == duckdb.StatementType.SELECT:
+        _check_tree(duck, text)
+    else:
+        raise QueryError(f"{kind.name} is refused: {HELP}")
+
+
+def _check_tree(duck: "duckdb.DuckDBPyConnection", text: str) -> None:
+    answer = duck.cursor().execute("SELECT json_serialize_sql(?::VARCHAR)", [text]).fetchone()
+    tree = json.loads(answer[0]) if answer else {"error": True}
+    if tree["error"]:
+        raise QueryError(str(tree.get("error_message", "the statement does not parse")))
+    for node in _nodes(tree):
+        kind = str(node.get("type", ""))
+        if kind.endswith("_NODE") and kind not in READING_NODES:
+            verb = kind.removesuffix("_NODE").removesuffix("_QUERY")
+            raise QueryError(f"{verb} inside a query is refused: {HELP}")
+        if kind == "TABLE_FUNCTION":
+            name = str(node["function"]["function_name"]).lower()  # type: ignore[index]
+            if name not in TABLE_FUNCTIONS:
+                raise QueryError(
+                    f"table function {name} is refused; there are: "
+                    + ", ".join(sorted(TABLE_FUNCTIONS))
+                )
+
+
+def _nodes(value: object) -> Iterator[dict[str, object]]:
+    """Yield every object of a parse tree."""
+    if isinstance(value, dict):
+        yield value
+        for child in value.values():
+            yield from _nodes(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from _nodes(child)

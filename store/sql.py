@@ -1,0 +1,209 @@
+"""Read-only SQL over a store: DuckDB with the tables as views and the macros of ``macros.py``.
+
+Read-only means: one statement, which is a SELECT (DESCRIBE and SUMMARIZE are) or an EXPLAIN of
+one; no file outside the store is read, no setting changes, memory is limited.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from fstore.errors import MissingExtraError, QueryError
+from fstore.store.macros import MACROS, register_functions
+from fstore.store.readonly import check_read_only
+from fstore.store.schema import TABLES, Table
+from fstore.store.tables import open_table
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas as pd
+    import polars as pl
+    from deltalake import DeltaTable
+
+__all__ = ["Result", "Session"]
+
+BATCH_ROWS = 2048  # one DuckDB vector: the least that is held of a wide result
+
+# Zeros are NULL on disk where a layer is sparse; where the map is 1x1 all but act_max is NULL.
+ACTIVATIONS = """
+    SELECT network, ckpt, dataset, "view", layer, sample_id, channel,
+        coalesce(act_max, 0) AS act_max,
+        coalesce(act_sum, act_max, 0) AS act_sum,
+        coalesce(nnz, (act_max != 0)::INTEGER, 0) AS nnz,
+        coalesce(npos, (act_max > 0)::INTEGER, 0) AS npos,
+        coalesce(argmax, 0) AS argmax,
+        CASE WHEN map IS NULL THEN [coalesce(act_max, 0)]
+             ELSE list_transform(map, lambda x: coalesce(x, 0)) END AS map
+    FROM {files}
+"""
+
+ALL_LABELS = """
+    SELECT s.dataset, s."view", s.sample_id, c.class, coalesce(l.label, -1) AS label
+    FROM samples AS s
+    JOIN (SELECT name AS dataset, unnest(classes) AS class FROM datasets) AS c USING (dataset)
+    LEFT JOIN labels AS l USING (dataset, "view", sample_id, class)
+"""
+
+
+@dataclass
+class Result:
+    """Rows of a query, read once: as Arrow, Polars, pandas, or batch by batch."""
+
+    _relation: "duckdb.DuckDBPyRelation"
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+        return list(self._relation.columns)
+
+    def batches(self, rows: int = BATCH_ROWS) -> "pa.RecordBatchReader":
+        """Return a reader that holds about ``rows`` rows at a time."""
+        with duck_errors():
+            return self._relation.to_arrow_reader(rows)
+
+    def arrow(self) -> pa.Table:
+        """Return all rows as an Arrow table."""
+        with duck_errors():
+            return self._relation.to_arrow_table()
+
+    def polars(self) -> "pl.DataFrame":
+        """Return all rows as a Polars frame."""
+        import polars as pl
+
+        frame = pl.from_arrow(self.arrow())
+        assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table is never a series
+        return frame
+
+    def pandas(self) -> "pd.DataFrame":
+        """Return all rows as a pandas frame (extra ``fstore[pandas]``)."""
+        try:
+            import pandas  # noqa: F401, ICN001 - only whether it is there
+        except ImportError as error:
+            raise MissingExtraError(
+                "pandas is not installed: pip install 'fstore[pandas]'"
+            ) from error
+        return self.arrow().to_pandas()
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield rows as dictionaries."""
+        with duck_errors():
+            for batch in self.batches():
+                yield from batch.to_pylist()
+
+
+@contextmanager
+def duck_errors() -> Iterator[None]:
+    """Turn DuckDB's errors into a :class:`QueryError`."""
+    import duckdb
+
+    try:
+        yield
+    except (duckdb.Error, pa.ArrowException) as error:
+        raise QueryError(str(error)) from error
+
+
+class Session:
+    """A DuckDB in memory whose views follow the store's tables.
+
+    Parameters
+    ----------
+    root : Path
+        The store.
+    memory_limit : str
+        DuckDB's memory, for example ``4GB``.
+    threads : int or None
+        DuckDB's threads; None for one a core.
+    """
+
+    def __init__(
+        self, root: Path, *, memory_limit: str = "4GB", threads: int | None = None
+    ) -> None:
+        import duckdb
+
+        self._root = root.resolve()
+        self._lock = threading.Lock()
+        self._tables: dict[str, tuple[DeltaTable, int]] = {}
+        config: dict[str, Any] = {
+            "memory_limit": memory_limit,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+        if threads is not None:
+            config["threads"] = threads
+        self._duck = duckdb.connect(config=config)
+        self._refresh()
+        register_functions(self._duck)
+        for macro in MACROS:
+            self._duck.execute(macro.sql)
+        self._duck.execute(f"SET allowed_directories = [{_text(str(self._root) + '/')}]")
+        self._duck.execute("SET enable_external_access = false")
+        self._duck.execute("SET lock_configuration = true")
+
+    def query(self, statement: str, parameters: Sequence[object] = ()) -> Result:
+        """Run one read-only statement on the newest version of every table.
+
+        Raises
+        ------
+        QueryError
+            The statement is not read-only, or DuckDB refuses it.
+        """
+        check_read_only(self._duck, statement)
+        with self._lock:
+            self._refresh()
+        with duck_errors():
+            relation = self._duck.cursor().sql(statement, params=list(parameters) or None)
+        if relation is None:
+            raise QueryError("the statement gives no rows")
+        return Result(relation)
+
+    def _refresh(self) -> None:
+        """Define the views whose tables changed."""
+        for name in TABLES:
+            known = self._tables.get(name)
+            delta = known[0] if known else open_table(self._root, name)
+            if known:
+                delta.update_incremental()
+            version = delta.version()
+            if known and known[1] == version:
+                continue
+            self._tables[name] = (delta, version)
+            self._duck.execute(f'CREATE OR REPLACE VIEW "{name}" AS {_view(TABLES[name], delta)}')
+        self._duck.execute(f"CREATE VIEW IF NOT EXISTS all_labels AS {ALL_LABELS}")
+
+
+def _view(table: Table, delta: "DeltaTable") -> str:
+    paths = delta.file_uris()
+    if not paths:
+        columns = ", ".join(f'NULL::{_sql_type(f.type)} AS "{f.name}"' for f in table.schema)
+        files = f"(SELECT {columns} WHERE false)"
+    else:
+        types = ", ".join(f"'{name}': VARCHAR" for name in table.partition)
+        hive = f", hive_partitioning = true, hive_types = {{{types}}}" if types else ""
+        files = f"read_parquet([{', '.join(_text(p) for p in paths)}]{hive})"
+    if table.name == "activations":
+        return ACTIVATIONS.format(files=files)
+    return f"SELECT {', '.join(_quoted(name) for name in table.schema.names)} FROM {files}"
+
+
+def _sql_type(kind: pa.DataType) -> str:
+    if pa.types.is_list(kind):
+        return f"{_sql_type(kind.value_type)}[]"
+    if pa.types.is_struct(kind):
+        return f"STRUCT({', '.join(f'{_quoted(f.name)} {_sql_type(f.type)}' for f in kind)})"
+    if pa.types.is_timestamp(kind):
+        return "TIMESTAMPTZ"
+    names = {"string": "VARCHAR", "int64": "BIGINT", "int32": "INTEGER", "bool": "BOOLEAN"}
+    return {**names, "float": "FLOAT", "double": "DOUBLE"}[str(kind)]
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

@@ -1,0 +1,189 @@
+"""An open store: the object behind ``fstore.open``."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from fstore.errors import SchemaError, StorageError, UnknownNameError
+from fstore.store import catalog
+from fstore.store.catalog import DatasetInfo
+from fstore.store.files import ACTIVATIONS, StoredFile, list_files
+from fstore.store.schema import SCHEMA_VERSION, TABLES
+from fstore.store.sql import Result, Session
+from fstore.store.tables import append_once, create_tables, open_table, read_rows, storage
+from fstore.types import CheckpointRecord, DatasetManifest, LayerSpec
+
+__all__ = ["Store"]
+
+MARKER = "fstore.json"
+PARTS = {"images", "checkpoints", "training", *TABLES}  # what a store's folder may hold
+
+
+class Store:
+    """Tables of activations, and what they were computed from, in one folder.
+
+    Use :meth:`open` or :meth:`create`; :meth:`sql` answers questions.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._session: Session | None = None
+
+    @classmethod
+    def create(cls, path: str | Path) -> "Store":
+        """Make a store in a new or empty folder; one that is there already is opened.
+
+        Raises
+        ------
+        StorageError
+            The folder holds something else, or cannot be written.
+        """
+        root = Path(path)
+        if not (root / MARKER).exists():
+            with storage(f"cannot create a store in {root}"):
+                root.mkdir(parents=True, exist_ok=True)
+                foreign = [p.name for p in root.iterdir() if p.name not in PARTS]
+            if foreign:
+                raise StorageError(
+                    f"{root} is not empty and not a store (it holds {foreign[0]!r}); "
+                    "choose a new folder"
+                )
+            create_tables(root)
+            with storage(f"cannot create a store in {root}"):
+                text = json.dumps({"schema_version": SCHEMA_VERSION})
+                (root / MARKER).write_text(text + "\n")
+        return cls.open(root)
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Store":
+        """Open a store.
+
+        Raises
+        ------
+        StorageError
+            There is none (``fstore init`` makes one).
+        SchemaError
+            It was written by another version of fstore.
+        """
+        root = Path(path)
+        try:
+            state = json.loads((root / MARKER).read_text())
+        except FileNotFoundError as error:
+            raise StorageError(
+                f"no store at {root}; make one with: fstore --store {root} init"
+            ) from error
+        except (OSError, ValueError) as error:
+            raise StorageError(f"cannot read {root / MARKER}: {error}") from error
+        version = state.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise SchemaError(
+                f"the store at {root} has schema version {version}, this fstore knows "
+                f"{SCHEMA_VERSION}; use the version of fstore that wrote it"
+            )
+        return cls(root)
+
+    def sql(self, statement: str, parameters: Sequence[object] = ()) -> Result:
+        """Run one read-only SQL statement (see ``docs/sql.md``).
+
+        Parameters
+        ----------
+        statement : str
+            SELECT, DESCRIBE, SUMMARIZE, or EXPLAIN of one; ``?`` stands for a parameter.
+        parameters : sequence
+            Values for the ``?``.
+
+        Returns
+        -------
+        Result
+            With ``arrow()``, ``polars()``, ``pandas()``, ``rows()`` and ``batches()``.
+
+        Raises
+        ------
+        QueryError
+            The statement is not read-only or does not run.
+        """
+        if self._session is None:
+            self._session = Session(self.path)
+        return self._session.query(statement, parameters)
+
+    def rows(self, table: str, **equal: str) -> pa.Table:
+        """Return a table's rows where columns equal the given values."""
+        return read_rows(self.path, table, **equal)
+
+    def append(self, table: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Append rows to a table in one transaction; return their number."""
+        new = [dict(row) for row in rows]
+        return append_once(self.path, table, lambda: new, key=f"append:{table}")
+
+    def files(self, **equal: str) -> list[StoredFile]:
+        """List the committed files of activations, by partition values."""
+        return list_files(open_table(self.path, ACTIVATIONS), **equal)
+
+    # Data sets
+
+    def add_dataset(self, manifest: DatasetManifest) -> bool:
+        """Register a data set; see :func:`fstore.store.catalog.add_dataset`."""
+        return catalog.add_dataset(self.path, manifest)
+
+    def datasets(self) -> list[DatasetInfo]:
+        """Return the registered data sets, by name."""
+        return catalog.datasets(self.path)
+
+    def dataset(self, name: str) -> DatasetInfo:
+        """Return one data set.
+
+        Raises
+        ------
+        UnknownNameError
+            There is none of that name; the message lists those there are.
+        """
+        known = {d.name: d for d in self.datasets()}
+        if name not in known:
+            names = ", ".join(known) or "none yet"
+            raise UnknownNameError(f"no data set '{name}'; there are: {names}")
+        return known[name]
+
+    def samples(self, dataset: str, view: str) -> pa.Table:
+        """Return a view's samples in order of ``sample_id``."""
+        return self._view_rows("samples", dataset, view).sort_by("sample_id")
+
+    def labels(self, dataset: str, view: str) -> pa.Table:
+        """Return a view's labels: present (1) or present only as difficult (0)."""
+        return self._view_rows("labels", dataset, view)
+
+    def splits(self, dataset: str, view: str) -> pa.Table:
+        """Return the part of each sample in each split."""
+        return self._view_rows("splits", dataset, view)
+
+    def _view_rows(self, table: str, dataset: str, view: str) -> pa.Table:
+        known = self.dataset(dataset)
+        if view not in known.views:
+            raise UnknownNameError(
+                f"data set '{dataset}' has no view '{view}'; it has: {', '.join(known.views)}"
+            )
+        return read_rows(self.path, table, dataset=dataset, view=view)
+
+    # Networks and checkpoints
+
+    def add_checkpoint(self, record: CheckpointRecord, weights: Path) -> CheckpointRecord:
+        """Move weights into the store; see :func:`fstore.store.catalog.add_checkpoint`."""
+        return catalog.add_checkpoint(self.path, record, weights)
+
+    def checkpoints(self, network: str | None = None) -> list[CheckpointRecord]:
+        """Return the checkpoints, by network, iteration and name."""
+        return catalog.checkpoints(self.path, network)
+
+    def find_checkpoint(self, name: str, network: str | None = None) -> CheckpointRecord:
+        """Return one checkpoint; an ambiguous name lists the candidates."""
+        return catalog.find_checkpoint(self.path, name, network)
+
+    def checkpoint_path(self, record: CheckpointRecord) -> Path:
+        """Return the safetensors file of a checkpoint."""
+        return self.path / record.uri
+
+    def add_layers(self, network: str, specs: Sequence[LayerSpec]) -> None:
+        """Record the taps of a network; a changed one is refused."""
+        catalog.add_layers(self.path, network, specs)

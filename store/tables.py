@@ -1,0 +1,163 @@
+"""Delta tables under one root: create, append, replace; each change is one transaction."""
+
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from fstore.errors import SchemaError, StorageError
+from fstore.store.schema import TABLES, check_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from deltalake import DeltaTable
+
+__all__ = ["append_once", "create_tables", "open_table", "read_rows", "replace_rows", "storage"]
+
+COMMIT_TRIES = 100
+
+
+def create_tables(root: "Path") -> None:
+    """Create every table that is not there yet."""
+    from deltalake import DeltaTable
+
+    for table in TABLES.values():
+        with storage(f"cannot create table '{table.name}'"):
+            DeltaTable.create(
+                str(root / table.name),
+                table.schema,
+                mode="ignore",
+                partition_by=list(table.partition) or None,
+                # Delta keeps no other statistics of ours; maps have none worth keeping.
+                configuration={"delta.dataSkippingNumIndexedCols": "0"},
+            )
+
+
+def open_table(root: "Path", name: str) -> "DeltaTable":
+    """Open the newest version of a table and check its columns.
+
+    Raises
+    ------
+    StorageError
+        The table's folder or log is missing or unreadable.
+    SchemaError
+        The table has other columns than ``store/schema.py`` says.
+    """
+    from deltalake import DeltaTable
+
+    with storage(f"cannot open table '{name}'"):
+        delta = DeltaTable(str(root / name))
+    found = {field.name for field in delta.schema().fields}
+    expected = set(TABLES[name].schema.names)
+    if found != expected:
+        raise SchemaError(
+            f"table '{name}' has columns {sorted(found)}, expected {sorted(expected)}; "
+            "was the store written by another version of fstore?"
+        )
+    return delta
+
+
+def read_rows(root: "Path", name: str, **equal: str) -> pa.Table:
+    """Read a table's rows where the given columns equal the given values."""
+    from pyarrow import dataset as ds
+
+    table = TABLES[name]
+    delta = open_table(root, name)
+    in_path = [(c, "=", v) for c, v in equal.items() if c in table.partition]
+    paths = [
+        f[len("file://") :] if f.startswith("file://") else f
+        for f in delta.file_uris(partition_filters=in_path or None)
+    ]
+    if not paths:
+        return table.schema.empty_table()
+    keys = pa.schema([table.schema.field(c) for c in table.partition])
+    files = ds.dataset(
+        paths,
+        schema=table.schema,
+        format="parquet",
+        partition_base_dir=str(root / name),
+        partitioning=ds.partitioning(keys, flavor="hive"),
+    )
+    wanted = None
+    for column, value in equal.items():
+        test = ds.field(column) == value
+        wanted = test if wanted is None else wanted & test
+    with storage(f"cannot read table '{name}'"):
+        return files.to_table(filter=wanted)
+
+
+def append_once(
+    root: "Path",
+    name: str,
+    rows: "Callable[[], Sequence[dict[str, Any]] | pa.Table]",
+    *,
+    key: str,
+) -> int:
+    """Append what ``rows()`` returns, safe against a second process that does the same.
+
+    ``rows`` looks at the store and returns what is still to be added (empty: nothing to do); it is
+    called again whenever another process committed under the same ``key`` in between.
+
+    Returns
+    -------
+    int
+        Rows appended.
+    """
+    from deltalake import CommitProperties, Transaction, write_deltalake
+    from deltalake.exceptions import CommitFailedError
+
+    for _ in range(COMMIT_TRIES):
+        delta = open_table(root, name)
+        new = rows()
+        data = as_table(name, new)
+        if data.num_rows == 0:
+            return 0
+        version = (delta.transaction_version(key) or 0) + 1
+        once = CommitProperties(app_transactions=[Transaction(key, version)])
+        try:
+            with storage(f"cannot write table '{name}'"):
+                write_deltalake(delta, data, mode="append", commit_properties=once)
+        except CommitFailedError:
+            continue
+        return int(data.num_rows)
+    raise StorageError(f"table '{name}': {COMMIT_TRIES} commits in a row met another writer's")
+
+
+def replace_rows(
+    root: "Path", name: str, rows: Sequence[dict[str, Any]] | pa.Table, **equal: str
+) -> None:
+    """Replace the rows where the given columns equal the given values, in one transaction."""
+    from deltalake import write_deltalake
+
+    delta = open_table(root, name)
+    predicate = " AND ".join(f"{column} = {_quoted(value)}" for column, value in equal.items())
+    with storage(f"cannot write table '{name}'"):
+        write_deltalake(delta, as_table(name, rows), mode="overwrite", predicate=predicate)
+
+
+def as_table(name: str, rows: Sequence[dict[str, Any]] | pa.Table) -> pa.Table:
+    """Return rows as an Arrow table of the table's schema, checked."""
+    table = TABLES[name]
+    if isinstance(rows, pa.Table):
+        return check_rows(table, rows)
+    return pa.Table.from_pylist(list(rows), schema=table.schema)
+
+
+@contextmanager
+def storage(doing: str) -> "Iterator[None]":
+    """Turn what a full disk or a damaged store raises into a :class:`StorageError`."""
+    from deltalake.exceptions import CommitFailedError, DeltaError
+
+    try:
+        yield
+    except CommitFailedError:
+        raise
+    except (OSError, DeltaError) as error:
+        raise StorageError(f"{doing}: {error}") from error
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
