@@ -87,7 +87,8 @@ def _declared(model: "nn.Module", size: int) -> list[str]:
 
     From the top-level modules downwards: a module that holds nine tenths of the feature part is
     replaced by its children, a plain chain of several weight layers by its links. Of links, those
-    whose response an activation or a normalisation still changes, and dropout, are left out.
+    whose response an activation or a normalisation still changes, and dropout, are left out; so
+    is the last layer, the class scores, whose width depends on the data set.
     """
     dims = _output_dims(model, size)
     chosen = _feature_stages(model, dims)
@@ -99,7 +100,7 @@ def _declared(model: "nn.Module", size: int) -> list[str]:
         settled = not (_is_linear(model, path) and following and _is_pointwise(model, following))
         if settled and not _is_identity(model, path):
             kept.append(path)
-    return kept
+    return kept[:-1]
 
 
 def _output_dims(model: "nn.Module", size: int) -> dict[str, int]:

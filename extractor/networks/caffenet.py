@@ -95,7 +95,7 @@ def caffenet_mini(*, classes: int = 10) -> Network:
     model = _chain(MINI, classes)
     _init_fan_in(model)
     recipe = {
-        "lr": 0.02,
+        "lr": 0.01,
         "batch_size": 64,
         "momentum": 0.9,
         "weight_decay": 5e-4,

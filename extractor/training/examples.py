@@ -1,0 +1,180 @@
+"""The images that training draws from, and which of them an iteration draws."""
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fstore.errors import DataError
+from fstore.extractor.images import load_sample
+from fstore.extractor.preprocess import Preprocess
+from fstore.types import FloatArray
+
+__all__ = [
+    "ArrayExamples",
+    "Examples",
+    "FileExamples",
+    "TrainingData",
+    "centre_crop",
+    "draw",
+    "random_crop",
+    "random_seed",
+]
+
+
+class Examples(Protocol):
+    """Images with one class each; ``load`` may be called from another thread."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Class of each example, shape (n_examples,), from 0."""
+        ...
+
+    def load(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return preprocessed images (n, 3, R, R), R the side before cropping."""
+        ...
+
+
+@dataclass(frozen=True)
+class ArrayExamples:
+    """Examples held in memory: ``X`` of shape (n, 3, R, R) float32, ``labels`` (n,) int64."""
+
+    X: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+    def load(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the images at ``places``."""
+        return self.X[places]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run learns from and is measured on.
+
+    Attributes
+    ----------
+    train, held_out : Examples
+        No example is in both.
+    identity : str
+        Names the content, so that another run's state is not resumed on other data.
+    """
+
+    train: Examples
+    held_out: Examples
+    identity: str = ""
+
+
+class FileExamples:
+    """Examples decoded from image files when they are first drawn.
+
+    Parameters
+    ----------
+    root : Path
+        Folder that ``uris`` are relative to.
+    uris, digests : sequence of str
+        File of each example and its registered digest.
+    labels : array of shape (n_examples,), int64
+        Class of each example, from 0.
+    preprocess : Preprocess
+        Of the network; images are kept at its ``resize`` side, crops are made when drawn.
+    cache_bytes : int
+        Decoded images are kept in memory if all of them fit, else decoded for each draw.
+    workers : int
+        Threads that decode.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        uris: Sequence[str],
+        digests: Sequence[str],
+        labels: NDArray[np.int64],
+        preprocess: Preprocess,
+        *,
+        cache_bytes: int = 1 << 30,
+        workers: int = 2,
+    ) -> None:
+        self.labels = labels
+        self._root = root
+        self._uris, self._digests = uris, digests
+        self._preprocess = replace(preprocess, size=preprocess.resize)
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="fstore-decode")
+        shape = (len(uris), 3, preprocess.resize, preprocess.resize)
+        fits = 4 * int(np.prod(shape)) <= cache_bytes
+        self._cache = np.empty(shape, np.float32) if fits else None  # pages come when written
+        self._cached = np.zeros(len(uris), bool)
+
+    def load(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the images at ``places``, decoding those that are not kept.
+
+        Raises
+        ------
+        DataError
+            A file is unreadable or changed since it was registered.
+        """
+        if self._cache is None:
+            return np.stack(list(self._pool.map(self._decode, places.tolist())))
+        fresh = [place for place in dict.fromkeys(places.tolist()) if not self._cached[place]]
+        for place, image in zip(fresh, self._pool.map(self._decode, fresh), strict=True):
+            self._cache[place] = image
+            self._cached[place] = True
+        return self._cache[places]
+
+    def _decode(self, place: int) -> FloatArray:
+        uri, digest = self._uris[place], self._digests[place]
+        return load_sample(self._root, uri, None, self._preprocess, digest)
+
+
+def random_seed(seed: int, iteration: int) -> int:
+    """Return a 63-bit seed that depends on the run's seed and the iteration alone."""
+    digest = hashlib.sha256(f"{seed}:{iteration}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def draw(n_examples: int, batch_size: int, *, seed: int, iteration: int) -> NDArray[np.int64]:
+    """Return the places of an iteration's examples: epochs are shuffled, one after the other.
+
+    Parameters
+    ----------
+    n_examples, batch_size : int
+        A batch may run across the end of an epoch.
+    seed, iteration : int
+        Of the run; iterations count from 1. Nothing else plays a part, so a resumed run draws
+        what an uninterrupted one draws.
+    """
+    first = (iteration - 1) * batch_size
+    places = np.arange(first, first + batch_size)
+    epochs = places // n_examples
+    batch = np.empty(batch_size, np.int64)
+    for epoch in np.unique(epochs):
+        order = np.random.default_rng([seed, int(epoch)]).permutation(n_examples)
+        batch[epochs == epoch] = order[places[epochs == epoch] % n_examples]
+    return batch
+
+
+def random_crop(
+    images: NDArray[np.float32], size: int, *, mirror: bool, seed: int
+) -> NDArray[np.float32]:
+    """Cut (n, 3, R, R) to (n, 3, size, size) at random places, mirror half of them if asked."""
+    rng = np.random.default_rng(seed)
+    margin = images.shape[-1] - size
+    if margin < 0:
+        raise DataError(f"images of side {images.shape[-1]} are smaller than the input, {size}")
+    offsets = rng.integers(0, margin + 1, (len(images), 2))
+    flips = rng.random(len(images)) < 0.5 if mirror else np.zeros(len(images), bool)
+    out = np.empty((*images.shape[:2], size, size), np.float32)
+    for i, ((y, x), flip) in enumerate(zip(offsets, flips, strict=True)):
+        patch = images[i, :, y : y + size, x : x + size]
+        out[i] = patch[:, :, ::-1] if flip else patch
+    return out
+
+
+def centre_crop(images: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Cut the middle (n, 3, size, size) out of (n, 3, R, R)."""
+    start = (images.shape[-1] - size) // 2
+    return np.ascontiguousarray(images[:, :, start : start + size, start : start + size])

@@ -1,0 +1,98 @@
+"""How weights are trained: the numbers, and what follows from them for each iteration."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from fnmatch import fnmatchcase
+
+from fstore.errors import DataError
+
+__all__ = ["Multiplier", "Recipe", "snapshot_name"]
+
+
+def snapshot_name(iteration: int) -> str:
+    """Return the name of the checkpoint after that many iterations.
+
+    Examples
+    --------
+    >>> [snapshot_name(i) for i in (5, 300, 5000, 305_000, 1500)]
+    ['5', '300', '5k', '305k', '1500']
+    """
+    thousands, rest = divmod(iteration, 1000)
+    return f"{thousands}k" if thousands and not rest else str(iteration)
+
+
+@dataclass(frozen=True, slots=True)
+class Multiplier:
+    """Factors on learning rate and weight decay for parameters whose name fits ``pattern``."""
+
+    pattern: str
+    lr: float
+    decay: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Stochastic gradient descent with momentum, in Caffe's terms.
+
+    Attributes
+    ----------
+    lr : float
+        Learning rate of the first iteration.
+    batch_size : int
+        Examples an iteration.
+    momentum, weight_decay : float
+        The decay is a factor on the weights, added to the gradient.
+    step, gamma : int, float
+        After every ``step`` iterations the learning rate is multiplied by ``gamma``.
+    mirror : bool
+        Whether half of the images, at random, are mirrored.
+    multipliers : tuple of Multiplier
+        The first whose pattern (as of file names) fits a parameter's name counts; none: 1 and 1.
+        By default, as in Caffe's reference model, biases learn twice as fast and do not decay.
+    """
+
+    lr: float
+    batch_size: int
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    step: int = 100_000
+    gamma: float = 0.1
+    mirror: bool = False
+    multipliers: tuple[Multiplier, ...] = (Multiplier("*.bias", lr=2.0, decay=0.0),)
+
+    def __post_init__(self) -> None:
+        positive = {"lr": self.lr, "batch size": self.batch_size, "step": self.step}
+        for name, value in positive.items():
+            if not value > 0:
+                raise DataError(f"{name} of a recipe must be above 0, not {value}")
+
+    @classmethod
+    def from_defaults(cls, defaults: Mapping[str, object], **changes: object) -> "Recipe":
+        """Return a network's recipe with changes; a change of None keeps the default.
+
+        Raises
+        ------
+        DataError
+            The network states no recipe, and a number is not given.
+        """
+        known = {f.name for f in fields(cls)}
+        stated = {k: v for k, v in defaults.items() if k in known}
+        stated |= {k: v for k, v in changes.items() if v is not None}
+        if missing := [name for name in ("lr", "batch_size") if name not in stated]:
+            flags = " and ".join(f"--{name.replace('_', '-')}" for name in missing)
+            raise DataError(f"the network states no training recipe; give {flags}")
+        return cls(**stated)  # type: ignore[arg-type]
+
+    def lr_at(self, iteration: int) -> float:
+        """Learning rate of the update that completes ``iteration``, which counts from 1."""
+        return self.lr * float(self.gamma ** ((iteration - 1) // self.step))
+
+    def multiplier(self, name: str) -> Multiplier:
+        """Return the factors for a parameter."""
+        fitting = (m for m in self.multipliers if fnmatchcase(name, m.pattern))
+        return next(fitting, Multiplier("*", 1.0, 1.0))
+
+    def to_json(self) -> str:
+        """Return a canonical JSON text."""
+        return json.dumps(asdict(self), sort_keys=True)

@@ -1,0 +1,69 @@
+"""What a training run needs to go on after it was killed: one file, replaced atomically."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fstore.errors import DataError
+from fstore.extractor.weights.checkpoints import write_atomically
+
+__all__ = ["RunState", "load_state", "save_state"]
+
+FILE = "state.pt"
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run after some iterations.
+
+    Attributes
+    ----------
+    identity : str
+        What the run is: network, recipe, seed, data, initial weights.
+    iteration : int
+        Iterations done.
+    model, optimizer : dict
+        State dicts.
+    losses : list of float
+        Loss of each iteration's batch.
+    """
+
+    identity: str
+    iteration: int
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+    losses: list[float]
+
+
+def save_state(state: RunState, folder: Path) -> None:
+    """Write the state; a kill at any moment leaves the old or the new one whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = io.BytesIO()
+    torch.save({name: getattr(state, name) for name in RunState.__dataclass_fields__}, content)
+    write_atomically(folder / FILE, content.getvalue())
+
+
+def load_state(folder: Path, identity: str) -> RunState | None:
+    """Return the state of a run, or None if it has not got one.
+
+    Raises
+    ------
+    DataError
+        The state is damaged, or belongs to another run.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return None
+    try:
+        state = RunState(**torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as exc:  # torch raises whatever the broken bytes lead to
+        raise DataError(f"training state {path} is damaged; delete it to start anew") from exc
+    if state.identity != identity:
+        raise DataError(
+            f"training state {path} belongs to another run: {state.identity}, now asked for: "
+            f"{identity}; delete it to start anew"
+        )
+    return state
