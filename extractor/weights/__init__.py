@@ -1,13 +1,23 @@
 """Sets of weights: read from the formats of others, kept as safetensors."""
 
 from fstore.extractor.weights.checkpoints import load_checkpoint, save_checkpoint, tensors_sha256
-from fstore.extractor.weights.matching import MEAN_IMAGE, load_weights, read_mean_image
+from fstore.extractor.weights.matching import (
+    MEAN_IMAGE,
+    fit,
+    load_weights,
+    network_for,
+    read_mean_image,
+)
+from fstore.extractor.weights.readers import read_tensors
 
 __all__ = [
     "MEAN_IMAGE",
+    "fit",
     "load_checkpoint",
     "load_weights",
+    "network_for",
     "read_mean_image",
+    "read_tensors",
     "save_checkpoint",
     "tensors_sha256",
 ]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fstore.errors import StorageError
 from fstore.extractor.networks._api import Network
-from fstore.extractor.weights.matching import MEAN_IMAGE, fit
+from fstore.extractor.weights.matching import MEAN_IMAGE, fit, network_for
 from fstore.extractor.weights.readers import read_tensors
 from fstore.types import FloatArray
 
@@ -88,7 +88,8 @@ def load_checkpoint(path: Path, network: Network) -> Network:
     path : Path
         File of :func:`save_checkpoint`.
     network : Network
-        Left as it is: the result shares its code and declared layers, not its weights.
+        Left as it is: the result shares its code and declared layers, not its weights. Where
+        the checkpoint has another number of classes, the network is built anew by its name.
 
     Returns
     -------
@@ -101,6 +102,7 @@ def load_checkpoint(path: Path, network: Network) -> Network:
         Unreadable file, or weights that do not fit.
     """
     tensors = read_tensors(path)
+    network = network_for(tensors, network)
     weights = fit(tensors, network, source=str(path))
     held = [*network.model.parameters(), *network.model.buffers()]
     memo: dict[int, object] = {id(t): t for t in held}  # copies the modules, not their tensors

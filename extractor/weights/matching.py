@@ -1,19 +1,20 @@
 """Fit the tensors of a file to a network; name everything that does not fit."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fstore.errors import DataError
-from fstore.extractor.networks._api import Network
+from fstore.errors import DataError, FstoreError
+from fstore.extractor.networks import Network, build_network
 from fstore.extractor.preprocess import Preprocess
 from fstore.extractor.weights.readers import read_tensors
 from fstore.types import FloatArray
 
-__all__ = ["MEAN_IMAGE", "fit", "load_weights", "read_mean_image"]
+__all__ = ["MEAN_IMAGE", "fit", "load_weights", "network_for", "read_mean_image"]
 
 MEAN_IMAGE = "fstore.mean_image"
 """Reserved name: the mean image that belongs to a checkpoint, (3, resize, resize) float32."""
@@ -30,7 +31,8 @@ def load_weights(path: Path, network: Network) -> dict[str, Tensor]:
     path : Path
         See :func:`fstore.extractor.weights.readers.read_tensors` for formats.
     network : Network
-        Whose parameters and buffers the file must hold, no more and no less.
+        Whose parameters and buffers the file must hold, no more and no less. For a file with
+        another number of classes build it with :func:`network_for` first.
 
     Returns
     -------
@@ -52,7 +54,7 @@ def fit(tensors: Mapping[str, Tensor], network: Network, *, source: str) -> dict
     expected = network.model.state_dict()
     given = {name: t for name, t in tensors.items() if name != MEAN_IMAGE}
     problems = []
-    result = {}
+    result: dict[str, Tensor] = {}
     for name, target in expected.items():
         if name not in given:
             if name.endswith(OPTIONAL):
@@ -75,14 +77,55 @@ def fit(tensors: Mapping[str, Tensor], network: Network, *, source: str) -> dict
     return result
 
 
+def network_for(tensors: Mapping[str, Tensor], network: Network) -> Network:
+    """Return the network with as many outputs as tensors were trained for.
+
+    Parameters
+    ----------
+    tensors : mapping of name to Tensor
+        Named as by :func:`fstore.extractor.weights.readers.read_tensors`.
+    network : Network
+        Built under its name with the default number of classes.
+
+    Returns
+    -------
+    Network
+        ``network`` itself, unless the tensors differ from it in the number of classes and in
+        nothing else.
+    """
+    expected = network.model.state_dict()
+    shapes = {n: (tuple(t.shape), tuple(expected[n].shape)) for n, t in _shared(tensors, expected)}
+    wrong = [(a, b) for a, b in shapes.values() if _squeezed(a) != _squeezed(b)]
+    counts = {(_squeezed(a) or (1,))[0] for a, _ in wrong}
+    if len(counts) != 1:
+        return network
+    try:
+        other = build_network(network.name, classes=counts.pop())
+    except (FstoreError, TypeError):  # not built by name, or takes no number of classes
+        return network
+    state = other.model.state_dict()
+    same = all(
+        _squeezed(tuple(t.shape)) == _squeezed(tuple(state[n].shape))
+        for n, t in _shared(tensors, state)
+    )
+    return replace(other, preprocess=network.preprocess) if same else network
+
+
+def _shared(
+    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+) -> list[tuple[str, Tensor]]:
+    return [(name, tensor) for name, tensor in tensors.items() if name in expected]
+
+
 def _reshaped(tensor: Tensor, shape: tuple[int, ...]) -> Tensor | None:
     """Return the tensor in the shape wanted, if only leading ones differ; else None."""
-    if _without_leading_ones(tuple(tensor.shape)) != _without_leading_ones(shape):
+    if _squeezed(tuple(tensor.shape)) != _squeezed(shape):
         return None
     return tensor.reshape(shape)
 
 
-def _without_leading_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Drop leading ones: legacy Caffe shapes are filled up with them to four."""
     kept = list(shape)
     while kept and kept[0] == 1:
         kept.pop(0)
