@@ -6,7 +6,7 @@ import math
 import os
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,14 +116,16 @@ def _facts(path: Path) -> FileFacts:
 
 
 def sub_folders(folder: Path) -> list[Path]:
-    """Return the folders in ``folder``, hidden ones left out, by name."""
-    return sorted(p for p in _entries(folder) if p.is_dir())
-
-
-def _entries(folder: Path) -> Iterator[Path]:
+    """Return the folders in ``folder`` by name, but hidden ones and links that lead back up."""
     if not folder.is_dir():
         raise DataError(f"no folder {folder}; give the data set's folder with --root")
-    return (p for p in folder.iterdir() if not _hidden(p.name))
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not _ignored(p))
+
+
+def _ignored(folder: Path) -> bool:
+    if _hidden(folder.name):
+        return True
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
 def _hidden(name: str) -> bool:
@@ -133,18 +135,13 @@ def _hidden(name: str) -> bool:
 def list_images(root: Path) -> list[str]:
     """Return the image files under ``root``, as paths relative to it, in code-point order.
 
-    Linked folders are followed, hidden ones and files without an image's suffix ignored.
+    Linked folders are followed; hidden ones, links that lead back up, and files without an
+    image's suffix are ignored.
     """
     uris: list[str] = []
-    seen: set[Path] = set()
     for folder, names, files in os.walk(root, followlinks=True):
         here = Path(folder)
-        real = here.resolve()
-        if real in seen:  # a link that leads back up
-            names.clear()
-            continue
-        seen.add(real)
-        names[:] = [n for n in names if not _hidden(n)]
+        names[:] = [n for n in names if not _ignored(here / n)]
         uris += [
             (here / f).relative_to(root).as_posix()
             for f in files
