@@ -39,10 +39,7 @@ def dataset_counts(
     UnknownNameError
         No such data set, or no such split of it.
     """
-    found = next((d for d in store.datasets() if d.name == dataset), None)
-    if found is None:
-        known = ", ".join(d.name for d in store.datasets()) or "none"
-        raise UnknownNameError(f"no data set {dataset!r} in the store; there are: {known}")
+    found = store.dataset(dataset)
     rows: list[dict[str, Any]] = []
     for view in found.views:
         splits = store.splits(dataset, view)
