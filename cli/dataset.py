@@ -72,8 +72,9 @@ def add(
             store, name, format_, root,
             seeds=_seeds(seeds), fractions=shares, on_progress=report, **options,
         )  # fmt: skip
-    sizes = ", ".join(f"{len(v.samples)} {v.view}" for v in added.manifest.views)
-    note(f"{name}: {'registered' if added.new else 'registered already, unchanged'} ({sizes})")
+    if not ctx.obj["quiet"]:
+        sizes = ", ".join(f"{len(v.samples)} {v.view}" for v in added.manifest.views)
+        note(f"{name}: {'registered' if added.new else 'registered already, unchanged'} ({sizes})")
 
 
 @dataset.command("list")

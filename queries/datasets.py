@@ -64,10 +64,10 @@ def _choose(
         return fit[0]
     if split or seed is not None:
         known = ", ".join(f"{name} (seed {number})" for name, number in there) or "none"
-        raise UnknownNameError(
-            f"no split {split or 'of any name'!r} with seed {seed} of data set {dataset!r}; "
-            f"there are: {known}"
+        asked = (f" {split!r}" if split else "") + (
+            f" with seed {seed}" if seed is not None else ""
         )
+        raise UnknownNameError(f"no split{asked} of data set {dataset!r}; there are: {known}")
     return None, None
 
 

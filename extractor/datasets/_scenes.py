@@ -96,7 +96,7 @@ def draw_scene(rng: np.random.Generator, names: Sequence[str], digits: NDArray[n
         if item is not None:
             _paint(rng, canvas, item)
             placed.append(item)
-    canvas += rng.normal(0, 2.5, canvas.shape)
+    canvas += rng.normal(0, 2.5, (*shape, 1))
     return Scene(np.clip(np.rint(canvas), 0, 255).astype(np.uint8), _objects(placed, shape))
 
 

@@ -1,0 +1,151 @@
+"""``fstore dataset``: adding, listing, counting, refusing."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+import fstore.cli.dataset  # adds the commands
+from fstore.cli.app import app
+from fstore.errors import DataError
+from fstore.store import Store
+from fstore.workflows import add_dataset
+
+Run = Callable[..., Result]
+
+assert fstore.cli.dataset.__doc__
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Return an empty store."""
+    return Store.create(tmp_path / "store")
+
+
+@pytest.fixture
+def run(store: Store) -> Run:
+    """Return a function that runs `fstore dataset ...` on the store."""
+
+    def invoke(*words: str | Path) -> Result:
+        where = ["--store", str(store.path), "dataset"]
+        return CliRunner().invoke(app, where + [str(w) for w in words])
+
+    return invoke
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder of two classes, two images each."""
+    for i, uri in enumerate(("cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png")):
+        path = tmp_path / "pets" / uri
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9), (i, i, i)).save(path)
+    return tmp_path / "pets"
+
+
+def test_add_list_and_show(run: Run, folder: Path) -> None:
+    """A folder is added once; listings print a row a data set, a row a class, data on stdout."""
+    first = run("add", "pets", "--format", "imagefolder", "--root", folder, "--seeds", "0,3")
+    assert (first.exit_code, first.stdout) == (0, "")
+    assert first.stderr == "pets: registered (4 image)\n"
+    again = run("add", "pets", "--format", "imagefolder", "--root", folder, "--seeds", "0,3")
+    assert again.stderr == "pets: registered already, unchanged (4 image)\n"
+    assert json.loads(run("list", "--json").stdout) == [
+        {
+            "name": "pets",
+            "format": "imagefolder",
+            "task": "single",
+            "classes": 2,
+            "views": ["image"],
+            "root": str(folder),
+        }
+    ]
+    assert run("show", "pets", "--seed", "3", "--csv").stdout == (
+        "view,class,samples,difficult,split,seed,train,val,test\n"
+        "image,,4,0,random,3,2,0,2\n"
+        "image,cat,2,0,random,3,1,0,1\n"
+        "image,dog,2,0,random,3,1,0,1\n"
+    )
+
+
+def test_a_later_seed_adds_a_split(run: Run, folder: Path) -> None:
+    """Adding the same folder with another seed keeps what is there and adds its split."""
+    run("add", "pets", "--format", "imagefolder", "--root", folder)
+    assert json.loads(run("show", "pets", "--json").stdout)[0]["train"] is None
+    run("add", "pets", "--format", "imagefolder", "--root", folder, "--seeds", "1")
+    assert json.loads(run("show", "pets", "--json").stdout)[0]["train"] == 2
+
+
+def test_a_changed_folder_is_refused(run: Run, folder: Path) -> None:
+    """The same name with another file content exits with 1 and names the sample."""
+    run("add", "pets", "--format", "imagefolder", "--root", folder)
+    Image.new("RGB", (9, 9), (200, 0, 0)).save(folder / "dog" / "1.png")
+    result = run("add", "pets", "--format", "imagefolder", "--root", folder)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert "dog/1.png" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("--format", "imagefolder"), 1, "reads a folder; name it with --root"),
+        (("--format", "nothing"), 1, "no data-set format 'nothing'; there are: coco, csv, digit"),
+        (("--format", "digits", "--year", "2007"), 1, "'digits' has no option --year; it has: no"),
+        (("--format", "voc", "--label-file", "x"), 1, "no option --label-file; it has: --year"),
+        (("--format", "digits", "--seeds", "a"), 2, "seeds 'a' are not whole numbers"),
+        (("--format", "digits", "--fractions", "1"), 2, "fractions '1' are not three"),
+        ((), 2, "--format"),
+    ],
+)
+def test_wrong_use(run: Run, words: tuple[str, ...], code: int, message: str) -> None:
+    """What is wrong is said on stderr: 1 for named errors, 2 for wrong usage."""
+    result = run("add", "x", *words)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert message in result.stderr
+
+
+def test_generated_data_sets_live_in_the_store(run: Run, store: Store) -> None:
+    """Without --root, scenes are written below the store, and the format's options reach it."""
+    result = run("add", "s", "--format", "digit-scenes", "--images", "60", "--seed", "2")
+    assert result.exit_code == 0, result.stderr
+    assert (store.path / "images" / "s" / "VOC2007" / "JPEGImages" / "000060.jpg").is_file()
+    rows = json.loads(run("show", "s", "--json").stdout)
+    total = {row["view"]: row for row in rows if row["class"] is None}
+    assert (total["image"]["train"], total["image"]["test"]) == (30, 24)
+    gt = [row for row in rows if row["view"] == "gt" and row["class"] is not None]
+    assert sum(row["samples"] + row["difficult"] for row in gt) == total["gt"]["samples"]
+    assert sum(row["difficult"] for row in gt) == total["gt"]["difficult"] > 0
+
+
+def test_unknown_names_are_listed(run: Run, folder: Path) -> None:
+    """An unknown data set or split exits with 1 and says what there is."""
+    run("add", "pets", "--format", "imagefolder", "--root", folder, "--seeds", "0")
+    assert "pets" in run("show", "other").stderr
+    result = run("show", "pets", "--split", "official")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "no split 'official' of data set 'pets'; there are: random (seed 0)" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "-x", "a b"])
+def test_names_become_folders(store: Store, name: str) -> None:
+    """A name that could not be a folder's is refused before anything is read."""
+    with pytest.raises(DataError, match="cannot name a data set"):
+        add_dataset(store, name, "digits")
+
+
+def test_the_commands_import_nothing_heavy() -> None:
+    """Importing the commands leaves out what is slow to import."""
+    heavy = "torch pyarrow duckdb polars sklearn deltalake PIL numpy matplotlib"
+    code = (
+        f"import fstore.cli.dataset, sys; print([m for m in '{heavy}'.split() if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "[]\n"
