@@ -1,0 +1,231 @@
+"""Read one layer's responses as a feature matrix, a block of channels at a time."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import parquet as pq
+
+from fstore.errors import DataError, UnknownNameError
+from fstore.store.files import Partition, StoredFile, present
+from fstore.store.schema import ACT_MAX, CHANNEL, MAP
+from fstore.store.tables import storage
+
+if TYPE_CHECKING:
+    from fstore.store.store import Store
+
+__all__ = ["Block", "LayerShape", "What", "layer_shape", "read_features", "stored_samples"]
+
+What: TypeAlias = Literal["map", "sp_max"]
+Block: TypeAlias = tuple[NDArray[np.int32], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerShape:
+    """Channels of a stored layer and places in one map."""
+
+    channels: int
+    positions: int
+
+
+def stored_samples(store: "Store", partition: Partition) -> NDArray[np.int64]:
+    """Return the samples that a partition holds, ascending; shape (n_samples,).
+
+    Raises
+    ------
+    UnknownNameError
+        The store has no such partition.
+    """
+    return present(_files(store, partition))
+
+
+def layer_shape(store: "Store", partition: Partition) -> LayerShape:
+    """Return the shape of a partition's layer.
+
+    Raises
+    ------
+    UnknownNameError
+        The layer is not recorded for the network.
+    """
+    rows = store.rows("layers", network=partition.network, layer=partition.layer).to_pylist()
+    if not rows:
+        raise UnknownNameError(
+            f"network '{partition.network}' has no layer '{partition.layer}' on record"
+        )
+    return LayerShape(rows[0]["channels"], rows[0]["height"] * rows[0]["width"])
+
+
+def read_features(
+    store: "Store",
+    partition: Partition,
+    *,
+    channels: Sequence[int] | None = None,
+    samples: NDArray[np.int64] | None = None,
+    what: What = "map",
+) -> Iterator[Block]:
+    """Yield a layer's responses, some channels at a time, for all samples at once.
+
+    Every row group is read at most once, and only those that hold a wanted channel. One block
+    is held at a time, about a row group of each of the partition's files: as a rule some MB for
+    a thousand samples, whatever the size of the layer.
+
+    Parameters
+    ----------
+    store : Store
+    partition : Partition
+    channels : sequence of int or None
+        Wanted channels, any order; None for all. Blocks come in ascending order.
+    samples : array of int64 or None
+        Wanted samples, ascending; None for all that are stored.
+    what : {"map", "sp_max"}
+        Whole maps, or only the largest response of each (then ``map`` is not read).
+
+    Yields
+    ------
+    channels : array of shape (n_channels,), int32
+    X : array of shape (n_samples, n_channels, positions), float32
+        Rows in ascending order of sample; ``positions`` is 1 for ``sp_max`` and for layers
+        without maps. Laid out with channels outermost; the caller may change it.
+
+    Raises
+    ------
+    UnknownNameError
+        No such partition, or a wanted channel or sample is not in it.
+    """
+    shape = layer_shape(store, partition)
+    files = _files(store, partition)
+    wanted = _wanted_channels(channels, shape, partition)
+    n_samples, readers = _place(files, samples, partition)
+    positions = 1 if what == "sp_max" else shape.positions
+    column = ACT_MAX if positions == 1 else MAP
+    for reader in readers:
+        reader.open(column)
+    step = max(reader.step for reader in readers)
+    for start in range(0, len(wanted), step):
+        block = wanted[start : start + step]
+        out = np.empty((len(block), n_samples, positions), dtype=np.float32)
+        for reader in readers:
+            reader.fill(out, block)
+        yield block, out.swapaxes(0, 1)
+
+
+@dataclass
+class _Reader:
+    """One file, read forwards: which of its rows go where in a block."""
+
+    file: StoredFile
+    rows: NDArray[np.intp]  # of its samples, those wanted
+    to: NDArray[np.intp]  # and their place in the block
+    column: str = ""
+    lows: list[int] = field(default_factory=list)  # first channel of each row group
+    step: int = 1
+    _parquet: pq.ParquetFile | None = None
+    _group: tuple[int, NDArray[np.float32]] | None = None
+
+    def open(self, column: str) -> None:
+        """Read the footer: which channels each row group holds."""
+        self.column = column
+        with storage(f"cannot read {self.file.path}"):
+            self._parquet = pq.ParquetFile(self.file.path)
+        metadata = self._parquet.metadata
+        place = self._parquet.schema_arrow.get_field_index(CHANNEL)
+        groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+        self.lows = [group.column(place).statistics.min for group in groups]
+        self.step = groups[0].num_rows // self.file.n_samples
+
+    def fill(self, out: NDArray[np.float32], channels: NDArray[np.int32]) -> None:
+        """Write this file's samples of some channels into a block."""
+        of_group = np.searchsorted(self.lows, channels, side="right") - 1
+        for i in np.unique(of_group):
+            group = self._read(int(i))
+            at = np.flatnonzero(of_group == i)
+            rows = group[channels[at] - self.lows[i]]  # (channels, samples, positions)
+            if len(self.rows) != self.file.n_samples:
+                rows = rows[:, self.rows]
+            out[at[0] : at[-1] + 1, _as_slice(self.to)] = rows
+
+    def _read(self, i: int) -> NDArray[np.float32]:
+        """Return a row group, shape (channels, samples, positions); the last one is kept."""
+        if self._group is None or self._group[0] != i:
+            assert self._parquet is not None  # noqa: S101 - open() comes first
+            with storage(f"cannot read {self.file.path}"):
+                values = self._parquet.read_row_group(i, columns=[self.column]).column(0)
+            flat = _flat(values)
+            n_channels = self._parquet.metadata.row_group(i).num_rows // self.file.n_samples
+            self._group = i, flat.reshape(n_channels, self.file.n_samples, -1)
+        return self._group[1]
+
+
+def _flat(values: pa.ChunkedArray) -> NDArray[np.float32]:
+    """Return the values of a column, or of its lists, NULL as 0."""
+    array = values.combine_chunks()
+    if pa.types.is_list(array.type):
+        array = array.flatten()
+    if array.null_count:
+        array = array.fill_null(0)
+    flat: NDArray[np.float32] = array.to_numpy(zero_copy_only=False)
+    return flat
+
+
+def _as_slice(places: NDArray[np.intp]) -> NDArray[np.intp] | slice:
+    """Return ascending places as a slice where they have no holes: NumPy copies it faster."""
+    first, last = int(places[0]), int(places[-1])
+    return slice(first, last + 1) if last - first + 1 == len(places) else places
+
+
+def _files(store: "Store", partition: Partition) -> list[StoredFile]:
+    files = store.files(**partition.values)
+    if not files:
+        raise UnknownNameError(
+            f"no activations of {partition} in the store; make them with: {extract_line(partition)}"
+        )
+    return files
+
+
+def extract_line(partition: Partition) -> str:
+    """Return the command that makes a partition."""
+    from shlex import quote
+
+    return (
+        f"fstore extract --layer {quote(partition.layer)} --ckpt "
+        f"{quote(f'{partition.network}/{partition.ckpt}')} --dataset {quote(partition.dataset)} "
+        f"--view {partition.view}"
+    )
+
+
+def _wanted_channels(
+    channels: Sequence[int] | None, shape: LayerShape, partition: Partition
+) -> NDArray[np.int32]:
+    if channels is None:
+        return np.arange(shape.channels, dtype=np.int32)
+    wanted = np.unique(np.asarray(channels, dtype=np.int32))
+    if len(wanted) == 0:
+        raise DataError(f"no channel of {partition} is asked for; name at least one, or all")
+    if wanted[0] < 0 or wanted[-1] >= shape.channels:
+        bad = wanted[0] if wanted[0] < 0 else wanted[-1]
+        raise UnknownNameError(f"no channel {bad} in {partition}; it has 0 to {shape.channels - 1}")
+    return wanted
+
+
+def _place(
+    files: Sequence[StoredFile], samples: NDArray[np.int64] | None, partition: Partition
+) -> tuple[int, list[_Reader]]:
+    """Return how many samples a block has, and for each file which of them it gives."""
+    ids = [file.sample_ids for file in files]
+    order = np.sort(np.concatenate(ids))
+    if samples is not None:
+        wanted = np.unique(samples)
+        absent = np.setdiff1d(wanted, order)
+        if len(absent) or len(wanted) == 0:
+            what = f"samples {absent[:5].tolist()}" if len(absent) else "no sample at all"
+            raise UnknownNameError(f"{what} of {partition}: not among the {len(order)} stored")
+        order = wanted
+    readers = []
+    for file, own in zip(files, ids, strict=True):
+        rows = np.flatnonzero(np.isin(own, order))
+        if len(rows):
+            readers.append(_Reader(file, rows, np.searchsorted(order, own[rows])))
+    return len(order), readers

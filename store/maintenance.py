@@ -1,0 +1,247 @@
+"""Make room in a store: drop what is named, collect what no log refers to."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fstore.errors import DataError, StorageError, UnknownNameError
+from fstore.store.files import ACTIVATIONS
+from fstore.store.schema import TABLES
+from fstore.store.status import logged_files
+from fstore.store.tables import COMMIT_TRIES, open_table, read_rows, storage
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+__all__ = ["Going", "Selection", "drop", "gc", "plan_drop"]
+
+CHECKPOINTS = "checkpoints"
+OF_DATASET = ("overlaps", "detections", "splits", "labels", "samples", "datasets")
+"""Tables that describe a data set, in the order in which a drop empties them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a drop is about: partition columns and their values; None is any."""
+
+    network: str | None = None
+    ckpt: str | None = None
+    dataset: str | None = None
+    view: str | None = None
+    layer: str | None = None
+
+    @property
+    def given(self) -> dict[str, str]:
+        """Column -> value, of those that are given."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def __str__(self) -> str:
+        return " ".join(f"--{name} {value}" for name, value in self.given.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """Something that a drop removes: a partition, a checkpoint, or a table's rows."""
+
+    what: str
+    name: str
+    rows: int
+    bytes: int
+
+
+def plan_drop(root: Path, selection: Selection, *, checkpoint: bool = False) -> list[Going]:
+    """Say what :func:`drop` would remove, without removing it.
+
+    Raises
+    ------
+    DataError
+        Nothing is selected, or ``checkpoint`` is asked of a part of its activations.
+    UnknownNameError
+        Nothing in the store fits.
+    """
+    _check(selection, checkpoint=checkpoint)
+    going = _partitions(root, selection)
+    if checkpoint:
+        going += [
+            Going("checkpoint", f"{r['network']}/{r['name']}", 1, _size(root / r["uri"]))
+            for r in _records(root, selection)
+        ]
+    for table, equal in _described(selection):
+        rows = read_rows(root, table, **equal).num_rows
+        going += [Going(table, " ".join(equal.values()), rows, 0)] if rows else []
+    if not going:
+        raise UnknownNameError(
+            f"nothing in the store fits {selection}; fstore status lists what there is"
+        )
+    return going
+
+
+def drop(root: Path, selection: Selection, *, checkpoint: bool = False) -> list[Going]:
+    """Remove partitions of activations, and with them what only they needed.
+
+    Activations go first, in one transaction, and their files at once: exactly those that this
+    transaction took from the log. A data set named alone loses its samples, labels, splits,
+    overlaps, detections and its entry too (its images stay where they are); a network named
+    alone loses the record of its layers' shapes. A drop that was cut short is finished by
+    running it again.
+
+    Parameters
+    ----------
+    root : Path
+        The store.
+    selection : Selection
+        At least one column.
+    checkpoint : bool
+        Remove the fitting checkpoints as well, record and weights; ``selection`` then names the
+        network, the checkpoint or both, and nothing else.
+
+    Returns
+    -------
+    list of Going
+        What went.
+
+    Raises
+    ------
+    DataError, UnknownNameError
+        As :func:`plan_drop`.
+    """
+    going = plan_drop(root, selection, checkpoint=checkpoint)
+    _unlink(_delete(root, ACTIVATIONS, selection.given))
+    if checkpoint:
+        records = _records(root, selection)
+        for record in records:
+            key = {"network": record["network"], "name": record["name"]}
+            _delete(root, CHECKPOINTS, key)
+        kept = {r["uri"] for r in read_rows(root, CHECKPOINTS).to_pylist()}
+        _unlink({root / r["uri"] for r in records if r["uri"] not in kept})
+    for table, equal in _described(selection):
+        _delete(root, table, equal)
+    return going
+
+
+def gc(root: Path, *, older_than_hours: float = 24) -> list[tuple[Path, int]]:
+    """Delete data files of the tables, and weights, that no log refers to.
+
+    Interrupted extractions leave such files, and so do rewritten tables. Young ones may belong
+    to an extraction that is under way: the age is what keeps it safe.
+
+    Parameters
+    ----------
+    root : Path
+        The store.
+    older_than_hours : float
+        Files that were written later stay.
+
+    Returns
+    -------
+    list of (Path, int)
+        What was deleted, and its bytes.
+    """
+    latest = time.time() - older_than_hours * 3600
+    # Candidates first, the log second: what is committed in between is then known as wanted.
+    candidates = [(p, s) for p, s, written in _data_files(root) if written <= latest]
+    wanted = {path for name in TABLES for path in _referred(root, open_table(root, name), name)}
+    wanted |= {(root / r["uri"]).resolve() for r in read_rows(root, CHECKPOINTS).to_pylist()}
+    orphans = [(path, size) for path, size in candidates if path.resolve() not in wanted]
+    _unlink(path for path, _ in orphans)
+    return orphans
+
+
+def _check(selection: Selection, *, checkpoint: bool) -> None:
+    if not selection.given:
+        raise DataError(
+            "a drop needs at least one of --network, --ckpt, --dataset, --view, --layer"
+        )
+    if checkpoint and not set(selection.given) <= {"network", "ckpt"}:
+        raise DataError(
+            f"--checkpoint removes the weights, which all activations of a checkpoint share; "
+            f"give --network and --ckpt alone, not {selection}"
+        )
+
+
+def _partitions(root: Path, selection: Selection) -> list[Going]:
+    sums: dict[str, list[int]] = {}
+    for logged in logged_files(root, **selection.given):
+        total = sums.setdefault(str(logged.file.partition), [0, 0])
+        total[0] += logged.rows
+        total[1] += logged.size_bytes
+    return [Going(ACTIVATIONS, name, rows, size) for name, (rows, size) in sums.items()]
+
+
+def _described(selection: Selection) -> list[tuple[str, dict[str, str]]]:
+    """Return the tables, and which of their rows, that go with a whole data set or network."""
+    given = selection.given
+    if set(given) == {"dataset"}:
+        return [
+            (t, {"name" if t == "datasets" else "dataset": given["dataset"]}) for t in OF_DATASET
+        ]
+    return [("layers", given)] if set(given) == {"network"} else []
+
+
+def _records(root: Path, selection: Selection) -> list[dict[str, str]]:
+    names = {"network": "network", "ckpt": "name"}
+    equal = {names[column]: value for column, value in selection.given.items()}
+    records: list[dict[str, str]] = read_rows(root, CHECKPOINTS, **equal).to_pylist()
+    return records
+
+
+def _delete(root: Path, name: str, equal: dict[str, str]) -> set[Path]:
+    """Delete rows in one transaction; return the whole files that it took from the log."""
+    from deltalake.exceptions import CommitFailedError
+
+    predicate = " AND ".join(f'"{c}" = {_text(value)}' for c, value in equal.items())
+    in_path = set(equal) <= set(TABLES[name].partition)
+    for _ in range(COMMIT_TRIES):
+        delta = open_table(root, name)
+        gone = _referred(root, delta, name, **equal) if in_path else set()
+        try:
+            with storage(f"cannot delete from table '{name}'"):
+                delta.delete(predicate)
+        except CommitFailedError:  # another process changed the same files
+            continue
+        return gone
+    raise StorageError(f"table '{name}': {COMMIT_TRIES} commits in a row met another writer's")
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _referred(root: Path, delta: "DeltaTable", name: str, **equal: str) -> set[Path]:
+    """Return the files that a table's log refers to; names in the log are percent-encoded."""
+    actions = pa.table(delta.get_add_actions(flatten=True))
+    for column, value in equal.items():
+        actions = actions.filter(pc.equal(actions[f"partition.{column}"], value))
+    folder = (root / name).resolve()
+    return {folder / unquote(path) for path in actions["path"].to_pylist()}
+
+
+def _data_files(root: Path) -> Iterable[tuple[Path, int, float]]:
+    """Yield every data file and weights file: path, bytes, time of writing."""
+    for name in TABLES:
+        for path in sorted((root / name).rglob("*")):
+            log = "_delta_log" in path.relative_to(root).parts
+            if log or path.suffix not in {".parquet", ".tmp", ".safetensors"}:
+                continue
+            try:
+                state = path.stat()
+            except FileNotFoundError:  # dropped meanwhile
+                continue
+            yield path, state.st_size, state.st_mtime
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _unlink(paths: Iterable[Path]) -> None:
+    for path in paths:
+        with storage(f"cannot delete {path}"):
+            path.unlink(missing_ok=True)

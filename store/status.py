@@ -1,0 +1,81 @@
+"""What a store holds: one row a partition of ``activations``."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fstore.store.files import ACTIVATIONS, Partition, StoredFile
+from fstore.store.tables import open_table, read_rows
+
+__all__ = ["STATUS_COLUMNS", "LoggedFile", "logged_files", "status"]
+
+STATUS_COLUMNS = (
+    "network", "ckpt", "dataset", "view", "layer", "samples", "rows", "bytes", "raw_bytes",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedFile:
+    """A committed file and what the log says of it."""
+
+    file: StoredFile
+    rows: int
+    size_bytes: int
+
+
+def logged_files(root: Path, **equal: str) -> list[LoggedFile]:
+    """List the committed files whose partition values equal the given ones, by partition."""
+    actions = pa.table(open_table(root, ACTIVATIONS).get_add_actions(flatten=True))
+    for column, value in equal.items():
+        actions = actions.filter(pc.equal(actions[f"partition.{column}"], value))
+    found = [
+        LoggedFile(
+            StoredFile.parse(str(root / ACTIVATIONS / unquote(row["path"]))),
+            int(row["num_records"]),
+            int(row["size_bytes"]),
+        )
+        for row in actions.select(["path", "num_records", "size_bytes"]).to_pylist()
+    ]
+    return sorted(found, key=lambda f: (f.file.partition, f.file.first_sample, f.file.path.name))
+
+
+def status(root: Path) -> list[dict[str, Any]]:
+    """Count samples, rows and bytes of each partition; nothing but the log is read.
+
+    Returns
+    -------
+    list of dict
+        Keys :data:`STATUS_COLUMNS`, by network, checkpoint, data set, view, and layer in the
+        network's order. ``bytes`` are on disk; ``raw_bytes`` are those of the responses as bare
+        float32, None where the layer's shape is not recorded.
+    """
+    layers = {(r["network"], r["layer"]): r for r in read_rows(root, "layers").to_pylist()}
+    files: dict[Partition, list[LoggedFile]] = defaultdict(list)
+    for logged in logged_files(root):
+        files[logged.file.partition].append(logged)
+    rows = [_row(p, found, layers.get((p.network, p.layer))) for p, found in files.items()]
+
+    def place(row: dict[str, Any]) -> tuple[object, ...]:
+        layer = layers.get((row["network"], row["layer"]))
+        order = layer["order"] if layer else len(layers)
+        return (*(row[c] for c in STATUS_COLUMNS[:4]), order, row["layer"])
+
+    return sorted(rows, key=place)
+
+
+def _row(
+    partition: Partition, files: list[LoggedFile], layer: dict[str, Any] | None
+) -> dict[str, Any]:
+    rows = sum(f.rows for f in files)
+    return {
+        **partition.values,
+        "samples": sum(f.file.n_samples for f in files),
+        "rows": rows,
+        "bytes": sum(f.size_bytes for f in files),
+        "raw_bytes": 4 * rows * layer["height"] * layer["width"] if layer else None,
+    }

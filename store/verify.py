@@ -1,0 +1,131 @@
+"""Check that the files of ``activations`` hold what the log and their names say."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import parquet as pq
+
+from fstore.store.encode import row_checksum
+from fstore.store.files import ACTIVATIONS, Partition
+from fstore.store.schema import ACT_MAX, ACT_SUM, CHANNEL, PARTITION, SAMPLE_ID
+from fstore.store.status import LoggedFile, logged_files
+from fstore.store.tables import read_rows
+
+__all__ = ["PROBLEM_COLUMNS", "verify"]
+
+PROBLEM_COLUMNS = (*PARTITION, "file", "problem")
+
+
+def verify(root: Path) -> Iterator[dict[str, Any]]:
+    """Yield what is wrong with a store; nothing if all is well.
+
+    Each committed file must be there, have the size that the log says, hold pages whose CRCs are
+    right, and the rows, samples, checksum and fingerprint that its name says. No sample may be
+    in two files of a partition, and the weights of every checkpoint must be there. Everything is
+    read once, a row group at a time.
+
+    Parameters
+    ----------
+    root : Path
+        The store.
+
+    Yields
+    ------
+    dict
+        Keys :data:`PROBLEM_COLUMNS`; ``file`` is relative to the store.
+    """
+    partitions: dict[Partition, list[LoggedFile]] = defaultdict(list)
+    for logged in logged_files(root):
+        partitions[logged.file.partition].append(logged)
+    for partition, files in partitions.items():
+        taken: dict[int, Path] = {}
+        for logged in files:
+            problems, ids = _check_file(logged)
+            problems += _doubled(taken, ids, logged.file.path)
+            for problem in problems:
+                file = str(logged.file.path.relative_to(root / ACTIVATIONS))
+                yield {**partition.values, "file": f"{ACTIVATIONS}/{file}", "problem": problem}
+    for record in read_rows(root, "checkpoints").to_pylist():
+        if not (root / record["uri"]).is_file():
+            key = {"network": record["network"], "ckpt": record["name"]}
+            yield {**key, "file": record["uri"], "problem": "the file is missing"}
+
+
+@dataclass
+class _Found:
+    """What reading a file counted."""
+
+    rows: int = 0
+    checksum: int = 0
+    channels: int = 0
+    sample_ids: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    fingerprint: str = ""
+
+
+def _check_file(logged: LoggedFile) -> tuple[list[str], NDArray[np.int64]]:
+    """Return what is wrong with a file, and the samples that it holds."""
+    path, none = logged.file.path, np.empty(0, dtype=np.int64)
+    if not path.is_file():
+        return ["the file is missing"], none
+    size = path.stat().st_size
+    if size != logged.size_bytes:
+        return [f"the file has {size} bytes, the log says {logged.size_bytes}"], none
+    try:
+        found = _read(logged)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        return [f"the file cannot be read: {error}"], none
+    return _differences(logged, found), found.sample_ids
+
+
+def _read(logged: LoggedFile) -> _Found:
+    found = _Found(fingerprint=logged.file.identity.fingerprint)
+    with pq.ParquetFile(logged.file.path, page_checksum_verification=True) as file:
+        for i in range(file.metadata.num_row_groups):
+            _add(found, file.read_row_group(i))
+    return found
+
+
+def _add(found: _Found, group: pa.Table) -> None:
+    """Count the rows of a row group. NULL is how a sparse layer keeps a zero."""
+    ids, channels = group[SAMPLE_ID].to_numpy(), group[CHANNEL].to_numpy()
+    act_max = group[ACT_MAX].combine_chunks().fill_null(0).to_numpy()
+    sums = group[ACT_SUM].combine_chunks()
+    one_value = sums.null_count == len(sums)  # the map is 1x1
+    act_sum = act_max.astype(np.float64) if one_value else sums.fill_null(0).to_numpy()
+    found.rows += len(ids)
+    found.channels = max(found.channels, int(channels.max()) + 1)
+    found.sample_ids = np.union1d(found.sample_ids, ids)
+    found.checksum = (found.checksum + row_checksum(ids, channels, act_max, act_sum)) % 2**64
+
+
+def _differences(logged: LoggedFile, found: _Found) -> list[str]:
+    file, ids = logged.file, found.sample_ids
+    said_and_found = (
+        ("rows", logged.rows, found.rows),
+        ("rows, samples times channels,", len(ids) * found.channels, found.rows),
+        ("samples", file.n_samples, len(ids)),
+        ("a first sample", file.first_sample, int(ids[0]) if len(ids) else None),
+        ("a last sample", file.last_sample, int(ids[-1]) if len(ids) else None),
+        ("a row checksum", f"{file.checksum:016x}", f"{found.checksum:016x}"),
+        ("a fingerprint", file.fingerprint, found.fingerprint),
+    )
+    return [
+        f"expected {what} of {said}, found {there}"
+        for what, said, there in said_and_found
+        if said != there
+    ]
+
+
+def _doubled(taken: dict[int, Path], ids: NDArray[np.int64], path: Path) -> list[str]:
+    """Note whose samples these are; say so if another file has some of them."""
+    again = [i for i in ids.tolist() if i in taken]
+    taken.update((i, path) for i in ids.tolist() if i not in taken)
+    if not again:
+        return []
+    return [f"{len(again)} samples, the first {again[0]}, are in {taken[again[0]].name} too"]
