@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
 from PIL import Image
@@ -32,6 +32,7 @@ __all__ = [
     "list_images",
     "official_split",
     "random_splits",
+    "relative_uri",
     "stratified_parts",
     "sub_folders",
 ]
@@ -105,6 +106,14 @@ def _facts(path: Path) -> FileFacts:
     except OSError:
         return FileFacts("", 0, 0)
     return FileFacts(digest_bytes(data), *image_size(data))
+
+
+def relative_uri(text: str, where: str) -> str:
+    """Return the normal form of a path below the root; DataError if it is none."""
+    path = PurePosixPath(text)
+    if not path.parts or path.is_absolute() or ".." in path.parts:
+        raise DataError(f"{where}: {text!r} is not a path below --root")
+    return str(path)
 
 
 def sub_folders(folder: Path) -> list[Path]:

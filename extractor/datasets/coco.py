@@ -9,7 +9,13 @@ from typing import Any, get_args
 from fstore.errors import DataError
 from fstore.extractor.datasets._api import dataset_format
 from fstore.extractor.datasets._boxes import LabelledBox, box_views, image_samples
-from fstore.extractor.datasets._files import Fractions, Progress, check_manifest, file_facts
+from fstore.extractor.datasets._files import (
+    Fractions,
+    Progress,
+    check_manifest,
+    file_facts,
+    relative_uri,
+)
 from fstore.types import Box, DatasetManifest, Part
 
 __all__ = ["coco"]
@@ -118,7 +124,7 @@ def _read(path: Path, root: Path, part: Part | None) -> dict[int, _Image]:
 
 def _image(entry: Mapping[str, Any], path: Path, root: Path, part: Part | None) -> _Image:
     """Find the file: below the root, or in the folder that the JSON is named after."""
-    uri = str(entry["file_name"])
+    uri = relative_uri(str(entry["file_name"]), f"{path}, image {entry['id']}")
     folder = path.stem.rpartition("_")[2]  # instances_train2017.json -> train2017
     if not (root / uri).is_file() and (root / folder / uri).is_file():
         uri = f"{folder}/{uri}"

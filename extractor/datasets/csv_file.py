@@ -16,6 +16,7 @@ from fstore.extractor.datasets._files import (
     file_facts,
     official_split,
     random_splits,
+    relative_uri,
 )
 from fstore.types import Box, DatasetManifest, Part, SampleRecord, ViewManifest
 
@@ -112,9 +113,7 @@ def _read(path: Path) -> tuple[bool, Literal["single", "multi", "none"], dict[st
             if None in row or None in row.values():
                 raise DataError(f"{where}: expected {len(columns)} cells, one a column")
             cells = {key: value.strip() for key, value in row.items()}
-            uri = Path(cells["path"]).as_posix()
-            if not cells["path"] or uri.startswith(("/", "../")):
-                raise DataError(f"{where}: path {cells['path']!r} is not a path below --root")
+            uri = relative_uri(cells["path"], where)
             _add(images.setdefault(uri, _Image()), cells, where)
     boxed = "xmin" in columns
     task: Literal["single", "multi", "none"] = "single" if "label" in columns else "none"

@@ -9,11 +9,11 @@ from PIL import Image
 
 from fstore.errors import DataError, StorageError
 from fstore.extractor.datasets._generated import write_generated
-from fstore.extractor.datasets._scenes import draw_scene
-from fstore.extractor.datasets.digit_scenes import digit_scenes
+from fstore.extractor.datasets._scenes import Scene, draw_scene
+from fstore.extractor.datasets.digit_scenes import _devkit, digit_scenes
 from fstore.extractor.datasets.digits import digits, load_digit_images
 from fstore.extractor.datasets.voc import voc
-from fstore.types import DatasetManifest
+from fstore.types import DatasetManifest, IntArray
 
 
 @pytest.fixture(scope="module")
@@ -68,21 +68,22 @@ def test_scenes_hold_what_they_promise(scenes: DatasetManifest) -> None:
     assert all(120 <= s.height <= 160 and 160 <= s.width <= 200 for s in image.samples)
 
 
-def test_scenes_of_a_part_use_the_digits_of_that_part(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_scenes_of_a_part_use_the_digits_of_that_part(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train scenes draw from train digits only, val from val, test from test."""
     _, pixels, parts = load_digit_images()
     part_of = {image.tobytes(): part for image, part in zip(pixels, parts, strict=True)}
     drawn: list[set[str]] = []
 
-    def spy(rng: np.random.Generator, names: list[str], pool: np.ndarray) -> object:
+    def spy(rng: np.random.Generator, names: list[str], pool: IntArray) -> Scene:  # noqa: ARG001
         drawn.append({part_of[image.tobytes()] for image in pool})
-        return draw_scene(rng, names, pool)
+        return Scene(np.zeros((9, 9, 3), dtype=np.uint8), ())
 
     monkeypatch.setattr("fstore.extractor.datasets.digit_scenes.draw_scene", spy)
-    manifest = digit_scenes("s", tmp_path / "s", images=60)
-    assert drawn == [{part} for part in manifest.views[0].splits[0].parts]
+    files = dict(_devkit(20, 0))
+    for part in ("train", "val", "test"):
+        ids = files[f"VOC2007/ImageSets/Main/{part}.txt"].split()
+        assert [drawn[int(i) - 1] for i in ids] == [{part}] * len(ids)
+    assert len(drawn) == 20
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -143,10 +144,8 @@ def test_too_few_scenes_are_refused(tmp_path: Path) -> None:
         digit_scenes("s", tmp_path / "s", images=9)
 
 
-def test_a_scene_depends_on_seed_and_number_alone(scenes: DatasetManifest, tmp_path: Path) -> None:
+def test_a_scene_depends_on_seed_and_number_alone(scenes: DatasetManifest) -> None:
     """More scenes leave the first ones as they are; another seed changes them."""
-    uri = "JPEGImages/000060.jpg"
-    more = digit_scenes("more", tmp_path / "more", images=70)
-    other = digit_scenes("other", tmp_path / "other", images=60, seed=1)
-    assert (more.root / uri).read_bytes() == (scenes.root / uri).read_bytes()
-    assert (other.root / uri).read_bytes() != (scenes.root / uri).read_bytes()
+    first = (scenes.root / "JPEGImages" / "000001.jpg").read_bytes()
+    assert next(_devkit(61, 0)) == ("VOC2007/JPEGImages/000001.jpg", first)
+    assert next(_devkit(60, 1)) != ("VOC2007/JPEGImages/000001.jpg", first)
