@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fstore.errors import DataError
@@ -31,6 +31,7 @@ def classes_of(counts: dict[str, int]) -> tuple[list[str], list[dict[str, int]]]
     return ids, [{i.split("/")[0]: 1} for i in ids]
 
 
+@settings(deadline=None, max_examples=60)
 @given(counts=sizes, fractions=shares, seed=st.integers(0, 2**40))
 def test_every_class_is_dealt_in_proportion(
     counts: dict[str, int], fractions: tuple[float, float, float], seed: int
@@ -44,6 +45,7 @@ def test_every_class_is_dealt_in_proportion(
             assert abs(dealt[f"{name} {part}"] - share * n) <= 1
 
 
+@settings(deadline=None, max_examples=60)
 @given(counts=sizes, seed=st.integers(0, 100), order=st.randoms())
 def test_a_deal_depends_on_names_and_seed_alone(
     counts: dict[str, int], seed: int, order: object
