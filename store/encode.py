@@ -117,10 +117,11 @@ def row_checksum(
 
     The sum depends neither on the order of rows nor on how they are spread over files, so a
     partition keeps its checksum through compaction. Where the map is 1x1, act_sum is act_max.
+    -0.0 counts as 0.0: where zeros are NULL on disk, its sign is not kept.
     """
     x = _mix(sample_id.astype(np.uint64) << np.uint64(24) ^ channel.astype(np.uint64))
-    x = _mix(x ^ np.ascontiguousarray(act_max).view(np.uint32))
-    x = _mix(x ^ np.ascontiguousarray(act_sum).view(np.uint64))
+    x = _mix(x ^ (act_max + np.float32(0)).view(np.uint32))
+    x = _mix(x ^ (act_sum + np.float64(0)).view(np.uint64))
     return int(x.sum(dtype=np.uint64))
 
 

@@ -148,7 +148,7 @@ def seal(file: ShardFile, n_samples: int, identity: Identity) -> Path:
 def list_files(delta: "DeltaTable", **equal: str) -> list[StoredFile]:
     """List the committed files whose partition values equal the given ones."""
     wanted = [(column, "=", value) for column, value in equal.items()]
-    return [StoredFile.parse(uri) for uri in delta.file_uris(partition_filters=wanted or None)]
+    return [StoredFile.parse(uri) for uri in delta.file_uris(file_pruning_predicate=wanted or None)]
 
 
 def present(files: Sequence[StoredFile]) -> NDArray[np.int64]:

@@ -13,7 +13,17 @@ from pyarrow import parquet as pq
 
 from fstore.store.encode import row_checksum
 from fstore.store.files import ACTIVATIONS, Partition
-from fstore.store.schema import ACT_MAX, ACT_SUM, CHANNEL, PARTITION, SAMPLE_ID
+from fstore.store.schema import (
+    ACT_MAX,
+    ACT_SUM,
+    ARGMAX,
+    CHANNEL,
+    MAP,
+    NNZ,
+    NPOS,
+    PARTITION,
+    SAMPLE_ID,
+)
 from fstore.store.status import LoggedFile, logged_files
 from fstore.store.tables import read_rows
 
@@ -26,9 +36,9 @@ def verify(root: Path) -> Iterator[dict[str, Any]]:
     """Yield what is wrong with a store; nothing if all is well.
 
     Each committed file must be there, have the size that the log says, hold pages whose CRCs are
-    right, and the rows, samples, checksum and fingerprint that its name says. No sample may be
-    in two files of a partition, and the weights of every checkpoint must be there. Everything is
-    read once, a row group at a time.
+    right, and the rows, samples, checksum and fingerprint that its name says; its maps must give
+    its summary columns. No sample may be in two files of a partition, and the weights of every
+    checkpoint must be there. Everything is read once, a row group at a time.
 
     Parameters
     ----------
@@ -66,6 +76,7 @@ class _Found:
     channels: int = 0
     sample_ids: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     fingerprint: str = ""
+    disagree: int = 0  # rows whose map does not give their summary columns
 
 
 def _check_file(logged: LoggedFile) -> tuple[list[str], NDArray[np.int64]]:
@@ -98,10 +109,25 @@ def _add(found: _Found, group: pa.Table) -> None:
     sums = group[ACT_SUM].combine_chunks()
     one_value = sums.null_count == len(sums)  # the map is 1x1
     act_sum = act_max.astype(np.float64) if one_value else sums.fill_null(0).to_numpy()
+    found.disagree += 0 if one_value else _disagreeing(group, act_max)
     found.rows += len(ids)
     found.channels = max(found.channels, int(channels.max()) + 1)
     found.sample_ids = np.union1d(found.sample_ids, ids)
     found.checksum = (found.checksum + row_checksum(ids, channels, act_max, act_sum)) % 2**64
+
+
+def _disagreeing(group: pa.Table, act_max: NDArray[np.float32]) -> int:
+    """Count the rows whose map gives another largest response, its place, or other counts."""
+    maps = group[MAP].combine_chunks().flatten().fill_null(0).to_numpy().reshape(len(act_max), -1)
+    counts = {
+        NNZ: np.count_nonzero(maps, axis=1),
+        NPOS: np.count_nonzero(maps > 0, axis=1),
+        ARGMAX: maps.argmax(axis=1),
+    }
+    wrong = (maps.max(axis=1) != act_max) & ~np.isnan(act_max)
+    for column, values in counts.items():
+        wrong |= values != group[column].to_numpy()
+    return int(wrong.sum())
 
 
 def _differences(logged: LoggedFile, found: _Found) -> list[str]:
@@ -114,6 +140,7 @@ def _differences(logged: LoggedFile, found: _Found) -> list[str]:
         ("a last sample", file.last_sample, int(ids[-1]) if len(ids) else None),
         ("a row checksum", f"{file.checksum:016x}", f"{found.checksum:016x}"),
         ("a fingerprint", file.fingerprint, found.fingerprint),
+        ("a number of rows whose map belies their summary", 0, found.disagree),
     )
     return [
         f"expected {what} of {said}, found {there}"

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,13 +46,18 @@ def put(
     *,
     sample_ids: Sequence[int] | None = None,
     identity: Mapping[str, str] | None = None,
+    checksum: int | None = None,
 ) -> Path:
-    """Commit one file of responses of shape (n_samples, n_channels, positions); return it."""
+    """Commit one file of responses of shape (n_samples, n_channels, positions); return it.
+
+    ``checksum`` stands in for the right one.
+    """
     ids = np.asarray(range(len(values)) if sample_ids is None else sample_ids, dtype=np.int64)
     parts = Identity(dict(identity or {"weights": partition.ckpt, "samples": "s"}))
     path = new_path(store.path, partition)
     footer = {IDENTITY_KEY: json.dumps(dict(parts.parts))}
     written = write_layer(path, [ids], [responses(values)], metadata=footer)
+    written = written if checksum is None else replace(written, checksum=checksum)
     sealed = seal(written, len(ids), parts)
     assert commit(store.path, {partition: (written, sealed, parts)})
     return sealed

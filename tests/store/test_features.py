@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from _build import add_dataset, add_layers, build, put, relu
 from numpy.typing import NDArray
 
+from _build import add_dataset, add_layers, build, put, relu
 from fstore.errors import DataError, UnknownNameError
 from fstore.store import Store
 from fstore.store.export import export_features, find_partition, part_samples
@@ -33,7 +33,7 @@ def collect(
 
 @pytest.fixture
 def wide(tmp_path: Path) -> tuple[Store, NDArray[np.float32]]:
-    """A sparse layer of 40 channels of 64 x 64, in three files of 30 samples that interleave."""
+    """Store a sparse layer of 40 channels of 64 x 64, three files of 30 samples interleaved."""
     store = Store.create(tmp_path / "s")
     add_layers(store, "n", {"l": (40, 64, 64)})
     values = relu(0, 30, 40, 4096)

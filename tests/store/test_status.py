@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from _build import add_layers, build, put, relu
-
 from fstore.store import Store
 from fstore.store.files import Partition
 from fstore.store.status import logged_files, status
