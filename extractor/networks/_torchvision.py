@@ -61,8 +61,10 @@ def torchvision_network(name: str, *, classes: int | None = None) -> Network:
     options: dict[str, Any] = {} if classes is None else {"num_classes": classes}
     if short in {"googlenet", "inception_v3"}:
         options |= {"init_weights": True, "transform_input": True}  # as their weights expect
-    model = models.get_model(short, weights=None, **options).eval()
     preprocess = _preprocess(short)
+    if short.startswith("vit_"):
+        options |= {"image_size": preprocess.size}
+    model = models.get_model(short, weights=None, **options).eval()
     layers = {layer: layer for layer in _declared(model, preprocess.size)}
     return Network(name, model, preprocess, layers, RECIPE)
 

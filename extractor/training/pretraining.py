@@ -38,11 +38,12 @@ __all__ = ["Snapshot", "Step", "accuracy", "pretrain"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One iteration that was done: its number from 1, its batch's mean loss, its lr."""
+    """One iteration that was done: its number from 1, its batch's mean loss, lr and size."""
 
     iteration: int
     loss: float
     lr: float
+    images: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def pretrain(
     for iteration, batch in _batches(run, iterations):
         loss = run.step(iteration, *batch)
         if on_step is not None:
-            on_step(Step(iteration, loss, recipe.lr_at(iteration)))
+            on_step(Step(iteration, loss, recipe.lr_at(iteration), recipe.batch_size))
         if iteration in snapshots:
             yield run.snapshot()
         if iteration in snapshots or iteration % save_every == 0 or iteration == iterations:
