@@ -109,7 +109,7 @@ class Store:
             self._session = Session(self.path)
         return self._session.query(statement, parameters)
 
-    def rows(self, table: str, **equal: str) -> pa.Table:
+    def rows(self, table: str, /, **equal: str) -> pa.Table:
         """Return a table's rows where columns equal the given values."""
         return read_rows(self.path, table, **equal)
 

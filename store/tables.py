@@ -60,7 +60,7 @@ def open_table(root: "Path", name: str) -> "DeltaTable":
     return delta
 
 
-def read_rows(root: "Path", name: str, **equal: str) -> pa.Table:
+def read_rows(root: "Path", name: str, /, **equal: str) -> pa.Table:
     """Read a table's rows where the given columns equal the given values."""
     from pyarrow import dataset as ds
 
@@ -69,7 +69,7 @@ def read_rows(root: "Path", name: str, **equal: str) -> pa.Table:
     in_path = [(c, "=", v) for c, v in equal.items() if c in table.partition]
     paths = [
         f[len("file://") :] if f.startswith("file://") else f
-        for f in delta.file_uris(partition_filters=in_path or None)
+        for f in delta.file_uris(file_pruning_predicate=in_path or None)
     ]
     if not paths:
         return table.schema.empty_table()
@@ -127,7 +127,7 @@ def append_once(
 
 
 def replace_rows(
-    root: "Path", name: str, rows: Sequence[dict[str, Any]] | pa.Table, **equal: str
+    root: "Path", name: str, rows: Sequence[dict[str, Any]] | pa.Table, /, **equal: str
 ) -> None:
     """Replace the rows where the given columns equal the given values, in one transaction."""
     from deltalake import write_deltalake

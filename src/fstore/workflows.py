@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from fstore.store import Store
     from fstore.types import DatasetManifest
 
-__all__ = ["AddedDataset", "add_dataset", "import_checkpoint", "init_checkpoint", "pretrain"]
+__all__ = [
+    "AddedDataset",
+    "add_dataset",
+    "import_checkpoint",
+    "init_checkpoint",
+    "load_network",
+    "pretrain",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +196,23 @@ def init_checkpoint(
     about = json.dumps({"kind": "init", "seed": seed}, sort_keys=True)
     record = CheckpointRecord(network, name, iteration=0, seed=seed, recipe=about)
     return _add_checkpoint(store, record, built.model.state_dict(), built.preprocess)
+
+
+def load_network(store: "Store", record: CheckpointRecord) -> "Network":
+    """Return a checkpoint's network with its weights and its preprocessing.
+
+    Raises
+    ------
+    UnknownNameError
+        The network's code is not there any more.
+    DataError
+        The weights file is gone or damaged, or does not fit the network.
+    """
+    from fstore.extractor.networks import build_network
+    from fstore.extractor.weights import load_checkpoint, network_for, read_tensors
+
+    path = store.checkpoint_path(record)
+    return load_checkpoint(path, network_for(read_tensors(path), build_network(record.network)))
 
 
 def pretrain(

@@ -1,0 +1,125 @@
+"""``fstore extract``: fill the store with a network's responses."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fstore.cli.app import app, open_store
+from fstore.cli.output import note
+from fstore.cli.progress import bar
+
+if TYPE_CHECKING:
+    from fstore.extraction import Progress, Summary
+
+
+class Stored(StrEnum):
+    """What stored values are rounded to."""
+
+    FLOAT32 = "float32"
+    TF32 = "tf32"
+    BFLOAT16 = "bfloat16"
+
+
+class Compute(StrEnum):
+    """Arithmetic of the forward pass."""
+
+    FLOAT32 = "float32"
+    TF32 = "tf32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
+@app.command()
+def extract(
+    ctx: typer.Context,
+    layer: Annotated[list[str], typer.Option(help="Layer, or all the declared ones: all.")],
+    ckpt: Annotated[list[str], typer.Option(help="Checkpoint: NAME or NETWORK/NAME.")],
+    dataset: Annotated[list[str] | None, typer.Option(help="Default: every data set.")] = None,
+    view: Annotated[
+        list[str] | None,
+        typer.Option(help="image, gt or proposal. Default: image and gt."),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Only test, val, train, trainval; or random:SEED:test."),
+    ] = None,
+    network: Annotated[str | None, typer.Option(help="Whose checkpoints are meant.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Samples a forward pass. Default: 32, on GPUs 256.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Decoding threads. Default: one a core.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:0,1.")] = "auto",
+    precision: Annotated[
+        Stored, typer.Option(help="What stored values are rounded to.")
+    ] = Stored.TF32,
+    compute: Annotated[
+        Compute, typer.Option(help="Arithmetic of the forward pass.")
+    ] = Compute.FLOAT32,
+    max_bad: Annotated[
+        int, typer.Option(min=0, help="More unreadable images than this end the run.")
+    ] = 100,
+    shard_mib: Annotated[
+        int, typer.Option(min=1, help="Raw MiB a commit: what a killed run loses at most.")
+    ] = 512,
+) -> None:
+    """Extract layers of checkpoints over data sets; what is stored already is not redone.
+
+    Example: fstore extract --layer conv5 --ckpt 305k
+    """
+    from fstore import extraction
+
+    options = extraction.Options(
+        precision=precision.value,
+        compute=compute.value,
+        device=device,
+        batch_size=batch_size,
+        workers=workers,
+        max_bad=max_bad,
+        shard_bytes=shard_mib << 20,
+    )
+    chosen = {"datasets": dataset or (), "views": view or (), "network": network, "part": split}
+    store = open_store(ctx)
+    with _shown(quiet=ctx.obj["quiet"]) as progress:
+        summary = extraction.extract(
+            store, layers=layer, ckpts=ckpt, options=options, on_progress=progress, **chosen
+        )
+    _tell(summary)
+
+
+@contextmanager
+def _shown(*, quiet: bool) -> Iterator["Callable[[Progress], None]"]:
+    with bar(quiet=quiet) as update:
+
+        def progress(state: "Progress") -> None:
+            speed = f"{state.images_per_s:.1f} images/s"
+            update(state.job, state.done, state.total, speed)
+
+        yield progress
+
+
+def _tell(summary: "Summary") -> None:
+    """Say on stderr what was added and where the time went."""
+    for bad in summary.quarantined:
+        note(f"quarantined: {bad['reason']}")
+    share = f", {summary.bytes / summary.raw_bytes:.3f} of raw" if summary.raw_bytes else ""
+    note(
+        f"{summary.samples} samples extracted, {summary.present} already there, "
+        f"{len(summary.quarantined)} quarantined"
+    )
+    note(
+        f"{summary.rows} rows, {summary.bytes / 1e6:.1f} MB on disk "
+        f"({summary.raw_bytes / 1e6:.1f} MB as raw float32{share})"
+    )
+    note(
+        f"{summary.seconds:.1f} s on {summary.device or 'no device'}, "
+        f"{summary.images_per_s:.1f} images/s; waited {summary.images_s:.1f} s for images, "
+        f"{summary.forward_s:.1f} s in the network, {summary.writer_s:.1f} s for the writer "
+        f"(which encoded {summary.encode_s:.1f} s, committed {summary.commit_s:.1f} s)"
+    )
+    if summary.non_finite:
+        note(f"warning: {summary.non_finite} responses hold NaN or infinity; stored as they are")

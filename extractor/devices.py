@@ -1,0 +1,187 @@
+"""Where the network runs: one CPU, one GPU or several, each with its own copy of the model."""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fstore.errors import DataError
+from fstore.extractor.networks import Network
+from fstore.extractor.responses import DeviceResponses, round_to, summarise
+from fstore.extractor.taps import Taps
+from fstore.types import ActivationBatch, Precision
+
+__all__ = ["COMPUTE", "Runner", "default_batch_size", "find_devices", "make_runners"]
+
+COMPUTE = {"float32": None, "tf32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+"""Precisions of the forward pass: full, TF32 matrix products, autocast to either half."""
+
+
+def find_devices(text: str) -> list[torch.device]:
+    """Return the devices that ``auto``, ``cpu``, ``cuda`` or ``cuda:0,1`` means.
+
+    Raises
+    ------
+    DataError
+        No such device on this machine, or an unknown text.
+    """
+    if text == "cpu" or (text == "auto" and not torch.cuda.is_available()):
+        return [torch.device("cpu")]
+    if text != "auto" and not text.startswith("cuda"):
+        raise DataError(f"unknown device {text!r}; use auto, cpu, cuda, or cuda:0,1")
+    count = torch.cuda.device_count()
+    _, _, numbers = text.partition(":")
+    try:
+        wanted = [int(n) for n in numbers.split(",")] if numbers else list(range(count))
+    except ValueError:
+        raise DataError(f"unknown device {text!r}; use auto, cpu, cuda, or cuda:0,1") from None
+    if not wanted or max(wanted) >= count or min(wanted) < 0:
+        raise DataError(f"device {text!r} is not there: this machine has {count} CUDA devices")
+    return [torch.device("cuda", n) for n in wanted]
+
+
+def default_batch_size(devices: Sequence[torch.device]) -> int:
+    """Return 32 on the CPU; on GPUs 256, where they are busy and memory is still no question."""
+    return 32 if devices[0].type == "cpu" else 256
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A batch that a device is working on; :meth:`result` waits for it."""
+
+    sample_ids: NDArray[np.int64]
+    layers: dict[str, DeviceResponses]
+    event: Any
+
+    def result(self) -> ActivationBatch:
+        """Return the responses on the host."""
+        if self.event is not None:
+            self.event.synchronize()
+        host: Callable[[Tensor], NDArray] = np.array if self.event is not None else np.asarray
+        return ActivationBatch(
+            self.sample_ids, {name: r.to_host(host) for name, r in self.layers.items()}
+        )
+
+
+class Runner:
+    """One device with its copy of the network.
+
+    Parameters
+    ----------
+    network : Network
+        Left as it is.
+    layers : the taps
+    device : torch.device
+    precision : what values are rounded to
+    compute : key of :data:`COMPUTE`
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        layers: Sequence[str],
+        *,
+        device: torch.device,
+        precision: Precision,
+        compute: str,
+    ) -> None:
+        self.device = device
+        self._precision = precision
+        self._compute = compute
+        if device.type == "cuda":
+            model = copy.deepcopy(network.model).to(device, memory_format=torch.channels_last)
+            network = replace(network, model=model)
+        self._taps = Taps(network, layers)
+
+    def submit(self, sample_ids: NDArray[np.int64], images: NDArray[np.float32]) -> Pending:
+        """Start the forward pass of a batch; returns at once on a GPU.
+
+        Parameters
+        ----------
+        sample_ids : array of shape (n,), int64
+        images : array of shape (n, 3, S, S), float32
+        """
+        kept: dict[str, DeviceResponses] = {}
+
+        def keep(layer: str, output: Tensor) -> None:
+            kept[layer] = summarise(round_to(output, self._precision))
+
+        x = self._to_device(torch.from_numpy(images))
+        kind = COMPUTE[self._compute]
+        with (
+            matmul_precision(self._compute),
+            torch.autocast(self.device.type, dtype=kind, enabled=kind is not None),
+        ):
+            self._taps.run(x, keep)
+        return self._to_host(sample_ids, kept)
+
+    def _to_device(self, x: Tensor) -> Tensor:
+        if self.device.type == "cpu":
+            return x
+        pinned = x.pin_memory()
+        return pinned.to(self.device, non_blocking=True).to(memory_format=torch.channels_last)
+
+    def _to_host(
+        self, sample_ids: NDArray[np.int64], layers: dict[str, DeviceResponses]
+    ) -> Pending:
+        if self.device.type == "cpu":
+            return Pending(sample_ids, layers, None)
+        staged = {
+            name: DeviceResponses({k: _staged(t) for k, t in r.tensors.items()})
+            for name, r in layers.items()
+        }
+        event = torch.cuda.Event()
+        event.record(torch.cuda.current_stream(self.device))
+        return Pending(sample_ids, staged, event)
+
+
+def _staged(tensor: Tensor) -> Tensor:
+    """Start the copy of a tensor to pinned memory."""
+    pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    return pinned.copy_(tensor, non_blocking=True)
+
+
+class matmul_precision:  # noqa: N801 - used as a function
+    """Allow or forbid TF32 inside matrix products and convolutions for a while."""
+
+    def __init__(self, compute: str) -> None:
+        self._allow = compute == "tf32"
+
+    def __enter__(self) -> None:
+        self._before = torch.get_float32_matmul_precision()
+        self._cudnn = torch.backends.cudnn.flags(allow_tf32=self._allow, benchmark=False)
+        torch.set_float32_matmul_precision("high" if self._allow else "highest")
+        self._cudnn.__enter__()
+
+    def __exit__(self, *exc: object) -> None:
+        self._cudnn.__exit__(*exc)
+        torch.set_float32_matmul_precision(self._before)
+
+
+def make_runners(
+    network: Network,
+    layers: Sequence[str],
+    *,
+    devices: Sequence[torch.device],
+    precision: Precision,
+    compute: str,
+) -> list[Runner]:
+    """Return one runner a device.
+
+    Raises
+    ------
+    DataError
+        The compute precision is unknown, or the device does not have it.
+    """
+    if compute not in COMPUTE:
+        raise DataError(f"unknown compute precision {compute!r}; use {', '.join(COMPUTE)}")
+    if compute in {"tf32", "float16"} and devices[0].type == "cpu":
+        raise DataError(f"compute precision {compute!r} needs a GPU; use float32 or bfloat16")
+    return [
+        Runner(network, layers, device=d, precision=precision, compute=compute) for d in devices
+    ]

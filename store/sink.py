@@ -1,0 +1,165 @@
+"""Take a shard's activations, write the files of all its layers, make them visible at once."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fstore.store.encode import ShardFile, write_layer
+from fstore.store.files import (
+    ACTIVATIONS,
+    IDENTITY_KEY,
+    Identity,
+    Partition,
+    check_identity,
+    commit,
+    list_files,
+    new_path,
+    present,
+    seal,
+)
+from fstore.store.tables import open_table, storage
+from fstore.types import ActivationBatch, LayerResponses
+
+__all__ = ["ShardReport", "missing_samples", "write_shard"]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardReport:
+    """What a commit added: rows, bytes on disk, bytes as raw float32, seconds spent."""
+
+    rows: int = 0
+    bytes: int = 0
+    raw_bytes: int = 0
+    encode_s: float = 0.0
+    commit_s: float = 0.0
+
+
+def missing_samples(
+    root: Path, wanted: NDArray[np.int64], identities: Mapping[Partition, Identity]
+) -> dict[Partition, NDArray[np.int64]]:
+    """Return, by partition, which of the wanted samples are not stored yet; none are left out.
+
+    Raises
+    ------
+    IdentityError
+        A partition holds other content under the same name.
+    """
+    delta = open_table(root, ACTIVATIONS)
+    missing = {}
+    for partition, identity in identities.items():
+        stored = list_files(delta, **partition.values)
+        check_identity(stored, partition, identity)
+        low, high = (wanted[0], wanted[-1]) if len(wanted) else (0, -1)
+        near = [f for f in stored if f.first_sample <= high and low <= f.last_sample]
+        missing[partition] = np.setdiff1d(wanted, present(near), assume_unique=True)
+    return missing
+
+
+def write_shard(
+    root: Path, batches: Sequence[ActivationBatch], identities: Mapping[Partition, Identity]
+) -> ShardReport:
+    """Write what is not stored yet of a shard's activations and commit it in one transaction.
+
+    Parameters
+    ----------
+    root : Path
+        The store.
+    batches : sequence of ActivationBatch
+        Samples ascending over all of them; every partition's layer is in every batch.
+    identities : partition -> Identity
+        The partitions to fill.
+
+    Returns
+    -------
+    ShardReport
+        Of what this call added; another process may have added the rest meanwhile.
+
+    Raises
+    ------
+    IdentityError
+        A partition holds other content.
+    StorageError
+        The disk is full or the store cannot be written; nothing of the shard is visible then.
+    """
+    ids = np.concatenate([batch.sample_ids for batch in batches])
+    encode_s = commit_s = 0.0
+    while True:
+        missing = {p: m for p, m in missing_samples(root, ids, identities).items() if len(m)}
+        if not missing:
+            return ShardReport(encode_s=encode_s, commit_s=commit_s)
+        written: dict[Partition, tuple[ShardFile, Path, Identity]] = {}
+        done = False
+        try:
+            started = time.perf_counter()
+            for partition, wanted in missing.items():
+                written[partition] = _write(root, batches, partition, wanted, identities[partition])
+            encoded = time.perf_counter()
+            done = commit(root, written)
+            encode_s += encoded - started
+            commit_s += time.perf_counter() - encoded
+        finally:
+            if not done:
+                for _, path, _ in written.values():
+                    path.unlink(missing_ok=True)
+        if done:
+            return _report(batches, written, encode_s, commit_s)
+
+
+def _write(
+    root: Path,
+    batches: Sequence[ActivationBatch],
+    partition: Partition,
+    wanted: NDArray[np.int64],
+    identity: Identity,
+) -> tuple[ShardFile, Path, Identity]:
+    chosen = [_rows(b.sample_ids, b.layers[partition.layer], wanted) for b in batches]
+    chosen = [(ids, responses) for ids, responses in chosen if len(ids)]
+    metadata = {IDENTITY_KEY: json.dumps(dict(identity.parts), sort_keys=True)}
+    path = new_path(root, partition)
+    try:
+        with storage(f"cannot write {partition}"):
+            file = write_layer(
+                path, [ids for ids, _ in chosen], [r for _, r in chosen], metadata=metadata
+            )
+            return file, seal(file, len(wanted), identity), identity
+    finally:
+        path.unlink(missing_ok=True)  # sealed files have another name by now
+
+
+def _rows(
+    sample_ids: NDArray[np.int64], responses: LayerResponses, wanted: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], LayerResponses]:
+    """Keep the wanted samples of a batch."""
+    keep = np.isin(sample_ids, wanted)
+    if keep.all():
+        return sample_ids, responses
+    columns = {
+        name: None if (column := getattr(responses, name)) is None else column[keep]
+        for name in LayerResponses.__slots__
+    }
+    return sample_ids[keep], LayerResponses(**columns)
+
+
+def _report(
+    batches: Sequence[ActivationBatch],
+    written: Mapping[Partition, tuple[ShardFile, Path, Identity]],
+    encode_s: float,
+    commit_s: float,
+) -> ShardReport:
+    first = batches[0].layers
+    files = {p: file for p, (file, _, _) in written.items()}
+    positions = {
+        p: 1 if (maps := first[p.layer].maps) is None else maps.shape[2] for p in files
+    }
+    return ShardReport(
+        rows=sum(file.rows for file in files.values()),
+        bytes=sum(file.size_bytes for file in files.values()),
+        raw_bytes=sum(4 * file.rows * positions[p] for p, file in files.items()),
+        encode_s=encode_s,
+        commit_s=commit_s,
+    )
