@@ -26,8 +26,13 @@ TABLE_FUNCTIONS = {
     *("duckdb_columns", "duckdb_views", "duckdb_tables", "duckdb_settings", "duckdb_types"),
 }
 HELP = "SQL on a store is read-only; use SELECT, DESCRIBE, SUMMARIZE, or EXPLAIN of a SELECT"
+# Only words that are known may stand before the inner statement: in a comment there, a bracket
+# would end the options for this pattern and not for DuckDB, which would run what follows.
 EXPLAIN = re.compile(
-    r"\s*explain\s+(analy[sz]e\s+)?(\([^()]*\)\s*)?(?P<inner>\S.*)", re.IGNORECASE | re.DOTALL
+    r"\s*explain\s+(?:analy[sz]e\s+)?"
+    r"(?:\(\s*(?:analy[sz]e|format\s+\w+)(?:\s*,\s*(?:analy[sz]e|format\s+\w+))*\s*\)\s*)?"
+    r"(?P<inner>\S.*)",
+    re.IGNORECASE | re.DOTALL,
 )
 
 
@@ -49,12 +54,14 @@ def check_read_only(duck: "duckdb.DuckDBPyConnection", text: str) -> None:
         raise QueryError(f"expected one statement, got {len(found)}; {HELP}")
     kind = found[0].type
     if kind == duckdb.StatementType.EXPLAIN:
-        match = EXPLAIN.fullmatch(found[0].query)
+        match = EXPLAIN.fullmatch(text)
         if match is None:
             raise QueryError(f"this form of EXPLAIN is not understood; {HELP}")
         check_read_only(duck, match.group("inner"))
     elif kind == duckdb.StatementType.SELECT:
         _check_tree(duck, text)
+    elif kind == duckdb.StatementType.MULTI:
+        raise QueryError("PIVOT is refused unless it lists its values: PIVOT ... ON x IN (...)")
     else:
         raise QueryError(f"{kind.name} is refused: {HELP}")
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from fstore.errors import MissingExtraError, QueryError
+from fstore.store.files import ACTIVATIONS
 from fstore.store.macros import MACROS, register_functions
 from fstore.store.readonly import check_read_only
-from fstore.store.schema import TABLES, Table
+from fstore.store.schema import PARTITION, TABLES, Table
 from fstore.store.tables import open_table
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ __all__ = ["Result", "Session"]
 BATCH_ROWS = 2048  # one DuckDB vector: the least that is held of a wide result
 
 # Zeros are NULL on disk where a layer is sparse; where the map is 1x1 all but act_max is NULL.
-ACTIVATIONS = """
+RESPONSES = """
     SELECT network, ckpt, dataset, "view", layer, sample_id, channel,
         coalesce(act_max, 0) AS act_max,
         coalesce(act_sum, act_max, 0) AS act_sum,
@@ -47,6 +48,17 @@ ALL_LABELS = """
     FROM samples AS s
     JOIN (SELECT name AS dataset, unnest(classes) AS class FROM datasets) AS c USING (dataset)
     LEFT JOIN labels AS l USING (dataset, "view", sample_id, class)
+"""
+
+# What `fstore status` lists, in its units; _files is a copy of the log's list of files.
+PARTITIONS = """
+    SELECT f.network, f.ckpt, f.dataset, f."view", f.layer,
+        sum(f.rows)::BIGINT // l.channels AS samples,
+        sum(f.rows)::BIGINT AS rows,
+        sum(f.bytes)::BIGINT AS bytes,
+        4 * sum(f.rows)::BIGINT * l.height * l.width AS raw_bytes
+    FROM _files AS f LEFT JOIN layers AS l USING (network, layer)
+    GROUP BY f.network, f.ckpt, f.dataset, f."view", f.layer, l.channels, l.height, l.width
 """
 
 
@@ -132,6 +144,7 @@ class Session:
             "memory_limit": memory_limit,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
+            "python_enable_replacements": False,  # a name is a table, never a caller's variable
         }
         if threads is not None:
             config["threads"] = threads
@@ -152,13 +165,13 @@ class Session:
         QueryError
             The statement is not read-only, or DuckDB refuses it.
         """
-        check_read_only(self._duck, statement)
         with self._lock:
+            check_read_only(self._duck, statement)
             self._refresh()
         with duck_errors():
             relation = self._duck.cursor().sql(statement, params=list(parameters) or None)
         if relation is None:
-            raise QueryError("the statement gives no rows")
+            raise QueryError("the statement gives no rows; ask with a SELECT")
         return Result(relation)
 
     def _refresh(self) -> None:
@@ -173,7 +186,19 @@ class Session:
                 continue
             self._tables[name] = (delta, version)
             self._duck.execute(f'CREATE OR REPLACE VIEW "{name}" AS {_view(TABLES[name], delta)}')
+            if name == ACTIVATIONS:
+                self._list_files(delta)
         self._duck.execute(f"CREATE VIEW IF NOT EXISTS all_labels AS {ALL_LABELS}")
+        self._duck.execute(f"CREATE VIEW IF NOT EXISTS partitions AS {PARTITIONS}")
+
+    def _list_files(self, delta: "DeltaTable") -> None:
+        """Copy the log's list of files, so that SQL can count bytes without reading any."""
+        log = pa.table(delta.get_add_actions(flatten=True))
+        columns = {name: log[f"partition.{name}"].cast(pa.string()) for name in PARTITION}
+        columns |= {"rows": log["num_records"], "bytes": log["size_bytes"]}
+        self._duck.register("_log", pa.table(columns))
+        self._duck.execute("CREATE OR REPLACE TABLE _files AS FROM _log")
+        self._duck.unregister("_log")
 
 
 def _view(table: Table, delta: "DeltaTable") -> str:
@@ -185,8 +210,8 @@ def _view(table: Table, delta: "DeltaTable") -> str:
         types = ", ".join(f"'{name}': VARCHAR" for name in table.partition)
         hive = f", hive_partitioning = true, hive_types = {{{types}}}" if types else ""
         files = f"read_parquet([{', '.join(_text(p) for p in paths)}]{hive})"
-    if table.name == "activations":
-        return ACTIVATIONS.format(files=files)
+    if table.name == ACTIVATIONS:
+        return RESPONSES.format(files=files)
     return f"SELECT {', '.join(_quoted(name) for name in table.schema.names)} FROM {files}"
 
 

@@ -1,0 +1,51 @@
+"""The permutations of sp-shuffle: one a sample, the same on every machine and in every order."""
+
+import hashlib
+import json
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["permutation"]
+
+CACHED = 8192  # permutations: at 36 positions 1 MB, at 3,025 100 MB
+
+
+def permutation(
+    positions: int, *, seed: int, dataset: str, view: str, sample_id: int
+) -> NDArray[np.int32]:
+    """Order in which sp-shuffle reads the positions of a sample's maps (section 5.2).
+
+    It depends on the arguments alone, never on shards, batches, or the order of rows. The
+    random numbers are those of Philox 4x64-10, keyed by the sha256 of (seed, dataset, view,
+    sample id); the permutation sorts them. Unlike ``Generator.permutation`` neither step may
+    change with NumPy's version.
+
+    Parameters
+    ----------
+    positions : int
+        Places in a map, height times width.
+    seed : int
+        Of the study: another seed, other permutations.
+    dataset, view : str
+    sample_id : int
+
+    Returns
+    -------
+    array of shape (positions,), int32, read-only
+        ``shuffled = map[permutation]``; the same for every channel of the sample.
+    """
+    return _permutation(positions, seed, dataset, view, sample_id)
+
+
+@lru_cache(maxsize=CACHED)
+def _permutation(
+    positions: int, seed: int, dataset: str, view: str, sample_id: int
+) -> NDArray[np.int32]:
+    text = json.dumps([seed, dataset, view, sample_id])
+    key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
+    order = np.argsort(np.random.Philox(key=key).random_raw(positions), kind="stable")
+    order = order.astype(np.int32)
+    order.setflags(write=False)  # it is shared by all who ask
+    return order
