@@ -2,9 +2,12 @@
 
 import csv
 import json
+import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
+from decimal import Decimal
+from itertools import zip_longest
 from typing import Annotated, Any
 
 import typer
@@ -35,7 +38,7 @@ def note(message: str) -> None:
 def _write_json(rows: Iterable[Row], columns: Sequence[str]) -> None:
     opened = False
     for row in rows:
-        text = json.dumps({c: row.get(c) for c in columns}, default=_plain)
+        text = _json({c: row.get(c) for c in columns})
         sys.stdout.write((",\n " if opened else "[") + text)
         opened = True
     sys.stdout.write("]\n" if opened else "[]\n")
@@ -49,11 +52,28 @@ def _write_csv(rows: Iterable[Row], columns: Sequence[str]) -> None:
 
 
 def _cell(value: object) -> object:
-    return json.dumps(value, default=_plain) if isinstance(value, (list, dict)) else _plain(value)
+    return _json(value) if isinstance(value, (list, dict)) else _plain(value)
+
+
+def _json(value: object) -> str:
+    try:
+        return json.dumps(value, default=_plain, allow_nan=False)
+    except ValueError:  # JSON has no NaN and no infinity
+        return json.dumps(_finite(value), default=_plain, allow_nan=False)
+
+
+def _finite(value: object) -> object:
+    """Put null where a number is NaN or infinite."""
+    value = value if isinstance(value, (list, dict)) else _plain(value)
+    if isinstance(value, dict):
+        return {key: _finite(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _write_table(rows: Iterable[Row], columns: Sequence[str]) -> None:
-    body = [[_text(row.get(c)) for c in columns] for row in rows]
+    body = [line for row in rows for line in _lines([_text(row.get(c)) for c in columns])]
     numeric = [all(_is_number(line[i]) for line in body) for i in range(len(columns))]
     widths = [max(len(x) for x in column) for column in zip(columns, *body, strict=True)]
     for line in [list(columns), ["-" * w for w in widths], *body]:
@@ -64,6 +84,15 @@ def _write_table(rows: Iterable[Row], columns: Sequence[str]) -> None:
         sys.stdout.write("  ".join(cells).rstrip() + "\n")
 
 
+def _lines(cells: Sequence[str]) -> Iterator[list[str]]:
+    """Spread cells that hold line breaks (a query plan) over lines of the table."""
+    if any("\n" in cell for cell in cells):
+        split = [cell.splitlines() for cell in cells]
+        yield from map(list, zip_longest(*split, fillvalue=""))
+    else:
+        yield list(cells)
+
+
 def _text(value: object) -> str:
     if value is None:
         return ""
@@ -72,6 +101,8 @@ def _text(value: object) -> str:
     if isinstance(value, (list, tuple)):
         shown = ", ".join(_text(v) for v in value[:8])
         return f"[{shown}{', ...' if len(value) > 8 else ''}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k}: {_text(v)}" for k, v in value.items()) + "}"
     return str(_plain(value))
 
 
@@ -84,7 +115,9 @@ def _is_number(text: str) -> bool:
 
 
 def _plain(value: object) -> object:
-    """Turn dates and NumPy scalars into what JSON and CSV know."""
+    """Turn dates, decimals and NumPy scalars into what JSON and CSV know."""
+    if isinstance(value, Decimal):  # DuckDB's sum of integers
+        return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, (datetime, date)):
         return value.isoformat()
     if hasattr(value, "item"):

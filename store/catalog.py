@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -280,7 +279,7 @@ def add_checkpoint(root: Path, record: CheckpointRecord, weights: Path) -> Check
     uri = f"checkpoints/{_file_name(record)}"
     with storage("cannot store the checkpoint"):
         (root / uri).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(weights, root / uri)
+        weights.replace(root / uri)
     row = {f.name: getattr(record, f.name) for f in fields(record) if f.name != "extra"}
     row |= {"uri": uri, "created_at": datetime.now(UTC)}
 

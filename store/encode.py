@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,7 +152,7 @@ def _groups(ids: NDArray[np.int64], batches: Sequence[LayerResponses]) -> Iterat
         step = ROW_GROUP_BYTES // (4 * first.maps.shape[2] * len(ids))
     for start in range(0, n_channels, max(1, step)):
         stop = min(start + max(1, step), n_channels)
-        columns = {
+        columns: dict[str, Any] = {
             name: None
             if getattr(first, name) is None
             else _gather([getattr(b, name) for b in batches], start, stop)
@@ -160,7 +161,7 @@ def _groups(ids: NDArray[np.int64], batches: Sequence[LayerResponses]) -> Iterat
         yield Group(np.arange(start, stop, dtype=np.int32), ids, LayerResponses(**columns))
 
 
-def _gather(parts: Sequence[NDArray], start: int, stop: int) -> NDArray:
+def _gather(parts: Sequence[NDArray[Any]], start: int, stop: int) -> NDArray[Any]:
     """Cut channels out of batches of shape (n_i, C, ...); return (channels, samples, ...)."""
     n = sum(len(p) for p in parts)
     out = np.empty((stop - start, n, *parts[0].shape[2:]), dtype=parts[0].dtype)

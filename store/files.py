@@ -112,7 +112,8 @@ class StoredFile:
             rows = pq.read_table(
                 self.path, columns=[SAMPLE_ID], filters=[(CHANNEL, "=", 0)], partitioning=None
             )
-        return rows[SAMPLE_ID].to_numpy()
+        ids: NDArray[np.int64] = rows[SAMPLE_ID].to_numpy()
+        return ids
 
     @property
     def identity(self) -> Identity:
@@ -202,7 +203,7 @@ def commit(root: Path, files: Mapping[Partition, tuple[ShardFile, Path, Identity
     for _ in range(COMMIT_TRIES):
         delta = open_table(root, ACTIVATIONS)
         once = []
-        for partition, (file, path, identity) in files.items():
+        for partition, (_, path, identity) in files.items():
             stored = list_files(delta, **partition.values)
             check_identity(stored, partition, identity)
             if _meets(stored, StoredFile.parse(str(path))):

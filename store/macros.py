@@ -140,14 +140,16 @@ HELPERS = (
 
 def register_functions(duck: "duckdb.DuckDBPyConnection") -> None:
     """Add the functions that need NumPy, and what macros build on."""
+    from duckdb.func import ARROW, DEFAULT, SPECIAL
+
     for function in FUNCTIONS:
         duck.create_function(
             function.name,
             function.call,
             list(function.parameters),
             function.returns,
-            type="arrow",
-            null_handling="special" if function.sees_null else "default",
+            type=ARROW,
+            null_handling=SPECIAL if function.sees_null else DEFAULT,
         )
     for statement in HELPERS:
         duck.execute(statement)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,7 +139,7 @@ def _rows(
     keep = np.isin(sample_ids, wanted)
     if keep.all():
         return sample_ids, responses
-    columns = {
+    columns: dict[str, Any] = {
         name: None if (column := getattr(responses, name)) is None else column[keep]
         for name in LayerResponses.__slots__
     }
@@ -153,9 +154,7 @@ def _report(
 ) -> ShardReport:
     first = batches[0].layers
     files = {p: file for p, (file, _, _) in written.items()}
-    positions = {
-        p: 1 if (maps := first[p.layer].maps) is None else maps.shape[2] for p in files
-    }
+    positions = {p: 1 if (maps := first[p.layer].maps) is None else maps.shape[2] for p in files}
     return ShardReport(
         rows=sum(file.rows for file in files.values()),
         bytes=sum(file.size_bytes for file in files.values()),

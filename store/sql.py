@@ -5,6 +5,7 @@ one; no file outside the store is read, no setting changes, memory is limited.
 """
 
 import threading
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from fstore.errors import MissingExtraError, QueryError
+from fstore.errors import MissingExtraError, QueryError, StorageError
 from fstore.store.files import ACTIVATIONS
 from fstore.store.macros import MACROS, register_functions
 from fstore.store.readonly import check_read_only
 from fstore.store.schema import PARTITION, TABLES, Table
-from fstore.store.tables import open_table
+from fstore.store.tables import open_table, storage
 
 if TYPE_CHECKING:
     import duckdb
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Result", "Session"]
 
 BATCH_ROWS = 2048  # one DuckDB vector: the least that is held of a wide result
+PARQUET_ROWS = 1 << 14  # a row group: 48 MB of maps with 729 places
 
 # Zeros are NULL on disk where a layer is sparse; where the map is 1x1 all but act_max is NULL.
 RESPONSES = """
@@ -67,21 +69,32 @@ class Result:
     """Rows of a query, read once: as Arrow, Polars, pandas, or batch by batch."""
 
     _relation: "duckdb.DuckDBPyRelation"
+    _root: Path
 
     @property
     def columns(self) -> list[str]:
-        """Names of the columns."""
-        return list(self._relation.columns)
+        """Names of the columns; one that was there already gets a number: ``a``, ``a_1``."""
+        names: list[str] = []
+        for name in self._relation.columns:
+            tries = (name, *(f"{name}_{n}" for n in range(1, len(names) + 2)))
+            names.append(next(new for new in tries if new not in names))
+        return names
 
     def batches(self, rows: int = BATCH_ROWS) -> "pa.RecordBatchReader":
         """Return a reader that holds about ``rows`` rows at a time."""
         with duck_errors():
-            return self._relation.to_arrow_reader(rows)
+            reader = self._relation.to_arrow_reader(rows)
+        names = self.columns
+        if reader.schema.names == names:
+            return reader
+        schema = pa.schema([f.with_name(n) for f, n in zip(reader.schema, names, strict=True)])
+        renamed = (batch.rename_columns(names) for batch in reader)
+        return pa.RecordBatchReader.from_batches(schema, renamed)
 
     def arrow(self) -> pa.Table:
         """Return all rows as an Arrow table."""
         with duck_errors():
-            return self._relation.to_arrow_table()
+            return self._relation.to_arrow_table().rename_columns(self.columns)
 
     def polars(self) -> "pl.DataFrame":
         """Return all rows as a Polars frame."""
@@ -106,6 +119,41 @@ class Result:
         with duck_errors():
             for batch in self.batches():
                 yield from batch.to_pylist()
+
+    def write_parquet(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the rows to a Parquet file, holding a batch at a time; return its path.
+
+        The file appears when it is complete, or not at all.
+
+        Raises
+        ------
+        StorageError
+            The file exists and is not to be overwritten, lies in the store, or cannot be written.
+        QueryError
+            The query fails, or a column's type has no Parquet form.
+        """
+        target = Path(path)
+        if target.resolve().is_relative_to(self._root):
+            raise StorageError(f"{target} lies in the store, which SQL only reads; write elsewhere")
+        if target.exists() and not overwrite:
+            raise StorageError(f"{target} exists; choose another name or overwrite it")
+        part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+        try:
+            with storage(f"cannot write {target}"):
+                self._write(part)
+                part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+        return target
+
+    def _write(self, path: Path) -> None:
+        from pyarrow import parquet as pq
+
+        with duck_errors():
+            batches = self.batches(PARQUET_ROWS)
+            with pq.ParquetWriter(path, batches.schema, compression="zstd") as writer:
+                for batch in batches:
+                    writer.write_batch(batch)
 
 
 @contextmanager
@@ -172,7 +220,7 @@ class Session:
             relation = self._duck.cursor().sql(statement, params=list(parameters) or None)
         if relation is None:
             raise QueryError("the statement gives no rows; ask with a SELECT")
-        return Result(relation)
+        return Result(relation, self._root)
 
     def _refresh(self) -> None:
         """Define the views whose tables changed."""

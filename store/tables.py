@@ -68,8 +68,7 @@ def read_rows(root: "Path", name: str, /, **equal: str) -> pa.Table:
     delta = open_table(root, name)
     in_path = [(c, "=", v) for c, v in equal.items() if c in table.partition]
     paths = [
-        f[len("file://") :] if f.startswith("file://") else f
-        for f in delta.file_uris(file_pruning_predicate=in_path or None)
+        f.removeprefix("file://") for f in delta.file_uris(file_pruning_predicate=in_path or None)
     ]
     if not paths:
         return table.schema.empty_table()
