@@ -1,0 +1,74 @@
+"""``fstore sql``: ask a store questions in SQL."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fstore.cli.app import app, open_store
+from fstore.cli.output import AsCsv, AsJson, emit, note
+
+if TYPE_CHECKING:
+    from fstore.store.sql import Result
+
+SHOWN = 100  # rows of a table on a terminal, unless --limit says otherwise
+
+
+@app.command()
+def sql(
+    ctx: typer.Context,
+    statement: Annotated[
+        str, typer.Argument(help="One statement; - reads it from standard input.")
+    ] = "",
+    *,
+    file: Annotated[Path | None, typer.Option(help="Read the statement from a file.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=0, help="Print at most so many rows. Default: all; 100 on a terminal."),
+    ] = None,
+    parquet: Annotated[
+        Path | None, typer.Option(help="Write the rows to this Parquet file, print its path.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Let --parquet replace a file.")
+    ] = False,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Run one SQL statement that only reads; docs/sql.md lists tables and macros.
+
+    Example: fstore sql "SELECT layer, avg(act_max) FROM activations GROUP BY layer"
+    """
+    if parquet is not None and (as_json or as_csv or limit is not None):
+        raise typer.BadParameter("--parquet goes with none of --json, --csv and --limit")
+    result = open_store(ctx).sql(_statement(statement, file))
+    if parquet is not None:
+        typer.echo(result.write_parquet(parquet, overwrite=overwrite))
+        return
+    if limit is None and not (as_json or as_csv) and sys.stdout.isatty():
+        limit = SHOWN
+    emit(_first(result, limit), columns=result.columns, as_json=as_json, as_csv=as_csv)
+
+
+def _statement(text: str, file: Path | None) -> str:
+    if bool(text) == (file is not None):
+        raise typer.BadParameter("give one statement: as an argument, as -, or with --file")
+    if text == "-":
+        return sys.stdin.read()
+    if file is None:
+        return text
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"cannot read {file}: {error}") from error
+
+
+def _first(result: "Result", limit: int | None) -> Iterator[Mapping[str, Any]]:
+    """Yield at most ``limit`` rows; a note says if there were more."""
+    for count, row in enumerate(result.rows()):
+        if count == limit:
+            note(f"only the first {limit} rows are shown; --limit sets how many")
+            return
+        yield row
