@@ -67,7 +67,9 @@ def fit(tensors: Mapping[str, Tensor], network: Network, *, source: str) -> dict
         elif not bool(torch.isfinite(tensor).all()):
             problems.append(f"{name} holds values that are not finite")
         else:
-            result[name] = tensor.to(target.dtype).contiguous()
+            # own memory, aligned as torch does it: kernels chosen by the alignment of a mapped
+            # file would round differently
+            result[name] = torch.empty(target.shape, dtype=target.dtype).copy_(tensor)
     missing = [name for name in expected if name not in given and not name.endswith(OPTIONAL)]
     unexpected = [name for name in given if name not in expected]
     problems += [f"missing: {', '.join(missing)}"] if missing else []

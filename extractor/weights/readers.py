@@ -93,9 +93,9 @@ def _state_dict(loaded: object, path: Path) -> dict[str, Tensor]:
 def _read_npz(path: Path) -> dict[str, Tensor]:
     broken = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: _tensor(arrays[name]) for name in arrays.files}
-    except (*broken, NotImplementedError, TypeError) as exc:
+    except (*broken, NotImplementedError, TypeError, AttributeError) as exc:
         raise DataError(f"cannot read {path} as .npz: {exc}") from exc
 
 

@@ -1,0 +1,139 @@
+"""Checkpoints from the command line: trained, imported, listed."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from fstore.cli import app
+from fstore.extractor.networks import build_network
+from fstore.extractor.weights import load_checkpoint
+from fstore.store import Store
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def fstore(tmp_path: Path) -> Run:
+    """Run the program on a new store."""
+    Store.create(tmp_path / "store")
+    runner = CliRunner()
+
+    def run(*arguments: object) -> Any:  # noqa: ANN401 - typer's result
+        return runner.invoke(app, ["--store", str(tmp_path / "store"), *map(str, arguments)])
+
+    return run
+
+
+def test_layers_are_listed_with_their_maps(fstore: Run) -> None:
+    """``fstore layers caffenet --csv`` prints the paper's shapes and numbers of values."""
+    result = fstore("layers", "caffenet", "--csv")
+    assert result.exit_code == 0
+    assert result.stdout == (
+        "name,map,values\nconv1,96x27x27,69984\nconv2,256x13x13,43264\nconv3,384x13x13,64896\n"
+        "conv4,384x13x13,64896\nconv5,256x6x6,9216\nfc6,4096,4096\nfc7,4096,4096\n"
+    )
+
+
+def test_all_layers_include_nodes(fstore: Run) -> None:
+    """``--all`` adds module paths and graph nodes after the declared layers."""
+    rows = json.loads(fstore("layers", "squeezenet-v1.0", "--all", "--json").stdout)
+    names = [row["name"] for row in rows]
+    assert names[:2] == ["pool1", "fire2"]
+    assert {"conv1", "fire2.cat", "fire9.conv3x3_2"} <= set(names)
+
+
+def test_unknown_network_exits_1(fstore: Run) -> None:
+    """An unknown network is named on stderr, with status 1 and an empty stdout."""
+    result = fstore("layers", "cafenet")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: no network 'cafenet'; there are: caffenet, ")
+
+
+def test_import_keeps_what_is_known(fstore: Run, tmp_path: Path) -> None:
+    """An imported checkpoint has its numbers, its mean image, and cannot change under its name."""
+    torch.manual_seed(0)
+    network = build_network("caffenet-mini", classes=4)
+    torch.save(network.model.state_dict(), tmp_path / "a.pt")
+    np.save(tmp_path / "mean.npy", np.full((3, 64, 64), 100.0))
+    command = ["ckpt", "import", tmp_path / "a.pt", "--network", "caffenet-mini", "--name", "300"]
+    numbers = ["--iteration", 300, "--lr", 0.01, "--mean", tmp_path / "mean.npy"]
+    assert fstore(*command, *numbers).exit_code == 0
+    assert fstore(*command, *numbers).exit_code == 0
+    (row,) = json.loads(fstore("ckpt", "list", "--json").stdout)
+    assert (row["network"], row["name"], row["iteration"]) == ("caffenet-mini", "300", 300)
+    store = Store.open(tmp_path / "store")
+    path = store.checkpoint_path(store.find_checkpoint("300"))
+    loaded = load_checkpoint(path, build_network("caffenet-mini"))
+    assert loaded.preprocess.mean_image is not None
+    x = torch.randn(1, 3, 64, 64)
+    assert torch.equal(loaded.model(x), network.model(x))
+    refused = fstore(*command)
+    assert refused.exit_code == 1
+    assert "registered with other preprocessing" in refused.stderr
+
+
+def test_initial_weights_follow_the_seed(fstore: Run) -> None:
+    """``ckpt init`` gives the same weights for the same seed, others for another."""
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        init = ["ckpt", "init", "--network", "caffenet-mini", "--name", name, "--seed", seed]
+        assert fstore(*init).exit_code == 0
+    rows = json.loads(fstore("ckpt", "list", "--json").stdout)
+    a, b, c = (row["sha256"] for row in sorted(rows, key=lambda row: row["name"]))
+    assert a == b != c
+    shown = fstore("ckpt", "show", "caffenet-mini/a", "--json")
+    assert json.loads(shown.stdout)[0]["recipe"] == '{"kind": "init", "seed": 0}'
+
+
+def test_pretraining_registers_snapshots_once(fstore: Run) -> None:
+    """Snapshots become checkpoints; the command again trains nothing; another is refused."""
+    assert fstore("dataset", "add", "digits", "--format", "digits").exit_code == 0
+    command = ["train", "pretrain", "--network", "caffenet-mini", "--dataset", "digits",
+               "--iterations", 3, "--snapshots", "1,3", "--name-prefix", "p"]  # fmt: skip
+    first = fstore(*command, "--batch-size", 4, "--json")
+    assert first.exit_code == 0, first.stderr
+    rows = json.loads(first.stdout)
+    assert [(r["name"], r["iteration"], r["lr"]) for r in rows] == [
+        ("p1", 1, 0.01),
+        ("p3", 3, 0.01),
+    ]
+    assert all(0 <= r["accuracy"] <= 1 and r["loss"] > 0 for r in rows)
+    assert fstore(*command, "--batch-size", 4, "--json").stdout == first.stdout
+    refused = fstore(*command, "--batch-size", 8)
+    assert refused.exit_code == 1
+    assert "was made with other recipe" in refused.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_digits_are_learnt(fstore: Run, seed: int) -> None:
+    """300 iterations of caffenet-mini classify at least 95 % of the held-out digits."""
+    fstore("dataset", "add", "digits", "--format", "digits")
+    result = fstore("train", "pretrain", "--network", "caffenet-mini", "--dataset", "digits",
+                    "--iterations", 300, "--seed", seed, "--json")  # fmt: skip
+    assert json.loads(result.stdout)[0]["accuracy"] >= 0.95
+
+
+def test_help_loads_no_heavy_library() -> None:
+    """Importing the command line imports none of the libraries that take long."""
+    code = (
+        "import sys, fstore.cli\n"
+        "heavy = 'torch pyarrow duckdb polars sklearn deltalake matplotlib'.split()\n"
+        "print([m for m in heavy if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=dict(os.environ),
+    )
+    assert done.stdout == "[]\n"
