@@ -64,7 +64,7 @@ def find_partition(
 
 
 def part_samples(
-    store: "Store", partition: Partition, *, split: str, seed: int, part: str
+    store: "Store", dataset: str, view: str, *, split: str, seed: int, part: str
 ) -> NDArray[np.int64]:
     """Return the samples of one part of a split, ascending.
 
@@ -73,14 +73,14 @@ def part_samples(
     UnknownNameError
         The data set has no such part of such a split (those there are are listed).
     """
-    rows = store.splits(partition.dataset, partition.view).to_pylist()
+    rows = store.splits(dataset, view).to_pylist()
     ids = [
         r["sample_id"] for r in rows if (r["split"], r["seed"], r["part"]) == (split, seed, part)
     ]
     if not ids:
         known = sorted({f"{r['split']} (seed {r['seed']}) {r['part']}" for r in rows})
         raise UnknownNameError(
-            f"data set '{partition.dataset}', view {partition.view}, has no part '{part}' of split "
+            f"data set '{dataset}', view {view}, has no part '{part}' of split "
             f"'{split}' with seed {seed}; it has: {', '.join(known) or 'no split'}"
         )
     return np.sort(np.asarray(ids, dtype=np.int64))

@@ -130,9 +130,7 @@ def test_export_npy(tmp_path: Path) -> None:
 def test_export_npz(tmp_path: Path) -> None:
     """The archive holds features, samples and labels, and needs no pickle."""
     built = build(tmp_path / "s")
-    samples = part_samples(
-        built.store, built.partition("fc"), split="official", seed=0, part="test"
-    )
+    samples = part_samples(built.store, "d", "image", split="official", seed=0, part="test")
     out = tmp_path / "x.npz"
     export_features(built.store, built.partition("fc"), out, samples=samples)
     with np.load(out, allow_pickle=False) as z:
@@ -173,7 +171,7 @@ def test_part_that_is_not_there(tmp_path: Path) -> None:
     """A split that does not exist is refused, with those that do."""
     built = build(tmp_path / "s")
     with pytest.raises(UnknownNameError, match=r"official \(seed 0\) test"):
-        part_samples(built.store, built.partition("fc"), split="random", seed=1, part="test")
+        part_samples(built.store, "d", "image", split="random", seed=1, part="test")
 
 
 def test_find_partition(tmp_path: Path) -> None:

@@ -1,0 +1,76 @@
+"""``fstore report``: tables and figures of a study."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fstore.cli.app import open_store, sub_app
+from fstore.cli.output import AsCsv, AsJson, emit, note
+
+__all__ = ["report"]
+
+report = sub_app("report", "Compute, show and draw the tables and figures of a study.")
+
+_LIST_COLUMNS = ("name", "title", "answers", "paper")
+
+StudyName = Annotated[
+    str, typer.Option("--study", help="A study that was set. Default: the one set last.")
+]
+
+
+@report.command("list")
+def list_(as_json: AsJson = False, as_csv: AsCsv = False) -> None:
+    """List the reports: what each answers, and the file of the paper's numbers.
+
+    Example: fstore report list
+    """
+    from fstore.queries.reports import REPORTS
+
+    rows = ({"name": entry.name, **entry.meta} for entry in REPORTS)
+    emit(rows, columns=_LIST_COLUMNS, as_json=as_json, as_csv=as_csv)
+
+
+@report.command("show")
+def show(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of a report, as in: fstore report list")],
+    *,
+    study: StudyName = "",
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw to this .png, .svg or .pdf, and print its path.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace the file of --plot.")] = False,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Show a report; what is stored and still right is not computed again.
+
+    Example: fstore report show table6 --plot table6.png
+    """
+    from fstore.queries.reports import REPORTS
+    from fstore.queries.reports._api import ROW_COLUMNS
+    from fstore.queries.reports._plot import check_out, save_plot
+
+    REPORTS[name]
+    if plot is not None:
+        check_out(plot, overwrite=overwrite)
+    rows = _rows(ctx, name, study)
+    if plot is None:
+        emit(rows, columns=ROW_COLUMNS, as_json=as_json, as_csv=as_csv)
+    else:
+        typer.echo(save_plot(name, rows, plot, overwrite=overwrite))
+
+
+def _rows(ctx: typer.Context, name: str, study: str) -> list[dict[str, Any]]:
+    """Return a report's rows; tell on stderr what was computed and what is missing."""
+    from fstore.queries.reports._run import show_report
+    from fstore.queries.study import load_study
+
+    store = open_store(ctx)
+    shown = show_report(store, load_study(store, study or None), name)
+    if shown.computed and not ctx.obj["quiet"]:
+        note(f"{name}: computed and stored {shown.computed} cells, {shown.reused} were stored")
+    for missing in shown.missing:
+        note(f"{name}: {missing}")
+    return shown.rows

@@ -1,0 +1,183 @@
+"""``fstore init|status|drop|gc|verify|export``: the store itself."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fstore.cli.app import app, open_store
+from fstore.cli.output import AsCsv, AsJson, emit, note
+
+if TYPE_CHECKING:
+    from fstore.store.maintenance import Going
+
+__all__ = ["drop", "export", "gc", "init", "status", "verify"]
+
+Network = Annotated[str, typer.Option(help="Of this network.")]
+Ckpt = Annotated[str, typer.Option(help="Of this checkpoint.")]
+Dataset = Annotated[str, typer.Option(help="Of this data set.")]
+ViewName = Annotated[str, typer.Option(help="Of this view: image, gt or proposal.")]
+Layer = Annotated[str, typer.Option(help="Of this layer.")]
+
+
+class What(StrEnum):
+    """What of a response map is exported."""
+
+    MAP = "map"
+    SP_MAX = "sp_max"
+
+
+@app.command("init")
+def init(ctx: typer.Context) -> None:
+    """Make a store in a new or empty folder; one that is there already is left as it is.
+
+    Example: fstore --store my-store init
+    """
+    from fstore.store import Store
+
+    typer.echo(Store.create(Path(ctx.obj["store"])).path)
+
+
+@app.command("status")
+def status(ctx: typer.Context, as_json: AsJson = False, as_csv: AsCsv = False) -> None:
+    """List what is extracted: a row a network, checkpoint, data set, view and layer.
+
+    Example: fstore status --json
+    """
+    from fstore.store.status import STATUS_COLUMNS
+    from fstore.store.status import status as rows_of
+
+    rows = rows_of(open_store(ctx).path)
+    emit(rows, columns=STATUS_COLUMNS, as_json=as_json, as_csv=as_csv)
+    size, raw = (sum(row[c] or 0 for row in rows) for c in ("bytes", "raw_bytes"))
+    share = f", {size / raw:.2f} of {_size(raw)} raw" if raw else ""
+    total = sum(row["rows"] for row in rows)
+    note(f"{len(rows)} partitions, {total} rows, {_size(size)}{share}")
+
+
+@app.command("drop")
+def drop(
+    ctx: typer.Context,
+    *,
+    network: Network = "",
+    ckpt: Ckpt = "",
+    dataset: Dataset = "",
+    view: ViewName = "",
+    layer: Layer = "",
+    checkpoint: Annotated[
+        bool, typer.Option("--checkpoint", help="Remove the checkpoint's weights too.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove activations, after showing what goes; a data set named alone goes altogether.
+
+    Example: fstore drop --ckpt 305k --layer conv1
+    """
+    from fstore.store.maintenance import Selection, plan_drop
+    from fstore.store.maintenance import drop as drop_from
+
+    store = open_store(ctx)
+    selection = Selection(*(value or None for value in (network, ckpt, dataset, view, layer)))
+    going = plan_drop(store.path, selection, checkpoint=checkpoint)
+    _tell(going)
+    if not yes:
+        typer.confirm("Remove all this?", abort=True, err=True)
+    gone = drop_from(store.path, selection, checkpoint=checkpoint)
+    note(f"removed {sum(g.rows for g in gone)} rows, {_size(sum(g.bytes for g in gone))}")
+
+
+@app.command("gc")
+def gc(
+    ctx: typer.Context,
+    older_than: Annotated[
+        float, typer.Option(metavar="HOURS", min=0, help="Spare files that are younger.")
+    ] = 24.0,
+    *,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Delete files that interrupted work left behind and no table refers to; list them.
+
+    Younger files may belong to an extraction that is under way.
+
+    Example: fstore gc --older-than 48
+    """
+    from fstore.store.maintenance import gc as collect
+
+    root = open_store(ctx).path
+    gone = collect(root, older_than_hours=older_than)
+    rows = ({"file": str(path.relative_to(root)), "bytes": size} for path, size in gone)
+    emit(rows, columns=("file", "bytes"), as_json=as_json, as_csv=as_csv)
+    note(f"deleted {len(gone)} files, {_size(sum(size for _, size in gone))}")
+
+
+@app.command("verify")
+def verify(ctx: typer.Context, as_json: AsJson = False, as_csv: AsCsv = False) -> None:
+    """Read every stored file and list what is wrong; the status is 1 if anything is.
+
+    Example: fstore verify
+    """
+    from fstore.store.verify import PROBLEM_COLUMNS
+    from fstore.store.verify import verify as problems_of
+
+    rows = list(problems_of(open_store(ctx).path))
+    emit(rows, columns=PROBLEM_COLUMNS, as_json=as_json, as_csv=as_csv)
+    note(f"{len(rows)} problems" if rows else "no problem found")
+    if rows:
+        raise typer.Exit(1)
+
+
+@app.command("export")
+def export(
+    ctx: typer.Context,
+    out: Annotated[Path, typer.Argument(help="A .npy, .npz or .parquet file.")],
+    *,
+    layer: Annotated[str, typer.Option(help="Layer.")],
+    ckpt: Annotated[str, typer.Option(help="Checkpoint: NAME or NETWORK/NAME.")],
+    dataset: Annotated[str, typer.Option(help="Data set.")],
+    network: Annotated[str, typer.Option(help="Network, where several have the layer.")] = "",
+    view: Annotated[str, typer.Option(help="View: image, gt or proposal.")] = "image",
+    split: Annotated[str, typer.Option(help="Split of --part: official or random.")] = "official",
+    seed: Annotated[int, typer.Option(help="Seed of a random split.")] = 0,
+    part: Annotated[str, typer.Option(help="Only train, val or test. Default: all.")] = "",
+    what: Annotated[What, typer.Option(help="Whole maps, or their largest response.")] = What.MAP,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+) -> None:
+    """Write a layer's features, a row a sample, and print the file's path.
+
+    Example: fstore export --layer fc7 --ckpt 305k --dataset voc07 --part test fc7.npz
+    """
+    from fstore.store.export import export_features, find_partition, part_samples
+
+    store = open_store(ctx)
+    partition = find_partition(
+        store, layer=layer, ckpt=ckpt, dataset=dataset, view=view, network=network or None
+    )
+    samples = (
+        part_samples(store, dataset, view, split=split, seed=seed, part=part) if part else None
+    )
+    typer.echo(
+        export_features(
+            store, partition, out, samples=samples, what=what.value, overwrite=overwrite
+        )
+    )
+
+
+def _tell(going: "Sequence[Going]") -> None:
+    """Show on stderr what a drop is about to remove."""
+    for item in going:
+        size = f", {_size(item.bytes)}" if item.bytes else ""
+        note(f"{item.what}  {item.name}  {item.rows} rows{size}")
+    note(f"in all: {sum(g.rows for g in going)} rows, {_size(sum(g.bytes for g in going))}")
+
+
+def _size(n_bytes: int) -> str:
+    """Return bytes for people."""
+    size = float(n_bytes)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"

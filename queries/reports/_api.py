@@ -1,0 +1,132 @@
+"""What a report is: cells, what each of them is computed from, and the table of all reports."""
+
+import csv
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, TypeAlias
+
+from fstore.queries.study import Study
+from fstore.registry import Registry
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from fstore.store import Store
+
+__all__ = [
+    "REPORTS",
+    "ROW_COLUMNS",
+    "Cell",
+    "Need",
+    "Reading",
+    "Row",
+    "Samples",
+    "paper_numbers",
+    "report",
+]
+
+ROW_COLUMNS = ("study", "report", "row", "col", "value", "std", "n", "paper")
+"""Keys of a report's rows; ``paper`` is the paper's own number, None where it has none."""
+
+Row: TypeAlias = Mapping[str, str | float | int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """One part of one split of a view of a data set."""
+
+    dataset: str
+    view: str
+    split: str
+    seed: int
+    part: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Responses of one layer to some samples."""
+
+    network: str
+    ckpt: str
+    layer: str
+    samples: Samples
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A cell and all that its value depends on, beside the code.
+
+    ``parameters`` are pairs of a name and a value that JSON knows.
+    """
+
+    row: str
+    col: str
+    readings: tuple[Reading, ...]
+    parameters: tuple[tuple[str, str | float | int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A computed cell: a value, its standard deviation and the number of what it is a mean of."""
+
+    row: str
+    col: str
+    value: float
+    std: float | None = None
+    n: int | None = None
+
+
+Compute: TypeAlias = "Callable[[Store, Sequence[Need]], Iterable[Cell]]"
+Plot: TypeAlias = "Callable[..., Axes]"
+
+REPORTS: "Registry[Compute]" = Registry("report")
+"""Functions ``report(store, needs) -> cells``; they compute the cells that are asked for."""
+
+
+def report(
+    name: str,
+    *,
+    title: str,
+    answers: str,
+    paper: str,
+    columns: Sequence[str],
+    needs: Callable[[Study], Sequence[Need]],
+    plot: "Plot | None" = None,
+) -> "Callable[[Compute], Compute]":
+    """Register a report.
+
+    Parameters
+    ----------
+    name : str
+        ``table6``, ``figure1``, ...
+    title, answers : str
+        What it shows, and the question that it answers.
+    paper : str
+        File of the paper's numbers in ``queries/paper``.
+    columns : sequence of str
+        Every ``col`` that its cells may have.
+    needs : callable
+        ``needs(study)`` lists the cells and what each of them reads.
+    plot : callable or None
+        ``plot(rows, *, ax=None) -> Axes``.
+    """
+    meta = {"title": title, "answers": answers, "paper": paper, "columns": tuple(columns)}
+    return REPORTS.register(name, **meta, needs=needs, plot=plot)
+
+
+def paper_numbers(name: str) -> dict[tuple[str, str], float]:
+    """Return the paper's numbers of a file in ``queries/paper``: (row, col) -> value.
+
+    The first column names the row, the header the others; an empty field is a number that the
+    paper does not give.
+    """
+    text = files("fstore.queries").joinpath("paper", name).read_text(encoding="utf-8")
+    rows = csv.reader(line for line in text.splitlines() if not line.startswith("#"))
+    header = next(rows)
+    return {
+        (row[0], column): float(value)
+        for row in rows
+        for column, value in zip(header[1:], row[1:], strict=True)
+        if value
+    }

@@ -1,0 +1,83 @@
+"""The version of a report's code: a hash of its source and of the fstore modules behind it."""
+
+import ast
+import hashlib
+import importlib.util
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+__all__ = ["code_modules", "code_version"]
+
+ANSWERS_SQL = ("fstore.store.sql", "fstore.store.macros")
+"""What every report reaches through the store it is given: views and macros."""
+
+
+@cache
+def code_version(module: str) -> str:
+    """Return 16 hex digits of a sha256 over the sources that a report's result depends on.
+
+    They are the module's own, those of the modules in ``ANSWERS_SQL``, and, transitively, of the
+    fstore modules that these import, at their top or inside functions. Imports for annotations
+    only do not count, nor do other libraries.
+
+    Parameters
+    ----------
+    module : str
+        For example ``fstore.queries.reports.table6``.
+    """
+    digest = hashlib.sha256()
+    for name in code_modules(module):
+        digest.update(name.encode() + b"\0" + _source(name).read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def code_modules(module: str) -> list[str]:
+    """Return the names of the modules that :func:`code_version` covers, sorted."""
+    found: set[str] = set()
+    waiting = [module, *ANSWERS_SQL]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += _imported(ast.parse(_source(name).read_text(encoding="utf-8")))
+    return sorted(found)
+
+
+def _imported(tree: ast.AST) -> Iterator[str]:
+    """Yield the fstore modules that a source imports, ``if TYPE_CHECKING`` left out."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if _is_ours(alias.name))
+        elif isinstance(node, ast.ImportFrom) and _is_ours(node.module or ""):
+            yield from _named(node.module or "", [alias.name for alias in node.names])
+        else:
+            yield from _imported(node)
+
+
+def _is_ours(name: str) -> bool:
+    return name == "fstore" or name.startswith("fstore.")
+
+
+def _named(module: str, names: list[str]) -> Iterator[str]:
+    """Yield what ``from module import names`` names: submodules, or the module itself."""
+    submodules = [f"{module}.{name}" for name in names if _is_module(f"{module}.{name}")]
+    yield from submodules
+    if len(submodules) < len(names):
+        yield module
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # the parent is a module, not a package
+        return False
+
+
+def _source(name: str) -> Path:
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise ValueError(f"no source for module {name}")
+    return Path(spec.origin)

@@ -1,0 +1,269 @@
+"""Compute a report's cells for a study, keep them, and reuse those that are still right."""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+from fstore.errors import UnknownNameError
+from fstore.queries.reports._api import REPORTS, Cell, Need, Reading, Samples, paper_numbers
+from fstore.queries.reports._code import code_version
+from fstore.queries.study import Study
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fstore.store import Store
+    from fstore.store.files import Partition, StoredFile
+
+__all__ = ["Missing", "Shown", "show_report"]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Cells that cannot be computed: what is lacking, and the command that makes it."""
+
+    rows: tuple[str, ...]
+    lack: str
+    command: str
+
+    def __str__(self) -> str:
+        return f"no {', '.join(self.rows)}: {self.lack}; make it with: {self.command}"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A report's rows, and how they came about.
+
+    ``rows`` have the keys ``ROW_COLUMNS``; ``computed`` and ``reused`` count cells; ``missing``
+    says which cells are not there and why.
+    """
+
+    rows: list[dict[str, Any]]
+    computed: int
+    reused: int
+    missing: list[Missing]
+
+
+def show_report(store: "Store", study: Study, name: str) -> Shown:
+    """Return a report's rows, computing and storing those whose inputs or code changed.
+
+    Parameters
+    ----------
+    store : Store
+    study : Study
+    name : str
+        A registered report.
+
+    Returns
+    -------
+    Shown
+        A cell whose activations are missing or incomplete has no row.
+
+    Raises
+    ------
+    UnknownNameError
+        No such report; a data set or split is not registered; no cell can be computed (the
+        message has the ``fstore extract`` command).
+    DataError
+        The study does not bind a part that the report needs.
+    """
+    entry = REPORTS[name]
+    needs: Sequence[Need] = entry.meta["needs"](study)
+    inputs = _Inputs(store)
+    lacks = {need: inputs.lacks(need) for need in needs}
+    missing = _missing(lacks)
+    ready = [need for need in needs if not lacks[need]]
+    if not ready:
+        raise UnknownNameError(
+            f"report '{name}' of study '{study.name}' has nothing to show: "
+            + "; ".join(str(m) for m in missing)
+        )
+    stamps = _stamps(name, ready, inputs)
+    kept = _newest(store, study.name, name)
+    stale = {
+        need: stamp
+        for need, stamp in stamps.items()
+        if kept.get((need.row, need.col), {}).get("fingerprint") != stamp["fingerprint"]
+    }
+    if stale:
+        new = _compute(store, study.name, name, stale)
+        store.append("reports", new)
+        kept |= {(row["row"], row["col"]): row for row in new}
+    rows = _with_paper([kept[n.row, n.col] for n in ready], entry.meta["paper"])
+    return Shown(rows, len(stale), len(ready) - len(stale), missing)
+
+
+def _stamps(name: str, needs: Sequence[Need], inputs: "_Inputs") -> dict[Need, dict[str, str]]:
+    """Return, for each cell, the columns that say what it is computed from."""
+    code = code_version(REPORTS[name].function.__module__)
+    stamps = {}
+    for need in needs:
+        read = json.dumps(inputs.described(need), sort_keys=True)
+        text = json.dumps([name, need.row, need.col, read, code])
+        fingerprint = hashlib.sha256(text.encode()).hexdigest()
+        stamps[need] = {"fingerprint": fingerprint, "code_version": code, "inputs": read}
+    return stamps
+
+
+def _compute(
+    store: "Store", study: str, name: str, stamps: Mapping[Need, Mapping[str, str]]
+) -> list[dict[str, Any]]:
+    """Return rows for table ``reports``, one a cell."""
+    cells: Iterable[Cell] = REPORTS[name].function(store, list(stamps))
+    found = {(cell.row, cell.col): cell for cell in cells}
+    now = _after_all(store)
+    return [
+        {
+            "study": study,
+            "report": name,
+            **asdict(found[need.row, need.col]),
+            **stamp,
+            "computed_at": now,
+        }
+        for need, stamp in stamps.items()
+    ]
+
+
+def _after_all(store: "Store") -> datetime:
+    """Return the time, or the microsecond after the latest stored one if the clock went back."""
+    import pyarrow.compute as pc
+
+    latest = pc.max(store.rows("reports")["computed_at"]).as_py()
+    now = datetime.now(UTC)
+    return now if latest is None else max(now, latest + timedelta(microseconds=1))
+
+
+def _newest(store: "Store", study: str, name: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the row that was stored last for each cell."""
+    rows = store.rows("reports", study=study, report=name).sort_by("computed_at").to_pylist()
+    return {(row["row"], row["col"]): row for row in rows}
+
+
+def _with_paper(rows: Sequence[Mapping[str, Any]], paper: str) -> list[dict[str, Any]]:
+    numbers = paper_numbers(paper)
+    columns = ("study", "report", "row", "col", "value", "std", "n")
+    return [
+        {**{c: row[c] for c in columns}, "paper": numbers.get((row["row"], row["col"]))}
+        for row in rows
+    ]
+
+
+@dataclass
+class _Inputs:
+    """What the store has of what reports read; each thing is looked up once."""
+
+    store: "Store"
+    _files: dict[tuple[str, str], "dict[Partition, list[StoredFile]]"] = field(default_factory=dict)
+    _samples: dict[Samples, "NDArray[np.int64]"] = field(default_factory=dict)
+    _unreadable: dict[tuple[str, str], set[int]] | None = None
+
+    def lacks(self, need: Need) -> list[tuple[Reading, str]]:
+        """Return the readings of a cell that the store lacks, and what exactly."""
+        lacks = ((reading, self._lack(reading)) for reading in need.readings)
+        return [(reading, lack) for reading, lack in lacks if lack]
+
+    def described(self, need: Need) -> dict[str, object]:
+        """Return what a cell depends on: versions of partitions and samples, and parameters."""
+        from fstore.store.versions import partition_version
+
+        partitions = {str(_partition(r)): partition_version(self.files(r)) for r in need.readings}
+        samples = {
+            " ".join((s.dataset, s.view, s.split, str(s.seed), s.part)): self._version(s)
+            for s in dict.fromkeys(r.samples for r in need.readings)
+        }
+        parameters = dict(need.parameters)
+        return {"partitions": partitions, "samples": samples, "parameters": parameters}
+
+    def files(self, reading: Reading) -> "list[StoredFile]":
+        """Return the committed files of the partition that a reading is from."""
+        key = (reading.network, reading.ckpt)
+        if key not in self._files:
+            found: dict[Partition, list[StoredFile]] = defaultdict(list)
+            for file in self.store.files(network=reading.network, ckpt=reading.ckpt):
+                found[file.partition].append(file)
+            self._files[key] = found
+        return self._files[key].get(_partition(reading), [])
+
+    def _lack(self, reading: Reading) -> str:
+        """Say what a reading lacks; samples whose image cannot be read are not missed."""
+        import numpy as np
+
+        from fstore.store.files import present
+
+        wanted, files = self._wanted(reading.samples), self.files(reading)
+        if not files:
+            return "no activations"
+        absent = set(np.setdiff1d(wanted, present(files)).tolist())
+        absent -= self._bad(reading.samples)
+        if not absent:
+            return ""
+        return f"activations of {len(wanted) - len(absent)} of {len(wanted)} samples only"
+
+    def _wanted(self, samples: Samples) -> "NDArray[np.int64]":
+        """Return the samples of a part of a split, ascending."""
+        if samples not in self._samples:
+            from fstore.store.export import part_samples
+
+            self._samples[samples] = part_samples(
+                self.store,
+                samples.dataset,
+                samples.view,
+                split=samples.split,
+                seed=samples.seed,
+                part=samples.part,
+            )
+        return self._samples[samples]
+
+    def _version(self, samples: Samples) -> str:
+        return hashlib.sha256(self._wanted(samples).tobytes()).hexdigest()[:16]
+
+    def _bad(self, samples: Samples) -> set[int]:
+        """Return the samples of a view whose images some run found unreadable."""
+        if self._unreadable is None:
+            self._unreadable = defaultdict(set)
+            for run in self.store.rows("runs").to_pylist():
+                for bad in run["quarantined"] or ():
+                    self._unreadable[bad["dataset"], bad["view"]].add(bad["sample_id"])
+        return self._unreadable.get((samples.dataset, samples.view), set())
+
+
+def _partition(reading: Reading) -> "Partition":
+    from fstore.store.files import Partition
+
+    samples = reading.samples
+    where = (reading.network, reading.ckpt, samples.dataset, samples.view, reading.layer)
+    return Partition(*where)
+
+
+def _missing(lacks: Mapping[Need, Sequence[tuple[Reading, str]]]) -> list[Missing]:
+    """Put together what one command would make: layers of one view and checkpoint."""
+    together: dict[tuple[str, str, str, str, str], dict[str, list[str]]] = {}
+    for need, lacking in lacks.items():
+        for reading, lack in lacking:
+            s = reading.samples
+            key = (reading.network, reading.ckpt, s.dataset, s.view, lack)
+            found = together.setdefault(key, {"rows": [], "layers": []})
+            found["rows"].append(need.row)
+            found["layers"].append(reading.layer)
+    return [
+        Missing(
+            tuple(dict.fromkeys(found["rows"])),
+            f"{lack} of {dataset}.{view} at {network}/{ckpt}",
+            _extract_command(network, ckpt, dataset, view, list(dict.fromkeys(found["layers"]))),
+        )
+        for (network, ckpt, dataset, view, lack), found in together.items()
+    ]
+
+
+def _extract_command(
+    network: str, ckpt: str, dataset: str, view: str, layers: Sequence[str]
+) -> str:
+    wanted = " ".join(f"--layer {quote(layer)}" for layer in layers)
+    ckpt, dataset = quote(f"{network}/{ckpt}"), quote(dataset)
+    return f"fstore extract {wanted} --ckpt {ckpt} --dataset {dataset} --view {view}"

@@ -1,0 +1,120 @@
+"""Table 6: how sparse each layer's responses are."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from fstore.queries.reports._api import Cell, Need, Reading, Row, Samples, report
+from fstore.queries.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from fstore.store import Store
+
+__all__ = ["plot_table6", "sparsity_sql", "table6"]
+
+COLUMN = "nonzero_percent"
+
+
+def needs(study: Study) -> list[Need]:
+    """Return one cell a layer: whole images, test part, pre-trained checkpoint.
+
+    Of several random splits it is the first seed's: the paper gives a spread over samples.
+    """
+    ckpt, bounds = study.checkpoint("pretrained"), study.bound("classification")
+    samples = [Samples(b.dataset, "image", b.split, b.seeds[0], "test") for b in bounds]
+    return [
+        Need(layer, COLUMN, tuple(Reading(study.network, ckpt, layer, s) for s in samples))
+        for layer in study.layers
+    ]
+
+
+def sparsity_sql(
+    network: str, ckpt: str, samples: Sequence[Samples], layers: Sequence[str]
+) -> tuple[str, list[object]]:
+    """Return the statement and its parameters: mean, deviation and n of the percent non-zero.
+
+    Only the summary column ``nnz`` is read, never ``map``. Rows: layer, value, std, n.
+    """
+    marks = ", ".join("?" for _ in layers)
+    sets = [(s.dataset, s.view, s.split, s.seed, s.part) for s in samples]
+    parts = " OR ".join('(dataset, "view", split, seed, part) = (?, ?, ?, ?, ?)' for _ in samples)
+    places = " OR ".join('(dataset = ? AND "view" = ?)' for _ in samples)
+    statement = f"""
+        WITH per_sample AS (
+            SELECT network, layer, dataset, "view", sample_id,
+                   sum(nnz) AS nonzero, count(*) AS n_channels
+            FROM activations
+            WHERE network = ? AND ckpt = ? AND layer IN ({marks}) AND ({places})
+            GROUP BY ALL
+        ), percent AS (
+            SELECT layer, 100 * nonzero / (n_channels * height * width) AS percent
+            FROM per_sample
+            JOIN layers USING (network, layer)
+            JOIN (SELECT dataset, "view", sample_id FROM splits WHERE {parts})
+                USING (dataset, "view", sample_id)
+        )
+        SELECT layer, avg(percent) AS value, stddev_samp(percent) AS std, count(*) AS n
+        FROM percent GROUP BY layer
+    """
+    where = [value for s in samples for value in (s.dataset, s.view)]
+    return statement, [network, ckpt, *layers, *where, *(v for row in sets for v in row)]
+
+
+def plot_table6(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
+    """Draw the percent of non-zero responses by layer, the paper's numbers as marks.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows of the report.
+    ax : Axes or None
+        Where to draw; None makes a figure.
+
+    Returns
+    -------
+    Axes
+    """
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        _, ax = plt.subplots()
+    names = [str(row["row"]) for row in rows]
+    heights, spread = ([float(row[c] or 0) for row in rows] for c in ("value", "std"))
+    counts = sorted({int(row["n"] or 0) for row in rows})
+    n = " to ".join(str(count) for count in (counts[:1] + counts[1:][-1:]))
+    ax.bar(names, heights, yerr=spread, label=f"this study, n = {n} images")
+    there = [(str(row["row"]), row["paper"]) for row in rows if row["paper"] is not None]
+    if there:
+        ax.plot(*zip(*there, strict=True), "D", label="the paper")
+    ax.set_xlabel("Layer")
+    ax.set_ylabel("Non-zero responses (percent)")
+    ax.legend(title="bars: mean ± 1 standard deviation\nover images")
+    return ax
+
+
+@report(
+    "table6",
+    title="Sparsity by layer",
+    answers="What percentage of the filter responses is not zero?",
+    paper="table6.csv",
+    columns=(COLUMN,),
+    needs=needs,
+    plot=plot_table6,
+)
+def table6(store: "Store", needs: Sequence[Need]) -> Iterator[Cell]:
+    """Yield the percent of non-zero responses by layer: mean and deviation over samples.
+
+    A sample's percentage is over all values of the layer. The deviation is that of a sample
+    (n - 1). Source: the paper's Table 6.
+    """
+    together = defaultdict(list)
+    for need in needs:
+        first = need.readings[0]
+        samples = tuple(reading.samples for reading in need.readings)
+        together[first.network, first.ckpt, samples].append(first.layer)
+    for (network, ckpt, samples), layers in together.items():
+        statement, parameters = sparsity_sql(network, ckpt, samples, layers)
+        for row in store.sql(statement, parameters).rows():
+            yield Cell(row["layer"], COLUMN, row["value"], row["std"], row["n"])

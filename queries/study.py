@@ -1,0 +1,274 @@
+"""A study: which data sets and checkpoints of a store play which part in the reports."""
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from fstore.errors import DataError, UnknownNameError
+
+if TYPE_CHECKING:
+    from fstore.store import Store
+
+__all__ = [
+    "Bound",
+    "Study",
+    "load_study",
+    "parse_study",
+    "set_study",
+    "study_rows",
+    "unknown_names",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A data set and its split that play a part; ``seeds`` are those of the split."""
+
+    dataset: str
+    split: str = "official"
+    seeds: tuple[int, ...] = (0,)
+
+    def __str__(self) -> str:
+        seeds = f" (seeds {', '.join(map(str, self.seeds))})" if self.split != "official" else ""
+        return f"{self.dataset}, {self.split} split{seeds}"
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """The parts that reports need, bound to names in a store.
+
+    Attributes
+    ----------
+    name : str
+        What reports are filed under.
+    network : str
+        The network whose responses are studied.
+    layers : tuple of str
+        Its layers, in order of depth.
+    seeds : tuple of int
+        Of random splits that name none of their own, and of repeated runs.
+    pretrain, classification, detection, scenes : tuples of Bound
+        ImageNet, PASCAL-CLS, PASCAL-DET and SUN-CLS in the paper; several data sets of one part
+        count as one set of samples. Empty: the study has none.
+    sweep : tuple of str
+        Checkpoints along pre-training, in order.
+    pretrained, finetuned : str or None
+        The checkpoints that are compared.
+    """
+
+    name: str
+    network: str
+    layers: tuple[str, ...]
+    seeds: tuple[int, ...] = (0,)
+    pretrain: tuple[Bound, ...] = ()
+    classification: tuple[Bound, ...] = ()
+    detection: tuple[Bound, ...] = ()
+    scenes: tuple[Bound, ...] = ()
+    sweep: tuple[str, ...] = ()
+    pretrained: str | None = None
+    finetuned: str | None = None
+
+    def checkpoint(self, role: str) -> str:
+        """Return the checkpoint that plays a part.
+
+        Raises
+        ------
+        DataError
+            The study binds none.
+        """
+        name: str | None = getattr(self, role)
+        if name is None:
+            raise DataError(self._unbound(role, f'{role} = "NAME"'))
+        return name
+
+    def bound(self, role: str) -> tuple[Bound, ...]:
+        """Return the data sets that play a part.
+
+        Raises
+        ------
+        DataError
+            The study binds none.
+        """
+        found: tuple[Bound, ...] = getattr(self, role)
+        if not found:
+            raise DataError(self._unbound(role, f'[{role}] with dataset = "NAME"'))
+        return found
+
+    def _unbound(self, role: str, line: str) -> str:
+        return (
+            f"study '{self.name}' says nothing of '{role}', which this report needs; "
+            f"add {line} to its file and set it again: fstore study set FILE"
+        )
+
+
+ROLES = ("pretrain", "classification", "detection", "scenes")
+"""Parts that data sets play."""
+
+
+def parse_study(text: str, *, source: str = "study") -> Study:
+    """Read a study from TOML.
+
+    Parameters
+    ----------
+    text : str
+        See ``docs/reports.md``.
+    source : str
+        Name of the file, for messages.
+
+    Raises
+    ------
+    DataError
+        No TOML; a key is missing, unknown, or of a wrong type (which one is named).
+    """
+    try:
+        given = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"{source} is not TOML: {error}") from error
+    _check_keys(given, Study, source)
+    seeds = _whole_numbers(given.get("seeds", [0]), f"{source}: seeds")
+    read: dict[str, Callable[[object, str], object]] = {
+        **dict.fromkeys(("name", "network", "pretrained", "finetuned"), _text),
+        **dict.fromkeys(("layers", "sweep"), _texts),
+        **dict.fromkeys(ROLES, lambda value, where: _bounds(value, where, seeds)),
+        "seeds": _whole_numbers,
+    }
+    values: dict[str, Any] = {k: read[k](v, f"{source}: {k}") for k, v in given.items()}
+    return Study(**values)
+
+
+def set_study(store: "Store", text: str, *, source: str = "study") -> Study:
+    """Check a study's TOML and make it the store's current one.
+
+    Raises
+    ------
+    DataError
+        As :func:`parse_study`.
+    """
+    study = parse_study(text, source=source)
+    known = store.rows("studies")["set_at"].to_pylist()
+    # later than every other, whatever the clock says
+    now = max([datetime.now(UTC), *(t + timedelta(microseconds=1) for t in known)])
+    store.append("studies", [{"name": study.name, "toml": text, "set_at": now}])
+    return study
+
+
+def study_text(store: "Store", name: str | None = None) -> str:
+    """Return the TOML of the study that was set last, or last under a name.
+
+    Raises
+    ------
+    UnknownNameError
+        There is none.
+    """
+    rows = sorted(store.rows("studies").to_pylist(), key=lambda row: row["set_at"])
+    fit = [row["toml"] for row in rows if name in (None, row["name"])]
+    if fit:
+        return str(fit[-1])
+    if name is None:
+        raise UnknownNameError("no study is set; set one with: fstore study set FILE")
+    known = ", ".join(sorted({row["name"] for row in rows})) or "none yet"
+    raise UnknownNameError(f"no study '{name}' is set; there are: {known}")
+
+
+def load_study(store: "Store", name: str | None = None) -> Study:
+    """Return the study that was set last, or last under a name.
+
+    Raises
+    ------
+    UnknownNameError
+        There is none.
+    """
+    return parse_study(study_text(store, name))
+
+
+def study_rows(study: Study) -> list[dict[str, object]]:
+    """Return a study as rows of ``role`` and ``value``, parts that are not bound left out."""
+    rows: list[dict[str, object]] = []
+    for field in fields(study):
+        value = getattr(study, field.name)
+        if value in (None, ()):
+            continue
+        listed = [v if isinstance(v, int) else str(v) for v in value] if _is_many(value) else value
+        rows.append({"role": field.name, "value": listed})
+    return rows
+
+
+def unknown_names(store: "Store", study: Study) -> list[str]:
+    """Return a line for each name of a study that the store does not have (yet)."""
+    lines = []
+    known = {d.name for d in store.datasets()}
+    for role in ROLES:
+        for bound in getattr(study, role):
+            if bound.dataset not in known:
+                lines.append(f"{role}: no data set '{bound.dataset}' is registered")
+            else:
+                lines += [f"{role}: {line}" for line in _unknown_splits(store, bound)]
+    there = {r.name for r in store.checkpoints(study.network)}
+    wanted = dict.fromkeys((*study.sweep, study.pretrained, study.finetuned))
+    absent = [name for name in wanted if name is not None and name not in there]
+    if absent:
+        lines.append(f"network '{study.network}' has no checkpoint {', '.join(absent)}")
+    layers = {row["layer"] for row in store.rows("layers", network=study.network).to_pylist()}
+    if strange := [layer for layer in study.layers if layers and layer not in layers]:
+        lines.append(f"network '{study.network}' has no layer {', '.join(strange)} on record")
+    return lines
+
+
+def _unknown_splits(store: "Store", bound: Bound) -> list[str]:
+    import pyarrow.compute as pc
+
+    rows = store.rows("splits", dataset=bound.dataset)
+    mine = rows.filter(pc.equal(rows["split"], bound.split))
+    seeds = set(mine["seed"].to_pylist())
+    return [
+        f"data set '{bound.dataset}' has no {bound.split} split with seed {seed}"
+        for seed in bound.seeds
+        if seed not in seeds
+    ]
+
+
+def _check_keys(given: Mapping[str, object], kind: type[Study] | type[Bound], where: str) -> None:
+    known = {f.name: f.default is MISSING for f in fields(kind)}
+    if unknown := [key for key in given if key not in known]:
+        raise DataError(f"{where}: unknown key '{unknown[0]}'; there are: {', '.join(known)}")
+    if absent := [key for key, needed in known.items() if needed and key not in given]:
+        raise DataError(f"{where}: key '{absent[0]}' is missing")
+
+
+def _bounds(value: object, where: str, seeds: tuple[int, ...]) -> tuple[Bound, ...]:
+    """Read one table, or a list of them."""
+    tables = value if isinstance(value, list) else [value]
+    found = []
+    for table in tables:
+        if not isinstance(table, dict):
+            raise DataError(f"{where} must be a table with dataset, split, seeds; got {table!r}")
+        _check_keys(table, Bound, where)
+        split = _text(table.get("split", "official"), f"{where}.split")
+        default = [0] if split == "official" else list(seeds)
+        own = _whole_numbers(table.get("seeds", default), f"{where}.seeds")
+        found.append(Bound(_text(table["dataset"], f"{where}.dataset"), split, own))
+    return tuple(found)
+
+
+def _text(value: object, where: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise DataError(f"{where} must be text in quotes, got {value!r}")
+    return value
+
+
+def _texts(value: object, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
+        raise DataError(f'{where} must be a list like ["a", "b"], got {value!r}')
+    return tuple(value)
+
+
+def _whole_numbers(value: object, where: str) -> tuple[int, ...]:
+    if not isinstance(value, list) or not value or not all(type(v) is int for v in value):
+        raise DataError(f"{where} must be a list like [0, 1, 2], got {value!r}")
+    return tuple(value)
+
+
+def _is_many(value: object) -> bool:
+    return isinstance(value, tuple)
