@@ -9,6 +9,7 @@ import typer
 
 from fstore.cli.app import open_store, sub_app
 from fstore.cli.output import AsCsv, AsJson, emit, note
+from fstore.cli.progress import bar
 
 __all__ = ["dataset"]
 
@@ -135,15 +136,6 @@ def _fractions(text: str) -> tuple[float, float, float] | None:
 
 
 @contextmanager
-def _progress(ctx: typer.Context, what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Yield a callback that draws a bar on stderr; None if nobody watches or ``--quiet``."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    if ctx.obj["quiet"] or not console.is_terminal:
-        yield None
-        return
-    with Progress(console=console, transient=True) as bars:
-        bar = bars.add_task(what, total=None)
-        yield lambda done, total: bars.update(bar, completed=done, total=total)
+def _progress(ctx: typer.Context, what: str) -> Iterator[Callable[[int, int], None]]:
+    with bar(quiet=ctx.obj["quiet"]) as update:
+        yield lambda done, total: update(what, done, total, "files")

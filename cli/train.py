@@ -1,15 +1,16 @@
 """``fstore train``: make checkpoints."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fstore.cli.app import open_store, sub_app
 from fstore.cli.output import AsCsv, AsJson, emit
+from fstore.cli.progress import bar
 
 if TYPE_CHECKING:
     from fstore.extractor.training import Step
@@ -81,33 +82,17 @@ def _accuracy(recipe: str) -> float | None:
 
 
 @contextmanager
-def _progress(iterations: int, *, quiet: bool) -> "Iterator[Callable[[Step], None] | None]":
-    """Draw a bar on stderr: loss, images/s, time left; nothing where stderr is no terminal."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = [
-        TextColumn("training"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}  {task.fields[rate]:.0f} images/s"),
-        TimeRemainingColumn(),
-    ]
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=iterations, loss=float("nan"), rate=0.0)
+def _progress(iterations: int, *, quiet: bool) -> "Iterator[Callable[[Step], None]]":
+    """Draw a bar with loss, images/s and time left."""
+    began = perf_counter()
+    with bar(quiet=quiet) as update:
+        first = 0
 
         def advance(step: "Step") -> None:
-            speed = bar.tasks[0].speed or 0.0
-            rate = speed * step.images
-            bar.update(task, completed=step.iteration, loss=step.loss, rate=rate)
+            nonlocal first
+            first = first or step.iteration - 1  # a resumed run starts later
+            speed = (step.iteration - first) * step.images / (perf_counter() - began)
+            text = f"loss {step.loss:.3f}  {speed:.0f} images/s"
+            update("training", step.iteration, iterations, text)
 
         yield advance

@@ -32,12 +32,22 @@ def round_to(x: Tensor, precision: Precision) -> Tensor:
     values = x.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
     if precision == "bfloat16":
         return values.to(torch.bfloat16).to(torch.float32)
-    if precision == "tf32":
-        bits = values.view(torch.int32)
-        half = bits >> TF32_DROPPED_BITS
-        half.bitwise_and_(1).add_((1 << (TF32_DROPPED_BITS - 1)) - 1)
-        bits.add_(half).bitwise_and_(-(1 << TF32_DROPPED_BITS))
-    return values
+    return _round_to_tf32(values) if precision == "tf32" else values
+
+
+def _round_to_tf32(values: Tensor) -> Tensor:
+    """Round in place on the bits; NaNs stay NaN whatever their payload, which could overflow."""
+    nan = values.isnan() if _may_hold_nan(values) else None
+    bits = values.view(torch.int32)
+    half = bits >> TF32_DROPPED_BITS
+    half.bitwise_and_(1).add_((1 << (TF32_DROPPED_BITS - 1)) - 1)
+    bits.add_(half).bitwise_and_(-(1 << TF32_DROPPED_BITS))
+    return values if nan is None else values.masked_fill_(nan, float("nan"))
+
+
+def _may_hold_nan(values: Tensor) -> bool:
+    """Look on the CPU, where it is quick; a GPU would have to be waited for."""
+    return values.device.type != "cpu" or bool(values.amax().isnan())
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,21 +95,20 @@ def _on_cpu(maps: Tensor) -> dict[str, Tensor]:
 
 def _on_gpu(maps: Tensor) -> dict[str, Tensor]:
     largest = maps.amax(-1)
-    nnz, npos = _counts(maps)
     places = torch.arange(maps.shape[-1], device=maps.device, dtype=torch.int32)
     is_largest = (maps == largest[..., None]) | maps.isnan()
     first = torch.where(is_largest, places, maps.shape[-1]).amin(-1)
     return {
         "act_max": largest,
         "act_sum": maps.sum(-1, dtype=torch.float64),
-        "nnz": nnz,
-        "npos": npos,
+        "nnz": (maps != 0).sum(-1, dtype=torch.int32),
+        "npos": (maps > 0).sum(-1, dtype=torch.int32),
         "argmax": first.to(torch.int32),
     }
 
 
 def _counts(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Count responses that are not 0 and that are above 0; sums of signs are exact and quick."""
+    """Count responses that are not 0 and that are above 0; sums of signs are exact and quicker."""
     if bool(maps.amin() >= 0):  # after a ReLU, as most layers are; False where a NaN is
         nnz = maps.sign().sum(-1).to(torch.int32)
         return nnz, nnz

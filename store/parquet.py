@@ -100,7 +100,7 @@ def floats(leaf: Leaf, values: NDArray, *, zeros_as_null: bool = False) -> Chunk
         if not zeros_as_null:
             pages.append(Page(_present(len(part)) + _split_bytes(part), len(part)))
             continue
-        there = part != 0
+        there = _not_zero(part)
         levels = _bit_packed(np.packbits(there, bitorder="little").tobytes(), len(part))
         pages.append(Page(_with_length(levels) + _split_bytes(np.compress(there, part)), len(part)))
     return Chunk(leaf, pages, BYTE_STREAM_SPLIT)
@@ -115,7 +115,7 @@ def lists(leaf: Leaf, values: NDArray, *, zeros_as_null: bool = False) -> Chunk:
         part = values[start : start + step].reshape(-1)
         repetition = _with_length(_list_starts(length) * (len(part) // length))
         if zeros_as_null:
-            there = part != 0
+            there = _not_zero(part)
             levels = _bit_packed(SPREAD[np.packbits(there, bitorder="little")].tobytes(), len(part))
             body = _with_length(levels) + _split_bytes(np.compress(there, part))
         else:
@@ -265,6 +265,12 @@ def _spread() -> NDArray[np.uint16]:
 SPREAD = _spread()
 
 
+def _not_zero(values: NDArray) -> NDArray[np.bool_]:
+    """Return where the bits are not those of +0.0: a negative zero is kept as it is."""
+    bits: NDArray[np.bool_] = values.view(f"<u{values.itemsize}") != 0
+    return bits
+
+
 def _split_bytes(values: NDArray) -> bytes:
     """All first bytes, then all second bytes, ... of little-endian values."""
     planes = values.view(np.uint8).reshape(len(values), values.itemsize)
@@ -282,12 +288,12 @@ def _list_starts(length: int) -> bytes:
 
 
 def _run(n: int, level: int) -> bytes:
-    """A run-length-encoded run of one level (levels of up to 8 bits)."""
+    """Encode a run-length run of one level (levels of up to 8 bits)."""
     return varint(n << 1) + bytes([level])
 
 
 def _bit_packed(packed: bytes, n: int) -> bytes:
-    """A bit-packed run of levels; the last group of eight is padded."""
+    """Encode a bit-packed run of levels; the last group of eight is padded."""
     return varint(-(-n // 8) << 1 | 1) + packed
 
 
