@@ -2,8 +2,10 @@
 
 A tap is a module path (``features.3``, ``layer1.0``) or a node name of the network's traced graph
 as torchvision's feature extraction names them (``layer1.0.add``, ``layer1.0.relu_1``). A module
-that runs several times means its first run; the later ones have node names. The output is handed
-out at the moment it exists, before anything downstream can overwrite it in place.
+that runs several times means its first run; the later ones have node names. A declared name comes
+first: caffenet's ``conv1`` is the response after pooling and normalisation, not the module of that
+name. The output is handed out at the moment it exists, before anything downstream can overwrite it
+in place.
 
 What one sample's response is, by the dimensions of the output:
 
@@ -63,7 +65,8 @@ class Taps:
     Parameters
     ----------
     network : Network
-        Its model is used as it stands: device, weights and evaluation mode are the caller's.
+        Its model is used as it stands: device, weights and evaluation mode are the caller's. One
+        forward pass at a time: threads need a copy of the model each.
     layers : sequence of str or None
         Declared layers, module paths or node names; None for the declared layers.
 
