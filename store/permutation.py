@@ -45,7 +45,7 @@ def _permutation(
 ) -> NDArray[np.int32]:
     text = json.dumps([seed, dataset, view, sample_id])
     key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
-    order = np.argsort(np.random.Philox(key=key).random_raw(positions), kind="stable")
-    order = order.astype(np.int32)
+    drawn = np.random.Philox(key=key).random_raw(positions)
+    order: NDArray[np.int32] = np.argsort(drawn, kind="stable").astype(np.int32)
     order.setflags(write=False)  # it is shared by all who ask
     return order

@@ -52,7 +52,10 @@ def check_read_only(duck: "duckdb.DuckDBPyConnection", text: str) -> None:
         raise QueryError(str(error)) from error
     if len(found) != 1:
         raise QueryError(f"expected one statement, got {len(found)}; {HELP}")
-    kind = found[0].type
+    try:
+        kind = found[0].type
+    except ValueError as error:  # a kind that DuckDB's own Python does not know
+        raise QueryError(HELP) from error
     if kind == duckdb.StatementType.EXPLAIN:
         match = EXPLAIN.fullmatch(text)
         if match is None:

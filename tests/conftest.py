@@ -1,0 +1,62 @@
+"""Fixtures that several rooms' tests share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from _build import PARTS, add_checkpoint, add_dataset, add_layers, put, relu
+from fstore.store import Store
+from fstore.store.files import Partition
+
+NETWORK = "torchvision:x"
+SHAPES = {"conv1": (3, 4, 4), "fire2/concat": (5, 4, 4), "fc7": (6, 1, 1)}
+CKPTS = ("5", "005")
+
+
+@dataclass(frozen=True)
+class Known:
+    """A store and all that is in it: (checkpoint, layer) -> (samples, channels, positions)."""
+
+    store: Store
+    values: Mapping[tuple[str, str], NDArray[np.float32]]
+
+
+@pytest.fixture(scope="session")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Known:
+    """Return a store of known responses, which no test changes.
+
+    Twelve images; layers ``conv1`` (dense), ``fire2/concat`` (sparse, so zeros are NULL on disk;
+    channel 4 never fires) and ``fc7`` (sparse); checkpoints whose names look like numbers.
+    """
+    store = Store.create(tmp_path_factory.mktemp("known") / "store")
+    add_dataset(store, parts=PARTS * 2)
+    add_layers(store, NETWORK, SHAPES)
+    values = {}
+    for seed, ckpt in enumerate(CKPTS):
+        add_checkpoint(store, NETWORK, ckpt, iteration=5)
+        for layer, (channels, height, width) in SHAPES.items():
+            x = relu(seed, 12, channels, height * width)
+            if layer == "conv1":
+                x = x - np.float32(2)
+            if layer == "fire2/concat":
+                x = np.maximum(x - np.float32(0.5), 0)
+                x[:, 4] = 0
+            put(store, Partition(NETWORK, ckpt, "d", "image", layer), x)
+            values[ckpt, layer] = x
+    return Known(store, values)
+
+
+@pytest.fixture
+def store(known: Known) -> Store:
+    """Return the store of :func:`known`."""
+    return known.store
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Store:
+    """Return an empty store."""
+    return Store.create(tmp_path / "store")
