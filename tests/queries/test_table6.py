@@ -1,0 +1,148 @@
+"""Table 6 gives the percentages that NumPy counts, and reads summaries only."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from _build import Built, add_dataset, build, put, relu
+from fstore.queries.reports import REPORTS
+from fstore.queries.reports._api import Samples, paper_numbers
+from fstore.queries.reports.table6 import needs, plot_table6, sparsity_sql, table6
+from fstore.queries.study import parse_study
+from fstore.store.files import Partition
+
+mpl.use("agg")
+
+STUDY = """
+name = "small"
+network = "net"
+layers = ["conv1", "fc"]
+pretrained = "5"
+[classification]
+dataset = "d"
+"""
+TEST = slice(3, 6)  # the test part of _build's data set
+
+
+def percent(
+    values: Mapping[str, NDArray[np.float32]], which: slice = TEST
+) -> dict[str, list[float]]:
+    """Count by hand: layer -> percent non-zero of each sample."""
+    return {
+        layer: [100 * float(np.mean(sample != 0)) for sample in x[which]]
+        for layer, x in values.items()
+    }
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Built:
+    """Build a store with two checkpoints, the study's and another."""
+    return build(tmp_path / "s", ("5", "15"))
+
+
+def test_equals_numpy(built: Built) -> None:
+    """Mean and deviation (n - 1) over the test samples are those of the arrays."""
+    cells = {c.row: c for c in table6(built.store, needs(parse_study(STUDY)))}
+    for layer, shares in percent(built.values).items():
+        assert cells[layer].value == pytest.approx(np.mean(shares), rel=1e-12)
+        assert cells[layer].std == pytest.approx(np.std(shares, ddof=1), rel=1e-12, abs=1e-12)
+        assert cells[layer].n == 3
+
+
+def test_several_data_sets_are_one(built: Built) -> None:
+    """Samples of two bound data sets count together."""
+    add_dataset(built.store, "e", ("test", "train"))
+    more = {"conv1": relu(7, 2, 3, 4), "fc": relu(8, 2, 4, 1)}
+    for layer, x in more.items():
+        put(built.store, Partition("net", "5", "e", "image", layer), x)
+    text = STUDY.replace("[classification]", "[[classification]]")
+    study = parse_study(text + '[[classification]]\ndataset = "e"')
+    cells = {c.row: c for c in table6(built.store, needs(study))}
+    for layer in more:
+        both = percent(built.values)[layer] + percent(more, slice(0, 1))[layer]
+        assert cells[layer].n == 4
+        assert cells[layer].value == pytest.approx(np.mean(both), rel=1e-12)
+        assert cells[layer].std == pytest.approx(np.std(both, ddof=1), rel=1e-12)
+
+
+def test_needs() -> None:
+    """A cell a layer reads whole images of the test part at the pre-trained checkpoint."""
+    found = needs(parse_study(STUDY))
+    assert [n.row for n in found] == ["conv1", "fc"]
+    (reading,) = found[1].readings
+    assert (reading.network, reading.ckpt, reading.layer) == ("net", "5", "fc")
+    assert reading.samples == Samples("d", "image", "official", 0, "test")
+
+
+def test_plan_reads_no_map(built: Built) -> None:
+    """The plan names nnz, not map, and reads the files of this checkpoint alone."""
+    samples = [Samples("d", "image", "official", 0, "test")]
+    statement, parameters = sparsity_sql("net", "5", samples, ["conv1", "fc"])
+    plan = "\n".join(
+        str(row["explain_value"])
+        for row in built.store.sql("EXPLAIN ANALYZE " + statement, parameters).rows()
+    )
+    words = plan.replace(",", " ").split()
+    assert "nnz" in words
+    assert "map" not in words
+    assert "ckpt=5" in plan
+    assert "ckpt=15" not in plan
+
+
+def test_paper_numbers() -> None:
+    """The paper's numbers are those of its Table 6."""
+    numbers = paper_numbers("table6.csv")
+    assert numbers["conv1", "nonzero_percent"] == 87.5
+    assert numbers["fc7", "std"] == 4.9
+
+
+def test_plot() -> None:
+    """Bars are the values, error bars the deviations, marks the paper's; labels carry units."""
+    rows = [
+        {"row": "conv1", "value": 80.0, "std": 4.0, "n": 3, "paper": 87.5},
+        {"row": "fc", "value": 20.0, "std": None, "n": 3, "paper": None},
+    ]
+    ax = plot_table6(rows)
+    assert [bar.get_height() for bar in ax.patches] == [80, 20]
+    marks = next(line for line in ax.get_lines() if line.get_label() == "the paper")
+    assert list(marks.get_ydata()) == [87.5]
+    assert ax.get_ylabel() == "Non-zero responses (percent)"
+    legend = ax.get_legend()
+    assert legend is not None
+    assert "n = 3 images" in " ".join(text.get_text() for text in legend.get_texts())
+    assert "standard deviation" in legend.get_title().get_text()
+    mpl.pyplot.close("all")
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in REPORTS])
+def test_every_report(name: str) -> None:
+    """A report has a title, a question, a help line, the paper's numbers, columns and a plot."""
+    entry = REPORTS[name]
+    assert entry.summary.endswith(".")
+    assert entry.meta["title"]
+    assert entry.meta["answers"].endswith("?")
+    assert paper_numbers(entry.meta["paper"])
+    assert entry.meta["columns"]
+    assert callable(entry.meta["needs"])
+
+
+def test_same_result_twice(built: Built) -> None:
+    """Asked twice, a report gives the same cells, in its declared columns."""
+    wanted = needs(parse_study(STUDY))
+    first, second = (sorted(table6(built.store, wanted), key=str) for _ in range(2))
+    assert first == second
+    assert {cell.col for cell in first} <= set(REPORTS["table6"].meta["columns"])
+
+
+def test_import_is_light() -> None:
+    """Importing the reports loads neither torch, DuckDB, Arrow nor matplotlib."""
+    heavy = ("torch", "duckdb", "pyarrow", "matplotlib", "deltalake", "polars", "numpy")
+    code = f"import sys, fstore.queries.reports; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
