@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fstore.queries.reports._api import Cell, Need, Reading, Row, Samples, report
 from fstore.queries.study import Study
@@ -80,17 +80,22 @@ def plot_table6(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
         import matplotlib.pyplot as plt
 
         _, ax = plt.subplots()
-    names = [str(row["row"]) for row in rows]
     heights, spread = ([float(row[c] or 0) for row in rows] for c in ("value", "std"))
     counts = sorted({int(row["n"] or 0) for row in rows})
-    n = " to ".join(str(count) for count in (counts[:1] + counts[1:][-1:]))
-    ax.bar(names, heights, yerr=spread, label=f"this study, n = {n} images")
-    there = [(str(row["row"]), row["paper"]) for row in rows if row["paper"] is not None]
-    if there:
-        ax.plot(*zip(*there, strict=True), "D", label="the paper")
+    n = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+    bars = ax.bar(range(len(rows)), heights, yerr=spread, label=f"this study, n = {n} images")
+    handles: list[Any] = [bars]
+    there = [(i + 0.25, row["paper"]) for i, row in enumerate(rows) if row["paper"] is not None]
+    if there:  # beside the error bars, white, so that both are seen on grey
+        mark = {"color": "black", "markerfacecolor": "white"}
+        handles += ax.plot(*zip(*there, strict=True), "D", **mark, label="the paper")
+    ax.set_xticks(range(len(rows)), [str(row["row"]) for row in rows])
+    ax.set_ylim(bottom=0)
     ax.set_xlabel("Layer")
     ax.set_ylabel("Non-zero responses (percent)")
-    ax.legend(title="bars: mean ± 1 standard deviation\nover images")
+    title = "bars: mean ± 1 standard deviation over images"
+    legend = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "ncols": len(handles)}
+    ax.legend(handles=handles, title=title, **legend)
     return ax
 
 
