@@ -85,11 +85,8 @@ class Result:
         with duck_errors():
             reader = self._relation.to_arrow_reader(rows)
         names = self.columns
-        if reader.schema.names == names:
-            return reader
         schema = pa.schema([f.with_name(n) for f, n in zip(reader.schema, names, strict=True)])
-        renamed = (batch.rename_columns(names) for batch in reader)
-        return pa.RecordBatchReader.from_batches(schema, renamed)
+        return pa.RecordBatchReader.from_batches(schema, _read(reader, names))
 
     def arrow(self) -> pa.Table:
         """Return all rows as an Arrow table."""
@@ -116,9 +113,8 @@ class Result:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield rows as dictionaries."""
-        with duck_errors():
-            for batch in self.batches():
-                yield from batch.to_pylist()
+        for batch in self.batches():
+            yield from batch.to_pylist()
 
     def write_parquet(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the rows to a Parquet file, holding a batch at a time; return its path.
@@ -149,11 +145,25 @@ class Result:
     def _write(self, path: Path) -> None:
         from pyarrow import parquet as pq
 
-        with duck_errors():
-            batches = self.batches(PARQUET_ROWS)
+        batches = self.batches(PARQUET_ROWS)
+        try:
             with pq.ParquetWriter(path, batches.schema, compression="zstd") as writer:
                 for batch in batches:
                     writer.write_batch(batch)
+        except pa.ArrowException as error:
+            raise QueryError(f"these rows have no Parquet form: {error}") from error
+
+
+def _read(reader: "pa.RecordBatchReader", names: Sequence[str]) -> "Iterator[pa.RecordBatch]":
+    """Yield a query's batches; through Arrow, DuckDB's errors come as those of a file."""
+    while True:
+        try:
+            batch = reader.read_next_batch()
+        except StopIteration:
+            return
+        except (OSError, pa.ArrowException) as error:
+            raise QueryError(str(error)) from error
+        yield batch.rename_columns(names)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Fixtures that several rooms' tests share."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,12 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Known:
             put(store, Partition(NETWORK, ckpt, "d", "image", layer), x)
             values[ckpt, layer] = x
     return Known(store, values)
+
+
+@pytest.fixture
+def seed() -> int:
+    """Return the seed of statistical tests, which pass for any: ``FSTORE_TEST_SEED``."""
+    return int(os.environ.get("FSTORE_TEST_SEED", "0"))
 
 
 @pytest.fixture

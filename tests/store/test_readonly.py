@@ -212,7 +212,7 @@ def test_names_are_tables(store: Store) -> None:
 
 def test_error_says_what_to_do(store: Store) -> None:
     """The message names what was refused and what is possible."""
-    with pytest.raises(QueryError, match="CREATE is refused: .*use SELECT"):
+    with pytest.raises(QueryError, match=r"CREATE is refused: .*use SELECT"):
         store.sql("CREATE TABLE t (i INT)")
     with pytest.raises(QueryError, match="expected one statement, got 2"):
         store.sql("SELECT 1; SELECT 2")

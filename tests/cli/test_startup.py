@@ -1,0 +1,52 @@
+"""Starting is quick: heavy libraries wait until something needs them."""
+
+import subprocess
+import sys
+import time
+
+import fstore
+import fstore.errors
+
+HEAVY = {
+    *("torch", "torchvision", "duckdb", "polars", "pyarrow", "sklearn", "deltalake", "numpy"),
+    *("matplotlib", "PIL", "pandas", "scipy", "safetensors", "rich.progress"),
+}
+
+
+def loaded(code: str) -> set[str]:
+    """Return the modules that a new Python has after running some code."""
+    text = f"{code}; import sys; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    return set(found.stdout.split())
+
+
+def test_program_imports_nothing_heavy() -> None:
+    """Building the command line imports none of the heavy libraries."""
+    assert not HEAVY & loaded("import fstore.cli")
+
+
+def test_package_imports_nothing_heavy() -> None:
+    """Importing fstore is as light."""
+    assert not HEAVY & loaded("import fstore; fstore.__version__; fstore.open")
+
+
+def test_help_is_quick() -> None:
+    """`fstore --help` takes less than 0.4 s; the best of five, as others use the machine."""
+    times = []
+    for _ in range(5):
+        before = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "fstore", "--help"], capture_output=True, check=True)
+        times.append(time.perf_counter() - before)
+    assert min(times) < 0.4
+
+
+def test_exports() -> None:
+    """``fstore.__all__`` is the package's public names, all errors among them."""
+    modules = {"cli", "errors", "extraction", "extractor", "queries", "registry", "store"}
+    modules |= {"types", "workflows"}
+    helpers = {"Path", "TYPE_CHECKING"}
+    public = {n for n in vars(fstore) if not n.startswith("_")} - modules - helpers
+    assert public | {"__version__"} == set(fstore.__all__)
+    assert set(fstore.errors.__all__) <= set(fstore.__all__)
+    assert fstore.__version__[0].isdigit()
+    assert not hasattr(fstore, "nothing")
