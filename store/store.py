@@ -1,9 +1,9 @@
 """An open store: the object behind ``fstore.open``."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -15,6 +15,9 @@ from fstore.store.schema import SCHEMA_VERSION, TABLES
 from fstore.store.sql import Result, Session
 from fstore.store.tables import append_once, create_tables, open_table, read_rows, storage
 from fstore.types import CheckpointRecord, DatasetManifest, LayerSpec
+
+if TYPE_CHECKING:
+    from fstore.store.maintenance import Going
 
 __all__ = ["Store"]
 
@@ -187,3 +190,37 @@ class Store:
     def add_layers(self, network: str, specs: Sequence[LayerSpec]) -> None:
         """Record the taps of a network; a changed one is refused."""
         catalog.add_layers(self.path, network, specs)
+
+    # Upkeep
+
+    def status(self) -> list[dict[str, Any]]:
+        """Count each partition's samples, rows, bytes; see :func:`fstore.store.status.status`."""
+        from fstore.store.status import status
+
+        return status(self.path)
+
+    def drop(self, *, checkpoint: bool = False, **selected: str) -> "list[Going]":
+        """Remove what fits; see :func:`fstore.store.maintenance.drop`.
+
+        Parameters
+        ----------
+        checkpoint : bool
+            Remove the fitting checkpoints as well, record and weights.
+        **selected : str
+            At least one of ``network``, ``ckpt``, ``dataset``, ``view``, ``layer``.
+        """
+        from fstore.store.maintenance import Selection, drop
+
+        return drop(self.path, Selection(**selected), checkpoint=checkpoint)
+
+    def gc(self, *, older_than_hours: float = 24) -> list[tuple[Path, int]]:
+        """Delete files that no log refers to; see :func:`fstore.store.maintenance.gc`."""
+        from fstore.store.maintenance import gc
+
+        return gc(self.path, older_than_hours=older_than_hours)
+
+    def verify(self) -> Iterator[dict[str, Any]]:
+        """Yield what is wrong with the stored files; see :func:`fstore.store.verify.verify`."""
+        from fstore.store.verify import verify
+
+        return verify(self.path)

@@ -87,15 +87,15 @@ def plot_table6(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
     handles: list[Any] = [bars]
     there = [(i + 0.25, row["paper"]) for i, row in enumerate(rows) if row["paper"] is not None]
     if there:  # beside the error bars, white, so that both are seen on grey
-        mark = {"color": "black", "markerfacecolor": "white"}
-        handles += ax.plot(*zip(*there, strict=True), "D", **mark, label="the paper")
+        x, y = zip(*there, strict=True)
+        handles += ax.plot(x, y, "D", color="black", markerfacecolor="white", label="the paper")
     ax.set_xticks(range(len(rows)), [str(row["row"]) for row in rows])
     ax.set_ylim(bottom=0)
     ax.set_xlabel("Layer")
     ax.set_ylabel("Non-zero responses (percent)")
     title = "bars: mean ± 1 standard deviation over images"
-    legend = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "ncols": len(handles)}
-    ax.legend(handles=handles, title=title, **legend)
+    above: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}
+    ax.legend(handles=handles, title=title, ncols=len(handles), **above)
     return ax
 
 

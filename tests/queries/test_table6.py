@@ -4,15 +4,17 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from _build import Built, add_dataset, build, put, relu
 from fstore.queries.reports import REPORTS
-from fstore.queries.reports._api import Samples, paper_numbers
+from fstore.queries.reports._api import Row, Samples, paper_numbers
 from fstore.queries.reports.table6 import needs, plot_table6, sparsity_sql, table6
 from fstore.queries.study import parse_study
 from fstore.store.files import Partition
@@ -104,14 +106,14 @@ def test_paper_numbers() -> None:
 
 def test_plot() -> None:
     """Bars are the values, error bars the deviations, marks the paper's; labels carry units."""
-    rows = [
+    rows: list[Row] = [
         {"row": "conv1", "value": 80.0, "std": 4.0, "n": 3, "paper": 87.5},
         {"row": "fc", "value": 20.0, "std": None, "n": 3, "paper": None},
     ]
     ax = plot_table6(rows)
-    assert [bar.get_height() for bar in ax.patches] == [80, 20]
+    assert [cast("Rectangle", bar).get_height() for bar in ax.patches] == [80, 20]
     marks = next(line for line in ax.get_lines() if line.get_label() == "the paper")
-    assert list(marks.get_ydata()) == [87.5]
+    assert np.asarray(marks.get_ydata()).tolist() == [87.5]
     assert ax.get_ylabel() == "Non-zero responses (percent)"
     legend = ax.get_legend()
     assert legend is not None
