@@ -18,7 +18,7 @@ __all__ = ["Group", "app", "open_store", "sub_app"]
 class Group(TyperGroup):
     """Commands that turn a named error into ``error: ...`` on stderr and exit status 1."""
 
-    def invoke(self, ctx: typer.Context) -> Any:  # noqa: ANN401 - typer's signature
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own copy of click, not public
         """Run the command; a named error ends it with status 1, Ctrl-C with 130."""
         try:
             return super().invoke(ctx)
@@ -67,7 +67,7 @@ def root(
     ] = "",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars, no notes.")] = False,
 ) -> None:
-    """A feature store and batch analytics for neural-network activations."""
+    """Note where the store is and how much to say."""
     location = store or os.environ.get("FSTORE_STORE") or "fstore-store"
     ctx.obj = {"store": location, "quiet": quiet}
 

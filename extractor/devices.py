@@ -62,7 +62,7 @@ class Pending:
         """Return the responses on the host."""
         if self.event is not None:
             self.event.synchronize()
-        host: Callable[[Tensor], NDArray] = np.array if self.event is not None else np.asarray
+        host: Callable[[Tensor], NDArray[Any]] = np.array if self.event is not None else np.asarray
         return ActivationBatch(
             self.sample_ids, {name: r.to_host(host) for name, r in self.layers.items()}
         )
@@ -94,7 +94,8 @@ class Runner:
         self._precision = precision
         self._compute = compute
         if device.type == "cuda":
-            model = copy.deepcopy(network.model).to(device, memory_format=torch.channels_last)
+            model = copy.deepcopy(network.model).to(device)
+            model = model.to(memory_format=torch.channels_last)
             network = replace(network, model=model)
         self._taps = Taps(network, layers)
 
@@ -135,7 +136,7 @@ class Runner:
             name: DeviceResponses({k: _staged(t) for k, t in r.tensors.items()})
             for name, r in layers.items()
         }
-        event = torch.cuda.Event()
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record(torch.cuda.current_stream(self.device))
         return Pending(sample_ids, staged, event)
 

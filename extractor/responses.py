@@ -6,6 +6,7 @@ them, on a GPU torch computes all; both give the same numbers.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ class DeviceResponses:
 
     tensors: Mapping[str, Tensor]
 
-    def to_host(self, copy: Callable[[Tensor], NDArray]) -> LayerResponses:
+    def to_host(self, copy: Callable[[Tensor], NDArray[Any]]) -> LayerResponses:
         """Return them as arrays; ``copy`` brings one tensor to the host."""
         return LayerResponses(**{name: copy(t) for name, t in self.tensors.items()})
 

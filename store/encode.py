@@ -118,11 +118,13 @@ def row_checksum(
 
     The sum depends neither on the order of rows nor on how they are spread over files, so a
     partition keeps its checksum through compaction. Where the map is 1x1, act_sum is act_max.
-    -0.0 counts as 0.0: where zeros are NULL on disk, its sign is not kept.
+    -0.0 counts as 0.0: which of the two is a map's largest response, no engine promises.
     """
+    with np.errstate(invalid="ignore"):  # signalling NaNs
+        largest, total = act_max + np.float32(0), act_sum + np.float64(0)
     x = _mix(sample_id.astype(np.uint64) << np.uint64(24) ^ channel.astype(np.uint64))
-    x = _mix(x ^ (act_max + np.float32(0)).view(np.uint32))
-    x = _mix(x ^ (act_sum + np.float64(0)).view(np.uint64))
+    x = _mix(x ^ largest.view(np.uint32))
+    x = _mix(x ^ total.view(np.uint64))
     return int(x.sum(dtype=np.uint64))
 
 
@@ -192,6 +194,7 @@ def _chunks(group: Group, *, sparse: bool) -> list[Chunk]:
 def _group_checksum(group: Group) -> int:
     values, n_samples = group.values, len(group.sample_ids)
     act_max = values.act_max.reshape(-1)
-    act_sum = act_max.astype(np.float64) if values.act_sum is None else values.act_sum.reshape(-1)
+    with np.errstate(invalid="ignore"):  # signalling NaNs
+        total = act_max.astype(np.float64) if values.act_sum is None else values.act_sum
     ids = np.tile(group.sample_ids, len(group.channels))
-    return row_checksum(ids, np.repeat(group.channels, n_samples), act_max, act_sum)
+    return row_checksum(ids, np.repeat(group.channels, n_samples), act_max, total.reshape(-1))

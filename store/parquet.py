@@ -16,7 +16,7 @@ https://parquet.apache.org/docs/file-format/ and ``parquet.thrift`` of apache/pa
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -69,18 +69,18 @@ class Chunk:
     leaf: Leaf
     pages: Sequence[Page]
     encoding: int
-    dictionary: NDArray | None = None
+    dictionary: NDArray[Any] | None = None
     low_high: tuple[bytes, bytes] | None = None
     null_count: int | None = None
 
 
-def dictionary(leaf: Leaf, values: NDArray) -> Chunk:
+def dictionary(leaf: Leaf, values: NDArray[Any]) -> Chunk:
     """Encode values that repeat: a dictionary of them, and an index a row."""
     distinct, index = np.unique(values, return_inverse=True)
     return indexed(leaf, distinct, index)
 
 
-def indexed(leaf: Leaf, distinct: NDArray, index: NDArray) -> Chunk:
+def indexed(leaf: Leaf, distinct: NDArray[Any], index: NDArray[Any]) -> Chunk:
     """Encode ``distinct[index]``; ``distinct`` ascends; indices take whole bytes."""
     width = 1 if len(distinct) <= 1 << 8 else 2 if len(distinct) <= 1 << 16 else 4
     n_groups = -(-len(index) // 8)
@@ -92,7 +92,7 @@ def indexed(leaf: Leaf, distinct: NDArray, index: NDArray) -> Chunk:
     return Chunk(leaf, [page], RLE_DICTIONARY, distinct, low_high, null_count=0)
 
 
-def floats(leaf: Leaf, values: NDArray, *, zeros_as_null: bool = False) -> Chunk:
+def floats(leaf: Leaf, values: NDArray[Any], *, zeros_as_null: bool = False) -> Chunk:
     """Encode real numbers of shape (n,) byte-stream-split; exact zeros become NULL if asked."""
     pages = []
     for start in range(0, len(values), PAGE_VALUES):
@@ -106,7 +106,7 @@ def floats(leaf: Leaf, values: NDArray, *, zeros_as_null: bool = False) -> Chunk
     return Chunk(leaf, pages, BYTE_STREAM_SPLIT)
 
 
-def lists(leaf: Leaf, values: NDArray, *, zeros_as_null: bool = False) -> Chunk:
+def lists(leaf: Leaf, values: NDArray[Any], *, zeros_as_null: bool = False) -> Chunk:
     """Encode lists of one length, values of shape (n, length); zeros become NULL if asked."""
     length = values.shape[1]
     step = max(1, PAGE_VALUES // length)
@@ -265,13 +265,13 @@ def _spread() -> NDArray[np.uint16]:
 SPREAD = _spread()
 
 
-def _not_zero(values: NDArray) -> NDArray[np.bool_]:
+def _not_zero(values: NDArray[Any]) -> NDArray[np.bool_]:
     """Return where the bits are not those of +0.0: a negative zero is kept as it is."""
     bits: NDArray[np.bool_] = values.view(f"<u{values.itemsize}") != 0
     return bits
 
 
-def _split_bytes(values: NDArray) -> bytes:
+def _split_bytes(values: NDArray[Any]) -> bytes:
     """All first bytes, then all second bytes, ... of little-endian values."""
     planes = values.view(np.uint8).reshape(len(values), values.itemsize)
     return planes.T.tobytes()

@@ -24,7 +24,7 @@ from fstore.store import Store
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7"]
 N_IMAGES = 12
-ALL_ROWS = 'SELECT * EXCLUDE (map), map::VARCHAR AS map FROM activations ORDER BY ALL'
+ALL_ROWS = "SELECT * EXCLUDE (map), map::VARCHAR AS map FROM activations ORDER BY ALL"
 SMALL = Options(batch_size=3, shard_bytes=1 << 20, workers=2)
 
 
@@ -59,7 +59,9 @@ def fresh(tmp_path: Path, images: Path) -> Store:
     return make_store(tmp_path / "store", images)
 
 
-def fill(store: Store, *layers: str, options: Options = SMALL, **chosen: object) -> extraction.Summary:
+def fill(
+    store: Store, *layers: str, options: Options = SMALL, **chosen: object
+) -> extraction.Summary:
     """Extract layers of checkpoint ``random``."""
     wanted = {"layers": layers or ["all"], "ckpts": ["random"], **chosen}
     return extraction.extract(store, options=options, **wanted)  # type: ignore[arg-type]
@@ -86,7 +88,9 @@ def plain_forward(images: Path, batch_size: int) -> dict[str, NDArray[np.float32
 
     torch.manual_seed(3)
     chain = build_network("caffenet-mini").model
-    ends = dict(zip(("norm1", "norm2", "relu3", "relu4", "pool5", "relu6", "relu7"), LAYERS, strict=True))
+    ends = dict(
+        zip(("norm1", "norm2", "relu3", "relu4", "pool5", "relu6", "relu7"), LAYERS, strict=True)
+    )
     pixels = []
     for path in sorted(images.rglob("*.png")):
         with Image.open(path) as image:
@@ -143,8 +147,9 @@ def test_batch_size_changes_next_to_nothing(tmp_path: Path, images: Path) -> Non
 def test_summaries_equal_what_the_map_gives(fresh: Store) -> None:
     """Every summary column equals the same thing computed from ``map`` in SQL."""
     fill(fresh)
-    wrong = fresh.sql(
-        """
+    wrong = (
+        fresh.sql(
+            """
         SELECT count(*) AS n,
             count_if(act_max != list_max(map)) AS act_max,
             count_if(abs(act_sum - list_sum([x::DOUBLE FOR x IN map])) > 1e-9 * abs(act_sum)) AS act_sum,
@@ -153,7 +158,10 @@ def test_summaries_equal_what_the_map_gives(fresh: Store) -> None:
             count_if(argmax != list_position(map, list_max(map)) - 1) AS argmax
         FROM activations
         """
-    ).arrow().to_pylist()[0]
+        )
+        .arrow()
+        .to_pylist()[0]
+    )
     n_channels = 16 + 48 + 64 + 64 + 48 + 256 + 256
     assert wrong == {"n": N_IMAGES * n_channels} | dict.fromkeys(
         ("act_max", "act_sum", "nnz", "npos", "argmax"), 0
@@ -179,7 +187,9 @@ def test_two_devices_take_turns_and_give_the_same(tmp_path: Path, images: Path) 
         loaded = load_batches(images, batches, network.preprocess, workers=2)
         found = [batch for batch, _ in run_network(loaded, runners) if batch is not None]
         assert [int(b.sample_ids[0]) for b in found] == list(range(N_IMAGES))
-        return [b.layers["conv5"].maps.tobytes() for b in found if b.layers["conv5"].maps is not None]
+        return [
+            b.layers["conv5"].maps.tobytes() for b in found if b.layers["conv5"].maps is not None
+        ]
 
     assert len(responses(1)) == N_IMAGES
     assert responses(2) == responses(1)
@@ -188,7 +198,9 @@ def test_two_devices_take_turns_and_give_the_same(tmp_path: Path, images: Path) 
 def test_nothing_is_extracted_twice(fresh: Store) -> None:
     """conv5, then all, then a part again: each sample of a layer is stored once."""
     first = fill(fresh, "conv5", part="random:0:test")
-    assert first.samples == len([1 for r in fresh.splits("noise", "image").to_pylist() if r["part"] == "test"])
+    assert first.samples == len(
+        [1 for r in fresh.splits("noise", "image").to_pylist() if r["part"] == "test"]
+    )
     second = fill(fresh, "conv5")
     assert (second.samples, second.present) == (N_IMAGES - first.samples, first.samples)
     third = fill(fresh, "all")
@@ -289,7 +301,10 @@ def test_unreadable_images_are_quarantined(tmp_path: Path, images: Path) -> None
     store = make_store(tmp_path / "store", images)
     summary = fill(store, "conv5")
     assert summary.samples == N_IMAGES - 2
-    assert [bad["uri"].split("/")[-1] for bad in summary.quarantined] == [files[3].name, files[8].name]
+    assert [bad["uri"].split("/")[-1] for bad in summary.quarantined] == [
+        files[3].name,
+        files[8].name,
+    ]
     run = store.rows("runs").to_pylist()[-1]
     assert run["exit"] == "ok"
     assert "empty" in run["quarantined"][1]["reason"]
@@ -478,7 +493,12 @@ def test_the_run_is_recorded(fresh: Store) -> None:
     """Table ``runs`` keeps parameters, fingerprints, versions, rows and speed."""
     summary = fill(fresh, "conv5")
     run = fresh.rows("runs").to_pylist()[-1]
-    assert (run["kind"], run["exit"], run["rows"], run["device"]) == ("extract", "ok", 12 * 48, "cpu")
+    assert (run["kind"], run["exit"], run["rows"], run["device"]) == (
+        "extract",
+        "ok",
+        12 * 48,
+        "cpu",
+    )
     assert run["bytes"] == sum(f.path.stat().st_size for f in fresh.files())
     assert set(json.loads(run["versions"])) >= {"fstore", "torch", "python"}
     assert list(json.loads(run["fingerprints"])) == ["caffenet-mini/random noise.image conv5"]
