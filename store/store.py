@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pyarrow as pa
 
@@ -44,11 +45,12 @@ class Store:
         StorageError
             The folder holds something else, or cannot be written.
         """
-        root = Path(path)
+        root = Path(path).resolve()
         if not (root / MARKER).exists():
             with storage(f"cannot create a store in {root}"):
                 root.mkdir(parents=True, exist_ok=True)
-                foreign = [p.name for p in root.iterdir() if p.name not in PARTS]
+                names = [p.name for p in root.iterdir()]
+            foreign = [n for n in names if n not in PARTS and not n.startswith(MARKER)]
             if foreign:
                 raise StorageError(
                     f"{root} is not empty and not a store (it holds {foreign[0]!r}); "
@@ -57,7 +59,9 @@ class Store:
             create_tables(root)
             with storage(f"cannot create a store in {root}"):
                 text = json.dumps({"schema_version": SCHEMA_VERSION})
-                (root / MARKER).write_text(text + "\n")
+                unfinished = root / f"{MARKER}.{uuid4().hex}"
+                unfinished.write_text(text + "\n")
+                unfinished.replace(root / MARKER)
         return cls.open(root)
 
     @classmethod
@@ -71,16 +75,15 @@ class Store:
         SchemaError
             It was written by another version of fstore.
         """
-        root = Path(path)
+        root = Path(path).resolve()
         try:
-            state = json.loads((root / MARKER).read_text())
+            version = dict(json.loads((root / MARKER).read_text())).get("schema_version")
         except FileNotFoundError as error:
             raise StorageError(
                 f"no store at {root}; make one with: fstore --store {root} init"
             ) from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise StorageError(f"cannot read {root / MARKER}: {error}") from error
-        version = state.get("schema_version")
         if version != SCHEMA_VERSION:
             raise SchemaError(
                 f"the store at {root} has schema version {version}, this fstore knows "

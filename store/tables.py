@@ -2,18 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from fstore.errors import SchemaError, StorageError
-from fstore.store.schema import TABLES, check_rows
+from fstore.store.schema import TABLES, Table, check_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from deltalake import DeltaTable
+    from deltalake import DeltaTable, Schema
 
 __all__ = ["append_once", "create_tables", "open_table", "read_rows", "replace_rows", "storage"]
 
@@ -22,18 +23,28 @@ COMMIT_TRIES = 100
 
 def create_tables(root: "Path") -> None:
     """Create every table that is not there yet."""
-    from deltalake import DeltaTable
-
     for table in TABLES.values():
         with storage(f"cannot create table '{table.name}'"):
-            DeltaTable.create(
-                str(root / table.name),
-                table.schema,
-                mode="ignore",
-                partition_by=list(table.partition) or None,
-                # Delta keeps no other statistics of ours; maps have none worth keeping.
-                configuration={"delta.dataSkippingNumIndexedCols": "0"},
-            )
+            _create(root, table)
+
+
+def _create(root: "Path", table: Table) -> None:
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    place = str(root / table.name)
+    try:
+        DeltaTable.create(
+            place,
+            table.schema,
+            mode="ignore",
+            partition_by=list(table.partition) or None,
+            # Delta keeps no other statistics of ours; maps have none worth keeping.
+            configuration={"delta.dataSkippingNumIndexedCols": "0"},
+        )
+    except DeltaError:
+        if not DeltaTable.is_deltatable(place):  # else another process was quicker
+            raise
 
 
 def open_table(root: "Path", name: str) -> "DeltaTable":
@@ -44,24 +55,43 @@ def open_table(root: "Path", name: str) -> "DeltaTable":
     StorageError
         The table's folder or log is missing or unreadable.
     SchemaError
-        The table has other columns than ``store/schema.py`` says.
+        The table has other columns or types than ``store/schema.py`` says.
     """
     from deltalake import DeltaTable
 
     with storage(f"cannot open table '{name}'"):
         delta = DeltaTable(str(root / name))
-    found = {field.name for field in delta.schema().fields}
-    expected = set(TABLES[name].schema.names)
-    if found != expected:
-        raise SchemaError(
-            f"table '{name}' has columns {sorted(found)}, expected {sorted(expected)}; "
-            "was the store written by another version of fstore?"
-        )
+    _check_columns(name, delta)
     return delta
 
 
-def read_rows(root: "Path", name: str, /, **equal: str) -> pa.Table:
-    """Read a table's rows where the given columns equal the given values."""
+def _check_columns(name: str, delta: "DeltaTable") -> None:
+    found = {field.name: field.type for field in delta.schema().fields}
+    expected = {field.name: field.type for field in _delta_schema(name).fields}
+    hint = "was the store written by another version of fstore?"
+    if found.keys() != expected.keys():
+        raise SchemaError(
+            f"table '{name}' has columns {sorted(found)}, expected {sorted(expected)}; {hint}"
+        )
+    for column, kind in expected.items():
+        if found[column] != kind:
+            raise SchemaError(
+                f"table '{name}' has column {column} of type {found[column]}, expected {kind}; "
+                + hint
+            )
+
+
+@cache
+def _delta_schema(name: str) -> "Schema":
+    from deltalake import Schema
+
+    return Schema.from_arrow(TABLES[name].schema)
+
+
+def read_rows(
+    root: "Path", name: str, /, columns: list[str] | None = None, **equal: str
+) -> pa.Table:
+    """Read a table's rows, or some columns of them, where columns equal the given values."""
     from pyarrow import dataset as ds
 
     table = TABLES[name]
@@ -71,7 +101,7 @@ def read_rows(root: "Path", name: str, /, **equal: str) -> pa.Table:
         f.removeprefix("file://") for f in delta.file_uris(file_pruning_predicate=in_path or None)
     ]
     if not paths:
-        return table.schema.empty_table()
+        return table.schema.empty_table().select(columns or table.schema.names)
     keys = pa.schema([table.schema.field(c) for c in table.partition])
     files = ds.dataset(
         paths,
@@ -85,7 +115,7 @@ def read_rows(root: "Path", name: str, /, **equal: str) -> pa.Table:
         test = ds.field(column) == value
         wanted = test if wanted is None else wanted & test
     with storage(f"cannot read table '{name}'"):
-        return files.to_table(filter=wanted)
+        return files.to_table(columns=columns, filter=wanted)
 
 
 def append_once(
@@ -122,7 +152,7 @@ def append_once(
         except CommitFailedError:
             continue
         return int(data.num_rows)
-    raise StorageError(f"table '{name}': {COMMIT_TRIES} commits in a row met another writer's")
+    raise _starved(name)
 
 
 def replace_rows(
@@ -130,11 +160,23 @@ def replace_rows(
 ) -> None:
     """Replace the rows where the given columns equal the given values, in one transaction."""
     from deltalake import write_deltalake
+    from deltalake.exceptions import CommitFailedError
 
-    delta = open_table(root, name)
+    data = as_table(name, rows)
     predicate = " AND ".join(f"{column} = {_quoted(value)}" for column, value in equal.items())
-    with storage(f"cannot write table '{name}'"):
-        write_deltalake(delta, as_table(name, rows), mode="overwrite", predicate=predicate)
+    for _ in range(COMMIT_TRIES):
+        delta = open_table(root, name)
+        try:
+            with storage(f"cannot write table '{name}'"):
+                write_deltalake(delta, data, mode="overwrite", predicate=predicate)
+        except CommitFailedError:  # another process wrote to the table meanwhile
+            continue
+        return
+    raise _starved(name)
+
+
+def _starved(name: str) -> StorageError:
+    return StorageError(f"table '{name}': {COMMIT_TRIES} commits in a row met another writer's")
 
 
 def as_table(name: str, rows: Sequence[dict[str, Any]] | pa.Table) -> pa.Table:
@@ -147,14 +189,17 @@ def as_table(name: str, rows: Sequence[dict[str, Any]] | pa.Table) -> pa.Table:
 
 @contextmanager
 def storage(doing: str) -> "Iterator[None]":
-    """Turn what a full disk or a damaged store raises into a :class:`StorageError`."""
+    """Turn what a full disk or a damaged store raises into a :class:`StorageError`.
+
+    A ``CommitFailedError`` passes: another process was quicker, and the caller tries again.
+    """
     from deltalake.exceptions import CommitFailedError, DeltaError
 
     try:
         yield
     except CommitFailedError:
         raise
-    except (OSError, DeltaError) as error:
+    except (OSError, DeltaError, pa.ArrowException) as error:
         raise StorageError(f"{doing}: {error}") from error
 
 
