@@ -1,6 +1,6 @@
 """Check that the files of ``activations`` hold what the log and their names say."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ from fstore.store.schema import (
 )
 from fstore.store.status import LoggedFile, logged_files
 from fstore.store.tables import read_rows
+from fstore.store.totals import file_totals
 
 __all__ = ["PROBLEM_COLUMNS", "verify"]
 
@@ -77,6 +78,8 @@ class _Found:
     sample_ids: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     fingerprint: str = ""
     disagree: int = 0  # rows whose map does not give their summary columns
+    nnz: Counter[int] = field(default_factory=Counter)  # sample -> responses that are not 0
+    totals: dict[int, int] = field(default_factory=dict)  # the same, as the footer says
 
 
 def _check_file(logged: LoggedFile) -> tuple[list[str], NDArray[np.int64]]:
@@ -95,8 +98,9 @@ def _check_file(logged: LoggedFile) -> tuple[list[str], NDArray[np.int64]]:
 
 
 def _read(logged: LoggedFile) -> _Found:
-    found = _Found(fingerprint=logged.file.identity.fingerprint)
-    with pq.ParquetFile(logged.file.path, page_checksum_verification=True) as file:
+    path = logged.file.path
+    found = _Found(fingerprint=logged.file.identity.fingerprint, totals=file_totals(path))
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
         for i in range(file.metadata.num_row_groups):
             _add(found, file.read_row_group(i))
     return found
@@ -110,6 +114,10 @@ def _add(found: _Found, group: pa.Table) -> None:
     one_value = sums.null_count == len(sums)  # the map is 1x1
     act_sum = act_max.astype(np.float64) if one_value else sums.fill_null(0).to_numpy()
     found.disagree += 0 if one_value else _disagreeing(group, act_max)
+    nnz = act_max != 0 if one_value else group[NNZ].to_numpy()
+    samples, places = np.unique(ids, return_inverse=True)
+    counts = np.bincount(places, weights=nnz).astype(np.int64)
+    found.nnz.update(dict(zip(samples.tolist(), counts.tolist(), strict=True)))
     found.rows += len(ids)
     found.channels = max(found.channels, int(channels.max()) + 1)
     found.sample_ids = np.union1d(found.sample_ids, ids)
@@ -140,6 +148,7 @@ def _differences(logged: LoggedFile, found: _Found) -> list[str]:
         ("a last sample", file.last_sample, int(ids[-1]) if len(ids) else None),
         ("a row checksum", f"{file.checksum:016x}", f"{found.checksum:016x}"),
         ("a fingerprint", file.fingerprint, found.fingerprint),
+        ("totals in the footer", dict(found.nnz) == found.totals, True),
         ("a number of rows whose map belies their summary", 0, found.disagree),
     )
     return [

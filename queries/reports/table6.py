@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fstore.errors import SchemaError
 from fstore.queries.reports._api import Cell, Need, Reading, Row, Samples, report
 from fstore.queries.study import Study
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from fstore.store import Store
+    from fstore.store.files import StoredFile
 
 __all__ = ["plot_table6", "sparsity_sql", "table6"]
 
@@ -31,35 +33,30 @@ def needs(study: Study) -> list[Need]:
 
 
 def sparsity_sql(
-    network: str, ckpt: str, samples: Sequence[Samples], layers: Sequence[str]
+    files: "Sequence[StoredFile]", samples: Sequence[Samples]
 ) -> tuple[str, list[object]]:
     """Return the statement and its parameters: mean, deviation and n of the percent non-zero.
 
-    Only the summary column ``nnz`` is read, never ``map``. Rows: layer, value, std, n.
+    It reads each sample's ``nnz`` in the footers of the files, never ``map``. Rows: layer,
+    value, std, n, and the number of samples that the footers know.
     """
-    marks = ", ".join("?" for _ in layers)
-    sets = [(s.dataset, s.view, s.split, s.seed, s.part) for s in samples]
+    from fstore.store.totals import totals_sql
+
     parts = " OR ".join('(dataset, "view", split, seed, part) = (?, ?, ?, ?, ?)' for _ in samples)
-    places = " OR ".join('(dataset = ? AND "view" = ?)' for _ in samples)
     statement = f"""
-        WITH per_sample AS (
-            SELECT network, layer, dataset, "view", sample_id,
-                   sum(nnz) AS nonzero, count(*) AS n_channels
-            FROM activations
-            WHERE network = ? AND ckpt = ? AND layer IN ({marks}) AND ({places})
-            GROUP BY ALL
-        ), percent AS (
-            SELECT layer, 100 * nonzero / (n_channels * height * width) AS percent
-            FROM per_sample
-            JOIN layers USING (network, layer)
-            JOIN (SELECT dataset, "view", sample_id FROM splits WHERE {parts})
-                USING (dataset, "view", sample_id)
+        WITH totals AS MATERIALIZED ({totals_sql(files)}),
+        wanted AS (SELECT dataset, "view", sample_id FROM splits WHERE {parts}),
+        percents AS (
+            SELECT layer, 100 * nnz / (channels * height * width) AS percent
+            FROM totals JOIN layers USING (network, layer)
+            JOIN wanted USING (dataset, "view", sample_id)
         )
-        SELECT layer, avg(percent) AS value, stddev_samp(percent) AS std, count(*) AS n
-        FROM percent GROUP BY layer
+        SELECT layer, avg(percent) AS value, stddev_samp(percent) AS std, count(*) AS n,
+               (SELECT count(*) FROM totals) AS known
+        FROM percents GROUP BY layer
     """
-    where = [value for s in samples for value in (s.dataset, s.view)]
-    return statement, [network, ckpt, *layers, *where, *(v for row in sets for v in row)]
+    sets = [(s.dataset, s.view, s.split, s.seed, s.part) for s in samples]
+    return statement, [value for row in sets for value in row]
 
 
 def plot_table6(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
@@ -114,12 +111,32 @@ def table6(store: "Store", needs: Sequence[Need]) -> Iterator[Cell]:
     A sample's percentage is over all values of the layer. The deviation is that of a sample
     (n - 1). Source: the paper's Table 6.
     """
-    together = defaultdict(list)
+    together = defaultdict(set)
     for need in needs:
         first = need.readings[0]
         samples = tuple(reading.samples for reading in need.readings)
-        together[first.network, first.ckpt, samples].append(first.layer)
+        together[first.network, first.ckpt, samples].add(first.layer)
     for (network, ckpt, samples), layers in together.items():
-        statement, parameters = sparsity_sql(network, ckpt, samples, layers)
-        for row in store.sql(statement, parameters).rows():
-            yield Cell(row["layer"], COLUMN, row["value"], row["std"], row["n"])
+        views = {(s.dataset, s.view) for s in samples}
+        files = [
+            file
+            for file in store.files(network=network, ckpt=ckpt)
+            if file.partition.layer in layers
+            and (file.partition.dataset, file.partition.view) in views
+        ]
+        yield from _cells(store, files, samples)
+
+
+def _cells(
+    store: "Store", files: "Sequence[StoredFile]", samples: Sequence[Samples]
+) -> Iterator[Cell]:
+    statement, parameters = sparsity_sql(files, samples)
+    rows = list(store.sql(statement, parameters).rows())
+    stored, known = sum(file.n_samples for file in files), rows[0]["known"] if rows else 0
+    if known != stored:
+        raise SchemaError(
+            f"the footers of {files[0].partition} and its like count {known} samples of {stored}: "
+            "an older fstore wrote them; remove them with fstore drop, and extract again"
+        )
+    for row in rows:
+        yield Cell(row["layer"], COLUMN, row["value"], row["std"], row["n"])

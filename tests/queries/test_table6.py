@@ -12,12 +12,15 @@ import pytest
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from _build import Built, add_dataset, build, put, relu
+from _build import Built, add_dataset, add_layers, build, put, relu
+from fstore.errors import SchemaError
 from fstore.queries.reports import REPORTS
 from fstore.queries.reports._api import Row, Samples, paper_numbers
 from fstore.queries.reports.table6 import needs, plot_table6, sparsity_sql, table6
 from fstore.queries.study import parse_study
 from fstore.store.files import Partition
+from fstore.store.maintenance import Selection, drop
+from fstore.store.totals import file_totals
 
 mpl.use("agg")
 
@@ -83,18 +86,60 @@ def test_needs() -> None:
 
 
 def test_plan_reads_no_map(built: Built) -> None:
-    """The plan names nnz, not map, and reads the files of this checkpoint alone."""
+    """The plan reads footers; neither the column map nor any row of activations is in it."""
     samples = [Samples("d", "image", "official", 0, "test")]
-    statement, parameters = sparsity_sql("net", "5", samples, ["conv1", "fc"])
+    statement, parameters = sparsity_sql(built.store.files(ckpt="5"), samples)
     plan = "\n".join(
         str(row["explain_value"])
         for row in built.store.sql("EXPLAIN ANALYZE " + statement, parameters).rows()
     )
-    words = plan.replace(",", " ").split()
-    assert "nnz" in words
-    assert "map" not in words
-    assert "ckpt=5" in plan
-    assert "ckpt=15" not in plan
+    assert "PARQUET_KV_METADATA" in plan
+    assert "map" not in plan.replace(",", " ").split()
+    read = [line for line in plan.splitlines() if ".parquet" in line]
+    assert read
+    assert not any("activations" in line for line in read)
+
+
+def test_equals_the_rows(built: Built) -> None:
+    """The totals in the footers say what counting the rows of the view says."""
+    by_rows = """
+        SELECT layer, avg(p) AS value FROM (
+            SELECT layer, sample_id, 100 * sum(nnz) / sum(len(map)) AS p
+            FROM activations WHERE ckpt = '5' AND sample_id >= 3 GROUP BY ALL)
+        GROUP BY layer
+    """
+    rows = {r["layer"]: r["value"] for r in built.store.sql(by_rows).rows()}
+    cells = {c.row: c.value for c in table6(built.store, needs(parse_study(STUDY)))}
+    assert cells == pytest.approx(rows, rel=1e-12)
+
+
+def test_odd_names(tmp_path: Path) -> None:
+    """Names with quotes and slashes give the same numbers."""
+    store = build(tmp_path / "it's").store
+    add_layers(store, "n'w", {"fire2/concat": (3, 2, 2)})
+    x = relu(5, 6, 3, 4)
+    put(store, Partition("n'w", "a'b", "d", "image", "fire2/concat"), x)
+    text = STUDY.replace('"net"', '"n\'w"').replace('"5"', '"a\'b"')
+    study = parse_study(text.replace('"conv1", "fc"', '"fire2/concat"'))
+    (cell,) = table6(store, needs(study))
+    assert cell.value == pytest.approx(np.mean(percent({"x": x})["x"]), rel=1e-12)
+
+
+def test_files_without_totals(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files whose footers have no totals are refused, not counted as empty."""
+    monkeypatch.setattr("fstore.store.encode.TOTALS_KEY", "something else")
+    put(built.store, built.partition("conv1", "25"), built.values["conv1"])
+    study = parse_study(STUDY.replace('"5"', '"25"'))
+    put(built.store, built.partition("fc", "25"), built.values["fc"])
+    monkeypatch.undo()
+    with pytest.raises(SchemaError, match="0 samples of 12"):
+        list(table6(built.store, needs(study)))
+    (old,) = built.store.files(ckpt="25", layer="fc")
+    assert file_totals(old.path) == {}
+    drop(built.store.path, Selection(ckpt="25", layer="fc"))
+    put(built.store, built.partition("fc", "25"), built.values["fc"])
+    with pytest.raises(SchemaError, match="6 samples of 12"):
+        list(table6(built.store, needs(study)))
 
 
 def test_paper_numbers() -> None:
