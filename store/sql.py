@@ -197,7 +197,7 @@ class Session:
 
         self._root = root.resolve()
         self._lock = threading.Lock()
-        self._tables: dict[str, tuple[DeltaTable, int]] = {}
+        self._tables: dict[str, DeltaTable] = {}
         config: dict[str, Any] = {
             "memory_limit": memory_limit,
             "autoinstall_known_extensions": False,
@@ -235,19 +235,22 @@ class Session:
     def _refresh(self) -> None:
         """Define the views whose tables changed."""
         for name in TABLES:
-            known = self._tables.get(name)
-            delta = known[0] if known else open_table(self._root, name)
-            if known:
+            delta = self._tables.get(name)
+            if delta is None:
+                delta = self._tables[name] = open_table(self._root, name)
+            elif self._next_commit(name, delta).exists():
                 delta.update_incremental()
-            version = delta.version()
-            if known and known[1] == version:
+            else:
                 continue
-            self._tables[name] = (delta, version)
             self._duck.execute(f'CREATE OR REPLACE VIEW "{name}" AS {_view(TABLES[name], delta)}')
             if name == ACTIVATIONS:
                 self._list_files(delta)
         self._duck.execute(f"CREATE VIEW IF NOT EXISTS all_labels AS {ALL_LABELS}")
         self._duck.execute(f"CREATE VIEW IF NOT EXISTS partitions AS {PARTITIONS}")
+
+    def _next_commit(self, name: str, delta: "DeltaTable") -> Path:
+        """Where the log's next version will be: looking for it is quicker than reading the log."""
+        return self._root / name / "_delta_log" / f"{delta.version() + 1:020d}.json"
 
     def _list_files(self, delta: "DeltaTable") -> None:
         """Copy the log's list of files, so that SQL can count bytes without reading any."""

@@ -97,11 +97,13 @@ def plain_forward(images: Path, batch_size: int) -> dict[str, NDArray[np.float32
             rgb = image.convert("RGB").resize((64, 64), Image.Resampling.BILINEAR)
         bgr = np.asarray(rgb, dtype=np.float32)[:, :, ::-1]
         pixels.append((bgr - np.float32([104, 117, 123])) / np.float32(64))
-    x = torch.from_numpy(np.stack(pixels).transpose(0, 3, 1, 2).copy())
+    x = torch.from_numpy(np.stack(pixels).transpose(0, 3, 1, 2)).clone(
+        memory_format=torch.contiguous_format
+    )
     found: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in LAYERS}
     with torch.inference_mode():
         for part in x.split(batch_size):
-            y = part
+            y = part.clone()  # torch's own memory, aligned as extraction's is
             for name, module in chain.named_children():
                 y = module(y)
                 if name in ends:
