@@ -30,7 +30,7 @@ check: setup
 	$(BIN)/interrogate -q extractor store queries cli src tests benchmarks
 
 docs: setup
-	$(BIN)/python -m cogapp -r README.md docs/*.md
+	$(BIN)/python -m cogapp -I docs -r README.md docs/*.md
 
 clean:
 	rm -rf $(VENV) fstore-demo
