@@ -4,6 +4,7 @@ Read-only means: one statement, which is a SELECT (DESCRIBE and SUMMARIZE are) o
 one; no file outside the store is read, no setting changes, memory is limited.
 """
 
+import tempfile
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
@@ -202,6 +203,7 @@ class Session:
             "memory_limit": memory_limit,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
+            "temp_directory": str(Path(tempfile.gettempdir()) / f"fstore-sql-{uuid.uuid4().hex}"),
             "python_enable_replacements": False,  # a name is a table, never a caller's variable
         }
         if threads is not None:

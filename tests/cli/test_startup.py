@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from types import ModuleType
 
 import fstore
 import fstore.errors
@@ -42,11 +43,13 @@ def test_help_is_quick() -> None:
 
 def test_exports() -> None:
     """``fstore.__all__`` is the package's public names, all errors among them."""
-    modules = {"cli", "errors", "extraction", "extractor", "queries", "registry", "store"}
-    modules |= {"types", "workflows"}
     helpers = {"Path", "TYPE_CHECKING"}
-    public = {n for n in vars(fstore) if not n.startswith("_")} - modules - helpers
-    assert public | {"__version__"} == set(fstore.__all__)
+    public = {
+        name
+        for name, value in vars(fstore).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+    assert public - helpers | {"__version__"} == set(fstore.__all__)
     assert set(fstore.errors.__all__) <= set(fstore.__all__)
     assert fstore.__version__[0].isdigit()
     assert not hasattr(fstore, "nothing")

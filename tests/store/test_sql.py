@@ -1,6 +1,8 @@
 """Views give what was stored; results come in every form."""
 
+import gc
 import re
+import tempfile
 import threading
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from fstore.errors import QueryError, StorageError
 from fstore.store import Store
 from fstore.store.files import Partition
 from fstore.store.schema import PARTITION, TABLES
+from fstore.store.sql import Session
 from fstore.store.status import STATUS_COLUMNS, status
 
 ROWS = """
@@ -244,3 +247,24 @@ def test_errors_are_named(store: Store) -> None:
         store.sql("SELECT error('too late') FROM samples").batches().read_all()
     with pytest.raises(QueryError, match=r"[Pp]arameter"):
         store.sql("SELECT ?").arrow()
+
+
+def test_spills_leave_nothing(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A query larger than the memory limit spills beside neither the store nor the caller."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temp"))
+    (tmp_path / "temp").mkdir()
+    session = Session(store.path, memory_limit="60MB", threads=1)
+    query = """
+        SELECT sum(r) AS n
+        FROM (SELECT row_number() OVER (ORDER BY hash(i)) AS r FROM range(2000000) t(i))
+    """
+    result = session.query(query)
+    assert list(result.rows()) == [{"n": 2_000_000 * 2_000_001 // 2}]
+    assert [p.name for p in tmp_path.iterdir()] == ["temp"]
+    assert list((tmp_path / "temp").iterdir()), "nothing was spilled: the test needs more rows"
+    del session, result
+    gc.collect()
+    assert not list((tmp_path / "temp").iterdir())
