@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -17,7 +18,15 @@ from fstore.store.tables import storage
 if TYPE_CHECKING:
     from fstore.store.store import Store
 
-__all__ = ["Block", "LayerShape", "What", "layer_shape", "read_features", "stored_samples"]
+__all__ = [
+    "Block",
+    "LayerShape",
+    "What",
+    "extract_command",
+    "layer_shape",
+    "read_features",
+    "stored_samples",
+]
 
 What: TypeAlias = Literal["map", "sp_max"]
 Block: TypeAlias = tuple[NDArray[np.int32], NDArray[np.float32]]
@@ -180,20 +189,17 @@ def _files(store: "Store", partition: Partition) -> list[StoredFile]:
     files = store.files(**partition.values)
     if not files:
         raise UnknownNameError(
-            f"no activations of {partition} in the store; make them with: {extract_line(partition)}"
+            f"no activations of {partition} in the store; make them with: "
+            + extract_command(partition)
         )
     return files
 
 
-def extract_line(partition: Partition) -> str:
-    """Return the command that makes a partition."""
-    from shlex import quote
-
-    return (
-        f"fstore extract --layer {quote(partition.layer)} --ckpt "
-        f"{quote(f'{partition.network}/{partition.ckpt}')} --dataset {quote(partition.dataset)} "
-        f"--view {partition.view}"
-    )
+def extract_command(partition: Partition, layers: Sequence[str] = ()) -> str:
+    """Return the command that makes a partition, or the given layers beside it."""
+    wanted = " ".join(f"--layer {quote(layer)}" for layer in layers or [partition.layer])
+    ckpt, dataset = quote(f"{partition.network}/{partition.ckpt}"), quote(partition.dataset)
+    return f"fstore extract {wanted} --ckpt {ckpt} --dataset {dataset} --view {partition.view}"
 
 
 def _wanted_channels(

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import UnknownNameError
@@ -243,27 +242,21 @@ def _partition(reading: Reading) -> "Partition":
 
 def _missing(lacks: Mapping[Need, Sequence[tuple[Reading, str]]]) -> list[Missing]:
     """Put together what one command would make: layers of one view and checkpoint."""
-    together: dict[tuple[str, str, str, str, str], dict[str, list[str]]] = {}
+    from fstore.store.features import extract_command
+
+    together: dict[tuple[str, str, str, str, str], list[tuple[str, Reading]]] = defaultdict(list)
     for need, lacking in lacks.items():
         for reading, lack in lacking:
             s = reading.samples
             key = (reading.network, reading.ckpt, s.dataset, s.view, lack)
-            found = together.setdefault(key, {"rows": [], "layers": []})
-            found["rows"].append(need.row)
-            found["layers"].append(reading.layer)
+            together[key].append((need.row, reading))
     return [
         Missing(
-            tuple(dict.fromkeys(found["rows"])),
+            tuple(dict.fromkeys(row for row, _ in found)),
             f"{lack} of {dataset}.{view} at {network}/{ckpt}",
-            _extract_command(network, ckpt, dataset, view, list(dict.fromkeys(found["layers"]))),
+            extract_command(
+                _partition(found[0][1]), list(dict.fromkeys(r.layer for _, r in found))
+            ),
         )
         for (network, ckpt, dataset, view, lack), found in together.items()
     ]
-
-
-def _extract_command(
-    network: str, ckpt: str, dataset: str, view: str, layers: Sequence[str]
-) -> str:
-    wanted = " ".join(f"--layer {quote(layer)}" for layer in layers)
-    ckpt, dataset = quote(f"{network}/{ckpt}"), quote(dataset)
-    return f"fstore extract {wanted} --ckpt {ckpt} --dataset {dataset} --view {view}"
