@@ -40,7 +40,9 @@ def show(
     plot: Annotated[
         Path | None, typer.Option(help="Draw to this .png, .svg or .pdf, and print its path.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace the file of --plot.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file of --plot.")
+    ] = False,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
