@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 __all__ = ["permutation"]
 
-CACHED = 8192  # permutations: at 36 positions 1 MB, at 3,025 100 MB
+SMALL = 1024  # positions; 32,768 permutations of so many take 134 MB, of 36 take 5 MB
 
 
 def permutation(
@@ -36,16 +36,20 @@ def permutation(
     array of shape (positions,), int32, read-only
         ``shuffled = map[permutation]``; the same for every channel of the sample.
     """
-    return _permutation(positions, seed, dataset, view, sample_id)
+    draw = _small if positions <= SMALL else _large
+    return draw(positions, seed, dataset, view, sample_id)
 
 
-@lru_cache(maxsize=CACHED)
-def _permutation(
-    positions: int, seed: int, dataset: str, view: str, sample_id: int
-) -> NDArray[np.int32]:
+def _draw(positions: int, seed: int, dataset: str, view: str, sample_id: int) -> NDArray[np.int32]:
     text = json.dumps([seed, dataset, view, sample_id])
     key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
     drawn = np.random.Philox(key=key).random_raw(positions)
     order: NDArray[np.int32] = np.argsort(drawn, kind="stable").astype(np.int32)
     order.setflags(write=False)  # it is shared by all who ask
     return order
+
+
+# Files are read channel by channel: a sample's turn comes again after all the others', and a
+# cache of fewer permutations than there are samples would never hold the one that is asked for.
+_small = lru_cache(maxsize=1 << 15)(_draw)
+_large = lru_cache(maxsize=1 << 12)(_draw)
