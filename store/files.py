@@ -6,12 +6,13 @@ in one transaction with the data. ``docs/decisions/0002-commits.md`` says why.
 """
 
 import json
+import shlex
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -30,6 +31,9 @@ __all__ = ["Identity", "Partition", "StoredFile", "commit", "list_files", "new_p
 
 ACTIVATIONS = "activations"
 IDENTITY_KEY = "fstore.identity"
+
+NewFiles: TypeAlias = "Mapping[Partition, tuple[ShardFile, Path, Identity]]"
+"""Sealed files of one shard, by the partition that they fill."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -172,19 +176,19 @@ def check_identity(files: Sequence[StoredFile], partition: Partition, identity: 
         return
     stored = other.identity.parts
     differ = [
-        f"{part} (stored {stored.get(part, 'none')[:16]}, now {identity.parts.get(part, '')[:16]})"
+        f"{part} (stored {stored.get(part, 'none')[:16]},"
+        f" now {identity.parts.get(part, 'none')[:16]})"
         for part in sorted({*stored, *identity.parts})
         if stored.get(part) != identity.parts.get(part)
     ]
     raise IdentityError(
         f"{partition} is stored already with other content; it differs in: {', '.join(differ)}. "
-        "Use another name, or make room with: fstore drop"
-        f" --network {partition.network} --ckpt {partition.ckpt}"
-        f" --dataset {partition.dataset} --view {partition.view} --layer {partition.layer}"
+        "Use another name, or make room with: fstore drop "
+        + " ".join(f"--{column} {shlex.quote(value)}" for column, value in partition.values.items())
     )
 
 
-def commit(root: Path, files: Mapping[Partition, tuple[ShardFile, Path, Identity]]) -> bool:
+def commit(root: Path, files: "NewFiles") -> bool:
     """Make files visible in one Delta transaction.
 
     Returns
@@ -196,35 +200,53 @@ def commit(root: Path, files: Mapping[Partition, tuple[ShardFile, Path, Identity
     ------
     IdentityError
         A partition holds other content by now.
+    StorageError
+        The log cannot be written.
     """
-    from deltalake import CommitProperties, Transaction
     from deltalake.exceptions import CommitFailedError
 
     for _ in range(COMMIT_TRIES):
-        delta = open_table(root, ACTIVATIONS)
-        once = []
-        for partition, (_, path, identity) in files.items():
-            stored = list_files(delta, **partition.values)
-            check_identity(stored, partition, identity)
-            if _meets(stored, StoredFile.parse(str(path))):
-                return False
-            key = f"partition:{partition.folder}"
-            once.append(Transaction(key, (delta.transaction_version(key) or 0) + 1))
-        actions = [_action(root, p, file, path) for p, (file, path, _) in files.items()]
         try:
-            with storage("cannot commit"):
-                delta.create_write_transaction(
-                    actions,
-                    mode="append",
-                    schema=delta.schema(),
-                    partition_by=list(PARTITION),
-                    commit_properties=CommitProperties(app_transactions=once),
-                )
-        except CommitFailedError:  # another process added to one of these partitions
-            time.sleep(0.01)
-            continue
-        return True
+            return _try_commit(root, files)
+        except (CommitFailedError, StorageError) as error:
+            if committed(root, files):  # what failed came after the commit: a log checkpoint, say
+                return True
+            if isinstance(error, StorageError):
+                raise
+        time.sleep(0.01)  # another process added to one of these partitions
     raise StorageError(f"{COMMIT_TRIES} commits in a row met another writer's")
+
+
+def committed(root: Path, files: "NewFiles") -> bool:
+    """Whether files are in the log; they are all there, or none."""
+    delta = open_table(root, ACTIVATIONS)
+    return any(
+        path.name in {file.path.name for file in list_files(delta, **partition.values)}
+        for partition, (_, path, _) in files.items()
+    )
+
+
+def _try_commit(root: Path, files: "NewFiles") -> bool:
+    from deltalake import CommitProperties, Transaction
+
+    delta = open_table(root, ACTIVATIONS)
+    once = []
+    for partition, (_, path, identity) in files.items():
+        stored = list_files(delta, **partition.values)
+        check_identity(stored, partition, identity)
+        if _meets(stored, StoredFile.parse(str(path))):
+            return False
+        key = f"partition:{partition.folder}"
+        once.append(Transaction(key, (delta.transaction_version(key) or 0) + 1))
+    with storage("cannot commit"):
+        delta.create_write_transaction(
+            [_action(root, p, file, path) for p, (file, path, _) in files.items()],
+            mode="append",
+            schema=delta.schema(),
+            partition_by=list(PARTITION),
+            commit_properties=CommitProperties(app_transactions=once),
+        )
+    return True
 
 
 def _meets(stored: Sequence[StoredFile], new: StoredFile) -> bool:

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fstore.errors import FstoreError
 from fstore.store.encode import ShardFile, write_layer
 from fstore.store.files import (
     ACTIVATIONS,
     IDENTITY_KEY,
     Identity,
+    NewFiles,
     Partition,
     check_identity,
     commit,
+    committed,
     list_files,
     new_path,
     present,
@@ -94,7 +98,6 @@ def write_shard(
         if not missing:
             return ShardReport(encode_s=encode_s, commit_s=commit_s)
         written: dict[Partition, tuple[ShardFile, Path, Identity]] = {}
-        done = False
         try:
             started = time.perf_counter()
             for partition, wanted in missing.items():
@@ -103,12 +106,19 @@ def write_shard(
             done = commit(root, written)
             encode_s += encoded - started
             commit_s += time.perf_counter() - encoded
-        finally:
-            if not done:
-                for _, path, _ in written.values():
-                    path.unlink(missing_ok=True)
+        except BaseException:
+            with suppress(FstoreError):  # where the log cannot be read, they are left for gc
+                if not committed(root, written):
+                    _discard(written)
+            raise
         if done:
             return _report(batches, written, encode_s, commit_s)
+        _discard(written)
+
+
+def _discard(files: NewFiles) -> None:
+    for _, path, _ in files.values():
+        path.unlink(missing_ok=True)
 
 
 def _write(

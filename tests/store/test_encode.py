@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import duckdb
@@ -199,7 +200,7 @@ def chosen(rows: Rows, index: Sequence[int] | NDArray[np.int64]) -> Rows:
 
 @MANY
 @given(st.randoms(use_true_random=False), st.integers(0, 200))
-def test_the_checksum_knows_neither_order_nor_files(random: Any, cut: int) -> None:
+def test_the_checksum_knows_neither_order_nor_files(random: Random, cut: int) -> None:
     """Shuffled, and summed over two parts, rows have the same checksum modulo 2^64."""
     rows = some_rows()
     order = list(range(200))

@@ -126,7 +126,7 @@ def test_a_missing_store_names_the_command(tmp_path: Path) -> None:
 def test_a_foreign_folder_is_left_alone(tmp_path: Path) -> None:
     """A folder that holds something else is refused, and nothing is written to it."""
     (tmp_path / "thesis.tex").write_text("")
-    with pytest.raises(StorageError, match="not empty and not a store.*'thesis.tex'"):
+    with pytest.raises(StorageError, match=r"not empty and not a store.*'thesis.tex'"):
         Store.create(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
     with pytest.raises(StorageError, match="cannot create a store"):
@@ -141,7 +141,7 @@ def test_another_schema_version_is_refused(tmp_path: Path) -> None:
         Store.open(store.path)
     for text in ("", "[1]", "3"):
         (store.path / "fstore.json").write_text(text)
-        with pytest.raises(StorageError, match="cannot read .*fstore.json"):
+        with pytest.raises(StorageError, match=r"cannot read .*fstore.json"):
             Store.open(store.path)
 
 
@@ -178,7 +178,7 @@ def test_a_table_with_other_columns_is_refused(root: Path) -> None:
     shutil.rmtree(root / "studies")
     wrong = pa.table({"name": ["a"], "toml": [1], "set_at": [NOW]})
     write_deltalake(str(root / "studies"), wrong)
-    with pytest.raises(SchemaError, match="table 'studies'.*toml"):
+    with pytest.raises(SchemaError, match=r"table 'studies'.*toml"):
         open_table(root, "studies")
 
 
