@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from fstore.errors import IdentityError, UnknownNameError
+from fstore.store.schema import TABLES
 from fstore.store.tables import append_once, read_rows, replace_rows, storage
 from fstore.types import CheckpointRecord, DatasetManifest, LayerSpec, SampleRecord, ViewManifest
 
@@ -73,12 +74,19 @@ def add_dataset(root: Path, manifest: DatasetManifest) -> bool:
         where = {"dataset": manifest.name, "view": view.view}
         replace_rows(root, "samples", sample_rows(manifest.name, view), **where)
         replace_rows(root, "labels", _label_rows(manifest.name, view), **where)
-    added = _add_splits(root, manifest)
+        # What an interrupted registration left; the row in `datasets` is written last.
+        replace_rows(root, "splits", _split_rows(manifest.name, view), **where)
+    added = append_once(
+        root,
+        "splits",
+        lambda: _missing_splits(root, manifest),
+        key=f"splits:{manifest.name}",
+    )
     row = _dataset_row(root, manifest, known)
     moved = known is not None and known.root != root / str(row["root"])
     if known is None or new or moved:
         replace_rows(root, "datasets", [row], name=manifest.name)
-    return bool(new) or added or moved
+    return bool(new or added or moved)
 
 
 def sample_rows(dataset: str, view: ViewManifest) -> pa.Table:
@@ -93,15 +101,11 @@ def sample_rows(dataset: str, view: ViewManifest) -> pa.Table:
             "digest": s.digest,
             "width": s.width,
             "height": s.height,
-            "box": None
-            if s.box is None
-            else dict(zip(("xmin", "ymin", "xmax", "ymax"), s.box, strict=True)),
+            "box": s.box and dict(zip(("xmin", "ymin", "xmax", "ymax"), s.box, strict=True)),
             "difficult": s.difficult,
         }
         for i, s in enumerate(view.samples)
     ]
-    from fstore.store.schema import TABLES
-
     return pa.Table.from_pylist(rows, schema=TABLES["samples"].schema)
 
 
@@ -130,7 +134,7 @@ def _hash_rows(samples: Sequence[SampleRecord], part: Callable[[SampleRecord], o
 def _dataset_row(
     root: Path, manifest: DatasetManifest, known: DatasetInfo | None
 ) -> dict[str, object]:
-    views = {
+    views: dict[str, dict[str, object]] = {
         v.view: {
             "view": v.view,
             "samples": len(v.samples),
@@ -139,10 +143,9 @@ def _dataset_row(
         }
         for v in manifest.views
     }
-    for view in known.views if known else ():
-        old = {"view": view, "samples": known.counts[view]} if known else {}
-        kept = {"manifest": known.views[view], "labels": known.labels[view]} if known else {}
-        views.setdefault(view, {**old, **kept})  # type: ignore[arg-type]
+    for view in () if known is None else known.views:
+        kept = {"manifest": known.views[view], "labels": known.labels[view]}
+        views.setdefault(view, {"view": view, "samples": known.counts[view], **kept})
     place = manifest.root.resolve()
     inside = place.is_relative_to(root.resolve())
     return {
@@ -164,28 +167,41 @@ def _label_rows(dataset: str, view: ViewManifest) -> list[dict[str, object]]:
     ]
 
 
-def _add_splits(root: Path, manifest: DatasetManifest) -> bool:
-    """Append the splits that are new; a known one with other parts is refused."""
-    stored = read_rows(root, "splits", dataset=manifest.name).to_pylist()
-    parts: dict[tuple[str, str, int], dict[int, str]] = {}
-    for row in stored:
+def _split_rows(dataset: str, view: ViewManifest) -> list[dict[str, object]]:
+    return [
+        {
+            "dataset": dataset,
+            "view": view.view,
+            "split": split.name,
+            "seed": split.seed,
+            "sample_id": i,
+            "part": part,
+        }
+        for split in view.splits
+        for i, part in enumerate(split.parts)
+        if part is not None
+    ]
+
+
+def _missing_splits(root: Path, manifest: DatasetManifest) -> list[dict[str, object]]:
+    """Return the rows of splits that are not stored; a stored one must have the same parts."""
+    stored: dict[tuple[str, str, int], dict[int, str]] = {}
+    for row in read_rows(root, "splits", dataset=manifest.name).to_pylist():
         key = (row["view"], row["split"], row["seed"])
-        parts.setdefault(key, {})[row["sample_id"]] = row["part"]
+        stored.setdefault(key, {})[row["sample_id"]] = row["part"]
     rows: list[dict[str, object]] = []
     for view in manifest.views:
         for split in view.splits:
+            old = stored.get((view.view, split.name, split.seed))
             new = {i: part for i, part in enumerate(split.parts) if part is not None}
-            old = parts.get((view.view, split.name, split.seed))
-            if old is not None and old != new:
+            if old is None:
+                rows += _split_rows(manifest.name, replace(view, splits=(split,)))
+            elif old != new:
                 raise IdentityError(
                     f"data set '{manifest.name}', view {view.view}: split {split.name} with seed "
                     f"{split.seed} is registered with other parts; register it under another name"
                 )
-            if old is None:
-                head = {"dataset": manifest.name, "view": view.view}
-                which = {"split": split.name, "seed": split.seed}
-                rows += [{**head, **which, "sample_id": i, "part": p} for i, p in new.items()]
-    return bool(append_once(root, "splits", lambda: rows, key=f"splits:{manifest.name}"))
+    return rows
 
 
 def _check_same(root: Path, known: DatasetInfo, manifest: DatasetManifest) -> None:
@@ -273,13 +289,12 @@ def add_checkpoint(root: Path, record: CheckpointRecord, weights: Path) -> Check
         The name stands for other weights or another preprocessing.
     """
     stored = _same_checkpoint(root, record)
-    if stored is not None:
-        weights.unlink()
-        return stored
-    uri = f"checkpoints/{_file_name(record)}"
+    uri = f"checkpoints/{_file_name(record)}" if stored is None else stored.uri
     with storage("cannot store the checkpoint"):
         (root / uri).parent.mkdir(parents=True, exist_ok=True)
-        weights.replace(root / uri)
+        weights.replace(root / uri)  # the same bytes where it is there already
+    if stored is not None:
+        return stored
     row = {f.name: getattr(record, f.name) for f in fields(record) if f.name != "extra"}
     row |= {"uri": uri, "created_at": datetime.now(UTC)}
 

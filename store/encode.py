@@ -146,7 +146,9 @@ def _totals(ids: NDArray[np.int64], batches: Sequence[LayerResponses]) -> dict[s
     A footer is read in a millisecond, the rows of a fully connected layer in a hundred.
     """
     counts = [
-        np.count_nonzero(b.act_max, axis=1) if b.nnz is None else b.nnz.sum(axis=1, dtype=np.int64)
+        np.count_nonzero(b.act_max != 0, axis=1)
+        if b.nnz is None
+        else b.nnz.sum(axis=1, dtype=np.int64)
         for b in batches
     ]
     return {SAMPLE_ID: ids.tolist(), NNZ: np.concatenate(counts).tolist()}
