@@ -35,6 +35,7 @@ class Compute(StrEnum):
 @app.command()
 def extract(
     ctx: typer.Context,
+    *,
     layer: Annotated[list[str], typer.Option(help="Layer, or all the declared ones: all.")],
     ckpt: Annotated[list[str], typer.Option(help="Checkpoint: NAME or NETWORK/NAME.")],
     dataset: Annotated[list[str] | None, typer.Option(help="Default: every data set.")] = None,
@@ -82,13 +83,21 @@ def extract(
         max_bad=max_bad,
         shard_bytes=shard_mib << 20,
     )
-    chosen = {"datasets": dataset or (), "views": view or (), "network": network, "part": split}
     store = open_store(ctx)
     with _shown(quiet=ctx.obj["quiet"]) as progress:
         summary = extraction.extract(
-            store, layers=layer, ckpts=ckpt, options=options, on_progress=progress, **chosen
+            store,
+            layers=layer,
+            ckpts=ckpt,
+            datasets=dataset or (),
+            views=view or (),
+            network=network,
+            part=split,
+            options=options,
+            on_progress=progress,
         )
-    _tell(summary)
+    if not ctx.obj["quiet"]:
+        _tell(summary)
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """Where the network runs: one CPU, one GPU or several, each with its own copy of the model."""
 
 import copy
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,17 +34,14 @@ def find_devices(text: str) -> list[torch.device]:
     """
     if text == "cpu" or (text == "auto" and not torch.cuda.is_available()):
         return [torch.device("cpu")]
-    if text != "auto" and not text.startswith("cuda"):
+    if not re.fullmatch(r"auto|cuda(:[0-9]+(,[0-9]+)*)?", text, re.ASCII):
         raise DataError(f"unknown device {text!r}; use auto, cpu, cuda, or cuda:0,1")
     count = torch.cuda.device_count()
     _, _, numbers = text.partition(":")
-    try:
-        wanted = [int(n) for n in numbers.split(",")] if numbers else list(range(count))
-    except ValueError:
-        raise DataError(f"unknown device {text!r}; use auto, cpu, cuda, or cuda:0,1") from None
-    if not wanted or max(wanted) >= count or min(wanted) < 0:
-        raise DataError(f"device {text!r} is not there: this machine has {count} CUDA devices")
-    return [torch.device("cuda", n) for n in wanted]
+    wanted = [int(n) for n in numbers.split(",")] if numbers else list(range(count))
+    if not wanted or max(wanted) >= count:
+        raise DataError(f"device {text!r} is not there; CUDA devices of this machine: {count}")
+    return [torch.device("cuda", n) for n in dict.fromkeys(wanted)]
 
 
 def default_batch_size(devices: Sequence[torch.device]) -> int:
@@ -147,21 +146,22 @@ def _staged(tensor: Tensor) -> Tensor:
     return pinned.copy_(tensor, non_blocking=True)
 
 
-class matmul_precision:  # noqa: N801 - used as a function
+@contextmanager
+def matmul_precision(compute: str) -> Iterator[None]:
     """Allow or forbid TF32 inside matrix products and convolutions for a while."""
-
-    def __init__(self, compute: str) -> None:
-        self._allow = compute == "tf32"
-
-    def __enter__(self) -> None:
-        self._before = torch.get_float32_matmul_precision()
-        self._cudnn = torch.backends.cudnn.flags(allow_tf32=self._allow, benchmark=False)
-        torch.set_float32_matmul_precision("high" if self._allow else "highest")
-        self._cudnn.__enter__()
-
-    def __exit__(self, *exc: object) -> None:
-        self._cudnn.__exit__(*exc)
-        torch.set_float32_matmul_precision(self._before)
+    allow = compute == "tf32"
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if allow else "highest")
+    try:
+        with torch.backends.cudnn.flags(
+            enabled=torch.backends.cudnn.enabled,  # its default is False: no cuDNN at all
+            benchmark=False,
+            deterministic=True,  # a resumed run gives the same bits
+            allow_tf32=allow,
+        ):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def make_runners(

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 
 from fstore.extractor.devices import Pending, Runner
@@ -22,7 +22,7 @@ class Clock:
 
 def extract(
     batches: Iterable[InputBatch], runners: Sequence[Runner], *, clock: Clock | None = None
-) -> Iterator[tuple[ActivationBatch | None, Sequence[BadSample]]]:
+) -> Generator[tuple[ActivationBatch | None, Sequence[BadSample]], None, None]:
     """Yield each batch's responses, in order, and the samples that could not be loaded.
 
     Batches go to the runners in turn; a GPU computes one while the host copies the one before.

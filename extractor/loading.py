@@ -5,7 +5,7 @@ memory and start-up of worker processes.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -59,65 +59,71 @@ class InputBatch:
     bad: Sequence[BadSample] = field(default=())
 
 
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """Samples loaded, their images of shape (n_i, 3, S, S), and those that were not."""
+
+    ids: list[int]
+    images: list[NDArray[np.float32]]
+    bad: list[BadSample]
+
+
 def load_batches(
     root: Path,
     batches: Sequence[Sequence[InputSample]],
     preprocess: Preprocess,
     *,
     workers: int,
-) -> Iterator[InputBatch]:
+) -> Generator[InputBatch, None, None]:
     """Yield batches in order, decoded ahead by ``workers`` threads.
 
-    Samples of one image that follow one another are decoded once. An image that cannot be read is
-    left out and reported in ``bad``.
+    Samples of one image that follow one another in a batch are decoded once. A sample that cannot
+    be loaded is left out and reported in ``bad``. Closing the generator ends its threads.
 
     Raises
     ------
     ChangedFileError
         A file is not the one that was registered.
     """
-    with ThreadPoolExecutor(workers, thread_name_prefix="fstore-decode") as pool:
-        pending: deque[list[tuple[list[InputSample], Future[NDArray[np.float32]]]]] = deque()
-        todo = iter(batches)
-        try:
-            for batch in todo:
-                pending.append(_submit(pool, root, batch, preprocess))
-                if len(pending) > AHEAD:
-                    yield _collect(pending.popleft(), preprocess)
-            while pending:
-                yield _collect(pending.popleft(), preprocess)
-        finally:
-            for groups in pending:
-                for _, future in groups:
-                    future.cancel()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="fstore-decode")
+    pending: deque[list[Future[_Loaded]]] = deque()
+    try:
+        for batch in batches:
+            images = groupby(batch, key=lambda s: (s.uri, s.digest))
+            pending.append([pool.submit(_load, root, list(g), preprocess) for _, g in images])
+            if len(pending) > AHEAD:
+                yield _collect(pending.popleft(), preprocess.size)
+        while pending:
+            yield _collect(pending.popleft(), preprocess.size)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _submit(
-    pool: ThreadPoolExecutor, root: Path, batch: Sequence[InputSample], preprocess: Preprocess
-) -> list[tuple[list[InputSample], Future[NDArray[np.float32]]]]:
-    tasks = []
-    for _, same in groupby(batch, key=lambda s: (s.uri, s.digest)):
-        group = list(same)
-        boxes = [s.box for s in group]
-        uri, digest = group[0].uri, group[0].digest
-        tasks.append((group, pool.submit(load_group, root, uri, boxes, preprocess, digest)))
-    return tasks
+def _load(root: Path, group: Sequence[InputSample], preprocess: Preprocess) -> _Loaded:
+    """Load samples of one image; one bad box does not cost the others."""
+    uri, digest = group[0].uri, group[0].digest
+    try:
+        images = load_group(root, uri, [s.box for s in group], preprocess, digest)
+    except ChangedFileError:
+        raise
+    except DataError as error:
+        if len(group) == 1:
+            return _Loaded([], [], [BadSample(group[0].sample_id, uri, str(error))])
+        return _joined(_load(root, [sample], preprocess) for sample in group)
+    return _Loaded([s.sample_id for s in group], [images], [])
 
 
-def _collect(
-    tasks: list[tuple[list[InputSample], Future[NDArray[np.float32]]]], preprocess: Preprocess
-) -> InputBatch:
-    ids, images, bad = [], [], []
-    for group, future in tasks:
-        try:
-            images.append(future.result())
-        except ChangedFileError:
-            raise
-        except DataError as error:
-            bad += [BadSample(s.sample_id, s.uri, str(error)) for s in group]
-        else:
-            ids += [s.sample_id for s in group]
-    size = preprocess.size
-    empty = np.empty((0, 3, size, size), dtype=np.float32)
-    whole = np.concatenate(images) if images else empty
-    return InputBatch(np.array(ids, dtype=np.int64), whole, tuple(bad))
+def _joined(parts: Iterable[_Loaded]) -> _Loaded:
+    whole = _Loaded([], [], [])
+    for part in parts:
+        whole.ids.extend(part.ids)
+        whole.images.extend(part.images)
+        whole.bad.extend(part.bad)
+    return whole
+
+
+def _collect(tasks: Sequence[Future[_Loaded]], size: int) -> InputBatch:
+    batch = _joined(task.result() for task in tasks)
+    none = np.empty((0, 3, size, size), dtype=np.float32)
+    images = np.concatenate(batch.images) if batch.images else none
+    return InputBatch(np.array(batch.ids, dtype=np.int64), images, tuple(batch.bad))

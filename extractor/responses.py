@@ -1,7 +1,7 @@
 """From a tap's output to what is stored: rounding, then the summary columns, on the device.
 
 Summaries are computed from the values as stored. On the CPU NumPy is the quicker one for some of
-them, on a GPU torch computes all; both give the same numbers.
+them, on a GPU torch computes all; both give the same numbers, sums up to the order of their terms.
 """
 
 from collections.abc import Callable, Mapping
@@ -85,9 +85,11 @@ def summarise(values: Tensor) -> DeviceResponses:
 def _on_cpu(maps: Tensor) -> dict[str, Tensor]:
     array = maps.numpy()
     nnz, npos = _counts(maps)
+    with np.errstate(invalid="ignore"):  # infinities of both signs have no sum: NaN
+        total = array.sum(-1, dtype=np.float64)
     return {
         "act_max": maps.amax(-1),
-        "act_sum": torch.from_numpy(array.sum(-1, dtype=np.float64)),
+        "act_sum": torch.from_numpy(total),
         "nnz": nnz,
         "npos": npos,
         "argmax": torch.from_numpy(array.argmax(-1).astype(np.int32)),

@@ -143,9 +143,10 @@ def _dataset_row(
         }
         for v in manifest.views
     }
-    for view in () if known is None else known.views:
-        kept = {"manifest": known.views[view], "labels": known.labels[view]}
-        views.setdefault(view, {"view": view, "samples": known.counts[view], **kept})
+    if known is not None:
+        for view, samples in known.views.items():
+            kept = {"samples": known.counts[view], "manifest": samples}
+            views.setdefault(view, {"view": view, **kept, "labels": known.labels[view]})
     place = manifest.root.resolve()
     inside = place.is_relative_to(root.resolve())
     return {

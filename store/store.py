@@ -14,7 +14,14 @@ from fstore.store.catalog import DatasetInfo
 from fstore.store.files import ACTIVATIONS, StoredFile, list_files
 from fstore.store.schema import SCHEMA_VERSION, TABLES
 from fstore.store.sql import Result, Session
-from fstore.store.tables import append_once, create_tables, open_table, read_rows, storage
+from fstore.store.tables import (
+    append_once,
+    create_tables,
+    open_table,
+    read_columns,
+    read_rows,
+    storage,
+)
 from fstore.types import CheckpointRecord, DatasetManifest, LayerSpec
 
 if TYPE_CHECKING:
@@ -152,9 +159,9 @@ class Store:
             raise UnknownNameError(f"no data set '{name}'; there are: {names}")
         return known[name]
 
-    def samples(self, dataset: str, view: str) -> pa.Table:
-        """Return a view's samples in order of ``sample_id``."""
-        return self._view_rows("samples", dataset, view).sort_by("sample_id")
+    def samples(self, dataset: str, view: str, columns: Sequence[str] = ()) -> pa.Table:
+        """Return a view's samples, or some columns of them, in order of ``sample_id``."""
+        return self._view_rows("samples", dataset, view, columns).sort_by("sample_id")
 
     def labels(self, dataset: str, view: str) -> pa.Table:
         """Return a view's labels: present (1) or present only as difficult (0)."""
@@ -164,13 +171,16 @@ class Store:
         """Return the part of each sample in each split."""
         return self._view_rows("splits", dataset, view)
 
-    def _view_rows(self, table: str, dataset: str, view: str) -> pa.Table:
+    def _view_rows(
+        self, table: str, dataset: str, view: str, columns: Sequence[str] = ()
+    ) -> pa.Table:
         known = self.dataset(dataset)
         if view not in known.views:
             raise UnknownNameError(
                 f"data set '{dataset}' has no view '{view}'; it has: {', '.join(known.views)}"
             )
-        return read_rows(self.path, table, dataset=dataset, view=view)
+        names = columns or TABLES[table].schema.names
+        return read_columns(self.path, table, names, dataset=dataset, view=view)
 
     # Networks and checkpoints
 

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
     from deltalake import DeltaTable, Schema
 
-__all__ = ["append_once", "create_tables", "open_table", "read_rows", "replace_rows", "storage"]
+__all__ = [
+    "append_once",
+    "create_tables",
+    "open_table",
+    "read_columns",
+    "read_rows",
+    "replace_rows",
+    "storage",
+]
 
 COMMIT_TRIES = 100
 
@@ -88,10 +96,13 @@ def _delta_schema(name: str) -> "Schema":
     return Schema.from_arrow(TABLES[name].schema)
 
 
-def read_rows(
-    root: "Path", name: str, /, columns: list[str] | None = None, **equal: str
-) -> pa.Table:
-    """Read a table's rows, or some columns of them, where columns equal the given values."""
+def read_rows(root: "Path", name: str, /, **equal: str) -> pa.Table:
+    """Read a table's rows where the given columns equal the given values."""
+    return read_columns(root, name, TABLES[name].schema.names, **equal)
+
+
+def read_columns(root: "Path", name: str, columns: Sequence[str], /, **equal: str) -> pa.Table:
+    """Read some columns of the rows where the given columns equal the given values."""
     from pyarrow import dataset as ds
 
     table = TABLES[name]
@@ -101,7 +112,7 @@ def read_rows(
         f.removeprefix("file://") for f in delta.file_uris(file_pruning_predicate=in_path or None)
     ]
     if not paths:
-        return table.schema.empty_table().select(columns or table.schema.names)
+        return table.schema.empty_table().select(list(columns))
     keys = pa.schema([table.schema.field(c) for c in table.partition])
     files = ds.dataset(
         paths,
@@ -115,7 +126,7 @@ def read_rows(
         test = ds.field(column) == value
         wanted = test if wanted is None else wanted & test
     with storage(f"cannot read table '{name}'"):
-        return files.to_table(columns=columns, filter=wanted)
+        return files.to_table(columns=list(columns), filter=wanted)
 
 
 def append_once(

@@ -4,7 +4,8 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from time import perf_counter
@@ -109,7 +110,6 @@ class Job:
     record: CheckpointRecord
     dataset: "DatasetInfo"
     view: str
-    network: "Network"
     specs: Sequence[LayerSpec]
     identities: "Mapping[Partition, Identity]"
     wanted: NDArray[np.int64]
@@ -169,80 +169,99 @@ def extract(
     StorageError
         The disk is full, or the store cannot be written.
     """
-    run = _Run(store, options or Options(), on_progress)
-    names = {"layers": layers, "ckpts": ckpts, "datasets": datasets, "views": views, "part": part}
+    chosen = _Chosen(layers, ckpts, datasets, views, network, part)
+    run = _Run(store, chosen, options or Options(), on_progress)
     try:
-        jobs = run.plan(layers, ckpts, datasets, views, network, part)
-        run.work(jobs)
+        run.work(run.plan())
     except BaseException as error:
-        run.record(names, error)
+        run.record(error)
         raise
-    run.record(names, None)
+    run.record(None)
     return run.summary
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What a run was asked for."""
+
+    layers: Sequence[str]
+    ckpts: Sequence[str]
+    datasets: Sequence[str]
+    views: Sequence[str]
+    network: str | None
+    part: str | None
 
 
 class _Run:
     """One call of :func:`extract`: its plan, its counters, its row in table ``runs``."""
 
     def __init__(
-        self, store: "Store", options: Options, on_progress: Callable[[Progress], None] | None
+        self,
+        store: "Store",
+        chosen: _Chosen,
+        options: Options,
+        on_progress: Callable[[Progress], None] | None,
     ) -> None:
         self.store = store
+        self.chosen = chosen
         self.options = options
         self.on_progress = on_progress or (lambda _: None)
         self.summary = Summary(run_id=uuid4().hex)
         self.fingerprints: dict[str, str] = {}
         self.started = datetime.now(UTC)
         self._began = perf_counter()
+        self._loaded: tuple[CheckpointRecord, Network] | None = None
+        self._behind: Future[ShardReport] | None = None
 
     # Planning
 
-    def plan(
-        self,
-        layers: Sequence[str],
-        ckpts: Sequence[str],
-        datasets: Sequence[str],
-        views: Sequence[str],
-        network: str | None,
-        part: str | None,
-    ) -> list[Job]:
+    def plan(self) -> list[Job]:
         """Check every name and identity before the first image is read."""
-        records = list({(r.network, r.name): r for r in (
-            self.store.find_checkpoint(name, network) for name in ckpts)}.values())
-        chosen = [self.store.dataset(n) for n in dict.fromkeys(datasets)] or self.store.datasets()
-        if not chosen:
+        chosen, store = self.chosen, self.store
+        records = [store.find_checkpoint(name, chosen.network) for name in chosen.ckpts]
+        names = dict.fromkeys(chosen.datasets)
+        datasets = [store.dataset(name) for name in names] or store.datasets()
+        if not datasets:
             raise UnknownNameError("no data set is registered; add one with: fstore dataset add")
-        from fstore.workflows import load_network
-
-        jobs = []
-        for record in records:
-            loaded = load_network(self.store, record)
-            wanted = list(loaded.layers) if "all" in layers else list(dict.fromkeys(layers))
-            for dataset in chosen:
-                for view in _views(dataset, views, named=bool(datasets)):
-                    jobs.append(self._job(record, loaded, wanted, dataset, view, part))
+        jobs = [
+            self._job(record, dataset, view)
+            for record in {(r.network, r.name): r for r in records}.values()
+            for dataset in datasets
+            for view in _views(dataset, chosen.views, named=bool(chosen.datasets))
+        ]
         if not jobs:
-            raise UnknownNameError(f"no chosen data set has a view among {', '.join(views)}")
+            views = ", ".join(chosen.views or DEFAULT_VIEWS)
+            raise UnknownNameError(f"no chosen data set has a view among {views}")
         return jobs
 
-    def _job(
-        self,
-        record: CheckpointRecord,
-        network: "Network",
-        layers: Sequence[str],
-        dataset: "DatasetInfo",
-        view: str,
-        part: str | None,
-    ) -> Job:
+    def _network(self, record: CheckpointRecord) -> "Network":
+        """Return a checkpoint's network; one is kept at a time, for they are large."""
+        from fstore.workflows import load_network
+
+        if self._loaded is None or self._loaded[0] is not record:
+            self._loaded = None  # frees the last one before the next is read
+            self._loaded = record, load_network(self.store, record)
+        return self._loaded[1]
+
+    def _job(self, record: CheckpointRecord, dataset: "DatasetInfo", view: str) -> Job:
         from fstore.extractor.taps import layer_specs
+        from fstore.store.files import Partition
         from fstore.store.sink import missing_samples
 
+        network = self._network(record)
+        layers = list(network.layers) if "all" in self.chosen.layers else self.chosen.layers
         declared = layer_specs(network)
         specs = layer_specs(network, layers)
         self.store.add_layers(record.network, [*declared, *(s for s in specs if s not in declared)])
         values = sum(spec.values for spec in declared)
-        identities = self._identities(record, network, specs, dataset, view)
-        wanted = _samples(self.store, dataset, view, part)
+        identities = {
+            Partition(record.network, record.name, dataset.name, view, spec.name): self._identity(
+                record, spec, samples=dataset.views[view], preprocessing=network.preprocess.hash
+            )
+            for spec in specs
+        }
+        self.fingerprints |= {str(p): i.fingerprint for p, i in identities.items()}
+        wanted = _samples(self.store, dataset, view, self.chosen.part)
         missing = missing_samples(self.store.path, wanted, identities)
         todo = np.unique(np.concatenate(list(missing.values())))
         self.summary.present += len(wanted) - len(todo)
@@ -250,38 +269,27 @@ class _Run:
             record=record,
             dataset=dataset,
             view=view,
-            network=network,
             specs=specs,
             identities=identities,
             wanted=todo,
             shard_samples=_power_of_two(self.options.shard_bytes // (4 * values)),
         )
 
-    def _identities(
-        self,
-        record: CheckpointRecord,
-        network: "Network",
-        specs: Sequence[LayerSpec],
-        dataset: "DatasetInfo",
-        view: str,
-    ) -> "dict[Partition, Identity]":
-        from fstore.store.files import Identity, Partition
+    def _identity(
+        self, record: CheckpointRecord, spec: LayerSpec, *, samples: str, preprocessing: str
+    ) -> "Identity":
+        from fstore.store.files import Identity
 
-        identities = {}
-        for spec in specs:
-            partition = Partition(record.network, record.name, dataset.name, view, spec.name)
-            identities[partition] = Identity(
-                {
-                    "weights": record.sha256,
-                    "definition": spec.definition,
-                    "preprocessing": network.preprocess.hash,
-                    "samples": dataset.views[view],
-                    "stored precision": self.options.precision,
-                    "compute precision": self.options.compute,
-                }
-            )
-            self.fingerprints[str(partition)] = identities[partition].fingerprint
-        return identities
+        return Identity(
+            {
+                "weights": record.sha256,
+                "definition": spec.definition,
+                "preprocessing": preprocessing,
+                "samples": samples,
+                "stored precision": self.options.precision,
+                "compute precision": self.options.compute,
+            }
+        )
 
     # Working
 
@@ -292,25 +300,43 @@ class _Run:
         clock = Clock()
         total = sum(len(job.wanted) for job in jobs)
         with ThreadPoolExecutor(1, thread_name_prefix="fstore-write") as writer:
-            behind: Future[ShardReport] | None = None
-            for job in jobs:
-                if not len(job.wanted):
-                    continue
-                runners = self._runners(job)
-                rows = self.store.samples(job.dataset.name, job.view)
-                for shard in job.shards():
-                    batches = self._compute(job, rows.take(shard), runners, clock, total)
-                    waited = perf_counter()
-                    if behind is not None:
-                        self._count(behind.result())
-                    self.summary.writer_s += perf_counter() - waited
-                    behind = self._write(writer, job, batches)
-                    del batches
-            waited = perf_counter()
-            if behind is not None:
-                self._count(behind.result())
-            self.summary.writer_s += perf_counter() - waited
-        self.summary.images_s, self.summary.forward_s = clock.images_s, clock.forward_s
+            try:
+                for job in jobs:
+                    if len(job.wanted):
+                        self._work_on(job, writer, clock, total)
+                self._settle()
+            except BaseException:
+                self._settle_after_error()
+                raise
+            finally:
+                self.summary.images_s, self.summary.forward_s = clock.images_s, clock.forward_s
+
+    def _work_on(self, job: Job, writer: ThreadPoolExecutor, clock: "Clock", total: int) -> None:
+        from fstore.store.sink import write_shard
+
+        runners = self._runners(job)
+        columns = ["sample_id", "uri", "digest", "box"]
+        rows = self.store.samples(job.dataset.name, job.view, columns)
+        for shard in job.shards():
+            batches = self._compute(job, rows.take(shard), runners, clock, total=total)
+            self._settle()  # one shard is computed, one written: no third in memory
+            if batches:
+                self._behind = writer.submit(write_shard, self.store.path, batches, job.identities)
+            del batches
+
+    def _settle(self) -> None:
+        """Wait for the shard that is being written and count it; raise what its writer raised."""
+        waited = perf_counter()
+        if self._behind is not None:
+            report = self._behind.result()
+            self._behind = None
+            self._count(report)
+        self.summary.writer_s += perf_counter() - waited
+
+    def _settle_after_error(self) -> None:
+        """Let the shard that is being written end, so that what is stored is counted."""
+        if self._behind is not None and self._behind.exception() is None:
+            self._settle()
 
     def _runners(self, job: Job) -> "list[Runner]":
         from fstore.extractor.devices import find_devices, make_runners
@@ -318,7 +344,7 @@ class _Run:
         devices = find_devices(self.options.device)
         self.summary.device = ", ".join(str(d) for d in devices)
         return make_runners(
-            job.network,
+            self._network(job.record),
             [spec.name for spec in job.specs],
             devices=devices,
             precision=self.options.precision,
@@ -331,6 +357,7 @@ class _Run:
         rows: "pa.Table",
         runners: "Sequence[Runner]",
         clock: "Clock",
+        *,
         total: int,
     ) -> list[ActivationBatch]:
         """Return a shard's activations; unreadable images are quarantined."""
@@ -339,33 +366,31 @@ class _Run:
         from fstore.extractor.loading import load_batches
 
         size = self.options.batch_size or default_batch_size([r.device for r in runners])
-        samples = _input_samples(rows)
-        loaded = load_batches(
-            job.dataset.root,
-            list(_chunks(samples, size)),
-            job.network.preprocess,
-            workers=self.options.workers or _cores(),
-        )
         kept = []
-        for batch, bad in run_network(loaded, runners, clock=clock):
-            self._quarantine(job, bad)
-            if batch is not None:
-                kept.append(batch)
-                self.summary.samples += len(batch.sample_ids)
-                self.summary.non_finite += _non_finite(batch)
-            done = self.summary.samples + len(self.summary.quarantined)
-            seconds = perf_counter() - self._began
-            self.on_progress(Progress(job.title, done, total, self.summary.samples / seconds))
+        with (
+            closing(
+                load_batches(
+                    job.dataset.root,
+                    list(_chunks(_input_samples(rows), size)),
+                    self._network(job.record).preprocess,
+                    workers=self.options.workers or _cores(),
+                )
+            ) as loaded,
+            closing(run_network(loaded, runners, clock=clock)) as computed,
+        ):
+            for batch, bad in computed:
+                self._quarantine(job, bad)
+                if batch is not None:
+                    kept.append(batch)
+                    self.summary.samples += len(batch.sample_ids)
+                    self.summary.non_finite += _non_finite(batch)
+                self._report(job, total)
         return kept
 
-    def _write(
-        self, writer: ThreadPoolExecutor, job: Job, batches: list[ActivationBatch]
-    ) -> "Future[ShardReport] | None":
-        from fstore.store.sink import write_shard
-
-        if not batches:
-            return None
-        return writer.submit(write_shard, self.store.path, batches, job.identities)
+    def _report(self, job: Job, total: int) -> None:
+        done = self.summary.samples + len(self.summary.quarantined)
+        seconds = perf_counter() - self._began
+        self.on_progress(Progress(job.title, done, total, self.summary.samples / seconds))
 
     def _count(self, report: "ShardReport") -> None:
         self.summary.rows += report.rows
@@ -375,16 +400,8 @@ class _Run:
         self.summary.commit_s += report.commit_s
 
     def _quarantine(self, job: Job, bad: "Sequence[BadSample]") -> None:
-        self.summary.quarantined += [
-            {
-                "dataset": job.dataset.name,
-                "view": job.view,
-                "sample_id": sample.sample_id,
-                "uri": sample.uri,
-                "reason": sample.reason,
-            }
-            for sample in bad
-        ]
+        where = {"dataset": job.dataset.name, "view": job.view}
+        self.summary.quarantined += [{**where, **asdict(sample)} for sample in bad]
         if len(self.summary.quarantined) > self.options.max_bad:
             last = self.summary.quarantined[-1]
             raise DataError(
@@ -394,7 +411,7 @@ class _Run:
 
     # Recording
 
-    def record(self, parameters: Mapping[str, Any], error: BaseException | None) -> None:
+    def record(self, error: BaseException | None) -> None:
         """Append the run to table ``runs``; a failing store must not hide the first error."""
         self.summary.seconds = perf_counter() - self._began
         outcome = "ok" if error is None else "failed"
@@ -407,7 +424,7 @@ class _Run:
             "finished_at": datetime.now(UTC),
             "exit": outcome,
             "message": "" if error is None else f"{type(error).__name__}: {error}",
-            "parameters": json.dumps(dict(parameters), default=list),
+            "parameters": json.dumps(asdict(self.chosen), default=list),
             "fingerprints": json.dumps(self.fingerprints),
             "versions": json.dumps(_versions()),
             "device": self.summary.device,
