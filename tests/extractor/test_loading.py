@@ -1,0 +1,168 @@
+"""Images decoded ahead in threads: order, groups, what is bad, and how it ends."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fstore.errors import DataError
+from fstore.extractor import loading
+from fstore.extractor.images import ChangedFileError, digest_bytes, load_sample
+from fstore.extractor.loading import InputBatch, InputSample, load_batches
+from fstore.extractor.preprocess import Preprocess
+from fstore.types import Box
+
+SMALL = Preprocess(size=8, resize=8, context=1, mean=(0.0, 0.0, 0.0))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Give a folder of twelve images, each of its own grey."""
+    for i in range(12):
+        Image.new("RGB", (10, 12), (20 * i, 20 * i, 20 * i)).save(tmp_path / f"{i}.png")
+    return tmp_path
+
+
+def sample(root: Path, sample_id: int, image: int, box: Box | None = None) -> InputSample:
+    """Describe a sample of an image as the store does."""
+    uri = f"{image}.png"
+    return InputSample(sample_id, uri, digest_bytes((root / uri).read_bytes()), box)
+
+
+def load(
+    root: Path, batches: Sequence[Sequence[InputSample]], workers: int = 3
+) -> list[InputBatch]:
+    """Load all batches."""
+    return list(load_batches(root, batches, SMALL, workers=workers))
+
+
+def greys(batch: InputBatch) -> list[float]:
+    """Return the brightest pixel of each sample."""
+    values: list[float] = batch.images.max(axis=(1, 2, 3)).tolist()
+    return values
+
+
+def decoders() -> list[threading.Thread]:
+    """Return the decoding threads that run."""
+    return [t for t in threading.enumerate() if t.name.startswith("fstore-decode")]
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Count loads of images: (uri, number of boxes) of each."""
+    seen: list[tuple[str, int]] = []
+    load_group = loading.load_group
+
+    def counted(root: Path, uri: str, boxes: Sequence[Box | None], *rest: object) -> object:
+        seen.append((uri, len(boxes)))
+        return load_group(root, uri, boxes, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loading, "load_group", counted)
+    return seen
+
+
+def test_order_is_kept_when_later_images_are_quicker(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches and samples come in the order asked for, whichever thread ends first."""
+    load_group = loading.load_group
+
+    def uneven(folder: Path, uri: str, *rest: object) -> object:
+        time.sleep(0.02 if uri in {"0.png", "5.png"} else 0)
+        return load_group(folder, uri, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loading, "load_group", uneven)
+    batches = [[sample(root, i, i) for i in range(start, start + 3)] for start in range(0, 12, 3)]
+    found = load(root, batches)
+    assert [b.sample_ids.tolist() for b in found] == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
+    assert [g for b in found for g in greys(b)] == [20 * i for i in range(12)]
+    assert all(b.images.dtype == np.float32 and b.images.shape == (3, 3, 8, 8) for b in found)
+
+
+def test_boxes_of_one_image_are_decoded_once(root: Path, calls: list[tuple[str, int]]) -> None:
+    """Consecutive samples of an image in a batch share one decoding, and differ in their box."""
+    boxes: list[Box] = [(1, 1, 4, 4), (2, 2, 9, 9), (1, 1, 10, 12)]
+    batch = [sample(root, i, 3, box) for i, box in enumerate(boxes)]
+    (found,) = load(root, [[*batch, sample(root, 3, 4), sample(root, 4, 3)]])
+    assert sorted(calls) == [("3.png", 1), ("3.png", 3), ("4.png", 1)]
+    for i, box in enumerate(boxes):
+        alone = load_sample(root, "3.png", box, SMALL)
+        assert np.array_equal(found.images[i], alone)
+
+
+def test_unreadable_images_are_reported_and_left_out(root: Path) -> None:
+    """An empty, a cut and a foreign file are named with the reason; the others are loaded."""
+    whole = (root / "2.png").read_bytes()
+    for image, data in ((0, b""), (2, whole[:45]), (4, b"no image")):
+        (root / f"{image}.png").write_bytes(data)
+    (found,) = load(root, [[sample(root, 10 + i, i) for i in range(6)]])
+    assert found.sample_ids.tolist() == [11, 13, 15]
+    assert greys(found) == [20, 60, 100]
+    assert [(b.sample_id, b.uri) for b in found.bad] == [
+        (10, "0.png"),
+        (12, "2.png"),
+        (14, "4.png"),
+    ]
+    assert "empty" in found.bad[0].reason
+    assert all(b.uri in b.reason for b in found.bad)
+
+
+def test_a_batch_of_bad_images_is_empty(root: Path) -> None:
+    """A batch without a readable sample has none, of the right shape."""
+    (root / "0.png").write_bytes(b"")
+    (found,) = load(root, [[sample(root, 0, 0)]])
+    assert found.images.shape == (0, 3, 8, 8)
+    assert found.sample_ids.dtype == np.int64
+    assert len(found.bad) == 1
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_a_bad_box_costs_itself_alone(root: Path, size: int) -> None:
+    """Of five boxes one lies outside its image: the other four are loaded, however batched."""
+    boxes: list[Box] = [(1, 1, 4, 4), (2, 2, 9, 9), (90, 90, 99, 99), (1, 1, 9, 9), (3, 3, 8, 8)]
+    samples = [sample(root, i, 3, box) for i, box in enumerate(boxes)]
+    found = load(root, [samples[i : i + size] for i in range(0, 5, size)])
+    assert [i for b in found for i in b.sample_ids.tolist()] == [0, 1, 3, 4]
+    assert [bad.sample_id for b in found for bad in b.bad] == [2]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda p: p.write_bytes(p.read_bytes() + b"x"), lambda p: p.unlink()]
+)
+def test_a_changed_file_ends_it(root: Path, damage: Callable[[Path], object]) -> None:
+    """A file that is not the registered one is no bad image but an error; the threads end."""
+    batches = [[sample(root, i, i)] for i in range(12)]
+    damage(root / "5.png")
+    seen = []
+    with pytest.raises(ChangedFileError, match=r"5\.png"):
+        seen.extend(load_batches(root, batches, SMALL, workers=2))
+    assert decoders() == []
+    assert issubclass(ChangedFileError, DataError)
+
+
+def test_it_reads_ahead_but_not_far(root: Path, calls: list[tuple[str, int]]) -> None:
+    """When the first batch is handed out, only the next two were asked for."""
+    stream = load_batches(root, [[sample(root, i, i)] for i in range(12)], SMALL, workers=2)
+    next(stream)
+    time.sleep(0.1)
+    assert len(calls) == 1 + loading.AHEAD
+    stream.close()
+
+
+def test_closed_early_it_leaves_no_thread(root: Path) -> None:
+    """A reader that stops half way ends the decoding threads at once."""
+    stream = load_batches(root, [[sample(root, i, i)] for i in range(12)], SMALL, workers=4)
+    next(stream)
+    assert decoders()
+    stream.close()
+    assert decoders() == []
+
+
+def test_nothing_to_load(root: Path) -> None:
+    """No batches, no threads, no result."""
+    assert load(root, []) == []
+    assert decoders() == []
