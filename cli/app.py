@@ -25,6 +25,9 @@ class Group(TyperGroup):
         except FstoreError as error:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(1) from error
+        except KeyboardInterrupt:
+            typer.echo("interrupted; what was finished is kept", err=True)
+            raise typer.Exit(130) from None
 
 
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}

@@ -53,6 +53,15 @@ def run(*words: str) -> str:
     return result.stdout.rstrip()
 
 
+def session(*commands: list[str]) -> str:
+    """Return commands and what they print as a terminal session in Markdown."""
+    parts = []
+    for words in commands:
+        shown = [f'"{word}"' if " " in word else word for word in words]
+        parts.append(f"$ fstore {' '.join(shown)}\n{run(*words)}")
+    return "```\n" + "\n\n".join(parts) + "\n```"
+
+
 def recipe(name: str) -> str:
     """Return a recipe and its output in Markdown."""
     file = RECIPES / f"{name}.sql"

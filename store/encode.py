@@ -38,6 +38,7 @@ LEAVES = {
 COUNTS = (NNZ, NPOS, ARGMAX)
 ROW_GROUP_BYTES = 1 << 20  # of raw float32: the least that is read for one filter
 ROW_GROUP_ROWS = 1 << 17  # where a row is one value
+MOST_ROW_GROUPS = 32  # a file: a footer must stay quick to read
 TOTALS_KEY = "fstore.totals"  # in the footer: JSON, see store/totals.py
 SPARSE = 0.7  # a layer with a smaller share of non-zeros stores zeros as NULL
 
@@ -169,8 +170,9 @@ def _groups(ids: NDArray[np.int64], batches: Sequence[LayerResponses]) -> Iterat
         step = ROW_GROUP_ROWS // len(ids)
     else:
         step = ROW_GROUP_BYTES // (4 * first.maps.shape[2] * len(ids))
-    for start in range(0, n_channels, max(1, step)):
-        stop = min(start + max(1, step), n_channels)
+    step = max(step, -(-n_channels // MOST_ROW_GROUPS))
+    for start in range(0, n_channels, step):
+        stop = min(start + step, n_channels)
         columns: dict[str, Any] = {
             name: None
             if getattr(first, name) is None

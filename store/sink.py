@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,11 @@ def missing_samples(
 
 
 def write_shard(
-    root: Path, batches: Sequence[ActivationBatch], identities: Mapping[Partition, Identity]
+    root: Path,
+    batches: Sequence[ActivationBatch],
+    identities: Mapping[Partition, Identity],
+    *,
+    threads: int = 1,
 ) -> ShardReport:
     """Write what is not stored yet of a shard's activations and commit it in one transaction.
 
@@ -78,6 +83,8 @@ def write_shard(
         Samples ascending over all of them; every partition's layer is in every batch.
     identities : partition -> Identity
         The partitions to fill.
+    threads : int
+        Layers that are encoded at once; one leaves the other cores to the network.
 
     Returns
     -------
@@ -100,8 +107,7 @@ def write_shard(
         written: dict[Partition, tuple[ShardFile, Path, Identity]] = {}
         try:
             started = time.perf_counter()
-            for partition, wanted in missing.items():
-                written[partition] = _write(root, batches, partition, wanted, identities[partition])
+            _write_all(root, batches, missing, identities, threads=threads, written=written)
             encoded = time.perf_counter()
             done = commit(root, written)
             encode_s += encoded - started
@@ -119,6 +125,28 @@ def write_shard(
 def _discard(files: NewFiles) -> None:
     for _, path, _ in files.values():
         path.unlink(missing_ok=True)
+
+
+def _write_all(
+    root: Path,
+    batches: Sequence[ActivationBatch],
+    missing: Mapping[Partition, NDArray[np.int64]],
+    identities: Mapping[Partition, Identity],
+    *,
+    threads: int,
+    written: dict[Partition, tuple[ShardFile, Path, Identity]],
+) -> None:
+    """Write a file a partition into ``written``, those of a failing call too."""
+    with ThreadPoolExecutor(threads, thread_name_prefix="fstore-encode") as pool:
+        tasks = {
+            partition: pool.submit(_write, root, batches, partition, wanted, identities[partition])
+            for partition, wanted in missing.items()
+        }
+    for partition, task in tasks.items():
+        if task.exception() is None:
+            written[partition] = task.result()
+    for task in tasks.values():
+        task.result()
 
 
 def _write(

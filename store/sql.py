@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -259,6 +260,10 @@ class Session:
         log = pa.table(delta.get_add_actions(flatten=True))
         columns = {name: log[f"partition.{name}"].cast(pa.string()) for name in PARTITION}
         columns |= {"rows": log["num_records"], "bytes": log["size_bytes"]}
+        columns["file_name"] = pa.array(
+            [str(self._root / ACTIVATIONS / unquote(path)) for path in log["path"].to_pylist()],
+            pa.string(),
+        )
         self._duck.register("_log", pa.table(columns))
         self._duck.execute("CREATE OR REPLACE TABLE _files AS FROM _log")
         self._duck.unregister("_log")

@@ -38,18 +38,13 @@ def totals_sql(files: Sequence[StoredFile]) -> str:
     files : sequence of StoredFile
         At least one.
     """
-    paths = [str(file.path.resolve()) for file in files]
-    rows = ", ".join(
-        f"({', '.join(_text(v) for v in (path, *file.partition.values.values()))})"
-        for path, file in zip(paths, files, strict=True)
-    )
+    paths = ", ".join(_text(str(file.path.resolve())) for file in files)
     columns = ", ".join(f'"{column}"' for column in PARTITION)
     return f"""
         SELECT {columns}, unnest(t.{SAMPLE_ID}) AS {SAMPLE_ID}, unnest(t.{NNZ}) AS {NNZ}
         FROM (
             SELECT {columns}, from_json(decode(value)::JSON, '{SHAPE}') AS t
-            FROM parquet_kv_metadata([{", ".join(map(_text, paths))}])
-            JOIN (VALUES {rows}) AS file(file_name, {columns}) USING (file_name)
+            FROM parquet_kv_metadata([{paths}]) JOIN _files USING (file_name)
             WHERE decode(key) = '{TOTALS_KEY}'
         )
     """

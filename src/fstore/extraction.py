@@ -320,8 +320,15 @@ class _Run:
         for shard in job.shards():
             batches = self._compute(job, rows.take(shard), runners, clock, total=total)
             self._settle()  # one shard is computed, one written: no third in memory
+            last = self.summary.samples + len(self.summary.quarantined) >= total
             if batches:
-                self._behind = writer.submit(write_shard, self.store.path, batches, job.identities)
+                self._behind = writer.submit(
+                    write_shard,
+                    self.store.path,
+                    batches,
+                    job.identities,
+                    threads=_cores() if last else 1,  # nothing else is left to be done then
+                )
             del batches
 
     def _settle(self) -> None:

@@ -208,11 +208,20 @@ def load_network(store: "Store", record: CheckpointRecord) -> "Network":
     DataError
         The weights file is gone or damaged, or does not fit the network.
     """
+    import torch
+
     from fstore.extractor.networks import build_network
     from fstore.extractor.weights import load_checkpoint, network_for, read_tensors
 
     path = store.checkpoint_path(record)
-    return load_checkpoint(path, network_for(read_tensors(path), build_network(record.network)))
+    tensors = read_tensors(path)
+    with torch.device("meta"):  # no initial weights: drawing them takes longer than reading
+        empty = network_for(tensors, build_network(record.network))
+    network = load_checkpoint(path, empty)
+    held = [*network.model.parameters(), *network.model.buffers()]
+    if any(tensor.is_meta for tensor in held):  # something that is not in the file
+        return load_checkpoint(path, network_for(tensors, build_network(record.network)))
+    return network
 
 
 def pretrain(
