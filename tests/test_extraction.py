@@ -9,9 +9,10 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,10 @@ from fstore import extraction, workflows
 from fstore.errors import DataError, IdentityError, StorageError, UnknownNameError
 from fstore.extraction import Options
 from fstore.extractor.images import ChangedFileError
+from fstore.extractor.networks import Network
 from fstore.store import Store
+from fstore.store.files import NewFiles, commit
+from fstore.types import CheckpointRecord
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7"]
 N_IMAGES = 12
@@ -72,7 +76,8 @@ def fill(
 
 def all_rows(store: Store) -> list[dict[str, object]]:
     """Return every activation, sorted."""
-    return store.sql(ALL_ROWS).arrow().to_pylist()
+    rows: list[dict[str, object]] = store.sql(ALL_ROWS).arrow().to_pylist()
+    return rows
 
 
 def stored_maps(store: Store, layer: str) -> NDArray[np.float32]:
@@ -81,7 +86,7 @@ def stored_maps(store: Store, layer: str) -> NDArray[np.float32]:
         "SELECT channel, map FROM activations WHERE layer = ? ORDER BY sample_id, channel", [layer]
     ).arrow()
     n_channels = int(rows["channel"].to_numpy().max()) + 1
-    flat = rows["map"].combine_chunks().flatten().to_numpy()
+    flat: NDArray[np.float32] = rows["map"].combine_chunks().flatten().to_numpy()
     return flat.reshape(-1, n_channels, len(flat) // len(rows))
 
 
@@ -99,13 +104,13 @@ def plain_forward(images: Path, batch_size: int) -> dict[str, NDArray[np.float32
         with Image.open(path) as image:
             rgb = image.convert("RGB").resize((64, 64), Image.Resampling.BILINEAR)
         bgr = np.asarray(rgb, dtype=np.float32)[:, :, ::-1]
-        pixels.append((bgr - np.float32([104, 117, 123])) / np.float32(64))
+        pixels.append((bgr - np.array([104, 117, 123], np.float32)) / np.float32(64))
     x = torch.from_numpy(np.stack(pixels).transpose(0, 3, 1, 2)).clone(
         memory_format=torch.contiguous_format
     )
     found: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in LAYERS}
     with torch.inference_mode():
-        for part in x.split(batch_size):
+        for part in torch.split(x, batch_size):
             y = part.clone()  # torch's own memory, aligned as extraction's is
             for name, module in chain.named_children():
                 y = module(y)
@@ -117,7 +122,8 @@ def plain_forward(images: Path, batch_size: int) -> dict[str, NDArray[np.float32
 def tf32(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Round to 11 significant bits by arithmetic: mantissa times 2^11, half to even."""
     mantissa, exponent = np.frexp(x.astype(np.float64))
-    return np.ldexp(np.round(mantissa * 2**11), exponent - 11).astype(np.float32)
+    nearest: NDArray[np.float64] = np.ldexp(np.round(mantissa * 2**11), exponent - 11)
+    return nearest.astype(np.float32)
 
 
 def test_float32_is_bit_equal_to_a_plain_forward_pass(fresh: Store, images: Path) -> None:
@@ -251,8 +257,8 @@ def test_another_preprocessing_is_refused(fresh: Store, monkeypatch: pytest.Monk
     fill(fresh, "conv5", part="random:0:test")
     load = workflows.load_network
 
-    def changed(*args: object) -> object:
-        network = load(*args)  # type: ignore[arg-type]
+    def changed(store: Store, record: CheckpointRecord) -> Network:
+        network = load(store, record)
         return replace(network, preprocess=replace(network.preprocess, mean=(1.0, 2.0, 3.0)))
 
     monkeypatch.setattr(workflows, "load_network", changed)
@@ -322,7 +328,7 @@ def test_unreadable_images_are_quarantined(tmp_path: Path, images: Path) -> None
 
 def test_unknown_names_list_what_there_is(fresh: Store) -> None:
     """A wrong checkpoint, layer, data set, view or part is an error that lists the right ones."""
-    cases: list[tuple[dict[str, object], str]] = [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"ckpts": ["305k"]}, "no checkpoint '305k'.*random"),
         ({"layers": ["conv9"]}, "no layer 'conv9'.*conv1, conv2"),
         ({"datasets": ["voc"]}, "no data set 'voc'.*noise"),
@@ -338,15 +344,16 @@ def test_nan_is_stored_and_counted(fresh: Store, monkeypatch: pytest.MonkeyPatch
     """Weights that give NaN are the user's finding: stored as they are, and counted."""
     load = workflows.load_network
 
-    def broken(*args: object) -> object:
-        network = load(*args)  # type: ignore[arg-type]
-        network.model.get_submodule("conv1").bias.data[0] = float("nan")
+    def broken(store: Store, record: CheckpointRecord) -> Network:
+        network = load(store, record)
+        network.model.get_parameter("conv1.bias").data[0] = float("nan")
         return network
 
     monkeypatch.setattr(workflows, "load_network", broken)
     summary = fill(fresh, "conv3")
     assert summary.non_finite == N_IMAGES * 64
-    assert all(np.isnan(row["act_max"]) for row in all_rows(fresh))  # type: ignore[arg-type]
+    found = fresh.sql("SELECT count(*) AS n FROM activations WHERE isnan(act_max)").arrow()
+    assert found["n"].to_pylist() == [N_IMAGES * 64]
 
 
 def test_a_failing_writer_ends_the_run_and_the_rerun_completes_it(
@@ -357,12 +364,12 @@ def test_a_failing_writer_ends_the_run_and_the_rerun_completes_it(
 
     whole, broken = make_store(tmp_path / "whole", images), make_store(tmp_path / "broken", images)
     fill(whole)
-    commit, calls = sink.commit, iter(range(100))
+    calls = iter(range(100))
 
-    def fails_once(*args: object) -> bool:
+    def fails_once(root: Path, new: NewFiles) -> bool:
         if next(calls) == 1:
             raise StorageError("the disk is full")
-        return commit(*args)  # type: ignore[arg-type]
+        return commit(root, new)
 
     monkeypatch.setattr(sink, "commit", fails_once)
     with pytest.raises(StorageError, match="full"):
@@ -462,7 +469,7 @@ def test_ctrl_c_is_recorded(fresh: Store) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Callable[[int], Path]:
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     """Give a function that mounts a file system of some MiB; skipped without the right to."""
     mounted = []
 
@@ -475,7 +482,7 @@ def small_disk(tmp_path: Path) -> Callable[[int], Path]:
         mounted.append(place)
         return place
 
-    yield mount  # type: ignore[misc]
+    yield mount
     for place in mounted:
         subprocess.run(["umount", str(place)], check=True)
 
@@ -502,12 +509,13 @@ def test_one_network_is_in_memory_at_a_time(fresh: Store, monkeypatch: pytest.Mo
     """Several checkpoints are loaded one after another: each is gone before the next comes."""
     for seed in (4, 5):
         workflows.init_checkpoint(fresh, network="caffenet-mini", name=f"c{seed}", seed=seed)
-    load, loaded = workflows.load_network, []
+    load = workflows.load_network
+    loaded: list[weakref.ref[torch.nn.Module]] = []
 
-    def watched(*args: object) -> object:
+    def watched(store: Store, record: CheckpointRecord) -> Network:
         gc.collect()
         assert [model for model in loaded if model() is not None] == []
-        network = load(*args)  # type: ignore[arg-type]
+        network = load(store, record)
         loaded.append(weakref.ref(network.model))
         return network
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from fstore.errors import DataError
 from fstore.extractor import loading
-from fstore.extractor.images import ChangedFileError, digest_bytes, load_sample
+from fstore.extractor.images import ChangedFileError, digest_bytes, load_group, load_sample
 from fstore.extractor.loading import InputBatch, InputSample, load_batches
 from fstore.extractor.preprocess import Preprocess
 from fstore.types import Box
@@ -55,7 +55,6 @@ def decoders() -> list[threading.Thread]:
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Count loads of images: (uri, number of boxes) of each."""
     seen: list[tuple[str, int]] = []
-    load_group = loading.load_group
 
     def counted(root: Path, uri: str, boxes: Sequence[Box | None], *rest: object) -> object:
         seen.append((uri, len(boxes)))
@@ -69,7 +68,6 @@ def test_order_is_kept_when_later_images_are_quicker(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Batches and samples come in the order asked for, whichever thread ends first."""
-    load_group = loading.load_group
 
     def uneven(folder: Path, uri: str, *rest: object) -> object:
         time.sleep(0.02 if uri in {"0.png", "5.png"} else 0)
@@ -137,7 +135,7 @@ def test_a_changed_file_ends_it(root: Path, damage: Callable[[Path], object]) ->
     """A file that is not the registered one is no bad image but an error; the threads end."""
     batches = [[sample(root, i, i)] for i in range(12)]
     damage(root / "5.png")
-    seen = []
+    seen: list[InputBatch] = []
     with pytest.raises(ChangedFileError, match=r"5\.png"):
         seen.extend(load_batches(root, batches, SMALL, workers=2))
     assert decoders() == []

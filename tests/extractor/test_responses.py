@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fstore.extractor.responses import _on_cpu, _on_gpu, round_to, summarise
+from fstore.types import Precision
 
 MANY = settings(max_examples=60, deadline=None)
 NAN_BITS = (0x7FC00000, 0x7FFFFFFF, 0xFFFFFFFF, 0x7F800001, 0xFF800001, 0xFFC00000, 0x7F801000)
@@ -20,10 +21,10 @@ def floats(patterns: list[int] | tuple[int, ...]) -> NDArray[np.float32]:
     return np.array(patterns, np.uint32).view(np.float32)
 
 
-def rounded(x: NDArray[np.float32], precision: str) -> NDArray[np.float32]:
+def rounded(x: NDArray[np.float32], precision: Precision) -> NDArray[np.float32]:
     """Round with the code under test."""
-    result = round_to(torch.from_numpy(x.copy()), precision)  # type: ignore[arg-type]
-    return result.numpy()
+    result: NDArray[np.float32] = round_to(torch.from_numpy(x.copy()), precision).numpy()
+    return result
 
 
 def by_arithmetic(x: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
@@ -35,7 +36,8 @@ def by_arithmetic(x: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
     _, exponent = np.frexp(wide)
     step = np.ldexp(1.0, np.maximum(exponent, -125) - bits)
     with np.errstate(over="ignore"):
-        return (np.round(wide / step) * step).astype(np.float32)
+        nearest: NDArray[np.float32] = (np.round(wide / step) * step).astype(np.float32)
+    return nearest
 
 
 def same(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
@@ -78,7 +80,7 @@ def test_the_ends_of_the_range() -> None:
 
 @pytest.mark.parametrize("precision", ["tf32", "bfloat16", "float32"])
 @pytest.mark.parametrize("pattern", NAN_BITS)
-def test_nan_stays_nan(precision: str, pattern: int) -> None:
+def test_nan_stays_nan(precision: Precision, pattern: int) -> None:
     """A NaN of any payload and sign stays NaN, and its neighbours are not touched."""
     x = np.concatenate([floats([pattern]), np.array([1.5, -2.0], np.float32)])
     found = rounded(x, precision)
@@ -107,11 +109,11 @@ def test_rounding_twice_is_rounding_once(patterns: list[int]) -> None:
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bfloat16", "float32"])
-def test_the_network_keeps_its_values(precision: str) -> None:
+def test_the_network_keeps_its_values(precision: Precision) -> None:
     """Rounding works on a contiguous copy: what it was given is as before, strided or not."""
     x = torch.randn(3, 4, 5).transpose(0, 2)
     before = x.clone()
-    result = round_to(x, precision)  # type: ignore[arg-type]
+    result = round_to(x, precision)
     assert result.is_contiguous()
     assert torch.equal(x, before)
     assert result.data_ptr() != x.data_ptr()

@@ -12,6 +12,7 @@ import pytest
 from _build import add_layers
 from fstore.errors import IdentityError, UnknownNameError
 from fstore.store import Store, catalog
+from fstore.store.tables import replace_rows
 from fstore.types import (
     CheckpointRecord,
     DatasetManifest,
@@ -180,7 +181,6 @@ def test_a_killed_registration_leaves_no_traces(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed before the last step, a registration is as none: other files and splits may come."""
-    replace_rows = catalog.replace_rows
 
     def killed(root: Path, table: str, rows: pa.Table, /, **equal: str) -> None:
         if table == "datasets":

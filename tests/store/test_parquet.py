@@ -64,7 +64,8 @@ def flat(column: pa.ChunkedArray, dtype: str) -> NDArray[Any]:
     whole = pa.concat_arrays(
         [chunk.flatten() if is_list(chunk) else chunk for chunk in column.chunks]
     )
-    return whole.fill_null(0).to_numpy(zero_copy_only=False).astype(dtype)
+    numbers: NDArray[Any] = whole.fill_null(0).to_numpy(zero_copy_only=False).astype(dtype)
+    return numbers
 
 
 def is_list(array: pa.Array) -> bool:
