@@ -103,6 +103,11 @@ def fstore(images: Path, names: list[str], _network: Network, out: Path) -> int:
     store = Store.open(out / "store")
     options = extraction.Options(batch_size=BATCH)
     summary = extraction.extract(store, layers=["all"], ckpts=["random"], options=options)
+    print(
+        f"fstore: {summary.seconds:.1f} s, waited {summary.images_s:.1f} s for images, "
+        f"{summary.forward_s:.1f} s in the network, {summary.writer_s:.1f} s for the writer, "
+        f"which encoded {summary.encode_s:.1f} s"
+    )
     return summary.bytes
 
 
@@ -119,9 +124,11 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True, help="folder with JPEG files")
     parser.add_argument("--count", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--loops", default="bare,fstore,npy,hdf5", help="which, of these")
     given = parser.parse_args()
     chosen = sorted(given.images.rglob("*.jpg"))[: given.count]
-    variants = {"bare": bare, "fstore": fstore, "npy": npy, "hdf5": hdf5}
+    known = {"bare": bare, "fstore": fstore, "npy": npy, "hdf5": hdf5}
+    variants = {name: known[name] for name in given.loops.split(",")}
     found: dict[str, list[Measured]] = {name: [] for name in variants}
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)

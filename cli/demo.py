@@ -63,8 +63,14 @@ STEPS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
         "Every layer of every snapshot, whole images and ground-truth boxes",
         (("extract", "--layer", "all", *(a for s in SNAPSHOTS for a in ("--ckpt", s))),),
     ),
-    ("How dense are the layers' responses, in percent, as pre-training goes on?", (("sql", DENSITY),)),
-    ("Which single conv5 filter tells each digit best (average precision)?", (("sql", BEST_FILTERS),)),
+    (
+        "How dense are the layers' responses, in percent, as pre-training goes on?",
+        (("sql", DENSITY),),
+    ),
+    (
+        "Which single conv5 filter tells each digit best (average precision)?",
+        (("sql", BEST_FILTERS),),
+    ),
     ("What does filter 7 of conv5 respond to most, at each checkpoint?", (("sql", TOP_IMAGES),)),
     (
         "Table 6 of the paper, for this network",
@@ -93,7 +99,9 @@ def demo(
         for command in commands:
             _run(out, command, quiet=ctx.obj["quiet"])
     typer.echo(f"\nDone in {perf_counter() - began:.0f} s. Ask on:")
-    typer.echo(f'  fstore --store {shlex.quote(str(out))} sql "SELECT ..."   # docs/sql.md has recipes')
+    typer.echo(
+        f'  fstore --store {shlex.quote(str(out))} sql "SELECT ..."   # docs/sql.md has recipes'
+    )
 
 
 def _run(out: Path, command: tuple[str, ...], *, quiet: bool) -> None:

@@ -17,11 +17,12 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from fstore.errors import MissingExtraError, QueryError, StorageError
-from fstore.store.files import ACTIVATIONS
+from fstore.store.files import ACTIVATIONS, StoredFile
 from fstore.store.macros import MACROS, register_functions
 from fstore.store.readonly import check_read_only
 from fstore.store.schema import PARTITION, TABLES, Table
 from fstore.store.tables import open_table, storage
+from fstore.store.totals import load_totals
 
 if TYPE_CHECKING:
     import duckdb
@@ -210,6 +211,8 @@ class Session:
         if threads is not None:
             config["threads"] = threads
         self._duck = duckdb.connect(config=config)
+        self._totals: set[str] = set()
+        self._duck.execute("CREATE TABLE _totals (file_name VARCHAR, sample_id BIGINT, nnz BIGINT)")
         self._refresh()
         register_functions(self._duck)
         for macro in MACROS:
@@ -234,6 +237,17 @@ class Session:
         if relation is None:
             raise QueryError("the statement gives no rows; ask with a SELECT")
         return Result(relation, self._root)
+
+    def load_totals(self, files: Sequence[StoredFile]) -> None:
+        """Have the totals of files in table ``_totals``; a footer is read once a session."""
+        with self._lock:
+            self._refresh()
+            paths = [str(file.path.resolve()) for file in files]
+            new = [path for path in paths if path not in self._totals]
+            if new:
+                with duck_errors():
+                    load_totals(self._duck, new)
+                self._totals.update(new)
 
     def _refresh(self) -> None:
         """Define the views whose tables changed."""

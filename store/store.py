@@ -118,9 +118,16 @@ class Store:
         QueryError
             The statement is not read-only or does not run.
         """
+        return self._open_session().query(statement, parameters)
+
+    def load_totals(self, files: Sequence[StoredFile]) -> None:
+        """Make the per-sample totals of files known to :meth:`sql` (see ``store/totals.py``)."""
+        self._open_session().load_totals(files)
+
+    def _open_session(self) -> Session:
         if self._session is None:
             self._session = Session(self.path)
-        return self._session.query(statement, parameters)
+        return self._session
 
     def rows(self, table: str, /, **equal: str) -> pa.Table:
         """Return a table's rows where columns equal the given values."""

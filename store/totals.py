@@ -2,11 +2,13 @@
 
 ``write_layer`` puts into each file's footer, under ``fstore.totals``, how many of each sample's
 responses are not 0. The totals are committed with the file, so they are never out of step with it.
+A session reads a footer once, when a question needs it.
 """
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pyarrow import parquet as pq
 
@@ -15,7 +17,10 @@ from fstore.store.files import StoredFile
 from fstore.store.schema import NNZ, PARTITION, SAMPLE_ID
 from fstore.store.tables import storage
 
-__all__ = ["file_totals", "totals_sql"]
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["file_totals", "load_totals", "totals_sql"]
 
 SHAPE = json.dumps({SAMPLE_ID: ["BIGINT"], NNZ: ["BIGINT"]})
 
@@ -28,25 +33,40 @@ def file_totals(path: Path) -> dict[int, int]:
     return dict(zip(totals.get(SAMPLE_ID, ()), totals.get(NNZ, ()), strict=True))
 
 
+def load_totals(duck: "duckdb.DuckDBPyConnection", paths: Sequence[str]) -> None:
+    """Copy the totals of files into a session's table ``_totals``; only footers are read.
+
+    A file without totals adds no rows.
+    """
+    names = ", ".join(map(_text, paths))
+    duck.execute(
+        f"""
+        INSERT INTO _totals
+        SELECT file_name, unnest(t.{SAMPLE_ID}) AS {SAMPLE_ID}, unnest(t.{NNZ}) AS {NNZ}
+        FROM (
+            SELECT file_name, from_json(decode(value)::JSON, '{SHAPE}') AS t
+            FROM parquet_kv_metadata([{names}]) WHERE decode(key) = '{TOTALS_KEY}'
+        )
+        """
+    )
+
+
 def totals_sql(files: Sequence[StoredFile]) -> str:
     """Return a SELECT of the partition columns, ``sample_id`` and ``nnz``: one row a sample.
 
-    Only footers are read; a file without totals gives no rows.
+    Their totals must be loaded (:meth:`fstore.store.Store.load_totals`).
 
     Parameters
     ----------
     files : sequence of StoredFile
         At least one.
     """
-    paths = ", ".join(_text(str(file.path.resolve())) for file in files)
     columns = ", ".join(f'"{column}"' for column in PARTITION)
+    partitions = sorted({file.partition for file in files})
+    wanted = ", ".join(f"({', '.join(map(_text, p.values.values()))})" for p in partitions)
     return f"""
-        SELECT {columns}, unnest(t.{SAMPLE_ID}) AS {SAMPLE_ID}, unnest(t.{NNZ}) AS {NNZ}
-        FROM (
-            SELECT {columns}, from_json(decode(value)::JSON, '{SHAPE}') AS t
-            FROM parquet_kv_metadata([{paths}]) JOIN _files USING (file_name)
-            WHERE decode(key) = '{TOTALS_KEY}'
-        )
+        SELECT {columns}, {SAMPLE_ID}, {NNZ} FROM _totals JOIN _files USING (file_name)
+        WHERE ({columns}) IN ({wanted})
     """
 
 

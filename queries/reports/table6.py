@@ -37,8 +37,8 @@ def sparsity_sql(
 ) -> tuple[str, list[object]]:
     """Return the statement and its parameters: mean, deviation and n of the percent non-zero.
 
-    It reads each sample's ``nnz`` in the footers of the files, never ``map``. Rows: layer,
-    value, std, n, and the number of samples that the footers know.
+    It reads each sample's ``nnz``, loaded from the footers of the files, never ``map``. Rows:
+    layer, value, std, n, and the number of samples that the footers know.
     """
     from fstore.store.totals import totals_sql
 
@@ -130,6 +130,7 @@ def table6(store: "Store", needs: Sequence[Need]) -> Iterator[Cell]:
 def _cells(
     store: "Store", files: "Sequence[StoredFile]", samples: Sequence[Samples]
 ) -> Iterator[Cell]:
+    store.load_totals(files)
     statement, parameters = sparsity_sql(files, samples)
     rows = list(store.sql(statement, parameters).rows())
     stored, known = sum(file.n_samples for file in files), rows[0]["known"] if rows else 0
