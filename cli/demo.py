@@ -14,19 +14,18 @@ __all__ = ["demo"]
 SNAPSHOTS = ("5", "15", "50", "100", "300")
 
 DENSITY = """
-SELECT layer, round(100 * avg(nnz / positions) FILTER (ckpt = '5'), 1) AS "5",
-       round(100 * avg(nnz / positions) FILTER (ckpt = '50'), 1) AS "50",
-       round(100 * avg(nnz / positions) FILTER (ckpt = '300'), 1) AS "300"
-FROM activations JOIN (SELECT network, layer, height * width AS positions, "order" FROM layers)
-     USING (network, layer)
-WHERE dataset = 'digits' GROUP BY layer, "order" ORDER BY "order"
+SELECT layer, round(100 * avg(nnz / (height * width)) FILTER (ckpt = '5'), 1) AS after_5,
+       round(100 * avg(nnz / (height * width)) FILTER (ckpt = '50'), 1) AS after_50,
+       round(100 * avg(nnz / (height * width)) FILTER (ckpt = '300'), 1) AS after_300
+FROM activations JOIN layers USING (network, layer)
+WHERE dataset = 'digits' GROUP BY layer ORDER BY layer
 """
 
 BEST_FILTERS = """
 WITH ap AS (
     SELECT class, channel, round(voc_ap(act_max, label), 3) AS ap
-    FROM activations JOIN all_labels USING (dataset, "view", sample_id)
-    WHERE ckpt = '300' AND layer = 'conv5' AND dataset = 'scenes' AND "view" = 'gt'
+    FROM activations JOIN all_labels USING (dataset, view, sample_id)
+    WHERE ckpt = '300' AND layer = 'conv5' AND dataset = 'scenes' AND view = 'gt'
     GROUP BY class, channel)
 SELECT class, arg_max(channel, ap) AS best_filter, max(ap) AS ap, round(avg(ap), 3) AS mean_ap
 FROM ap GROUP BY class ORDER BY class
@@ -35,8 +34,8 @@ FROM ap GROUP BY class ORDER BY class
 TOP_IMAGES = """
 SELECT ckpt, channel, list(image_id ORDER BY act_max DESC)[1:3] AS top_images,
        round(max(act_max), 2) AS largest, count_if(act_max > 0) AS fires_for
-FROM activations JOIN samples USING (dataset, "view", sample_id)
-WHERE dataset = 'scenes' AND "view" = 'image' AND layer = 'conv5' AND channel = 7
+FROM activations JOIN samples USING (dataset, view, sample_id)
+WHERE dataset = 'scenes' AND view = 'image' AND layer = 'conv5' AND channel = 7
 GROUP BY ckpt, channel ORDER BY ckpt::INT
 """
 

@@ -58,7 +58,7 @@ def session(*commands: list[str]) -> str:
     parts = []
     for words in commands:
         shown = [f'"{word}"' if " " in word else word for word in words]
-        parts.append(f"$ fstore {' '.join(shown)}\n{run(*words)}")
+        parts.append(f"$ fstore {' '.join(shown)}\n{run(*words)}".rstrip())
     return "```\n" + "\n\n".join(parts) + "\n```"
 
 
