@@ -27,6 +27,7 @@ import numpy as np
 import torch
 
 from fstore import extraction, workflows
+from fstore.extractor.devices import keep_freed_memory
 from fstore.extractor.loading import InputSample, load_batches
 from fstore.extractor.networks import Network
 from fstore.extractor.taps import Taps
@@ -130,6 +131,7 @@ def main() -> None:
     known = {"bare": bare, "fstore": fstore, "npy": npy, "hdf5": hdf5}
     variants = {name: known[name] for name in given.loops.split(",")}
     found: dict[str, list[Measured]] = {name: [] for name in variants}
+    keep_freed_memory()  # as extraction does, so that all loops have it
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         images = work / "images"

@@ -49,7 +49,8 @@ def extract(
     ] = None,
     network: Annotated[str | None, typer.Option(help="Whose checkpoints are meant.")] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Samples a forward pass. Default: 32, on GPUs 256.")
+        int | None,
+        typer.Option(min=1, help="Samples a forward pass. Default: at most 32, on GPUs 256."),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Decoding threads. Default: one a core.")
@@ -66,7 +67,7 @@ def extract(
     ] = 100,
     shard_mib: Annotated[
         int, typer.Option(min=1, help="Raw MiB a commit: what a killed run loses at most.")
-    ] = 512,
+    ] = 384,
 ) -> None:
     """Extract layers of checkpoints over data sets; what is stored already is not redone.
 

@@ -32,7 +32,7 @@ from fstore.types import CheckpointRecord
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7"]
 N_IMAGES = 12
 ALL_ROWS = "SELECT * EXCLUDE (map), map::VARCHAR AS map FROM activations ORDER BY ALL"
-SMALL = Options(batch_size=3, shard_bytes=1 << 20, workers=2)
+SMALL = Options(batch_size=3, shard_bytes=1 << 19, workers=2)
 
 
 def make_images(folder: Path, n: int = N_IMAGES) -> Path:
@@ -387,7 +387,7 @@ import sys
 from fstore import extraction
 from fstore.store import Store
 layers = sys.argv[2].split(",")
-options = extraction.Options(batch_size=3, shard_bytes=1 << 20, workers=1)
+options = extraction.Options(batch_size=3, shard_bytes=1 << 19, workers=1)
 print("ready", flush=True)
 extraction.extract(Store.open(sys.argv[1]), layers=layers, ckpts=["random"], options=options)
 """

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Options", "Progress", "Summary", "extract"]
 
-SHARD_BYTES = 1 << 29  # of raw float32 over the network's declared layers
+SHARD_BYTES = 3 << 27  # 384 MiB of raw float32 over the network's declared layers
 DEFAULT_VIEWS = ("image", "gt")  # proposals only when named: there are thousands an image
 
 
@@ -49,7 +49,8 @@ class Options:
     device : str
         ``auto``, ``cpu``, ``cuda`` (all GPUs) or ``cuda:0,1``.
     batch_size : int or None
-        Samples a forward pass; None: 32 on the CPU, 256 on a GPU.
+        Samples a forward pass; None: 32 on the CPU, 256 on a GPU, less for networks whose
+        declared layers are large.
     workers : int or None
         Decoding threads; None: one a core, at most 16.
     max_bad : int
@@ -113,7 +114,10 @@ class Job:
     specs: Sequence[LayerSpec]
     identities: "Mapping[Partition, Identity]"
     wanted: NDArray[np.int64]
-    shard_samples: int
+    values: int
+    shard_bytes: int
+
+    # ``values``: of one sample over the declared layers; shards and batches are cut by it.
 
     @property
     def title(self) -> str:
@@ -122,7 +126,8 @@ class Job:
 
     def shards(self) -> Iterator[NDArray[np.int64]]:
         """Yield the wanted samples by shard; boundaries depend on the network's layers only."""
-        for _, ids in _by_value(self.wanted // self.shard_samples, self.wanted):
+        samples = _round_number(self.shard_bytes // (4 * self.values))
+        for _, ids in _by_value(self.wanted // samples, self.wanted):
             yield ids
 
 
@@ -253,7 +258,6 @@ class _Run:
         declared = layer_specs(network)
         specs = layer_specs(network, layers)
         self.store.add_layers(record.network, [*declared, *(s for s in specs if s not in declared)])
-        values = sum(spec.values for spec in declared)
         identities = {
             Partition(record.network, record.name, dataset.name, view, spec.name): self._identity(
                 record, spec, samples=dataset.views[view], preprocessing=network.preprocess.hash
@@ -272,7 +276,8 @@ class _Run:
             specs=specs,
             identities=identities,
             wanted=todo,
-            shard_samples=_power_of_two(self.options.shard_bytes // (4 * values)),
+            values=sum(spec.values for spec in declared or specs),
+            shard_bytes=self.options.shard_bytes,
         )
 
     def _identity(
@@ -372,7 +377,9 @@ class _Run:
         from fstore.extractor.extract import extract as run_network
         from fstore.extractor.loading import load_batches
 
-        size = self.options.batch_size or default_batch_size([r.device for r in runners])
+        size = self.options.batch_size or default_batch_size(
+            [r.device for r in runners], job.values
+        )
         kept = []
         with (
             closing(
@@ -513,9 +520,10 @@ def _by_value(
         yield int(key), values[keys == key]
 
 
-def _power_of_two(n: int) -> int:
-    """Return the largest power of two that is at most ``n``, and at least 1."""
-    return 1 << max(0, n.bit_length() - 1)
+def _round_number(n: int) -> int:
+    """Return the largest 2^k or 3 x 2^k that is at most ``n``, and at least 1."""
+    low = max(0, n.bit_length() - 2)
+    return max(1, n >> low << low)
 
 
 def _cores() -> int:

@@ -85,9 +85,13 @@ def test_absent_devices_are_refused(gpus: Callable[[int], None], count: int, tex
 
 
 def test_batches_are_larger_on_gpus() -> None:
-    """32 samples on the CPU, 256 on a GPU."""
-    assert default_batch_size([CPU]) == 32
-    assert default_batch_size([torch.device("cuda", 0)]) == 256
+    """32 samples on the CPU, 256 on a GPU; fewer where a sample has millions of values."""
+    gpu = torch.device("cuda", 0)
+    assert default_batch_size([CPU], 260_448) == 32  # caffenet: 33 MB
+    assert default_batch_size([gpu], 260_448) == 256
+    assert default_batch_size([CPU], 3_543_624) == 8  # squeezenet-v1.0: 8 x 14.2 MB fit in 128 MiB
+    assert default_batch_size([gpu], 3_543_624) == 64
+    assert default_batch_size([CPU], 1 << 40) == 1
 
 
 @pytest.mark.parametrize(
