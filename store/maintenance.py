@@ -14,7 +14,7 @@ from fstore.errors import DataError, StorageError, UnknownNameError
 from fstore.store.files import ACTIVATIONS
 from fstore.store.schema import TABLES
 from fstore.store.status import logged_files
-from fstore.store.tables import COMMIT_TRIES, open_table, read_rows, storage
+from fstore.store.tables import COMMIT_TRIES, open_table, read_rows, sql_text, storage
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -196,7 +196,7 @@ def _delete(root: Path, name: str, equal: dict[str, str]) -> set[Path]:
     """Delete rows in one transaction; return the whole files that it took from the log."""
     from deltalake.exceptions import CommitFailedError
 
-    predicate = " AND ".join(f'"{c}" = {_text(value)}' for c, value in equal.items())
+    predicate = " AND ".join(f'"{c}" = {sql_text(value)}' for c, value in equal.items())
     in_path = set(equal) <= set(TABLES[name].partition)
     for _ in range(COMMIT_TRIES):
         delta = open_table(root, name)
@@ -208,10 +208,6 @@ def _delete(root: Path, name: str, equal: dict[str, str]) -> set[Path]:
             continue
         return gone
     raise StorageError(f"table '{name}': {COMMIT_TRIES} commits in a row met another writer's")
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _referred(root: Path, delta: "DeltaTable", name: str, **equal: str) -> set[Path]:

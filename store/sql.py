@@ -21,7 +21,7 @@ from fstore.store.files import ACTIVATIONS, StoredFile
 from fstore.store.macros import MACROS, register_functions
 from fstore.store.readonly import check_read_only
 from fstore.store.schema import PARTITION, TABLES, Table
-from fstore.store.tables import open_table, storage
+from fstore.store.tables import open_table, sql_text, storage
 from fstore.store.totals import load_totals
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class Session:
         register_functions(self._duck)
         for macro in MACROS:
             self._duck.execute(macro.sql)
-        self._duck.execute(f"SET allowed_directories = [{_text(str(self._root) + '/')}]")
+        self._duck.execute(f"SET allowed_directories = [{sql_text(str(self._root) + '/')}]")
         self._duck.execute("SET enable_external_access = false")
         self._duck.execute("SET lock_configuration = true")
 
@@ -291,7 +291,7 @@ def _view(table: Table, delta: "DeltaTable") -> str:
     else:
         types = ", ".join(f"'{name}': VARCHAR" for name in table.partition)
         hive = f", hive_partitioning = true, hive_types = {{{types}}}" if types else ""
-        files = f"read_parquet([{', '.join(_text(p) for p in paths)}]{hive})"
+        files = f"read_parquet([{', '.join(sql_text(p) for p in paths)}]{hive})"
     if table.name == ACTIVATIONS:
         return RESPONSES.format(files=files)
     return f"SELECT {', '.join(_quoted(name) for name in table.schema.names)} FROM {files}"
@@ -310,7 +310,3 @@ def _sql_type(kind: pa.DataType) -> str:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

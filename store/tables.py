@@ -23,6 +23,7 @@ __all__ = [
     "read_columns",
     "read_rows",
     "replace_rows",
+    "sql_text",
     "storage",
 ]
 
@@ -174,7 +175,7 @@ def replace_rows(
     from deltalake.exceptions import CommitFailedError
 
     data = as_table(name, rows)
-    predicate = " AND ".join(f"{column} = {_quoted(value)}" for column, value in equal.items())
+    predicate = " AND ".join(f"{column} = {sql_text(value)}" for column, value in equal.items())
     for _ in range(COMMIT_TRIES):
         delta = open_table(root, name)
         try:
@@ -214,5 +215,6 @@ def storage(doing: str) -> "Iterator[None]":
         raise StorageError(f"{doing}: {error}") from error
 
 
-def _quoted(value: str) -> str:
+def sql_text(value: str) -> str:
+    """Return a text as a SQL literal."""
     return "'" + value.replace("'", "''") + "'"

@@ -15,7 +15,7 @@ from pyarrow import parquet as pq
 from fstore.store.encode import TOTALS_KEY
 from fstore.store.files import StoredFile
 from fstore.store.schema import NNZ, PARTITION, SAMPLE_ID
-from fstore.store.tables import storage
+from fstore.store.tables import sql_text, storage
 
 if TYPE_CHECKING:
     import duckdb
@@ -38,7 +38,7 @@ def load_totals(duck: "duckdb.DuckDBPyConnection", paths: Sequence[str]) -> None
 
     A file without totals adds no rows.
     """
-    names = ", ".join(map(_text, paths))
+    names = ", ".join(map(sql_text, paths))
     duck.execute(
         f"""
         INSERT INTO _totals
@@ -63,12 +63,8 @@ def totals_sql(files: Sequence[StoredFile]) -> str:
     """
     columns = ", ".join(f'"{column}"' for column in PARTITION)
     partitions = sorted({file.partition for file in files})
-    wanted = ", ".join(f"({', '.join(map(_text, p.values.values()))})" for p in partitions)
+    wanted = ", ".join(f"({', '.join(map(sql_text, p.values.values()))})" for p in partitions)
     return f"""
         SELECT {columns}, {SAMPLE_ID}, {NNZ} FROM _totals JOIN _files USING (file_name)
         WHERE ({columns}) IN ({wanted})
     """
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
