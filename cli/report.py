@@ -7,6 +7,8 @@ import typer
 
 from fstore.cli.app import open_store, sub_app
 from fstore.cli.output import AsCsv, AsJson, emit, note
+from fstore.cli.progress import bar
+from fstore.errors import DataError
 
 __all__ = ["report"]
 
@@ -43,6 +45,9 @@ def show(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file of --plot.")
     ] = False,
+    beside: Annotated[
+        bool, typer.Option("--beside", help="Also the columns that the paper's table lacks.")
+    ] = False,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
@@ -50,29 +55,34 @@ def show(
 
     Example: fstore report show table6 --plot table6.png
     """
+    from fstore.queries.plots import check_out, save_plot
     from fstore.queries.reports import REPORTS
     from fstore.queries.reports._api import ROW_COLUMNS
-    from fstore.queries.reports._plot import check_out, save_plot
 
-    REPORTS[name]
+    draw = REPORTS[name].meta["plot"]
     if plot is not None:
+        if draw is None:
+            raise DataError(f"report '{name}' has no plot; print it as a table, or with --csv")
         check_out(plot, overwrite=overwrite)
-    rows = _rows(ctx, name, study)
+    rows = _rows(ctx, name, study, beside=beside)
     if plot is None:
         emit(rows, columns=ROW_COLUMNS, as_json=as_json, as_csv=as_csv)
     else:
-        typer.echo(save_plot(name, rows, plot, overwrite=overwrite))
+        typer.echo(save_plot(draw, rows, plot, columns=ROW_COLUMNS, overwrite=overwrite))
 
 
-def _rows(ctx: typer.Context, name: str, study: str) -> list[dict[str, Any]]:
+def _rows(ctx: typer.Context, name: str, study: str, *, beside: bool) -> list[dict[str, Any]]:
     """Return a report's rows; tell on stderr what was computed and what is missing."""
+    from fstore.queries.reports import REPORTS
     from fstore.queries.reports._run import show_report
     from fstore.queries.study import load_study
 
     store = open_store(ctx)
-    shown = show_report(store, load_study(store, study or None), name)
+    with bar(quiet=ctx.obj["quiet"]) as advance:
+        shown = show_report(store, load_study(store, study or None), name, on_progress=advance)
     if shown.computed and not ctx.obj["quiet"]:
         note(f"{name}: computed and stored {shown.computed} cells, {shown.reused} were stored")
     for missing in shown.missing:
         note(f"{name}: {missing}")
-    return shown.rows
+    main = REPORTS[name].meta["columns"]
+    return [row for row in shown.rows if beside or not main or row["col"] in main]

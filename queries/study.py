@@ -47,6 +47,9 @@ class Study:
         The network whose responses are studied.
     layers : tuple of str
         Its layers, in order of depth.
+    mid_layer, top_layer : str or None
+        The layer whose single filters are studied (conv5 in the paper), and the one whose
+        features represent the network (fc7).
     seeds : tuple of int
         Of random splits that name none of their own, and of repeated runs.
     pretrain, classification, detection, scenes : tuples of Bound
@@ -61,6 +64,8 @@ class Study:
     name: str
     network: str
     layers: tuple[str, ...]
+    mid_layer: str | None = None
+    top_layer: str | None = None
     seeds: tuple[int, ...] = (0,)
     pretrain: tuple[Bound, ...] = ()
     classification: tuple[Bound, ...] = ()
@@ -72,6 +77,19 @@ class Study:
 
     def checkpoint(self, role: str) -> str:
         """Return the checkpoint that plays a part.
+
+        Raises
+        ------
+        DataError
+            The study binds none.
+        """
+        name: str | None = getattr(self, role)
+        if name is None:
+            raise DataError(self._unbound(role, f'{role} = "NAME"'))
+        return name
+
+    def layer(self, role: str) -> str:
+        """Return the layer that plays a part: ``mid_layer`` or ``top_layer``.
 
         Raises
         ------
@@ -103,6 +121,9 @@ class Study:
         )
 
 
+NAMES = ("mid_layer", "top_layer", "pretrained", "finetuned")
+"""Parts that a single layer or checkpoint plays."""
+
 ROLES = ("pretrain", "classification", "detection", "scenes")
 """Parts that data sets play."""
 
@@ -129,7 +150,7 @@ def parse_study(text: str, *, source: str = "study") -> Study:
     _check_keys(given, Study, source)
     seeds = _whole_numbers(given.get("seeds", [0]), f"{source}: seeds")
     read: dict[str, Callable[[object, str], object]] = {
-        **dict.fromkeys(("name", "network", "pretrained", "finetuned"), _text),
+        **dict.fromkeys((*NAMES, "name", "network"), _text),
         **dict.fromkeys(("layers", "sweep"), _texts),
         **dict.fromkeys(ROLES, lambda value, where: _bounds(value, where, seeds)),
         "seeds": _whole_numbers,
@@ -211,7 +232,8 @@ def unknown_names(store: "Store", study: Study) -> list[str]:
     if absent:
         lines.append(f"network '{study.network}' has no checkpoint {', '.join(absent)}")
     layers = {row["layer"] for row in store.rows("layers", network=study.network).to_pylist()}
-    if strange := [layer for layer in study.layers if layers and layer not in layers]:
+    named = dict.fromkeys((*study.layers, study.mid_layer, study.top_layer))
+    if strange := [n for n in named if layers and n is not None and n not in layers]:
         lines.append(f"network '{study.network}' has no layer {', '.join(strange)} on record")
     return lines
 

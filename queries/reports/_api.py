@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, TypeAlias
 
+from fstore.queries.samples import Samples
 from fstore.queries.study import Study
 from fstore.registry import Registry
 
@@ -33,17 +34,6 @@ Row: TypeAlias = Mapping[str, str | float | int | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Samples:
-    """One part of one split of a view of a data set."""
-
-    dataset: str
-    view: str
-    split: str
-    seed: int
-    part: str
-
-
-@dataclass(frozen=True, slots=True)
 class Reading:
     """Responses of one layer to some samples."""
 
@@ -55,9 +45,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A cell and all that its value depends on, beside the code.
+    """A cell, or a series of cells, and all that it depends on, beside the code.
 
-    ``parameters`` are pairs of a name and a value that JSON knows.
+    ``row`` and ``col`` name it; a need that gives several cells names what they share, and
+    ``col`` may be empty. ``parameters`` are pairs of a name and a value that JSON knows.
     """
 
     row: str
@@ -77,11 +68,11 @@ class Cell:
     n: int | None = None
 
 
-Compute: TypeAlias = "Callable[[Store, Sequence[Need]], Iterable[Cell]]"
+Compute: TypeAlias = "Callable[[Store, Sequence[Need]], Iterable[tuple[Need, Sequence[Cell]]]]"
 Plot: TypeAlias = "Callable[..., Axes]"
 
 REPORTS: "Registry[Compute]" = Registry("report")
-"""Functions ``report(store, needs) -> cells``; they compute the cells that are asked for."""
+"""Functions ``report(store, needs)``; they yield each need that is asked for with its cells."""
 
 
 def report(
@@ -89,9 +80,9 @@ def report(
     *,
     title: str,
     answers: str,
-    paper: str,
-    columns: Sequence[str],
-    needs: Callable[[Study], Sequence[Need]],
+    needs: "Callable[[Store, Study], Sequence[Need]]",
+    paper: str | None = None,
+    columns: Sequence[str] = (),
     plot: "Plot | None" = None,
 ) -> "Callable[[Compute], Compute]":
     """Register a report.
@@ -102,12 +93,13 @@ def report(
         ``table6``, ``figure1``, ...
     title, answers : str
         What it shows, and the question that it answers.
-    paper : str
-        File of the paper's numbers in ``queries/paper``.
-    columns : sequence of str
-        Every ``col`` that its cells may have.
     needs : callable
-        ``needs(study)`` lists the cells and what each of them reads.
+        ``needs(store, study)`` lists the cells, or series of cells, and what each of them reads.
+    paper : str or None
+        File of the paper's numbers in ``queries/paper``; None where the paper only draws.
+    columns : sequence of str
+        Every ``col`` that the paper's table has; cells of other columns stand beside it and are
+        shown when asked for. Empty: all are shown.
     plot : callable or None
         ``plot(rows, *, ax=None) -> Axes``.
     """

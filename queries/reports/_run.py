@@ -2,16 +2,18 @@
 
 import hashlib
 import json
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import UnknownNameError
-from fstore.queries.reports._api import REPORTS, Cell, Need, Reading, Samples, paper_numbers
+from fstore.queries.reports._api import REPORTS, Need, Reading, Samples, paper_numbers
 from fstore.queries.reports._code import code_version
 from fstore.queries.study import Study
+from fstore.types import OnProgress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,8 +41,8 @@ class Missing:
 class Shown:
     """A report's rows, and how they came about.
 
-    ``rows`` have the keys ``ROW_COLUMNS``; ``computed`` and ``reused`` count cells; ``missing``
-    says which cells are not there and why.
+    ``rows`` have the keys ``ROW_COLUMNS``; ``computed`` and ``reused`` count needs (a cell, or a
+    series of cells); ``missing`` says which are not there and why.
     """
 
     rows: list[dict[str, Any]]
@@ -49,8 +51,12 @@ class Shown:
     missing: list[Missing]
 
 
-def show_report(store: "Store", study: Study, name: str) -> Shown:
+def show_report(
+    store: "Store", study: Study, name: str, *, on_progress: OnProgress | None = None
+) -> Shown:
     """Return a report's rows, computing and storing those whose inputs or code changed.
+
+    What is computed is stored as it is done, so that a run that is stopped goes on from there.
 
     Parameters
     ----------
@@ -58,6 +64,7 @@ def show_report(store: "Store", study: Study, name: str) -> Shown:
     study : Study
     name : str
         A registered report.
+    on_progress : callable or None
 
     Returns
     -------
@@ -73,7 +80,7 @@ def show_report(store: "Store", study: Study, name: str) -> Shown:
         The study does not bind a part that the report needs.
     """
     entry = REPORTS[name]
-    needs: Sequence[Need] = entry.meta["needs"](study)
+    needs: Sequence[Need] = entry.meta["needs"](store, study)
     inputs = _Inputs(store)
     lacks = {need: inputs.lacks(need) for need in needs}
     missing = _missing(lacks)
@@ -84,18 +91,16 @@ def show_report(store: "Store", study: Study, name: str) -> Shown:
             + "; ".join(str(m) for m in missing)
         )
     stamps = _stamps(name, ready, inputs)
-    kept = _newest(store, study.name, name)
-    stale = {
-        need: stamp
-        for need, stamp in stamps.items()
-        if kept.get((need.row, need.col), {}).get("fingerprint") != stamp["fingerprint"]
-    }
+    kept = _kept(store, study.name, name)
+    stale = {n: stamp for n, stamp in stamps.items() if stamp["fingerprint"] not in kept}
     if stale:
-        new = _compute(store, study.name, name, stale)
-        store.append("reports", new)
-        kept |= {(row["row"], row["col"]): row for row in new}
-    rows = _with_paper([kept[n.row, n.col] for n in ready], entry.meta["paper"])
-    return Shown(rows, len(stale), len(ready) - len(stale), missing)
+        for new in _compute(store, study.name, name, stale, on_progress):
+            store.append("reports", new)
+        kept = _kept(store, study.name, name)
+    rows = [row for stamp in stamps.values() for row in kept[stamp["fingerprint"]]]
+    return Shown(
+        _with_paper(rows, entry.meta["paper"]), len(stale), len(ready) - len(stale), missing
+    )
 
 
 def _stamps(name: str, needs: Sequence[Need], inputs: "_Inputs") -> dict[Need, dict[str, str]]:
@@ -110,23 +115,34 @@ def _stamps(name: str, needs: Sequence[Need], inputs: "_Inputs") -> dict[Need, d
     return stamps
 
 
+COMMIT_SECONDS = 5
+"""What is computed waits no longer than this to be stored together with what comes next."""
+
+
 def _compute(
-    store: "Store", study: str, name: str, stamps: Mapping[Need, Mapping[str, str]]
-) -> list[dict[str, Any]]:
-    """Return rows for table ``reports``, one a cell."""
-    cells: Iterable[Cell] = REPORTS[name].function(store, list(stamps))
-    found = {(cell.row, cell.col): cell for cell in cells}
-    now = _after_all(store)
-    return [
-        {
-            "study": study,
-            "report": name,
-            **asdict(found[need.row, need.col]),
-            **stamp,
-            "computed_at": now,
-        }
-        for need, stamp in stamps.items()
-    ]
+    store: "Store",
+    study: str,
+    name: str,
+    stamps: Mapping[Need, Mapping[str, str]],
+    on_progress: OnProgress | None,
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield rows for table ``reports``, all rows of some needs at a time."""
+    rows: list[dict[str, Any]] = []
+    left = dict(stamps)
+    started = time.monotonic()
+    for need, cells in REPORTS[name].function(store, list(stamps)):
+        now, stamp = _after_all(store), left.pop(need)
+        same = {"study": study, "report": name, **stamp, "computed_at": now}
+        rows += [{**same, **asdict(cell)} for cell in cells]
+        if on_progress is not None:
+            on_progress(name, len(stamps) - len(left), len(stamps), f"{need.row} {need.col}")
+        if time.monotonic() - started > COMMIT_SECONDS:
+            yield rows
+            rows, started = [], time.monotonic()
+    if left:
+        raise RuntimeError(f"report {name} gave no cell for {next(iter(left))}")
+    if rows:
+        yield rows
 
 
 def _after_all(store: "Store") -> datetime:
@@ -138,14 +154,19 @@ def _after_all(store: "Store") -> datetime:
     return now if latest is None else max(now, latest + timedelta(microseconds=1))
 
 
-def _newest(store: "Store", study: str, name: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return the row that was stored last for each cell."""
-    rows = store.rows("reports", study=study, report=name).sort_by("computed_at").to_pylist()
-    return {(row["row"], row["col"]): row for row in rows}
+def _kept(store: "Store", study: str, name: str) -> dict[str, list[dict[str, Any]]]:
+    """Return the stored rows by fingerprint; of one computed twice, the later."""
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in store.rows("reports", study=study, report=name).to_pylist():
+        found[row["fingerprint"]].append(row)
+    for fingerprint, rows in found.items():
+        latest = max(row["computed_at"] for row in rows)
+        found[fingerprint] = [row for row in rows if row["computed_at"] == latest]
+    return found
 
 
-def _with_paper(rows: Sequence[Mapping[str, Any]], paper: str) -> list[dict[str, Any]]:
-    numbers = paper_numbers(paper)
+def _with_paper(rows: Sequence[Mapping[str, Any]], paper: str | None) -> list[dict[str, Any]]:
+    numbers = paper_numbers(paper) if paper else {}
     columns = ("study", "report", "row", "col", "value", "std", "n")
     return [
         {**{c: row[c] for c in columns}, "paper": numbers.get((row["row"], row["col"]))}

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import SchemaError
+from fstore.queries.plots import new_axes
 from fstore.queries.reports._api import Cell, Need, Reading, Row, Samples, report
 from fstore.queries.study import Study
 
@@ -19,7 +20,7 @@ __all__ = ["plot_table6", "sparsity_sql", "table6"]
 COLUMN = "nonzero_percent"
 
 
-def needs(study: Study) -> list[Need]:
+def needs(_store: "Store", study: Study) -> list[Need]:
     """Return one cell a layer: whole images, test part, pre-trained checkpoint.
 
     Of several random splits it is the first seed's: the paper gives a spread over samples.
@@ -73,10 +74,7 @@ def plot_table6(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
     -------
     Axes
     """
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        _, ax = plt.subplots()
+    ax = new_axes(ax)
     heights, spread = ([float(row[c] or 0) for row in rows] for c in ("value", "std"))
     counts = sorted({int(row["n"] or 0) for row in rows})
     n = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
@@ -105,17 +103,17 @@ def plot_table6(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
     needs=needs,
     plot=plot_table6,
 )
-def table6(store: "Store", needs: Sequence[Need]) -> Iterator[Cell]:
+def table6(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
     """Yield the percent of non-zero responses by layer: mean and deviation over samples.
 
     A sample's percentage is over all values of the layer. The deviation is that of a sample
     (n - 1). Source: the paper's Table 6.
     """
-    together = defaultdict(set)
+    together: dict[Any, dict[str, Need]] = defaultdict(dict)
     for need in needs:
         first = need.readings[0]
         samples = tuple(reading.samples for reading in need.readings)
-        together[first.network, first.ckpt, samples].add(first.layer)
+        together[first.network, first.ckpt, samples][first.layer] = need
     for (network, ckpt, samples), layers in together.items():
         views = {(s.dataset, s.view) for s in samples}
         files = [
@@ -124,7 +122,8 @@ def table6(store: "Store", needs: Sequence[Need]) -> Iterator[Cell]:
             if file.partition.layer in layers
             and (file.partition.dataset, file.partition.view) in views
         ]
-        yield from _cells(store, files, samples)
+        for cell in _cells(store, files, samples):
+            yield layers[cell.row], [cell]
 
 
 def _cells(

@@ -1,6 +1,6 @@
 """The values that rooms hand to one another; plain, frozen, no library behind them but NumPy."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -17,6 +17,7 @@ __all__ = [
     "IntArray",
     "LayerResponses",
     "LayerSpec",
+    "OnProgress",
     "Part",
     "Precision",
     "SampleRecord",
@@ -34,6 +35,9 @@ Precision: TypeAlias = Literal["float32", "tf32", "bfloat16"]
 
 Box: TypeAlias = tuple[float, float, float, float]
 """``(xmin, ymin, xmax, ymax)`` in pixels, 1-based and inclusive, as PASCAL VOC writes them."""
+
+OnProgress: TypeAlias = Callable[[str, int, int, str], None]
+"""Called during long work with: what is being done, steps done, steps in all, a note."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,108 @@
+"""Which samples a question is about, and which classes they show."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fstore.errors import DataError, UnknownNameError
+
+if TYPE_CHECKING:
+    from fstore.store import Store
+
+__all__ = ["Samples", "class_names", "label_matrix", "sample_ids"]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """One part of one split of a view of a data set."""
+
+    dataset: str
+    view: str
+    split: str
+    seed: int
+    part: str
+
+
+def sample_ids(store: "Store", samples: Samples, *, difficult: bool = False) -> NDArray[np.int64]:
+    """Return the samples of one part of a split, ascending; shape (n_samples,).
+
+    Parameters
+    ----------
+    store : Store
+    samples : Samples
+    difficult : bool
+        Keep boxes that are flagged difficult; they are left out by default, as in PASCAL-DET-GT.
+
+    Raises
+    ------
+    UnknownNameError
+        The data set has no such part of such a split.
+    """
+    from fstore.store.export import part_samples
+
+    s = samples
+    ids = part_samples(store, s.dataset, s.view, split=s.split, seed=s.seed, part=s.part)
+    if difficult:
+        return ids
+    table = store.samples(s.dataset, s.view)
+    flagged = table["sample_id"].to_numpy()[table["difficult"].to_numpy(zero_copy_only=False) == 1]
+    return np.setdiff1d(ids, flagged)
+
+
+def class_names(store: "Store", datasets: Sequence[str]) -> tuple[str, ...]:
+    """Return the classes of data sets that play one part together, in the first one's order.
+
+    Raises
+    ------
+    DataError
+        They differ in their classes.
+    """
+    first, *others = [store.dataset(name) for name in dict.fromkeys(datasets)]
+    for other in others:
+        if differ := sorted(set(first.classes) ^ set(other.classes)):
+            raise DataError(
+                f"data sets '{first.name}' and '{other.name}' cannot be used as one: "
+                f"only one of them has class {', '.join(differ[:5])}"
+            )
+    return tuple(first.classes)
+
+
+def label_matrix(
+    store: "Store", dataset: str, view: str, ids: NDArray[np.int64], classes: Sequence[str]
+) -> NDArray[np.int8]:
+    """Return what samples show, densely; shape (n_samples, n_classes).
+
+    1 where a class is present, 0 where it is present only as difficult objects (left out of
+    training and evaluation of that class), -1 where it is absent.
+
+    Parameters
+    ----------
+    store : Store
+    dataset, view : str
+    ids : array of shape (n_samples,), int64
+        Ascending.
+    classes : sequence of str
+        Of the columns.
+
+    Raises
+    ------
+    UnknownNameError
+        A sample is not one of the view's.
+    """
+    known = store.samples(dataset, view)["sample_id"].to_numpy()
+    if len(strange := np.setdiff1d(ids, known)):
+        raise UnknownNameError(
+            f"samples {strange[:5].tolist()} are not in view '{view}' of data set '{dataset}', "
+            f"which has {len(known)}"
+        )
+    table = store.labels(dataset, view)
+    at = {name: i for i, name in enumerate(classes)}
+    columns = np.array([at.get(name, -1) for name in table["class"].to_pylist()], dtype=np.int64)
+    samples, values = table["sample_id"].to_numpy(), table["label"].to_numpy()
+    used = (columns >= 0) & np.isin(samples, ids)
+    Y = np.full((len(ids), len(classes)), -1, dtype=np.int8)
+    Y[np.searchsorted(ids, samples[used]), columns[used]] = values[used]
+    return Y
