@@ -73,7 +73,7 @@ def show(
 
 def _rows(ctx: typer.Context, name: str, study: str, *, beside: bool) -> list[dict[str, Any]]:
     """Return a report's rows; tell on stderr what was computed and what is missing."""
-    from fstore.queries.reports import REPORTS
+    from fstore.queries.reports._api import BESIDE
     from fstore.queries.reports._run import show_report
     from fstore.queries.study import load_study
 
@@ -84,5 +84,4 @@ def _rows(ctx: typer.Context, name: str, study: str, *, beside: bool) -> list[di
         note(f"{name}: computed and stored {shown.computed} cells, {shown.reused} were stored")
     for missing in shown.missing:
         note(f"{name}: {missing}")
-    main = REPORTS[name].meta["columns"]
-    return [row for row in shown.rows if beside or not main or row["col"] in main]
+    return [row for row in shown.rows if beside or BESIDE not in row["col"]]

@@ -1,5 +1,6 @@
 """Which samples a question is about, and which classes they show."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,8 +12,16 @@ from fstore.errors import DataError, UnknownNameError
 
 if TYPE_CHECKING:
     from fstore.store import Store
+    from fstore.store.files import Partition
 
-__all__ = ["Samples", "class_names", "label_matrix", "sample_ids"]
+__all__ = [
+    "Samples",
+    "class_names",
+    "label_matrix",
+    "readable",
+    "sample_ids",
+    "unreadable",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,38 @@ def sample_ids(store: "Store", samples: Samples, *, difficult: bool = False) -> 
     table = store.samples(s.dataset, s.view)
     flagged = table["sample_id"].to_numpy()[table["difficult"].to_numpy(zero_copy_only=False) == 1]
     return np.setdiff1d(ids, flagged)
+
+
+def unreadable(store: "Store") -> dict[tuple[str, str], set[int]]:
+    """Return, for each (data set, view), the samples whose images some run could not read."""
+    found: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for run in store.rows("runs").to_pylist():
+        for bad in run["quarantined"] or ():
+            found[bad["dataset"], bad["view"]].add(bad["sample_id"])
+    return found
+
+
+def readable(store: "Store", partition: "Partition", ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the wanted samples without those whose images cannot be read, ascending.
+
+    Raises
+    ------
+    UnknownNameError
+        The partition is not stored, or lacks a sample for another reason; the message has the
+        ``fstore extract`` command that makes it.
+    """
+    from fstore.store.features import extract_command, stored_samples
+
+    absent = np.setdiff1d(ids, stored_samples(store, partition))
+    if len(absent) == 0:
+        return np.unique(ids)
+    bad = unreadable(store)[partition.dataset, partition.view]
+    if lacking := set(absent.tolist()) - bad:
+        raise UnknownNameError(
+            f"{partition} lacks activations of {len(lacking)} of {len(ids)} samples; make them "
+            f"with: {extract_command(partition)}"
+        )
+    return np.setdiff1d(ids, absent)
 
 
 def class_names(store: "Store", datasets: Sequence[str]) -> tuple[str, ...]:

@@ -88,6 +88,19 @@ class Study:
             raise DataError(self._unbound(role, f'{role} = "NAME"'))
         return name
 
+    def checkpoints(self, role: str) -> tuple[str, ...]:
+        """Return the checkpoints that play a part, in order.
+
+        Raises
+        ------
+        DataError
+            The study binds none.
+        """
+        names: tuple[str, ...] = getattr(self, role)
+        if not names:
+            raise DataError(self._unbound(role, f'{role} = ["FIRST", "LAST"]'))
+        return names
+
     def layer(self, role: str) -> str:
         """Return the layer that plays a part: ``mid_layer`` or ``top_layer``.
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fstore.store import Store
 
 __all__ = [
+    "BESIDE",
     "REPORTS",
     "ROW_COLUMNS",
     "Cell",
@@ -29,6 +30,9 @@ __all__ = [
 
 ROW_COLUMNS = ("study", "report", "row", "col", "value", "std", "n", "paper")
 """Keys of a report's rows; ``paper`` is the paper's own number, None where it has none."""
+
+BESIDE = ":"
+"""In the name of a column: it stands beside the paper's columns and is shown when asked for."""
 
 Row: TypeAlias = Mapping[str, str | float | int | None]
 
@@ -98,8 +102,8 @@ def report(
     paper : str or None
         File of the paper's numbers in ``queries/paper``; None where the paper only draws.
     columns : sequence of str
-        Every ``col`` that the paper's table has; cells of other columns stand beside it and are
-        shown when asked for. Empty: all are shown.
+        Every ``col`` of a table; others are made of one of them, :data:`BESIDE` and what they
+        say (``none:all_points``). Empty for a curve, or where they depend on the study.
     plot : callable or None
         ``plot(rows, *, ax=None) -> Axes``.
     """

@@ -246,10 +246,9 @@ class _Inputs:
     def _bad(self, samples: Samples) -> set[int]:
         """Return the samples of a view whose images some run found unreadable."""
         if self._unreadable is None:
-            self._unreadable = defaultdict(set)
-            for run in self.store.rows("runs").to_pylist():
-                for bad in run["quarantined"] or ():
-                    self._unreadable[bad["dataset"], bad["view"]].add(bad["sample_id"])
+            from fstore.queries.samples import unreadable
+
+            self._unreadable = unreadable(self.store)
         return self._unreadable.get((samples.dataset, samples.view), set())
 
 
