@@ -1,0 +1,273 @@
+"""Classification from stored features (sections 2.1 and 5): linear SVMs, AP or accuracy."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fstore.queries.analyses._api import Row, analysis
+from fstore.types import OnProgress
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from fstore.queries.problem import Problem
+    from fstore.store import Store
+
+__all__ = ["accuracy", "classification", "plot_classification"]
+
+COLUMNS = (
+    "class", "ap_11", "ap_all", "C", "positives_train", "positives_test", "gap",
+)  # fmt: skip
+
+
+def plot_classification(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
+    """Draw the AP of every class, best first, and the mean as a line.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows of the analysis.
+    ax : Axes or None
+        Where to draw; None makes a figure.
+
+    Returns
+    -------
+    Axes
+    """
+    from fstore.queries.plots import new_axes
+
+    ax = new_axes(ax)
+    known = [row for row in rows if row["class"] != MEAN and row["ap_11"] is not None]
+    known.sort(key=lambda row: float(row["ap_11"]))
+    mean = next(row for row in rows if row["class"] == MEAN)
+    labels = [f"{row['class']} (n = {row['positives_test']})" for row in known]
+    ax.barh(range(len(known)), [100 * row["ap_11"] for row in known], color="0.6")
+    ax.set_yticks(range(len(known)), labels, fontsize="small")
+    ax.axvline(100 * mean["ap_11"], color="0.1", linestyle="--", label="mean over classes")
+    ax.set_xlabel("11-point average precision (percent); n: positives tested on")
+    ax.set_ylabel("Class")
+    ax.legend(loc="lower right")
+    return ax
+
+
+MEAN = "(mean)"
+
+
+@analysis(
+    "classification",
+    title="Average precision of linear SVMs, class by class",
+    source="sections 2.1 and 5, Tables 3 and 7",
+    columns=COLUMNS,
+    plot=plot_classification,
+)
+def classification(
+    store: "Store",
+    *,
+    layer: str,
+    ckpt: str,
+    dataset: str,
+    view: str = "image",
+    network: str | None = None,
+    split: str = "official",
+    seed: int = 0,
+    ablation: str = "none",
+    shuffle_seed: int = 0,
+    c: float = 1e-3,
+    choose_c: bool = False,
+    difficult: bool = False,
+    on_progress: OnProgress | None = None,
+) -> list[dict[str, Any]]:
+    """Train a linear SVM a class on a layer's features and give its average precision on test.
+
+    Fitted on train and val: L1 hinge, positives weigh 2, bias feature 10 that is regularised too,
+    features scaled by one factor to a mean norm of 20.
+
+    Parameters
+    ----------
+    store : Store
+    layer : str
+        Layer whose responses are the features.
+    ckpt : str
+        Checkpoint, as NAME or NETWORK/NAME.
+    dataset : str
+        Data set.
+    view : str
+        image (whole images), gt (ground-truth boxes) or proposal.
+    network : str or None
+        Network, where several have a checkpoint of this name.
+    split : str
+        official or random.
+    seed : int
+        Which of the random splits.
+    ablation : str
+        none, binarize, sp_shuffle, sp_max, binarize=T, threshold=T or top_k=K.
+    shuffle_seed : int
+        Of the permutations of sp_shuffle.
+    c : float
+        Weight of the loss against the norm of the weights.
+    choose_c : bool
+        Choose C on the val part instead: 1e-5, 1e-4, ... 1e-1, one for all classes.
+    difficult : bool
+        Keep boxes that are flagged difficult.
+    on_progress : callable or None
+
+    Returns
+    -------
+    list of dict
+        A row a class, and one for the mean. AP from 0 to 1, at 11 recalls and over all points;
+        None for a class without a positive to learn from or to test on, which is not in the mean.
+        ``gap``: the SVM's duality gap relative to its objective.
+
+    Raises
+    ------
+    UnknownNameError
+        Activations or the split are not there; the message has the command that makes them.
+    DataError
+        No class can be trained and tested; activations are not finite; C cannot be chosen.
+    """
+    from fstore.queries.classification import average_precisions, mean_ap
+    from fstore.queries.problem import problem, split_samples
+    from fstore.store.export import find_partition
+
+    place = find_partition(
+        store, layer=layer, ckpt=ckpt, dataset=dataset, view=view, network=network
+    )
+    found = problem(
+        store,
+        split_samples(store, dataset, view, split, seed),
+        network=place.network,
+        ckpt=place.ckpt,
+        layer=layer,
+        difficult=difficult,
+    )
+    kernel = _kernel(store, found, ablation, shuffle_seed, on_progress)
+    parts = found.splits[seed]
+    results = average_precisions(kernel, found.Y, parts, C=None if choose_c else c)
+    rows: list[dict[str, Any]] = [
+        {
+            "class": found.classes[r.column],
+            "ap_11": r.ap_11,
+            "ap_all": r.ap_all,
+            "C": r.C,
+            "positives_train": r.positives_train,
+            "positives_test": r.positives_test,
+            "gap": r.gap,
+        }
+        for r in results
+    ]
+    at_11, at_all, _ = mean_ap(results)
+    gap = max(r.gap for r in results if r.gap is not None)
+    n_train, n_test = len(parts.fitted), len(parts.test)
+    mean = {"class": MEAN, "ap_11": at_11, "ap_all": at_all, "C": results[0].C, "gap": gap}
+    return [*rows, {**mean, "positives_train": n_train, "positives_test": n_test}]
+
+
+@analysis(
+    "accuracy",
+    title="Class-averaged accuracy of one-against-rest linear SVMs",
+    source="sections 2.1 and 5.2",
+    columns=("ablation", "class_averaged", "overall", "C", "n_train", "n_test", "classes"),
+)
+def accuracy(
+    store: "Store",
+    *,
+    layer: str,
+    ckpt: str,
+    dataset: str,
+    view: str = "image",
+    network: str | None = None,
+    split: str = "official",
+    seed: int = 0,
+    ablation: tuple[str, ...] = ("none",),
+    shuffle_seed: int = 0,
+    c: float = 1e-3,
+    choose_c: bool = False,
+    on_progress: OnProgress | None = None,
+) -> list[dict[str, Any]]:
+    """Train a linear SVM for each class against the rest and give the share of right answers.
+
+    Parameters
+    ----------
+    store : Store
+    layer : str
+        Layer whose responses are the features.
+    ckpt : str
+        Checkpoint, as NAME or NETWORK/NAME.
+    dataset : str
+        Data set with one class a sample.
+    view : str
+        image (whole images), gt (ground-truth boxes) or proposal.
+    network : str or None
+        Network, where several have a checkpoint of this name.
+    split : str
+        official or random.
+    seed : int
+        Which of the random splits.
+    ablation : tuple of str
+        One or several of none, binarize, sp_shuffle, sp_max, binarize=T, threshold=T, top_k=K.
+    shuffle_seed : int
+        Of the permutations of sp_shuffle.
+    c : float
+        Weight of the loss against the norm of the weights.
+    choose_c : bool
+        Choose C on the val part instead: 1e-5, 1e-4, ... 1e-1.
+    on_progress : callable or None
+
+    Returns
+    -------
+    list of dict
+        A row an ablation; accuracies from 0 to 1.
+
+    Raises
+    ------
+    UnknownNameError
+        Activations or the split are not there; the message has the command that makes them.
+    DataError
+        A sample shows no class or several; a class is absent from a part.
+    """
+    from fstore.queries import classification as engine
+    from fstore.queries.problem import problem, split_samples
+    from fstore.store.export import find_partition
+
+    place = find_partition(
+        store, layer=layer, ckpt=ckpt, dataset=dataset, view=view, network=network
+    )
+    found = problem(
+        store,
+        split_samples(store, dataset, view, split, seed),
+        network=place.network,
+        ckpt=place.ckpt,
+        layer=layer,
+    )
+    parts, rows = found.splits[seed], []
+    for name in ablation:
+        kernel = _kernel(store, found, name, shuffle_seed, on_progress)
+        result = engine.accuracy(kernel, found.Y, parts, C=None if choose_c else c)
+        rows.append(
+            {
+                "ablation": name,
+                "class_averaged": result.class_averaged,
+                "overall": result.overall,
+                "C": result.C,
+                "n_train": len(parts.fitted),
+                "n_test": result.n_test,
+                "classes": len(found.classes),
+            }
+        )
+    return rows
+
+
+def _kernel(
+    store: "Store",
+    found: "Problem",
+    ablation: str,
+    shuffle_seed: int,
+    on_progress: OnProgress | None,
+) -> "NDArray[np.float32]":
+    from fstore.queries.gram import gram
+
+    return gram(
+        store, found.rows, ablation=ablation, seed=shuffle_seed, on_progress=on_progress
+    ).kernel

@@ -1,0 +1,129 @@
+"""Put together what a classifier learns from: rows of a kernel, labels, and the parts of splits."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from fstore.queries.blocks import Rows
+from numpy.typing import NDArray
+
+from fstore.errors import DataError
+from fstore.queries.classification import SplitRows
+from fstore.queries.samples import Samples, class_names, label_matrix, readable, sample_ids
+
+if TYPE_CHECKING:
+    from fstore.store import Store
+
+__all__ = ["Problem", "problem", "split_samples"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Samples, what they show, and the splits that use them.
+
+    Attributes
+    ----------
+    rows : list of Rows
+        Where the activations are; a kernel's rows are theirs in this order.
+    classes : tuple of str
+    Y : array of shape (n_samples, n_classes), int8
+        1, -1, or 0: left out for that class.
+    splits : dict
+        Seed to parts. Where several data sets play one part, the seed of the first one.
+    """
+
+    rows: list[Rows]
+    classes: tuple[str, ...]
+    Y: NDArray[np.int8]
+    splits: dict[int, SplitRows]
+
+
+def problem(
+    store: "Store",
+    samples: Sequence[Samples],
+    *,
+    network: str,
+    ckpt: str,
+    layer: str,
+    difficult: bool = False,
+) -> Problem:
+    """Put together a problem from the parts of splits that play in it.
+
+    Parameters
+    ----------
+    store : Store
+    samples : sequence of Samples
+        Parts of one or several seeds of a split, of one or several data sets that count as one.
+        A data set with one seed takes part in the runs of all.
+    network, ckpt, layer : str
+    difficult : bool
+        Keep boxes that are flagged difficult.
+
+    Raises
+    ------
+    UnknownNameError
+        A split, or activations of a sample, are not there.
+    DataError
+        Data sets differ in their classes or in their number of seeds.
+    """
+    from fstore.store.files import Partition
+
+    ids, places = {}, {}
+    for s in dict.fromkeys(samples):
+        partition = Partition(network, ckpt, s.dataset, s.view, layer)
+        ids[s] = readable(store, partition, sample_ids(store, s, difficult=difficult))
+        places[s.dataset, s.view] = partition
+    rows = [
+        Rows(partition, _union([ids[s] for s in ids if (s.dataset, s.view) == place]))
+        for place, partition in places.items()
+    ]
+    starts = dict(zip(places, np.cumsum([0, *(len(r.ids) for r in rows)]), strict=False))
+    at = {
+        s: starts[s.dataset, s.view]
+        + np.searchsorted(rows[list(places).index((s.dataset, s.view))].ids, found)
+        for s, found in ids.items()
+    }
+    classes = class_names(store, [r.partition.dataset for r in rows])
+    labels = [
+        label_matrix(store, r.partition.dataset, r.partition.view, r.ids, classes) for r in rows
+    ]
+    return Problem(rows, classes, np.concatenate(labels), _splits(at))
+
+
+def split_samples(store: "Store", dataset: str, view: str, split: str, seed: int) -> list[Samples]:
+    """Return the parts of one split; only ``val`` may be absent."""
+    rows = store.splits(dataset, view).to_pylist()
+    there = {r["part"] for r in rows if (r["split"], r["seed"]) == (split, seed)}
+    parts = [p for p in ("train", "val", "test") if p != "val" or p in there]
+    return [Samples(dataset, view, split, seed, part) for part in parts]
+
+
+def _union(ids: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.unique(np.concatenate(ids))
+
+
+def _splits(at: dict[Samples, NDArray[np.int64]]) -> dict[int, SplitRows]:
+    """Return the parts of every run; a data set with one seed is in each of them."""
+    seeds: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for s in at:
+        if s.seed not in seeds[s.dataset, s.view, s.split]:
+            seeds[s.dataset, s.view, s.split].append(s.seed)
+    counts = {len(own) for own in seeds.values()}
+    if len(counts - {1}) > 1:
+        raise DataError(
+            "data sets that play one part have different numbers of seeds: "
+            + ", ".join(f"{dataset} {len(own)}" for (dataset, _, _), own in seeds.items())
+        )
+    leading = max(seeds.values(), key=len)
+    found = {}
+    for run, seed in enumerate(leading):
+        parts: dict[str, list[NDArray[np.int64]]] = {"train": [], "val": [], "test": []}
+        for s, rows in at.items():
+            own = seeds[s.dataset, s.view, s.split]
+            if s.seed == own[run if len(own) > 1 else 0]:
+                parts[s.part].append(rows)
+        empty = np.empty(0, dtype=np.int64)
+        found[seed] = SplitRows(*(np.concatenate([empty, *rows]) for rows in parts.values()))
+    return found

@@ -1,0 +1,76 @@
+"""Bars by row and column of a report, the paper's numbers as marks."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from fstore.queries.plots import new_axes
+from fstore.queries.reports._api import Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["grouped_bars"]
+
+FILLS: tuple[dict[str, Any], ...] = (
+    {"color": "0.25"},
+    {"color": "0.6"},
+    {"color": "0.95", "hatch": "////"},
+    {"color": "white"},
+)
+
+
+def grouped_bars(
+    rows: Sequence[Row],
+    columns: Sequence[str],
+    *,
+    ylabel: str,
+    title: str = "",
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """Draw a group of bars a row, a bar a column; error bars are standard deviations over splits.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Of a report; those of other columns are not drawn.
+    columns : sequence of str
+        In the order of the bars, at most four.
+    ylabel : str
+        Quantity and unit.
+    title : str
+        Of the legend; the default says what the error bars are.
+    ax : Axes or None
+
+    Returns
+    -------
+    Axes
+    """
+    ax = new_axes(ax)
+    groups = list(dict.fromkeys(str(row["row"]) for row in rows if row["col"] in columns))
+    width = 0.8 / len(columns)
+    for i, (column, fill) in enumerate(zip(columns, FILLS, strict=False)):
+        mine = [row for row in rows if row["col"] == column]
+        x = [groups.index(str(row["row"])) + (i + 0.5) * width - 0.4 for row in mine]
+        y = [float(row["value"] or 0) for row in mine]
+        spread = [float(row["std"] or 0) for row in mine]
+        shown: dict[str, Any] = {"yerr": spread} if any(spread) else {}
+        ax.bar(x, y, width, label=column, edgecolor="0.1", linewidth=0.6, **fill, **shown)
+        there = [(at, row["paper"]) for at, row in zip(x, mine, strict=True) if row["paper"]]
+        if there:
+            label = None if i else "the paper"
+            ax.plot(
+                *zip(*there, strict=True),
+                "D",
+                color="black",
+                markerfacecolor="white",
+                markersize=4,
+                label=label,
+            )
+    ax.set_xticks(range(len(groups)), groups, rotation=30 if len(groups) > 7 else 0)
+    ax.set_ylabel(ylabel)
+    ax.set_xlabel("Layer")
+    counts = {int(row["n"] or 1) for row in rows if row["col"] in columns}
+    over = f"bars: mean ± 1 s.d., n = {max(counts)} splits" if max(counts) > 1 else "one split"
+    above: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}
+    ax.legend(title=title or over, ncols=len(columns) + 1, **above)
+    return ax

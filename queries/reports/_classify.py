@@ -1,0 +1,137 @@
+"""What the classification reports share: which samples they read, and their cells."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fstore.queries.reports._api import BESIDE, Cell, Need, Reading
+from fstore.queries.samples import Samples
+from fstore.queries.study import Bound, Study
+
+if TYPE_CHECKING:
+    from fstore.queries.classification import SplitRows
+    from fstore.store import Store
+
+__all__ = [
+    "Measure",
+    "Measured",
+    "ablations_of",
+    "accuracies",
+    "classification_need",
+    "classified",
+    "mean_aps",
+    "positions",
+    "samples_of",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Numbers of one run, by the name of the column that they stand in; "" is the main one."""
+
+    values: dict[str, float]
+
+
+Measure: TypeAlias = "Callable[[NDArray[np.float32], NDArray[np.int8], SplitRows], Measured]"
+
+
+def samples_of(store: "Store", bounds: Sequence[Bound], view: str) -> list[Samples]:
+    """Return every part of every seed of the data sets that play one part in a study."""
+    from fstore.queries.problem import split_samples
+
+    return [
+        samples
+        for bound in bounds
+        for seed in bound.seeds
+        for samples in split_samples(store, bound.dataset, view, bound.split, seed)
+    ]
+
+
+def positions(store: "Store", network: str) -> dict[str, int]:
+    """Return the number of places in a map of each layer on record."""
+    rows = store.rows("layers", network=network).to_pylist()
+    return {row["layer"]: row["height"] * row["width"] for row in rows}
+
+
+def ablations_of(places: int | None) -> list[str]:
+    """Return the paper's ablations of a layer; fully connected ones have nothing spatial."""
+    from fstore.queries.ablations import PAPER
+
+    return [a for a in PAPER if places != 1 or not a.startswith("sp_")]
+
+
+def classification_need(
+    row: str,
+    col: str,
+    study: Study,
+    samples: Sequence[Samples],
+    *,
+    ckpt: str,
+    layer: str,
+    ablation: str,
+) -> Need:
+    """Return the need of one cell: a layer's responses, ablated, to all parts of the splits."""
+    readings = tuple(Reading(study.network, ckpt, layer, s) for s in samples)
+    # the permutations are those of the first seed in every run: what varies is the split
+    return Need(row, col, readings, (("ablation", ablation), ("shuffle_seed", study.seeds[0])))
+
+
+def classified(store: "Store", need: Need, measure: Measure) -> list[Cell]:
+    """Return a need's cells: mean and deviation (n - 1) of a measure over the splits."""
+    from fstore.queries.gram import gram
+
+    from fstore.queries.problem import problem
+
+    first, parameters = need.readings[0], dict(need.parameters)
+    samples = [reading.samples for reading in need.readings]
+    found = problem(store, samples, network=first.network, ckpt=first.ckpt, layer=first.layer)
+    kernel = gram(
+        store,
+        found.rows,
+        ablation=str(parameters["ablation"]),
+        seed=int(parameters["shuffle_seed"]),
+    ).kernel
+    runs = [measure(kernel, found.Y, split).values for split in found.splits.values()]
+    return [_cell(need, name, [run[name] for run in runs]) for name in runs[0]]
+
+
+def mean_aps(kernel: "NDArray[np.float32]", Y: "NDArray[np.int8]", split: "SplitRows") -> Measured:
+    """Return mean AP in percent: C = 1e-3, and C chosen on val, at 11 recalls and over all points.
+
+    ``classes`` counts those that are in the mean; one without a positive to learn from or to test
+    on is not.
+    """
+    from fstore.queries.classification import average_precisions, mean_ap
+
+    at_11, at_all, classes = mean_ap(average_precisions(kernel, Y, split))
+    values = {"": 100 * at_11, "all_points": 100 * at_all, "classes": float(classes)}
+    if len(split.val):
+        results = average_precisions(kernel, Y, split, C=None)
+        at_11, at_all, _ = mean_ap(results)
+        chosen = {"chosen_c": 100 * at_11, "chosen_c_all_points": 100 * at_all, "C": results[0].C}
+        values |= chosen
+    return Measured(values)
+
+
+def accuracies(
+    kernel: "NDArray[np.float32]", Y: "NDArray[np.int8]", split: "SplitRows"
+) -> Measured:
+    """Return class-averaged accuracy in percent: C = 1e-3, and C chosen on val."""
+    from fstore.queries.classification import accuracy
+
+    result = accuracy(kernel, Y, split)
+    values = {"": 100 * result.class_averaged, "overall": 100 * result.overall}
+    if len(split.val):
+        chosen = accuracy(kernel, Y, split, C=None)
+        values |= {"chosen_c": 100 * chosen.class_averaged, "C": chosen.C}
+    return Measured(values)
+
+
+def _cell(need: Need, name: str, values: Sequence[float]) -> Cell:
+    col = need.col + (BESIDE + name if name else "")
+    deviation = stdev(values) if len(values) > 1 else None
+    return Cell(need.row, col, fmean(values), deviation, len(values))

@@ -1,0 +1,89 @@
+"""Retrieval: whether binary codes come for free (section 5.1)."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fstore.queries.reports._api import Cell, Need, Reading, Row, report
+from fstore.queries.reports._bars import grouped_bars
+from fstore.queries.reports._classify import positions, samples_of
+from fstore.queries.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from fstore.store import Store
+
+__all__ = ["plot_retrieval", "retrieval"]
+
+COLUMNS = ("cosine", "cosine_binarized", "hamming")
+
+
+def needs(store: "Store", study: Study) -> list[Need]:
+    """Return a series a fully connected layer; of a network without one, of its last layer.
+
+    The first seed's split: test images ask, those of train and val answer.
+    """
+    bounds = study.bound("classification")
+    first = {(b.dataset, b.seeds[0]) for b in bounds}
+    samples = [s for s in samples_of(store, bounds, "image") if (s.dataset, s.seed) in first]
+    places, ckpt = positions(store, study.network), study.checkpoint("pretrained")
+    flat = [layer for layer in study.layers if places.get(layer) == 1] or [study.layers[-1]]
+    return [
+        Need(layer, "", tuple(Reading(study.network, ckpt, layer, s) for s in samples))
+        for layer in flat
+    ]
+
+
+def plot_retrieval(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
+    """Draw retrieval mean AP by layer, a bar a kind of code.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows of the report.
+    ax : Axes or None
+        Where to draw; None makes a figure.
+
+    Returns
+    -------
+    Axes
+    """
+    n = max(int(row["n"] or 0) for row in rows)
+    plain = [{**row, "std": None} for row in rows]  # the deviation over queries is the task's
+    return grouped_bars(
+        plain,
+        COLUMNS,
+        ylabel="Retrieval mean average precision (percent)",
+        title=f"bars: mean over {n} queries",
+        ax=ax,
+    )
+
+
+@report(
+    "retrieval",
+    title="Retrieval with binary codes",
+    answers="Do binarized features retrieve images as well as real-valued ones?",
+    columns=COLUMNS,
+    needs=needs,
+    plot=plot_retrieval,
+)
+def retrieval(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
+    """Yield mean AP of retrieval in percent: cosine of features, of binary codes, Hamming distance.
+
+    Mean and deviation over the queries that something answers. Source: section 5.1's claim that
+    binary codes come for free; the paper has no number for it.
+    """
+    from fstore.queries.analyses.retrieval import query_aps
+
+    for need in needs:
+        first, samples = need.readings[0], [reading.samples for reading in need.readings]
+        found = query_aps(store, samples, network=first.network, ckpt=first.ckpt, layer=first.layer)
+        yield need, [_cell(need.row, kind, values) for kind, values in found.items()]
+
+
+def _cell(row: str, kind: str, values: "NDArray[np.float64]") -> Cell:
+    known = 100 * values[~np.isnan(values)]
+    return Cell(row, kind, float(known.mean()), float(known.std(ddof=1)), len(known))

@@ -1,0 +1,73 @@
+"""Table 7: what magnitude and place of the responses are worth in classification."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from fstore.queries.reports._api import Cell, Need, Row, report
+from fstore.queries.reports._bars import grouped_bars
+from fstore.queries.reports._classify import (
+    ablations_of,
+    classification_need,
+    classified,
+    mean_aps,
+    positions,
+    samples_of,
+)
+from fstore.queries.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from fstore.store import Store
+
+__all__ = ["plot_table7", "table7"]
+
+COLUMNS = ("none", "binarize", "sp_shuffle", "sp_max")
+
+
+def needs(store: "Store", study: Study) -> list[Need]:
+    """Return a cell for each layer and ablation, at the pre-trained checkpoint, on whole images."""
+    samples = samples_of(store, study.bound("classification"), "image")
+    ckpt, places = study.checkpoint("pretrained"), positions(store, study.network)
+    return [
+        classification_need(layer, name, study, samples, ckpt=ckpt, layer=layer, ablation=name)
+        for layer in study.layers
+        for name in ablations_of(places.get(layer))
+    ]
+
+
+def plot_table7(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
+    """Draw mean AP by layer, a bar an ablation, the paper's numbers as marks.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows of the report.
+    ax : Axes or None
+        Where to draw; None makes a figure.
+
+    Returns
+    -------
+    Axes
+    """
+    return grouped_bars(rows, COLUMNS, ylabel="Mean average precision (percent)", ax=ax)
+
+
+@report(
+    "table7",
+    title="Ablations of magnitude and place, PASCAL-CLS",
+    answers="What does classification lose without the size, or without the place, of responses?",
+    paper="table7.csv",
+    columns=COLUMNS,
+    needs=needs,
+    plot=plot_table7,
+)
+def table7(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
+    """Yield mean average precision in percent by layer and ablation.
+
+    Linear SVMs (C = 1e-3) fitted on train and val, 11-point AP on test, mean over classes; mean
+    and deviation over the seeds of the split. Beside it: all-points AP, and C chosen on val.
+    Source: the paper's Table 7.
+    """
+    for need in needs:
+        yield need, classified(store, need, mean_aps)
