@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from fstore.queries.gram import feature_norm_factor
-from fstore.queries.svm import fit
 from numpy.typing import NDArray
 
 from fstore.errors import DataError
+from fstore.queries.gram import feature_norm_factor
+from fstore.queries.svm import fit
 from fstore.store.precision import ap, voc_ap
 
 if TYPE_CHECKING:
