@@ -86,7 +86,7 @@ def fit(
     positive_weight: float = POSITIVE_WEIGHT,
     bias: float = BIAS,
     tolerance: float = 1e-6,
-    max_passes: int = 2000,
+    max_passes: int = 1000,
     on_progress: OnProgress | None = None,
 ) -> SVMs:
     """Train linear SVMs, one a column of labels.

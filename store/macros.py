@@ -51,8 +51,24 @@ MACROS: tuple[Macro, ...] = (
     Macro(
         "binarize",
         "binarize(map)",
-        "Map with 1 where a response is above 0, else 0",
-        "CREATE MACRO binarize(map) AS list_transform(map, lambda x: (x > 0)::FLOAT)",
+        "Map with 1 where a response is above 0, else 0; `binarize(map, t)`: above t",
+        """CREATE MACRO
+            binarize(map) AS list_transform(map, lambda x: (x > 0)::FLOAT),
+            (map, t) AS list_transform(map, lambda x: (x > t::FLOAT)::FLOAT)""",
+    ),
+    Macro(
+        "threshold",
+        "threshold(map, t)",
+        "Map with 0 where a response is not above t",
+        """CREATE MACRO threshold(map, t) AS
+            list_transform(map, lambda x: CASE WHEN x > t::FLOAT THEN x ELSE 0::FLOAT END)""",
+    ),
+    Macro(
+        "top_k",
+        "top_k(map, k)",
+        "Mean of the k largest responses of a map: `sp_max` for 1, the mean for all places",
+        "CREATE MACRO top_k(map, k) AS"
+        " list_avg(list_slice(list_reverse_sort(map), 1, k)::DOUBLE[])::FLOAT",
     ),
     Macro(
         "sp_max",
