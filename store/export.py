@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pyarrow import parquet as pq
 
 from fstore.errors import DataError, UnknownNameError
-from fstore.store.features import What, layer_shape, read_features, stored_samples
+from fstore.store.features import What, extract_command, layer_shape, read_features, stored_samples
 from fstore.store.files import Partition
 from fstore.store.tables import storage
 
@@ -59,7 +59,8 @@ def find_partition(
     there = ", ".join(sorted({f"{p.network}/{p.ckpt}" for p in stored})) or "of no checkpoint"
     raise UnknownNameError(
         f"no activations of layer '{layer}' for checkpoint '{ckpt}' and {dataset}.{view}; "
-        f"there are those of: {there}; fstore status lists all"
+        f"there are those of: {there}; make them with: "
+        + extract_command(Partition(network or "", ckpt, dataset, view, layer))
     )
 
 

@@ -196,10 +196,14 @@ def _files(store: "Store", partition: Partition) -> list[StoredFile]:
 
 
 def extract_command(partition: Partition, layers: Sequence[str] = ()) -> str:
-    """Return the command that makes a partition, or the given layers beside it."""
+    """Return the command that makes a partition, or the given layers beside it.
+
+    Without a network in the partition the checkpoint stands alone.
+    """
     wanted = " ".join(f"--layer {quote(layer)}" for layer in layers or [partition.layer])
-    ckpt, dataset = quote(f"{partition.network}/{partition.ckpt}"), quote(partition.dataset)
-    return f"fstore extract {wanted} --ckpt {ckpt} --dataset {dataset} --view {partition.view}"
+    name = "/".join(part for part in (partition.network, partition.ckpt) if part)
+    place = f"--ckpt {quote(name)} --dataset {quote(partition.dataset)} --view {partition.view}"
+    return f"fstore extract {wanted} {place}"
 
 
 def _wanted_channels(

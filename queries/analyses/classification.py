@@ -87,6 +87,7 @@ def classification(
     Parameters
     ----------
     store : Store
+        Where the activations are.
     layer : str
         Layer whose responses are the features.
     ckpt : str
@@ -112,6 +113,7 @@ def classification(
     difficult : bool
         Keep boxes that are flagged difficult.
     on_progress : callable or None
+        Told of long work.
 
     Returns
     -------
@@ -191,6 +193,7 @@ def accuracy(
     Parameters
     ----------
     store : Store
+        Where the activations are.
     layer : str
         Layer whose responses are the features.
     ckpt : str
@@ -214,6 +217,7 @@ def accuracy(
     choose_c : bool
         Choose C on the val part instead: 1e-5, 1e-4, ... 1e-1.
     on_progress : callable or None
+        Told of long work.
 
     Returns
     -------

@@ -33,10 +33,12 @@ def query_aps(
     Parameters
     ----------
     store : Store
+        Where the activations are.
     samples : sequence of Samples
         The parts of one split.
     network, ckpt, layer : str
     on_progress : callable or None
+        Told of long work.
 
     Returns
     -------
@@ -45,9 +47,8 @@ def query_aps(
         above 0); ``hamming``: by Hamming distance of the codes. NaN for a query that nothing
         answers.
     """
-    from fstore.queries.gram import gram
-
     from fstore.queries import retrieval as codes
+    from fstore.queries.gram import gram
     from fstore.queries.problem import problem
 
     found = problem(store, samples, network=network, ckpt=ckpt, layer=layer)
@@ -87,6 +88,7 @@ def retrieval(
     Parameters
     ----------
     store : Store
+        Where the activations are.
     layer : str
         Layer whose responses are the features.
     ckpt : str
@@ -102,6 +104,7 @@ def retrieval(
     seed : int
         Which of the random splits.
     on_progress : callable or None
+        Told of long work.
 
     Returns
     -------

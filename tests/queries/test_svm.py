@@ -114,7 +114,7 @@ def test_odd_kernels(kind: str, C: float) -> None:
         X = X[:, :2] * 10
     models = fit(X @ X.T, Y, C=C)
     # samples that repeat with both labels can trade multipliers for ever: the gap says how close
-    assert models.gap.max() < (2e-5 if kind in {"duplicates", "constant"} else 1e-6)
+    assert models.gap.max() < (2e-5 if kind in {"duplicates", "constant"} else 2e-6)
     assert np.isfinite(models.coefficients).all()
 
 

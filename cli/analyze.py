@@ -1,0 +1,192 @@
+"""``fstore analyze NAME``: one command for each registered analysis, made from its signature."""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from fstore.cli.app import HELP_OPTIONS, Group, app, open_store
+from fstore.cli.output import AsCsv, AsJson, emit
+from fstore.cli.progress import bar
+from fstore.errors import DataError
+
+if TYPE_CHECKING:
+    from fstore.registry import Entry
+
+__all__ = ["analyze", "command", "parameter_help"]
+
+OWN = ("store", "on_progress")
+"""Arguments of an analysis that the command line fills in by itself."""
+
+SUMMARY = "Ask one question about stored activations: selectivity, single filters, classification."
+
+
+class Analyses(Group):
+    """The group ``fstore analyze``, whose commands are made when one of them is wanted.
+
+    Importing all analyses takes longer than ``fstore --help`` should.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - typer's own copy of click
+        """Return the names of all analyses."""
+        self._load()
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401
+        """Return the command of an analysis."""
+        self._load()
+        return super().get_command(ctx, cmd_name)
+
+    def _load(self) -> None:
+        if not self.commands:
+            self.commands.update(_commands())
+
+
+analyze = typer.Typer(
+    cls=Analyses,
+    name="analyze",
+    help=SUMMARY,
+    no_args_is_help=True,
+    context_settings=HELP_OPTIONS,
+    rich_markup_mode=None,
+)
+
+
+@analyze.callback()
+def _root() -> None:
+    """Make it a group, also before it has commands."""
+
+
+analyze.info.help = SUMMARY
+app.add_typer(analyze, name="analyze")
+
+
+def _commands() -> dict[str, Any]:
+    """Return typer's commands of all analyses."""
+    from fstore.queries.analyses import ANALYSES
+
+    made = typer.Typer(context_settings=HELP_OPTIONS, rich_markup_mode=None)
+    made.callback()(lambda: None)
+    for entry in sorted(ANALYSES, key=lambda entry: entry.name):
+        made.command(entry.name, help=_help(entry))(command(entry))
+    group: Any = typer.main.get_group(made)
+    return dict(group.commands)
+
+
+def _help(entry: "Entry[Any]") -> str:
+    needed = [
+        f"--{name.replace('_', '-')} {EXAMPLES.get(name, name.upper())}"
+        for name, p in _options(entry).items()
+        if p.default is inspect.Parameter.empty
+    ]
+    example = " ".join(["fstore analyze", entry.name, *needed])
+    return f"{entry.summary}\n\nThe paper's {entry.meta['source']}.\n\nExample: {example}"
+
+
+EXAMPLES = {
+    "layer": "conv5",
+    "ckpt": "305k",
+    "dataset": "voc07",
+    "channel": "12",
+    "network": "caffenet",
+}
+
+
+def command(entry: "Entry[Any]") -> Callable[..., None]:
+    """Return a function that typer makes a command of: the analysis' options and the output's."""
+
+    def run(ctx: typer.Context, **given: Any) -> None:  # noqa: ANN401 - typer checks them
+        output = {name: given.pop(name) for name in ("plot", "overwrite", "as_json", "as_csv")}
+        _run(ctx, entry, given, **output)
+
+    options = list(_options(entry).values())
+    output = [
+        _parameter("plot", Annotated[Path | None, typer.Option(help=PLOT_HELP)], None),
+        _parameter("overwrite", Overwrite, False),
+        _parameter("as_json", AsJson, False),
+        _parameter("as_csv", AsCsv, False),
+    ]
+    context = _parameter("ctx", typer.Context, inspect.Parameter.empty)
+    parameters = [context, *options, *output]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    run.__name__ = entry.name.replace("-", "_")
+    return run
+
+
+PLOT_HELP = "Draw to this .png, .svg or .pdf, with the numbers as .csv beside it; print its path."
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the files of --plot.")]
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:  # noqa: ANN401
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)
+
+
+def _options(entry: "Entry[Any]") -> dict[str, inspect.Parameter]:
+    """Return the analysis' own arguments as options of a command."""
+    told = parameter_help(entry.function.__doc__ or "")
+    types = get_type_hints(entry.function, localns={"Store": object})
+    found = {}
+    for name, p in inspect.signature(entry.function).parameters.items():
+        if name in OWN:
+            continue
+        several = str(types[name]).startswith("tuple[str")
+        kind = list[str] if several else types[name]
+        default = list(p.default) if several and p.default is not p.empty else p.default
+        flag = ["--" + name.replace("_", "-")] if types[name] is bool else []
+        text = told[name] + (" May be given several times." if several else "")
+        option = typer.Option(*flag, help=text)
+        found[name] = _parameter(name, Annotated[kind, option], default)
+    return found
+
+
+def parameter_help(docstring: str) -> dict[str, str]:
+    """Return what the ``Parameters`` section of a numpydoc docstring says of each argument."""
+    text = inspect.cleandoc(docstring)
+    section = re.search(
+        r"^Parameters\n-+\n(.*?)(?=^\w[^\n]*\n-+\n|\Z)", text, re.MULTILINE | re.DOTALL
+    )
+    if section is None:
+        return {}
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in section[1].splitlines():
+        if line and not line.startswith(" "):
+            names = [name.strip() for name in line.split(":", 1)[0].split(",")]
+        elif line.strip():
+            for name in names:
+                found[name] = f"{found.get(name, '')} {line.strip()}".strip()
+    return found
+
+
+def _run(
+    ctx: typer.Context,
+    entry: "Entry[Any]",
+    given: Mapping[str, Any],
+    *,
+    plot: Path | None,
+    overwrite: bool,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """Run an analysis; print or draw its rows."""
+    from fstore.queries.plots import check_out, save_plot
+
+    draw, columns = entry.meta["plot"], entry.meta["columns"]
+    if plot is not None:
+        if draw is None:
+            raise DataError(f"analysis '{entry.name}' has no plot; print it, or use --csv")
+        check_out(plot, overwrite=overwrite)
+    options = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    with bar(quiet=ctx.obj["quiet"]) as advance:
+        if "on_progress" in inspect.signature(entry.function).parameters:
+            options["on_progress"] = advance
+        rows = list(entry.function(open_store(ctx), **options))
+    if plot is None:
+        emit(rows, columns=columns, as_json=as_json, as_csv=as_csv)
+    else:
+        typer.echo(save_plot(draw, rows, plot, columns=columns, overwrite=overwrite))
