@@ -1,7 +1,7 @@
 """What an analysis is, and the table of all analyses."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from fstore.registry import Registry
 
@@ -12,6 +12,7 @@ __all__ = ["ANALYSES", "Row", "analysis"]
 
 Row: TypeAlias = Mapping[str, Any]
 Analysis: TypeAlias = Callable[..., Iterable[Row]]
+A = TypeVar("A", bound=Analysis)
 
 ANALYSES: "Registry[Analysis]" = Registry("analysis")
 """Functions ``analysis(store, *, layer, ckpt, ...) -> rows``; see :func:`analysis`."""
@@ -24,7 +25,7 @@ def analysis(
     source: str,
     columns: Sequence[str],
     plot: "Callable[..., Axes] | None" = None,
-) -> Callable[[Analysis], Analysis]:
+) -> Callable[[A], A]:
     """Register an analysis: a question to a store that ``fstore analyze NAME`` asks.
 
     The function takes the store and keyword arguments only. Each of them becomes an option of the
@@ -47,4 +48,11 @@ def analysis(
     plot : callable or None
         ``plot(rows, *, ax=None) -> Axes``.
     """
-    return ANALYSES.register(name, title=title, source=source, columns=tuple(columns), plot=plot)
+
+    def add(function: A) -> A:
+        ANALYSES.register(name, title=title, source=source, columns=tuple(columns), plot=plot)(
+            function
+        )
+        return function
+
+    return add

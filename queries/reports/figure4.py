@@ -1,0 +1,29 @@
+"""Figure 4: what small sets of filters of a middle layer are worth."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from fstore.queries.reports._api import Cell, Need, report
+from fstore.queries.reports._roles import box_needs
+from fstore.queries.reports._subsets import fraction_cells, plot_fractions
+
+if TYPE_CHECKING:
+    from fstore.store import Store
+
+__all__ = ["figure4"]
+
+
+@report(
+    "figure4",
+    title="Fraction of the complete AP by number of filters of a middle layer",
+    answers="Is a class coded by a few filters of a middle layer, or by many together?",
+    needs=box_needs("mid_layer"),
+    plot=plot_fractions,
+)
+def figure4(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
+    """Yield the fraction of the AP of all filters that the best 1, 2, 3, 5, ... reach, by class.
+
+    Row: class and checkpoint; column: number of filters; beside it the AP in percent. Source: the
+    paper's Figure 4.
+    """
+    yield from fraction_cells(store, needs)

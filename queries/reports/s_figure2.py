@@ -1,0 +1,29 @@
+"""Supplementary Figure 2: what small sets of filters of the top layer are worth."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from fstore.queries.reports._api import Cell, Need, report
+from fstore.queries.reports._roles import box_needs
+from fstore.queries.reports._subsets import fraction_cells, plot_fractions
+
+if TYPE_CHECKING:
+    from fstore.store import Store
+
+__all__ = ["s_figure2"]
+
+
+@report(
+    "s_figure2",
+    title="Fraction of the complete AP by number of filters of the top layer",
+    answers="Is a class coded by a few filters of the top layer, or by many together?",
+    needs=box_needs("top_layer"),
+    plot=plot_fractions,
+)
+def s_figure2(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
+    """Yield the fraction of the AP of all filters that the best 1, 2, 3, 5, ... reach, by class.
+
+    Row: class and checkpoint; column: number of filters; beside it the AP in percent. Source: the
+    paper's supplementary Figure 2.
+    """
+    yield from fraction_cells(store, needs)

@@ -1,0 +1,31 @@
+"""Table 5: how many filters of a middle layer it takes to tell a class."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from fstore.queries.reports._api import Cell, Need, report
+from fstore.queries.reports._roles import box_needs
+from fstore.queries.reports._subsets import needed_cells, plot_needed
+
+if TYPE_CHECKING:
+    from fstore.store import Store
+
+__all__ = ["table5"]
+
+
+@report(
+    "table5",
+    title="Filters needed for 50 % and 90 % of the complete AP, mid layer",
+    answers="How many filters of a middle layer does it take to tell a class?",
+    paper="table5.csv",
+    needs=box_needs("mid_layer"),
+    plot=plot_needed,
+)
+def table5(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
+    """Yield the smallest listed number of filters that reaches a share of the complete AP.
+
+    Ground-truth boxes; SVMs learned on train and val, 11-point AP on test; sizes 1, 2, 3, 5, 10,
+    ... 256 and all. Beside it the number interpolated between sizes. A class that cannot be learned
+    or tested has no cell. Source: the paper's Table 5.
+    """
+    yield from needed_cells(store, needs)
