@@ -288,7 +288,8 @@ def test_reports(boxes: World, name: str) -> None:
 
 def test_report_numbers(boxes: World) -> None:
     """Cells are those of the analyses, difficult boxes left out."""
-    study, where = parse_study(STUDY), {"layer": "fc", "ckpt": "5", "dataset": "g"}
+    study = parse_study(STUDY)
+    where: dict[str, Any] = {"layer": "fc", "ckpt": "5", "dataset": "g"}
     cells = {(r["row"], r["col"]): r for r in show_report(boxes.store, study, "figure3").rows}
     best = single_filters(boxes.store, top=1, **where)
     for row in best:

@@ -1,0 +1,97 @@
+"""What Figure 1, supplementary Figure 1 and Table 9 share: AuE of layers before and after."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from fstore.queries.reports._api import Need, Reading, Row
+from fstore.queries.reports._roles import roles
+from fstore.queries.samples import Samples
+from fstore.queries.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from fstore.queries.entropy import Measure
+    from fstore.store import Store
+
+__all__ = ["FRACTIONS", "aues", "box_samples", "draw_selectivity", "layer_needs"]
+
+FRACTIONS = tuple(round(0.02 * i, 2) for i in range(1, 51))
+"""Of a layer's filters, at which curves are drawn; layers of any width share them."""
+
+
+def box_samples(study: Study) -> list[Samples]:
+    """Return the boxes that selectivity is measured on: the test part, of a first split.
+
+    Neither checkpoint has learned from them.
+    """
+    bounds = study.bound("detection")
+    return [Samples(b.dataset, "gt", b.split, b.seeds[0], "test") for b in bounds]
+
+
+def layer_needs(_store: "Store", study: Study) -> list[Need]:
+    """Return a series a layer and checkpoint."""
+    samples = box_samples(study)
+    return [
+        Need(f"{layer} {role}", "", tuple(Reading(study.network, ckpt, layer, s) for s in samples))
+        for layer in study.layers
+        for role, ckpt in roles(study).items()
+    ]
+
+
+def aues(
+    store: "Store", readings: Sequence[Reading], measures: "Sequence[Measure]"
+) -> "dict[Measure, NDArray[Any]]":
+    """Return the AuE of every filter by measure, over the boxes of some readings."""
+    from fstore.queries.analyses.selectivity import layer_areas
+    from fstore.queries.blocks import Rows
+    from fstore.queries.samples import readable, sample_ids
+    from fstore.store.files import Partition
+
+    rows = []
+    for r in readings:
+        place = Partition(r.network, r.ckpt, r.samples.dataset, r.samples.view, r.layer)
+        rows.append(Rows(place, readable(store, place, sample_ids(store, r.samples))))
+    return layer_areas(store, rows, measures)
+
+
+def draw_selectivity(rows: Sequence[Row], *, ax: "Axes") -> None:
+    """Draw MCAuE against the fraction of filters, a line a layer: dash-dot before, solid after.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        ``row`` is the layer and the role of the checkpoint, ``col`` the fraction.
+    ax : Axes
+    """
+    import matplotlib as mpl
+
+    layers = list(dict.fromkeys(str(row["row"]).rsplit(" ", 1)[0] for row in rows))
+    depth = mpl.colormaps["viridis"].resampled(len(layers) + 1)
+    for i, layer in enumerate(layers):
+        for role, style in (("pretrained", "-."), ("finetuned", "-")):
+            mine = [row for row in rows if row["row"] == f"{layer} {role}"]
+            if not mine:
+                continue
+            x = [float(str(row["col"])) for row in mine]
+            y = [float(row["value"] or 0) for row in mine]
+            ax.plot(x, y, linestyle=style, color=depth(i), linewidth=1.3)
+            if role == "pretrained":  # names at the left, where lines are far apart
+                at = (x[0], y[0])
+                ax.annotate(
+                    layer,
+                    at,
+                    (-3, 0),
+                    textcoords="offset points",
+                    ha="right",
+                    va="center",
+                    fontsize="x-small",
+                )
+    both = any(str(row["row"]).endswith(" finetuned") for row in rows)
+    ax.set_xlim(left=-0.12)
+    ax.set_xticks([0, 0.25, 0.5, 0.75, 1])
+    ax.set_xlabel(
+        "Fraction of filters" + (" (dash-dot: before, solid: after fine-tuning)" if both else "")
+    )
+    ax.set_ylabel("MCAuE (nats)")

@@ -1,0 +1,56 @@
+"""Figure 1: how class selective the filters of each layer are, before and after fine-tuning."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from fstore.queries.reports._api import Cell, Need, Row, report
+from fstore.queries.reports._selectivity import FRACTIONS, aues, draw_selectivity, layer_needs
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from fstore.store import Store
+
+__all__ = ["figure1", "plot_figure1"]
+
+
+def plot_figure1(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
+    """Draw MCAuE against the fraction of filters, a line a layer.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows of the report.
+    ax : Axes or None
+        Where to draw; None makes a figure.
+
+    Returns
+    -------
+    Axes
+    """
+    from fstore.queries.plots import new_axes
+
+    ax = new_axes(ax)
+    draw_selectivity(rows, ax=ax)
+    return ax
+
+
+@report(
+    "figure1",
+    title="Class selectivity by layer (label entropy)",
+    answers="Do filters become more class selective with depth, and with fine-tuning?",
+    needs=layer_needs,
+    plot=plot_figure1,
+)
+def figure1(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
+    """Yield MCAuE in nats against the fraction of the most selective filters, by layer.
+
+    Label entropy on ground-truth boxes of the test part, exact over all distinct scores; ``n`` is
+    the number of filters in the mean. Lower is more selective. Source: the paper's Figure 1.
+    """
+    from fstore.queries.entropy import mean_at
+
+    for need in needs:
+        found = aues(store, need.readings, ["label"])["label"]
+        means = zip(FRACTIONS, mean_at(found, FRACTIONS), strict=True)
+        yield need, [Cell(need.row, f"{share:.2f}", mean, n=k) for share, (mean, k) in means]
