@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from fstore.queries.blocks import Rows
 from numpy.typing import NDArray
 
 from fstore.errors import DataError
+from fstore.queries.blocks import Rows
 from fstore.queries.classification import SplitRows
 from fstore.queries.samples import Samples, class_names, label_matrix, readable, sample_ids
 

@@ -83,7 +83,6 @@ def classification_need(
 def classified(store: "Store", need: Need, measure: Measure) -> list[Cell]:
     """Return a need's cells: mean and deviation (n - 1) of a measure over the splits."""
     from fstore.queries.gram import gram
-
     from fstore.queries.problem import problem
 
     first, parameters = need.readings[0], dict(need.parameters)
