@@ -71,7 +71,8 @@ def _commands() -> dict[str, Any]:
     made = typer.Typer(context_settings=HELP_OPTIONS, rich_markup_mode=None)
     made.callback()(lambda: None)
     for entry in sorted(ANALYSES, key=lambda entry: entry.name):
-        made.command(entry.name, help=_help(entry))(command(entry))
+        about = {"help": _help(entry), "short_help": entry.meta["title"]}
+        made.command(entry.name, **about)(command(entry))
     group: Any = typer.main.get_group(made)
     return dict(group.commands)
 

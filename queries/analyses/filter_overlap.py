@@ -124,7 +124,7 @@ def plot_filter_overlap(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Ax
     -------
     Axes
     """
-    classes = list(dict.fromkeys(str(row["class"]) for row in rows))
+    classes = sorted({str(row["class"]) for row in rows})  # rows come by their share
     shares = np.ones((len(classes), len(classes)))
     for row in rows:
         shares[classes.index(row["class"]), classes.index(row["other"])] = row["share"]
