@@ -19,11 +19,11 @@ __all__ = ["BIAS", "POSITIVE_WEIGHT", "SVMs", "fit"]
 BIAS = 10.0
 POSITIVE_WEIGHT = 2.0
 
-BLOCK = 64
-"""Samples whose coordinates are updated one by one before all gradients follow in one product."""
+BLOCK, SMALL = 256, 16
+"""Samples updated before all gradients follow in one product, and before those of the block do."""
 
-CHECK_EVERY = 5
-"""Passes between two looks at the duality gap."""
+RELAXATION = 1.5
+"""How far a coordinate moves towards its own optimum and beyond it; any below 2 climbs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +129,14 @@ def fit(
     draw = np.random.default_rng(0)  # any order will do; the same one gives the same bits
     passes = 0
     while passes < max_passes and len(dual.active):
-        for _ in range(CHECK_EVERY):
-            dual.climb(draw.permutation(len(Y)))
-        passes += CHECK_EVERY
+        dual.climb(draw.permutation(len(Y)))
+        passes += 1
         dual.settle(tolerance)
         if on_progress is not None:
             done = Y.shape[1] - len(dual.active)
             on_progress("SVMs", done, Y.shape[1], f"pass {passes}")
-    objective, gap = dual.certificate()
-    return SVMs(dual.B, objective, gap, passes, scale, bias)
+    dual.finish()
+    return SVMs(dual.B, dual.objective, dual.gap, passes, scale, bias)
 
 
 def _check(kernel: NDArray[np.float32], Y: NDArray[np.int8], limits: NDArray[np.float64]) -> None:
@@ -173,46 +172,51 @@ class _Dual:
         self.Y, self.U = Y.astype(np.float64), upper
         self.low, self.high = np.where(Y > 0, 0, -upper), np.where(Y > 0, upper, 0)
         self.B = np.zeros(Y.shape)
+        self.objective, self.gap = np.zeros(Y.shape[1]), np.full(Y.shape[1], np.inf)
+        # what the models that are not done need, side by side; f = Q b
         self.active = np.arange(Y.shape[1])
-        self._load()
-
-    def _load(self) -> None:
-        """Copy what the models that are not done need, side by side."""
-        a = self.active
-        self.b, self.y = self.B[:, a], self.Y[:, a]
-        self.l, self.h = self.low[:, a], self.high[:, a]
-        self.f = self._product(self.b)
+        self.b, self.f, self.y, self.u = self.B.copy(), np.zeros(Y.shape), self.Y, self.U
+        self.l, self.h = np.where(Y > 0, 0, -upper), np.where(Y > 0, upper, 0)
 
     def climb(self, order: NDArray[np.intp]) -> None:
         """Update every sample's multipliers once, in this order.
 
         A random order: in a fixed one, features that are all positive, as responses are, take
-        hundreds of passes (measured, see docs/decisions/0006-gram-svm.md).
+        more passes (measured, see docs/decisions/0006-gram-svm.md).
         """
         for start in range(0, len(order), BLOCK):
             at = order[start : start + BLOCK]
             rows = self.kernel[at]  # (block, n)
-            small = self.scale * rows[:, at].astype(np.float64) + self.constant
-            before = self.b[at]
-            after = _ascend(small, self.f[at] - self.y[at], before, self.l[at], self.h[at])
-            self.b[at] = after
-            change = after - before
-            self.f += rows.T @ (self.scale * change).astype(np.float32)
-            self.f += self.constant * change.sum(axis=0)
+            Q = self.scale * rows[:, at].astype(np.float64) + self.constant
+            change = _ascend(Q, self.f[at] - self.y[at], self.b[at], self.l[at], self.h[at])
+            self.b[at] += change
+            total = rows.T @ (self.scale * change).astype(np.float32)
+            total += (self.constant * change.sum(axis=0)).astype(np.float32)
+            self.f += total
 
     def settle(self, tolerance: float) -> None:
-        """Keep the models whose gap is small enough; go on with the others."""
-        self.f = self._product(self.b)  # what rounding added up goes
-        self.B[:, self.active] = self.b
-        _, gap = _gaps(self.b, self.f, self.y, self.U[:, self.active])
-        if (gap < tolerance).any():
-            self.active = self.active[gap >= tolerance]
-            self._load()
+        """Take out the models whose gap is small enough."""
+        near = _gaps(self.b, self.f, self.y, self.u)[1] < tolerance
+        if not near.any():
+            return
+        self.f[:, near] = self._product(self.b[:, near])  # without the rounding of many updates
+        ready = self._note() < tolerance
+        self.active = self.active[~ready]
+        self.b, self.f, self.y, self.u, self.l, self.h = (
+            x[:, ~ready] for x in (self.b, self.f, self.y, self.u, self.l, self.h)
+        )
 
-    def certificate(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return objectives and relative gaps of all models."""
+    def finish(self) -> None:
+        """Note how far the models came that are not done."""
+        self.f = self._product(self.b)
+        self._note()
+
+    def _note(self) -> NDArray[np.float64]:
+        """Keep where the models that are not done stand; return their gaps."""
         self.B[:, self.active] = self.b
-        return _gaps(self.B, self._product(self.B), self.Y, self.U)
+        objective, gap = _gaps(self.b, self.f, self.y, self.u)
+        self.objective[self.active], self.gap[self.active] = objective, gap
+        return gap
 
     def _product(self, b: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return Q b."""
@@ -235,14 +239,23 @@ def _ascend(
     low: NDArray[np.float64],
     high: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Update the samples of a block one after the other, each exactly; all models at once."""
-    b = b.copy()
+    """Update the samples of a block one after the other, all models at once; return the changes.
+
+    ``goal`` is where each coordinate would go next were it free. What follows a change is only
+    written where it is needed: in the few samples of the same small block, then in the rest.
+    """
     diagonal = np.maximum(np.diagonal(Q), np.finfo(np.float64).tiny)
-    for i in range(len(b)):
-        new = np.minimum(np.maximum(b[i] - slope[i] / diagonal[i], low[i]), high[i])
-        slope += Q[:, i, None] * (new - b[i])
-        b[i] = new
-    return b
+    goal = b - RELAXATION * slope / diagonal[:, None]
+    pull = RELAXATION * Q / diagonal  # [i, j]: by how much a change of i moves the goal of j
+    change = np.empty_like(b)
+    for start in range(0, len(b), SMALL):
+        end = min(start + SMALL, len(b))
+        for i in range(start, end):
+            new = np.minimum(np.maximum(goal[i], low[i]), high[i])
+            step = np.subtract(new, b[i], out=change[i])
+            goal[i + 1 : end] -= pull[i, i + 1 : end, None] * step
+        goal[end:] -= pull[start:end, end:].T @ change[start:end]
+    return change
 
 
 def _gaps(
