@@ -223,7 +223,8 @@ def plot_curve(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
         x, y = ([row[c] for row in mine] for c in ("threshold", "entropy"))
         label = f"filter {channel} (AuE {mine[0]['aue']:.2f})"
         style = {"color": str(0.15 * (i % 5)), "linestyle": styles[i % 4]}
-        ax.step(x, y, where="pre", label=label, **cast("Any", style))
+        # thresholds descend: a height holds down to the next one, the last down to 0
+        ax.step([*x, 0], [*y, y[-1]], where="post", label=label, **cast("Any", style))
     ax.set_ylim(bottom=0)
     ax.set_xlabel("Threshold / largest score of the filter")
     ax.set_ylabel("Entropy of the labels at or above it (nats)")
