@@ -59,7 +59,7 @@ def problem(
         A data set with one seed takes part in the runs of all.
     network, ckpt, layer : str
     difficult : bool
-        Keep boxes that are flagged difficult.
+        Keep boxes that are flagged difficult, as boxes of their class.
 
     Raises
     ------
@@ -87,7 +87,10 @@ def problem(
     }
     classes = class_names(store, [r.partition.dataset for r in rows])
     labels = [
-        label_matrix(store, r.partition.dataset, r.partition.view, r.ids, classes) for r in rows
+        label_matrix(
+            store, r.partition.dataset, r.partition.view, r.ids, classes, difficult=difficult
+        )
+        for r in rows
     ]
     return Problem(rows, classes, np.concatenate(labels), _splits(at))
 

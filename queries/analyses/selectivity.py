@@ -137,9 +137,9 @@ def selectivity(
     rows = [Rows(place, ids)]
     peaks = _peaks(store, rows)
     if grid:
-        aue, bound = _grid_areas(store, place, ids, kind, grid)
+        aue, bound = _grid_areas(store, place, ids, kind, grid, difficult=difficult)
     else:
-        aue = layer_areas(store, rows, [kind], on_progress=on_progress)[kind]
+        aue = layer_areas(store, rows, [kind], difficult=difficult, on_progress=on_progress)[kind]
         bound = np.zeros_like(aue)
     order = np.argsort(aue, kind="stable")
     return [
@@ -161,6 +161,7 @@ def layer_areas(
     rows: "Sequence[Rows]",
     measures: "Sequence[Measure]",
     *,
+    difficult: bool = False,
     on_progress: OnProgress | None = None,
 ) -> "dict[Measure, NDArray[np.float64]]":
     """Return the exact AuE of every filter of a layer by measure, reading the layer once.
@@ -171,6 +172,8 @@ def layer_areas(
     rows : sequence of Rows
         Samples, of one class each.
     measures : sequence of str
+    difficult : bool
+        Boxes that are flagged difficult are kept.
     on_progress : callable or None
 
     Returns
@@ -182,7 +185,7 @@ def layer_areas(
     from fstore.queries.entropy import all_areas
     from fstore.store.features import layer_shape
 
-    labels = _labels(store, rows)
+    labels = _labels(store, rows, difficult=difficult)
     total = layer_shape(store, rows[0].partition).channels
     only_max = set(measures) == {"sp_max"}
 
@@ -220,7 +223,8 @@ def plot_curve(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
         x, y = ([row[c] for row in mine] for c in ("threshold", "entropy"))
         label = f"filter {channel} (AuE {mine[0]['aue']:.2f})"
         style = {"color": str(0.15 * (i % 5)), "linestyle": styles[i % 4]}
-        ax.step(x, y, where="pre", label=label, **cast("Any", style))
+        # thresholds descend: a height holds down to the next one, the last down to 0
+        ax.step([*x, 0], [*y, y[-1]], where="post", label=label, **cast("Any", style))
     ax.set_ylim(bottom=0)
     ax.set_xlabel("Threshold / largest score of the filter")
     ax.set_ylabel("Entropy of the labels at or above it (nats)")
@@ -304,7 +308,7 @@ def curve(
     )
     samples = Samples(dataset, view, split, seed, part)
     ids = readable(store, place, sample_ids(store, samples, difficult=difficult))
-    labels = _labels(store, [Rows(place, ids)])
+    labels = _labels(store, [Rows(place, ids)], difficult=difficult)
     wanted = [_whole(text) for text in channel]
     what = "sp_max" if kind == "sp_max" else "map"
     rows: list[dict[str, Any]] = []
@@ -338,13 +342,16 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _labels(store: "Store", rows: "Sequence[Rows]") -> "NDArray[np.int64]":
+def _labels(store: "Store", rows: "Sequence[Rows]", *, difficult: bool) -> "NDArray[np.int64]":
     """Return the class of every sample."""
     from fstore.queries.entropy import classes_of
 
     classes = class_names(store, [r.partition.dataset for r in rows])
     matrices = [
-        label_matrix(store, r.partition.dataset, r.partition.view, r.ids, classes) for r in rows
+        label_matrix(
+            store, r.partition.dataset, r.partition.view, r.ids, classes, difficult=difficult
+        )
+        for r in rows
     ]
     return classes_of(np.concatenate(matrices))
 
@@ -359,9 +366,8 @@ def _peaks(store: "Store", rows: "Sequence[Rows]") -> "NDArray[np.float32]":
 
 GRID_SQL = """
     WITH boxes AS (
-        SELECT sample_id, min(class) AS class FROM labels
-        WHERE dataset = ? AND "view" = ? AND label = 1
-              AND sample_id IN (SELECT unnest(?::BIGINT[]))
+        SELECT sample_id, arg_max(class, label) AS class FROM labels
+        WHERE dataset = ? AND "view" = ? AND sample_id IN (SELECT unnest(?::BIGINT[]))
         GROUP BY sample_id
     ),
     maps AS (
@@ -376,7 +382,10 @@ GRID_SQL = """
     WHERE score > 0
     GROUP BY ALL
 """
-"""Scores above 0 by filter, class and threshold: one pass, nothing is sorted."""
+"""Scores above 0 by filter, class and threshold: one pass, nothing is sorted.
+
+A box's class is that of its largest label: 1, or the 0 of a difficult one that is kept.
+"""
 
 SCORES = {
     "label": "SELECT channel, class, unnest(map)::DOUBLE AS score FROM maps WHERE act_max > 0",
@@ -385,14 +394,20 @@ SCORES = {
 
 
 def _grid_areas(
-    store: "Store", place: "Partition", ids: "NDArray[np.int64]", measure: "Measure", grid: int
+    store: "Store",
+    place: "Partition",
+    ids: "NDArray[np.int64]",
+    measure: "Measure",
+    grid: int,
+    *,
+    difficult: bool,
 ) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
     """Return AuE and its bound by filter, from the histogram that SQL counts."""
     from fstore.queries.blocks import Rows
     from fstore.queries.entropy import grid_area, label_entropy
     from fstore.store.features import layer_shape
 
-    labels = _labels(store, [Rows(place, ids)])
+    labels = _labels(store, [Rows(place, ids)], difficult=difficult)
     scores = SCORES["sp_max" if measure == "sp_max" else "label"]
     p = place
     given = [p.dataset, p.view, ids.tolist(), p.network, p.ckpt, p.dataset, p.view, p.layer]

@@ -1,5 +1,7 @@
 """Ablations do what their names say, and the SQL macros do the same."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from _build import PARTS, add_checkpoint, add_dataset, add_layers, put
 from conftest import NETWORK, Known
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.ablations import PAPER, parse_ablation
@@ -15,6 +18,7 @@ from fstore.store import Store
 from fstore.store.files import Partition
 from fstore.store.permutation import permutation
 
+Maps = NDArray[np.float32]
 STORE: list[Store] = []
 X = np.array([[[1.0, -2, 0, 4], [0, 0, 0, 0]]], dtype=np.float32)
 
@@ -124,3 +128,52 @@ def test_shuffle_keeps_columns(known: Known) -> None:
     for before, after in zip(x, first, strict=True):
         assert sorted(map(tuple, before.T)) == sorted(map(tuple, after.T))
     assert not np.array_equal(first, second)
+
+
+SQL = {
+    "none": "map",
+    "binarize": "binarize(map)",
+    "binarize=0.25": "binarize(map, 0.25)",
+    "threshold=0.25": "threshold(map, 0.25)",
+    "threshold=-1": "threshold(map, -1)",
+    "top_k=1": "[top_k(map, 1)]",
+    "top_k=3": "[top_k(map, 3)]",
+    "top_k=99": "[top_k(map, 99)]",
+    "sp_max": "[sp_max(map)]",
+    "sp_shuffle": """sp_shuffle(map, sp_permutation(
+        3, dataset, "view", sample_id, (height * width)::INTEGER))""",
+}
+
+
+def ablated(store: Store, partition: Partition, ids: NDArray[np.int64], name: str) -> Maps:
+    """Return the ablated responses to samples, shape (n_samples, n_channels, positions)."""
+    blocks = ablated_blocks(store, [Rows(partition, ids)], ablation=name, seed=3)
+    return np.concatenate([block for _, block in blocks], axis=1)
+
+
+@pytest.mark.parametrize("layer", ["conv1", "fire2/concat", "fc7"])
+@pytest.mark.parametrize("name", SQL)
+def test_macros_over_the_store(known: Known, layer: str, name: str) -> None:
+    """SQL over the stored rows gives what the blocks hold, bit for bit."""
+    found = ablated(known.store, Partition(NETWORK, "5", "d", "image", layer), np.arange(12), name)
+    text = f"""
+        SELECT {SQL[name]} AS map FROM activations JOIN layers USING (network, layer)
+        WHERE ckpt = '5' AND layer = ? ORDER BY sample_id, channel
+    """
+    maps = known.store.sql(text, [layer]).arrow()["map"].to_pylist()
+    assert np.array_equal(np.array(maps, dtype=np.float32).reshape(found.shape), found)
+
+
+def test_shuffle_does_not_depend_on_shards(known: Known, tmp_path: Path) -> None:
+    """Samples that were extracted in other shards, in another order, are shuffled alike."""
+    store = Store.create(tmp_path / "s")
+    add_dataset(store, parts=PARTS * 2)
+    add_layers(store, NETWORK, {"conv1": (3, 4, 4)})
+    add_checkpoint(store, NETWORK, "5")
+    place, x = Partition(NETWORK, "5", "d", "image", "conv1"), known.values["5", "conv1"]
+    for ids in ([5, 8, 9], [10, 11], [0, 1, 2, 3, 4, 6, 7]):
+        put(store, place, x[ids], sample_ids=ids)
+    whole = ablated(known.store, place, np.arange(12), "sp_shuffle")
+    assert np.array_equal(ablated(store, place, np.arange(12), "sp_shuffle"), whole)
+    some = np.array([1, 5, 10])
+    assert np.array_equal(ablated(store, place, some, "sp_shuffle"), whole[some])

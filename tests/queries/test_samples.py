@@ -55,3 +55,9 @@ def test_classes_of_several_sets(boxes: Store) -> None:
     add_dataset(boxes, "e")
     with pytest.raises(DataError, match="only one of them has class c"):
         class_names(boxes, ["d", "e"])
+
+
+def test_difficult_boxes_that_are_kept(boxes: Store) -> None:
+    """A difficult box that is kept shows its class; what others show as difficult stays 0."""
+    found = label_matrix(boxes, "d", "gt", np.arange(4), ("a", "b"), difficult=True)
+    assert found.tolist() == [[1, -1], [1, -1], [-1, 1], [0, 1]]
