@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fstore.errors import DataError
 from fstore.geometry import ResizeMode, crop_offset, resized, warp_axis
-from fstore.types import Box, CheckpointRecord
+from fstore.types import Box
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,29 +20,21 @@ if TYPE_CHECKING:
     from fstore.store import Store
     from fstore.store.files import Partition
 
-__all__ = ["Picture", "draw_response", "pictures", "pixels", "upsampled"]
+__all__ = ["Picture", "Preparation", "draw_response", "pictures", "pixels", "upsampled"]
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """Where a sample's pixels are, and how they become a network's input.
+class Preparation:
+    """How an image becomes a network's input; where its pixels go, not their values.
 
     Attributes
     ----------
-    path, uri, digest : Path, str, str
-        The image file, its name in messages, its registered digest.
-    box : Box or None
-        None for the whole image.
     size, resize, mode, context
         As in ``fstore.extractor.preprocess.Preprocess``.
     outside : tuple of int
         Colour (RGB, 0-255) of what lies outside of the image: the one that the network sees as 0.
     """
 
-    path: Path
-    uri: str
-    digest: str
-    box: Box | None
     size: int
     resize: int
     mode: ResizeMode
@@ -50,40 +42,60 @@ class Picture:
     outside: tuple[int, int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Where a sample's pixels are, and how they became a network's input.
+
+    Attributes
+    ----------
+    path, uri, digest : Path, str, str
+        The image file, its name in messages, its registered digest.
+    box : Box or None
+        None for the whole image.
+    preparation : Preparation or None
+        None where the checkpoint has no record of it.
+    """
+
+    path: Path
+    uri: str
+    digest: str
+    box: Box | None
+    preparation: Preparation | None
+
+
 def pictures(store: "Store", partition: "Partition", ids: Sequence[int]) -> list[Picture]:
-    """Return the pictures of samples of a partition, in the order asked for.
+    """Return the pictures of samples of a partition, in the order asked for; no file is opened.
 
     Raises
     ------
     UnknownNameError
-        The data set or the checkpoint is not registered.
-    DataError
-        The checkpoint has no record of its preprocessing.
+        The data set or its view is not registered.
     """
     root = store.dataset(partition.dataset).root
-    prepared = _preparation(store.find_checkpoint(partition.ckpt, partition.network))
+    records = store.checkpoints(partition.network)
+    text = next((r.preprocessing for r in records if r.name == partition.ckpt), "{}")
+    prepared = _preparation(json.loads(text))
     table = store.samples(partition.dataset, partition.view, ["sample_id", "uri", "digest", "box"])
     rows = {row["sample_id"]: row for row in table.to_pylist()}
     found = []
     for sample in ids:
         row = rows[int(sample)]
         box = row["box"] and tuple(row["box"][k] for k in ("xmin", "ymin", "xmax", "ymax"))
-        found.append(Picture(root / row["uri"], row["uri"], row["digest"], box, **prepared))
+        found.append(Picture(root / row["uri"], row["uri"], row["digest"], box, prepared))
     return found
 
 
-def _preparation(record: CheckpointRecord) -> dict[str, Any]:
-    """Read what a checkpoint's record says of the geometry of its input."""
-    p = json.loads(record.preprocessing)
-    if "size" not in p:
-        raise DataError(
-            f"checkpoint '{record.network}/{record.name}' has no record of its preprocessing, so "
-            "what it saw cannot be drawn; import it again with: fstore ckpt import"
-        )
-    mean = p["mean"][::-1] if p["order"] == "BGR" else p["mean"]
-    outside = tuple(int(np.clip(round(m / p["scale"]), 0, 255)) for m in mean)
-    same = {key: p[key] for key in ("size", "resize", "context")}
-    return {**same, "mode": p["resize_mode"], "outside": outside}
+def _preparation(recorded: dict[str, Any]) -> Preparation | None:
+    """Read the geometry off a checkpoint's record of its preprocessing."""
+    if "size" not in recorded:
+        return None
+    mean, scale = recorded["mean"], recorded["scale"]
+    red, green, blue = (
+        int(np.clip(round(m / scale), 0, 255))
+        for m in (mean[::-1] if recorded["order"] == "BGR" else mean)
+    )
+    where = {key: recorded[key] for key in ("size", "resize", "context")}
+    return Preparation(**where, mode=recorded["resize_mode"], outside=(red, green, blue))
 
 
 def pixels(picture: Picture) -> NDArray[np.uint8]:
@@ -97,24 +109,30 @@ def pixels(picture: Picture) -> NDArray[np.uint8]:
     Raises
     ------
     DataError
-        The file is gone, changed since it was registered, or is no image; or the box has no pixel
-        in it.
+        The file is gone, changed since it was registered, or is no image; the box has no pixel
+        in it; the checkpoint has no record of its preprocessing.
     """
     from PIL import Image
 
     from fstore.image_files import decode, read_bytes_checked
 
-    p = picture
-    image = decode(read_bytes_checked(p.path, p.digest, uri=p.uri), uri=p.uri)
-    if p.box is not None:
-        return np.asarray(_warped(image, p, p.box))
+    p = picture.preparation
+    if p is None:
+        raise DataError(
+            f"{picture.uri}: its checkpoint has no record of its preprocessing, so what it "
+            "saw cannot be drawn; register the checkpoint again with: fstore ckpt import"
+        )
+    data = read_bytes_checked(picture.path, picture.digest, uri=picture.uri)
+    image = decode(data, uri=picture.uri)
+    if picture.box is not None:
+        return np.asarray(_warped(image, picture, picture.box, p))
     wide, high = resized(*image.size, size=p.size, resize=p.resize, mode=p.mode)
     left, top = (crop_offset(side, size=p.size, mode=p.mode) for side in (wide, high))
     image = image.resize((wide, high), Image.Resampling.BILINEAR)
     return np.asarray(image.crop((left, top, left + p.size, top + p.size)))
 
 
-def _warped(image: "Image.Image", p: Picture, box: Box) -> "Image.Image":
+def _warped(image: "Image.Image", picture: Picture, box: Box, p: Preparation) -> "Image.Image":
     from PIL import Image
 
     x, y = (
@@ -122,7 +140,8 @@ def _warped(image: "Image.Image", p: Picture, box: Box) -> "Image.Image":
         for i, side in enumerate(image.size)
     )
     if x is None or y is None:
-        raise DataError(f"{p.uri}: box {box} has no pixel in an image of {image.size}")
+        size = " x ".join(map(str, image.size))
+        raise DataError(f"{picture.uri}: box {box} has no pixel in an image of {size}")
     cut = image.crop((x.first, y.first, x.last, y.last))
     window = Image.new("RGB", (p.size, p.size), p.outside)
     window.paste(cut.resize((x.length, y.length), Image.Resampling.BILINEAR), (x.offset, y.offset))
@@ -133,8 +152,8 @@ def upsampled(response: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """Return a response map as large as the network's input, stretched evenly and bilinearly.
 
     Place (r, c) of a map of H x W comes to lie at pixels ``(r + 0.5) / H * size`` and
-    ``(c + 0.5) / W * size``. The middle of what a place sees is within a place of it, for the
-    networks whose padding is the same at all sides.
+    ``(c + 0.5) / W * size``. The middle of what a place sees lies within a place of it (a test
+    measures it for CaffeNet and SqueezeNet), which is small beside how much it sees.
 
     Parameters
     ----------

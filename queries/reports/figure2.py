@@ -38,14 +38,14 @@ def needs(_store: "Store", study: "Study") -> list[Need]:
 
 
 def add_filters(store: "Store", study: "Study", rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return the rows of mean cosines with the filters of their checkpoint: ``filters``."""
+    """Return the rows, those of mean cosines with the checkpoint's ``filters``."""
     from fstore.queries.first_layer import first_filters
 
-    return [
-        {**row, "filters": first_filters(store, str(row["row"]), study.network)}
-        for row in rows
-        if row["col"] == "cosine"
-    ]
+    found: list[dict[str, Any]] = [dict(row) for row in rows]
+    for row in found:
+        if row["col"] == "cosine":
+            row["filters"] = first_filters(store, row["row"], study.network)
+    return found
 
 
 def plot_figure2(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
