@@ -4,7 +4,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -135,8 +135,8 @@ def _options(entry: "Entry[Any]") -> dict[str, inspect.Parameter]:
     for name, p in inspect.signature(entry.function).parameters.items():
         if name in OWN:
             continue
-        several = str(types[name]).startswith("tuple[str")
-        kind = list[str] if several else types[name]
+        several = get_origin(types[name]) is tuple
+        kind = list[get_args(types[name])[0]] if several else types[name]  # type: ignore[misc]
         default = list(p.default) if several and p.default is not p.empty else p.default
         flag = ["--" + name.replace("_", "-")] if types[name] is bool else []
         text = told[name] + (" May be given several times." if several else "")

@@ -64,24 +64,28 @@ def show(
         if draw is None:
             raise DataError(f"report '{name}' has no plot; print it as a table, or with --csv")
         check_out(plot, overwrite=overwrite)
-    rows = _rows(ctx, name, study, beside=beside)
+    rows = _rows(ctx, name, study, beside=beside, drawn=plot is not None)
     if plot is None:
         emit(rows, columns=ROW_COLUMNS, as_json=as_json, as_csv=as_csv)
     else:
         typer.echo(save_plot(draw, rows, plot, columns=ROW_COLUMNS, overwrite=overwrite))
 
 
-def _rows(ctx: typer.Context, name: str, study: str, *, beside: bool) -> list[dict[str, Any]]:
+def _rows(
+    ctx: typer.Context, name: str, study: str, *, beside: bool, drawn: bool
+) -> list[dict[str, Any]]:
     """Return a report's rows; tell on stderr what was computed and what is missing."""
     from fstore.queries.reports._api import BESIDE
-    from fstore.queries.reports._run import show_report
+    from fstore.queries.reports._run import illustrated, show_report
     from fstore.queries.study import load_study
 
     store = open_store(ctx)
+    current = load_study(store, study or None)
     with bar(quiet=ctx.obj["quiet"]) as advance:
-        shown = show_report(store, load_study(store, study or None), name, on_progress=advance)
+        shown = show_report(store, current, name, on_progress=advance)
     if shown.computed and not ctx.obj["quiet"]:
         note(f"{name}: computed and stored {shown.computed} cells, {shown.reused} were stored")
     for missing in shown.missing:
         note(f"{name}: {missing}")
-    return [row for row in shown.rows if beside or BESIDE not in row["col"]]
+    rows = [row for row in shown.rows if beside or BESIDE not in row["col"]]
+    return illustrated(store, current, name, rows) if drawn else rows

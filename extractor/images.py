@@ -4,19 +4,18 @@ Whole images are resized and cropped, boxes are cut and warped as R-CNN does. Pi
 rotated by their EXIF orientation: boxes count raw pixels, and so do the networks of the paper.
 """
 
-import hashlib
-import io
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from fstore.errors import DataError
 from fstore.extractor.preprocess import Preprocess
+from fstore.geometry import crop_offset, resized, warp_axis
+from fstore.image_files import ChangedFileError, decode, digest_bytes, read_bytes_checked
 from fstore.types import Box
 
 __all__ = [
@@ -33,112 +32,7 @@ __all__ = [
 Pixels = NDArray[np.uint8]
 Input = NDArray[np.float32]
 
-_WIDE_GREY = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _BILINEAR = Image.Resampling.BILINEAR
-
-
-class ChangedFileError(DataError):
-    """A file is gone or differs from the one that was registered."""
-
-
-def digest_bytes(data: bytes) -> str:
-    """Return the BLAKE2b-128 digest of ``data``, 32 hex digits."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
-
-
-def read_bytes_checked(path: Path, digest: str, *, uri: str = "") -> bytes:
-    """Read a file and compare it with the digest that was registered.
-
-    Parameters
-    ----------
-    path : Path
-    digest : str
-        BLAKE2b-128 of the bytes, hex; empty skips the comparison (the file could not be read
-        when the data set was registered).
-    uri : str
-        Name of the file in messages; the path if empty.
-
-    Raises
-    ------
-    ChangedFileError
-        A registered file is gone, or has other bytes now.
-    DataError
-        The file cannot be read.
-    """
-    name = uri or str(path)
-    try:
-        data = path.read_bytes()
-    except OSError as exc:
-        if digest and isinstance(exc, (FileNotFoundError, NotADirectoryError)):
-            raise ChangedFileError(
-                f"{name}: no such file any more ({path}); put it back where it was when the data "
-                "set was registered, or register the folder under a new name"
-            ) from exc
-        raise DataError(f"{name}: cannot be read: {exc.strerror or exc}") from exc
-    if digest and (found := digest_bytes(data)) != digest:
-        raise ChangedFileError(
-            f"{name}: the file changed since the data set was registered (digest {found}, "
-            f"registered {digest}); restore it, or register the folder under a new name"
-        )
-    return data
-
-
-def decode(data: bytes, *, uri: str = "") -> Image.Image:
-    """Decode an image to 8-bit RGB.
-
-    Greyscale, palette, CMYK and other modes are converted, 16-bit greyscale is divided by 257,
-    transparency is dropped, of an animation the first frame is taken. EXIF orientation is left
-    alone, since boxes are in raw pixels.
-
-    Raises
-    ------
-    DataError
-        Truncated, unreadable, without pixels, or too many of them (a decompression bomb); the
-        message names ``uri`` and the reason.
-    """
-    name = uri or "image"
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            _check_pixels(image)
-            image.load()
-            return _to_rgb(image)
-    except MemoryError:
-        raise
-    except DataError as exc:
-        raise DataError(f"{name}: {exc}") from exc
-    except Exception as exc:  # Pillow's readers raise all sorts on broken files
-        raise DataError(f"{name}: unreadable image: {_reason(exc, data)}") from exc
-
-
-def _reason(exc: Exception, data: bytes) -> str:
-    if not data:
-        return "the file is empty"
-    if isinstance(exc, UnidentifiedImageError):
-        return "not an image of a known format"
-    return str(exc) or type(exc).__name__
-
-
-def _check_pixels(image: Image.Image) -> None:
-    if not image.width or not image.height:
-        raise DataError(f"no pixels ({image.width} x {image.height})")
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit and image.width * image.height > limit:
-        raise DataError(
-            f"{image.width} x {image.height} pixels, at most {limit} are decoded; shrink the image"
-        )
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
-        return image.copy() if image.readonly else image
-    if image.mode in _WIDE_GREY:
-        grey = np.clip(np.asarray(image, dtype=np.int64), 0, 65535)
-        return Image.fromarray(((grey + 128) // 257).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        raise DataError("floating-point pixels have no agreed range; convert to 8 or 16 bits")
-    if "transparency" in image.info:
-        image = image.convert("RGBA")  # straight to RGB, Pillow warns of byte transparency
-    return image.convert("RGB")
 
 
 def whole_image(image: Image.Image, p: Preprocess) -> Input:
@@ -154,30 +48,14 @@ def whole_image(image: Image.Image, p: Preprocess) -> Input:
     array of shape (3, p.size, p.size), float32
         ``(pixel * p.scale - mean) / std``, channels in ``p.order``.
     """
-    width, height = _resized(image.width, image.height, p)
-    left, top = _crop_offset(width, p), _crop_offset(height, p)
+    mode = p.resize_mode
+    width, height = resized(image.width, image.height, size=p.size, resize=p.resize, mode=mode)
+    left, top = (crop_offset(side, size=p.size, mode=mode) for side in (width, height))
     if (width, height) != image.size:
         image = image.resize((width, height), _BILINEAR)
     if (width, height) != (p.size, p.size):
         image = image.crop((left, top, left + p.size, top + p.size))
     return _normalise(np.asarray(image), p)
-
-
-def _resized(width: int, height: int, p: Preprocess) -> tuple[int, int]:
-    """Size after resizing; ``shorter`` truncates the longer side, as torchvision does."""
-    if p.size > p.resize:
-        raise DataError(f"input size {p.size} exceeds the resized side {p.resize}; make it smaller")
-    if p.resize_mode == "warp":
-        return p.resize, p.resize
-    if width <= height:
-        return p.resize, int(p.resize * height / width)
-    return int(p.resize * width / height), p.resize
-
-
-def _crop_offset(side: int, p: Preprocess) -> int:
-    """First pixel of the centre crop: Caffe rounds down, torchvision to the even neighbour."""
-    margin = side - p.size
-    return margin // 2 if p.resize_mode == "warp" else round(margin / 2)
 
 
 def _normalise(pixels: Pixels | Input, p: Preprocess, mean: Input | None = None) -> Input:
@@ -236,12 +114,10 @@ def warp_box(image: Image.Image, box: Box, p: Preprocess) -> Input:
 
     References
     ----------
-    Girshick et al. 2014, doi:10.1109/CVPR.2014.81, and its published code (``rcnn_im_crop``),
-    down to the half pixel: the centre of a 1-based box is taken as ``xmin + width / 2``.
-    Differs: a strip that would round to no pixel of the window is given one.
+    See :func:`fstore.geometry.warp_axis`.
     """
-    x = _axis(box[0], box[2], image.width, p)
-    y = _axis(box[1], box[3], image.height, p)
+    x = warp_axis(box[0], box[2], image.width, size=p.size, context=p.context)
+    y = warp_axis(box[1], box[3], image.height, size=p.size, context=p.context)
     if x is None or y is None:
         raise DataError(
             f"box {box} has no pixel in an image of {image.width} x {image.height}; boxes are "
@@ -257,39 +133,6 @@ def warp_box(image: Image.Image, box: Box, p: Preprocess) -> Input:
     out = np.zeros((3, p.size, p.size), dtype=np.float32)
     out[:, y.window, x.window] = patch
     return out
-
-
-class _Axis:
-    """One axis of a warp: image pixels ``first:last`` (from 0) fill window pixels ``window``."""
-
-    __slots__ = ("first", "last", "length", "window")
-
-    def __init__(self, first: int, last: int, offset: int, length: int) -> None:
-        self.first, self.last, self.length = first, last, length
-        self.window = slice(offset, offset + length)
-
-
-def _axis(low: float, high: float, side: int, p: Preprocess) -> _Axis | None:
-    """Scale, round and clip one axis of a box; None if nothing of it is inside the image."""
-    if not (math.isfinite(low) and math.isfinite(high)) or high < low:
-        return None
-    if high < 0.5 or low >= side + 0.5:
-        return None
-    half = (high - low + 1) / 2
-    factor = p.size / (p.size - 2 * p.context)
-    start, stop = _round(low + half - half * factor), _round(low + half + half * factor)
-    if p.context == 0:  # as the original: without context the box is taken as it is
-        start, stop = _round(low), _round(high)
-    per_pixel = p.size / (stop - start + 1)
-    first, last = max(1, start), min(side, stop)
-    offset = min(_round((first - start) * per_pixel), p.size - 1)
-    length = min(max(_round((last - first + 1) * per_pixel), 1), p.size - offset)
-    return _Axis(first - 1, last, offset, length)
-
-
-def _round(value: float) -> int:
-    """Nearest integer, halves away from zero (MATLAB's ``round``)."""
-    return int(math.copysign(math.floor(abs(value) + 0.5), value))
 
 
 def _bilinear(pixels: Pixels, height: int, width: int) -> Input:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from fstore.geometry import ResizeMode
 from fstore.types import FloatArray
 
 __all__ = ["Preprocess"]
@@ -39,7 +40,7 @@ class Preprocess:
 
     size: int
     resize: int
-    resize_mode: Literal["warp", "shorter"] = "warp"
+    resize_mode: ResizeMode = "warp"
     order: Literal["BGR", "RGB"] = "BGR"
     scale: float = 1.0
     mean: tuple[float, float, float] = (104.0, 117.0, 123.0)

@@ -21,6 +21,7 @@ __all__ = [
     "readable",
     "sample_ids",
     "unreadable",
+    "without_difficult",
 ]
 
 
@@ -54,9 +55,14 @@ def sample_ids(store: "Store", samples: Samples, *, difficult: bool = False) -> 
 
     s = samples
     ids = part_samples(store, s.dataset, s.view, split=s.split, seed=s.seed, part=s.part)
-    if difficult:
-        return ids
-    _, flagged = _known(store, s.dataset, s.view)
+    return ids if difficult else without_difficult(store, s.dataset, s.view, ids)
+
+
+def without_difficult(
+    store: "Store", dataset: str, view: str, ids: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the samples that are not flagged difficult, ascending."""
+    _, flagged = _known(store, dataset, view)
     return np.setdiff1d(ids, flagged)
 
 
@@ -161,6 +167,6 @@ def label_matrix(
 
 def _known(store: "Store", dataset: str, view: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the samples of a view, and those of them that are flagged difficult."""
-    table = store.samples(dataset, view)
+    table = store.samples(dataset, view, ["sample_id", "difficult"])
     ids: NDArray[np.int64] = table["sample_id"].to_numpy()
     return ids, ids[table["difficult"].to_numpy(zero_copy_only=False) == 1]

@@ -34,10 +34,16 @@ Block: TypeAlias = tuple[NDArray[np.int32], NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class LayerShape:
-    """Channels of a stored layer and places in one map."""
+    """Channels of a stored layer, and rows and columns of one map (1 and 1: a value a channel)."""
 
     channels: int
-    positions: int
+    height: int
+    width: int
+
+    @property
+    def positions(self) -> int:
+        """Places in one map: height times width."""
+        return self.height * self.width
 
 
 def stored_samples(store: "Store", partition: Partition) -> NDArray[np.int64]:
@@ -64,7 +70,7 @@ def layer_shape(store: "Store", partition: Partition) -> LayerShape:
         raise UnknownNameError(
             f"network '{partition.network}' has no layer '{partition.layer}' on record"
         )
-    return LayerShape(rows[0]["channels"], rows[0]["height"] * rows[0]["width"])
+    return LayerShape(rows[0]["channels"], rows[0]["height"], rows[0]["width"])
 
 
 def read_features(

@@ -30,8 +30,9 @@ def analysis(
 
     The function takes the store and keyword arguments only. Each of them becomes an option of the
     command: its name (``_`` as ``-``), its type (``str``, ``int``, ``float``, ``bool``, ``Path``,
-    one of these or None, or ``tuple[str, ...]``, which may be given several times), its default
-    (none: the option is required), and its help from the docstring's ``Parameters`` section. An
+    one of these or None, or ``tuple[str, ...]`` and the like, which may be given several times),
+    its default (none: the option is required), and its help from the docstring's ``Parameters``
+    section. An
     argument ``on_progress`` (:data:`fstore.types.OnProgress` or None) is no option: the command
     passes its progress bar.
 

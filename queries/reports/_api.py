@@ -4,7 +4,7 @@ import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fstore.queries.samples import Samples
 from fstore.queries.study import Study
@@ -24,6 +24,7 @@ __all__ = [
     "Reading",
     "Row",
     "Samples",
+    "Weights",
     "paper_numbers",
     "report",
 ]
@@ -48,6 +49,14 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Weights:
+    """The weights of a checkpoint."""
+
+    network: str
+    ckpt: str
+
+
+@dataclass(frozen=True, slots=True)
 class Need:
     """A cell, or a series of cells, and all that it depends on, beside the code.
 
@@ -57,8 +66,9 @@ class Need:
 
     row: str
     col: str
-    readings: tuple[Reading, ...]
+    readings: tuple[Reading, ...] = ()
     parameters: tuple[tuple[str, str | float | int], ...] = ()
+    weights: tuple[Weights, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,7 @@ class Cell:
 
 Compute: TypeAlias = "Callable[[Store, Sequence[Need]], Iterable[tuple[Need, Sequence[Cell]]]]"
 Plot: TypeAlias = "Callable[..., Axes]"
+Illustrate: TypeAlias = "Callable[[Store, Study, Sequence[Row]], list[dict[str, Any]]]"
 
 REPORTS: "Registry[Compute]" = Registry("report")
 """Functions ``report(store, needs)``; they yield each need that is asked for with its cells."""
@@ -88,6 +99,7 @@ def report(
     paper: str | None = None,
     columns: Sequence[str] = (),
     plot: "Plot | None" = None,
+    illustrate: "Illustrate | None" = None,
 ) -> "Callable[[Compute], Compute]":
     """Register a report.
 
@@ -106,9 +118,12 @@ def report(
         say (``none:all_points``). Empty for a curve, or where they depend on the study.
     plot : callable or None
         ``plot(rows, *, ax=None) -> Axes``.
+    illustrate : callable or None
+        ``illustrate(store, study, rows) -> rows``: called before the plot, and only then; it adds
+        what is drawn but is no number of the report (images, weights), under further keys.
     """
     meta = {"title": title, "answers": answers, "paper": paper, "columns": tuple(columns)}
-    return REPORTS.register(name, **meta, needs=needs, plot=plot)
+    return REPORTS.register(name, **meta, needs=needs, plot=plot, illustrate=illustrate)
 
 
 def paper_numbers(name: str) -> dict[tuple[str, str], float]:

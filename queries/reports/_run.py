@@ -7,10 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from shlex import quote
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fstore.errors import UnknownNameError
-from fstore.queries.reports._api import REPORTS, Need, Reading, Samples, paper_numbers
+from fstore.queries.reports._api import REPORTS, Need, Reading, Row, Samples, Weights, paper_numbers
 from fstore.queries.reports._code import code_version
 from fstore.queries.study import Study
 from fstore.types import OnProgress
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from fstore.store import Store
     from fstore.store.files import Partition, StoredFile
 
-__all__ = ["Missing", "Shown", "show_report"]
+__all__ = ["Missing", "Shown", "illustrated", "show_report"]
+
+Lack: TypeAlias = tuple[Reading | Weights, str]
+"""What a cell reads and the store does not have, and what exactly is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,29 @@ def show_report(
     return Shown(
         _with_paper(rows, entry.meta["paper"]), len(stale), len(ready) - len(stale), missing
     )
+
+
+def illustrated(
+    store: "Store", study: Study, name: str, rows: Sequence[Row]
+) -> list[dict[str, Any]]:
+    """Return a report's rows with all that its plot needs, ready to be drawn.
+
+    Parameters
+    ----------
+    store : Store
+    study : Study
+    name : str
+        A registered report.
+    rows : sequence of mapping
+        Its rows, as :func:`show_report` gives them.
+
+    Raises
+    ------
+    DataError
+        An image or a file of weights is not there any more.
+    """
+    add = REPORTS[name].meta["illustrate"]
+    return [dict(row) for row in (rows if add is None else add(store, study, rows))]
 
 
 def _stamps(name: str, needs: Sequence[Need], inputs: "_Inputs") -> dict[Need, dict[str, str]]:
@@ -182,11 +209,13 @@ class _Inputs:
     _files: dict[tuple[str, str], "dict[Partition, list[StoredFile]]"] = field(default_factory=dict)
     _samples: dict[Samples, "NDArray[np.int64]"] = field(default_factory=dict)
     _unreadable: dict[tuple[str, str], set[int]] | None = None
+    _checkpoints: dict[Weights, str] | None = None
 
-    def lacks(self, need: Need) -> list[tuple[Reading, str]]:
-        """Return the readings of a cell that the store lacks, and what exactly."""
-        lacks = ((reading, self._lack(reading)) for reading in need.readings)
-        return [(reading, lack) for reading, lack in lacks if lack]
+    def lacks(self, need: Need) -> list[Lack]:
+        """Return what a cell reads and the store lacks."""
+        lacks: list[Lack] = [(reading, self._lack(reading)) for reading in need.readings]
+        lacks += [(w, "" if self._sha256(w) else "no checkpoint") for w in need.weights]
+        return [(what, lack) for what, lack in lacks if lack]
 
     def described(self, need: Need) -> dict[str, object]:
         """Return what a cell depends on: versions of partitions and samples, and parameters."""
@@ -197,8 +226,9 @@ class _Inputs:
             " ".join((s.dataset, s.view, s.split, str(s.seed), s.part)): self._version(s)
             for s in dict.fromkeys(r.samples for r in need.readings)
         }
-        parameters = dict(need.parameters)
-        return {"partitions": partitions, "samples": samples, "parameters": parameters}
+        found = {"partitions": partitions, "samples": samples, "parameters": dict(need.parameters)}
+        weights = {f"{w.network}/{w.ckpt}": self._sha256(w) for w in need.weights}
+        return found | ({"weights": weights} if weights else {})
 
     def files(self, reading: Reading) -> "list[StoredFile]":
         """Return the committed files of the partition that a reading is from."""
@@ -240,6 +270,13 @@ class _Inputs:
             )
         return self._samples[samples]
 
+    def _sha256(self, weights: Weights) -> str:
+        """Return the hash of a checkpoint's weights, or nothing."""
+        if self._checkpoints is None:
+            known = self.store.checkpoints()
+            self._checkpoints = {Weights(r.network, r.name): r.sha256 for r in known}
+        return self._checkpoints.get(weights, "")
+
     def _version(self, samples: Samples) -> str:
         return hashlib.sha256(self._wanted(samples).tobytes()).hexdigest()[:16]
 
@@ -260,23 +297,35 @@ def _partition(reading: Reading) -> "Partition":
     return Partition(*where)
 
 
-def _missing(lacks: Mapping[Need, Sequence[tuple[Reading, str]]]) -> list[Missing]:
-    """Put together what one command would make: layers of one view and checkpoint."""
+def _missing(lacks: Mapping[Need, Sequence[Lack]]) -> list[Missing]:
+    """Put together what one command would make: layers of one view and checkpoint, weights."""
+    together: dict[tuple[str, ...], list[tuple[str, Reading]]] = defaultdict(list)
+    weights: dict[Weights, list[str]] = defaultdict(list)
+    for need, lacking in lacks.items():
+        for what, lack in lacking:
+            if isinstance(what, Weights):
+                weights[what].append(need.row)
+            else:
+                s = what.samples
+                key = (what.network, what.ckpt, s.dataset, s.view, lack)
+                together[key].append((need.row, what))
+    return [_missing_layers(key[-1], found) for key, found in together.items()] + [
+        Missing(
+            tuple(dict.fromkeys(rows)),
+            f"no checkpoint '{w.ckpt}' of network '{w.network}'",
+            f"fstore ckpt import FILE --network {quote(w.network)} --name {quote(w.ckpt)}, or "
+            "fstore train pretrain",
+        )
+        for w, rows in weights.items()
+    ]
+
+
+def _missing_layers(lack: str, found: Sequence[tuple[str, Reading]]) -> Missing:
+    """Say what is lacking of some layers of one view and checkpoint."""
     from fstore.store.features import extract_command
 
-    together: dict[tuple[str, str, str, str, str], list[tuple[str, Reading]]] = defaultdict(list)
-    for need, lacking in lacks.items():
-        for reading, lack in lacking:
-            s = reading.samples
-            key = (reading.network, reading.ckpt, s.dataset, s.view, lack)
-            together[key].append((need.row, reading))
-    return [
-        Missing(
-            tuple(dict.fromkeys(row for row, _ in found)),
-            f"{lack} of {dataset}.{view} at {network}/{ckpt}",
-            extract_command(
-                _partition(found[0][1]), list(dict.fromkeys(r.layer for _, r in found))
-            ),
-        )
-        for (network, ckpt, dataset, view, lack), found in together.items()
-    ]
+    first = found[0][1]
+    where = f"{first.samples.dataset}.{first.samples.view} at {first.network}/{first.ckpt}"
+    layers = list(dict.fromkeys(reading.layer for _, reading in found))
+    rows = tuple(dict.fromkeys(row for row, _ in found))
+    return Missing(rows, f"{lack} of {where}", extract_command(_partition(first), layers))

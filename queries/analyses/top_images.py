@@ -1,0 +1,251 @@
+"""What a filter responds to most: its top samples, with the response laid over each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fstore.errors import DataError
+from fstore.queries.analyses._api import Row, analysis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from fstore.queries.pictures import Picture
+    from fstore.store import Store
+    from fstore.store.files import Partition
+
+__all__ = ["plot_top_images", "top_images"]
+
+COLUMNS = (
+    "channel", "rank", "sample_id", "image_id", "uri", "classes", "act_max", "row", "col", "n",
+)  # fmt: skip
+
+
+WIDEST = 10
+"""Images in a line of the sheet, at most."""
+
+
+def plot_top_images(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
+    """Draw a sheet, a row a filter: its top samples as the network saw them, responses over them.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows of the analysis, with their ``picture`` and ``map``.
+    ax : Axes or None
+        Where to draw; None makes a figure.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    DataError
+        An image file is gone, or is not the registered one any more.
+    """
+    from fstore.queries.pictures import draw_response
+    from fstore.queries.plots import panels
+
+    channels = list(dict.fromkeys(row["channel"] for row in rows))
+    lines, columns = _sheet(max((row["rank"] for row in rows), default=1))
+    size = len(channels) * lines * columns
+    frame, drawn = panels(ax, size, n_columns=columns, size=(1.05, 1.4))
+    for row in rows:
+        panel = drawn[channels.index(row["channel"]) * lines * columns + row["rank"] - 1]
+        draw_response(panel, row["picture"], row["map"])
+        panel.set_title(_caption(row), fontsize="x-small", pad=2)
+        if row["rank"] == 1:
+            panel.set_ylabel(f"filter {row['channel']}", fontsize="small")
+    for panel in drawn:
+        if not panel.images:
+            panel.axis("off")
+    figure = frame.get_figure(root=True)
+    if figure is not None and rows:
+        label = f"Largest response above each, n = {rows[0]['n']} samples"
+        if rows[0]["map"].size > 1:
+            label += "; line: half of it; cross: its place"
+        figure.supxlabel(label, fontsize="small")
+    return frame
+
+
+def _sheet(top: int) -> tuple[int, int]:
+    """Return how many lines, and how many images a line, show one filter's top samples."""
+    lines = -(-top // WIDEST)
+    return lines, -(-top // lines)
+
+
+def _caption(row: Mapping[str, Any]) -> str:
+    names, value = ", ".join(row["classes"]), row["act_max"]
+    short = names if len(names) <= 19 else names[:18] + "…"
+    return f"{short}\n{value:,.0f}" if abs(value) >= 100 else f"{short}\n{value:.3g}"
+
+
+@analysis(
+    "top-images",
+    title="Top images of filters",
+    source="section 4",
+    columns=COLUMNS,
+    plot=plot_top_images,
+)
+def top_images(
+    store: "Store",
+    *,
+    layer: str,
+    ckpt: str,
+    dataset: str,
+    channel: tuple[int, ...],
+    view: str = "image",
+    network: str | None = None,
+    split: str = "official",
+    seed: int = 0,
+    part: str | None = None,
+    top: int = 9,
+    difficult: bool = False,
+) -> list[dict[str, Any]]:
+    """List the samples that filters respond to most, largest response first.
+
+    Parameters
+    ----------
+    store : Store
+        Where the activations are.
+    layer : str
+        Layer of the filters.
+    ckpt : str
+        Checkpoint, as NAME or NETWORK/NAME.
+    dataset : str
+        Data set.
+    channel : tuple of int
+        Index of a filter in the layer, from 0.
+    view : str
+        image (whole images), gt (ground-truth boxes) or proposal.
+    network : str or None
+        Network, where several have a checkpoint of this name.
+    split : str
+        official or random: of which --part is meant.
+    seed : int
+        Which of the random splits.
+    part : str or None
+        Samples that are ranked: train, val or test. Default: all that are stored.
+    top : int
+        Samples of each filter.
+    difficult : bool
+        Keep boxes that are flagged difficult.
+
+    Returns
+    -------
+    list of dict
+        Equal responses in order of sample. ``classes`` are those present in the sample; ``row``
+        and ``col`` say where in the map the response is largest, from 0; ``n`` is the number of
+        samples ranked. For the plot also ``map``, array of shape (height, width), and
+        ``picture``, a :class:`fstore.queries.pictures.Picture`.
+
+    Raises
+    ------
+    UnknownNameError
+        Activations, the filter or the part are not there.
+    DataError
+        ``top`` is not positive; a response is NaN or infinite.
+    """
+    from fstore.store.export import find_partition
+
+    if top < 1:
+        raise DataError(f"top must be at least 1, got {top}")
+    place = find_partition(
+        store, layer=layer, ckpt=ckpt, dataset=dataset, view=view, network=network
+    )
+    ids = _ranked(store, place, split=split, seed=seed, part=part, difficult=difficult)
+    channels = list(dict.fromkeys(channel))
+    best = _best(store, place, ids, channels, top)
+    about = _About.of(store, place, np.unique(np.concatenate(list(best.values()))), channels)
+    return [
+        {"channel": c, "rank": rank, "n": len(ids), **about.row(c, int(sample))}
+        for c in channels
+        for rank, sample in enumerate(best[c], start=1)
+    ]
+
+
+def _ranked(
+    store: "Store",
+    place: "Partition",
+    *,
+    split: str,
+    seed: int,
+    part: str | None,
+    difficult: bool,
+) -> NDArray[np.int64]:
+    """Return the samples among which the top ones are sought, ascending."""
+    from fstore.queries.samples import Samples, readable, sample_ids, without_difficult
+    from fstore.store.features import stored_samples
+
+    if part is not None:
+        samples = Samples(place.dataset, place.view, split, seed, part)
+        return readable(store, place, sample_ids(store, samples, difficult=difficult))
+    ids = stored_samples(store, place)
+    return ids if difficult else without_difficult(store, place.dataset, place.view, ids)
+
+
+def _best(
+    store: "Store", place: "Partition", ids: NDArray[np.int64], channels: Sequence[int], top: int
+) -> dict[int, NDArray[np.int64]]:
+    """Return each filter's top samples; only the summary column is read."""
+    from fstore.queries.blocks import Rows, ablated_blocks
+
+    found = {}
+    for block, X in ablated_blocks(store, [Rows(place, ids)], ablation="sp_max", channels=channels):
+        for i, c in enumerate(block):
+            found[int(c)] = ids[np.argsort(-X[:, i, 0], kind="stable")[:top]]
+    return found
+
+
+@dataclass(frozen=True)
+class _About:
+    """What is known of some samples of a partition, and their maps by channel."""
+
+    ids: NDArray[np.int64]
+    samples: list[dict[str, Any]]
+    classes: list[list[str]]
+    pictures: "list[Picture]"
+    maps: dict[int, NDArray[np.float32]]  # (n_samples, height, width)
+
+    @classmethod
+    def of(
+        cls, store: "Store", place: "Partition", ids: NDArray[np.int64], channels: Sequence[int]
+    ) -> "_About":
+        """Read it; ``ids`` ascend."""
+        from fstore.queries.blocks import Rows, ablated_blocks
+        from fstore.queries.pictures import pictures
+        from fstore.queries.samples import label_matrix
+        from fstore.store.features import layer_shape
+
+        shape = layer_shape(store, place)
+        maps = {
+            int(c): X[:, i].reshape(len(ids), shape.height, shape.width)
+            for block, X in ablated_blocks(store, [Rows(place, ids)], channels=channels)
+            for i, c in enumerate(block)
+        }
+        names = store.dataset(place.dataset).classes
+        Y = label_matrix(store, place.dataset, place.view, ids, names)
+        classes = [[name for name, y in zip(names, row, strict=True) if y > 0] for row in Y]
+        table = store.samples(place.dataset, place.view, ["sample_id", "image_id", "uri"])
+        samples = {row["sample_id"]: row for row in table.to_pylist()}
+        rows = [samples[int(sample)] for sample in ids]
+        return cls(ids, rows, classes, pictures(store, place, ids.tolist()), maps)
+
+    def row(self, channel: int, sample: int) -> dict[str, Any]:
+        """Return what a row says of one sample."""
+        i = int(np.searchsorted(self.ids, sample))
+        response = self.maps[channel][i]
+        row, col = np.unravel_index(response.argmax(), response.shape)
+        return {
+            **self.samples[i],
+            "classes": self.classes[i],
+            "act_max": float(response.max()),
+            "row": int(row),
+            "col": int(col),
+            "map": response,
+            "picture": self.pictures[i],
+        }
