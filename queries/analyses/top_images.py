@@ -178,14 +178,20 @@ def _ranked(
     difficult: bool,
 ) -> NDArray[np.int64]:
     """Return the samples among which the top ones are sought, ascending."""
-    from fstore.queries.samples import Samples, readable, sample_ids, without_difficult
+    from fstore.queries.samples import Samples, readable, sample_ids
     from fstore.store.features import stored_samples
 
     if part is not None:
         samples = Samples(place.dataset, place.view, split, seed, part)
         return readable(store, place, sample_ids(store, samples, difficult=difficult))
     ids = stored_samples(store, place)
-    return ids if difficult else without_difficult(store, place.dataset, place.view, ids)
+    return ids if difficult else np.setdiff1d(ids, _difficult(store, place))
+
+
+def _difficult(store: "Store", place: "Partition") -> NDArray[np.int64]:
+    """Return the boxes that are flagged difficult."""
+    table = store.samples(place.dataset, place.view, ["sample_id", "difficult"]).to_pylist()
+    return np.array([row["sample_id"] for row in table if row["difficult"]], dtype=np.int64)
 
 
 def _best(
@@ -218,7 +224,6 @@ class _About:
         """Read it; ``ids`` ascend."""
         from fstore.queries.blocks import Rows, ablated_blocks
         from fstore.queries.pictures import pictures
-        from fstore.queries.samples import label_matrix
         from fstore.store.features import layer_shape
 
         shape = layer_shape(store, place)
@@ -227,12 +232,10 @@ class _About:
             for block, X in ablated_blocks(store, [Rows(place, ids)], channels=channels)
             for i, c in enumerate(block)
         }
-        names = store.dataset(place.dataset).classes
-        Y = label_matrix(store, place.dataset, place.view, ids, names)
-        classes = [[name for name, y in zip(names, row, strict=True) if y > 0] for row in Y]
         table = store.samples(place.dataset, place.view, ["sample_id", "image_id", "uri"])
         samples = {row["sample_id"]: row for row in table.to_pylist()}
         rows = [samples[int(sample)] for sample in ids]
+        classes = _classes(store, place, ids)
         return cls(ids, rows, classes, pictures(store, place, ids.tolist()), maps)
 
     def row(self, channel: int, sample: int) -> dict[str, Any]:
@@ -249,3 +252,17 @@ class _About:
             "map": response,
             "picture": self.pictures[i],
         }
+
+
+def _classes(store: "Store", place: "Partition", ids: NDArray[np.int64]) -> list[list[str]]:
+    """Return the classes that each sample shows, in the data set's order.
+
+    An object that is flagged difficult counts in its own box, and not in the whole image.
+    """
+    names, difficult = store.dataset(place.dataset).classes, set(_difficult(store, place).tolist())
+    found: dict[int, set[str]] = {int(sample): set() for sample in ids}
+    for row in store.labels(place.dataset, place.view).to_pylist():
+        sample = row["sample_id"]
+        if sample in found and (row["label"] > 0 or sample in difficult):
+            found[sample].add(row["class"])
+    return [[name for name in names if name in shown] for shown in found.values()]
