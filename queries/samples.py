@@ -21,6 +21,7 @@ __all__ = [
     "readable",
     "sample_ids",
     "unreadable",
+    "without_difficult",
 ]
 
 
@@ -54,9 +55,15 @@ def sample_ids(store: "Store", samples: Samples, *, difficult: bool = False) -> 
 
     s = samples
     ids = part_samples(store, s.dataset, s.view, split=s.split, seed=s.seed, part=s.part)
-    if difficult:
-        return ids
-    _, flagged = _known(store, s.dataset, s.view)
+    return ids if difficult else without_difficult(store, s.dataset, s.view, ids)
+
+
+def without_difficult(
+    store: "Store", dataset: str, view: str, ids: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the samples that are not flagged difficult, ascending."""
+    table = store.samples(dataset, view, ["sample_id", "difficult"])
+    flagged = table["sample_id"].to_numpy()[table["difficult"].to_numpy(zero_copy_only=False) == 1]
     return np.setdiff1d(ids, flagged)
 
 
@@ -111,13 +118,7 @@ def class_names(store: "Store", datasets: Sequence[str]) -> tuple[str, ...]:
 
 
 def label_matrix(
-    store: "Store",
-    dataset: str,
-    view: str,
-    ids: NDArray[np.int64],
-    classes: Sequence[str],
-    *,
-    difficult: bool = False,
+    store: "Store", dataset: str, view: str, ids: NDArray[np.int64], classes: Sequence[str]
 ) -> NDArray[np.int8]:
     """Return what samples show, densely; shape (n_samples, n_classes).
 
@@ -132,16 +133,13 @@ def label_matrix(
         Ascending.
     classes : sequence of str
         Of the columns.
-    difficult : bool
-        Boxes that are flagged difficult are kept, see :func:`sample_ids`: they show their class, 1
-        in place of 0.
 
     Raises
     ------
     UnknownNameError
         A sample is not one of the view's.
     """
-    known, flagged = _known(store, dataset, view)
+    known = store.samples(dataset, view)["sample_id"].to_numpy()
     if len(strange := np.setdiff1d(ids, known)):
         raise UnknownNameError(
             f"samples {strange[:5].tolist()} are not in view '{view}' of data set '{dataset}', "
@@ -153,14 +151,5 @@ def label_matrix(
     samples, values = table["sample_id"].to_numpy(), table["label"].to_numpy()
     used = (columns >= 0) & np.isin(samples, ids)
     Y = np.full((len(ids), len(classes)), -1, dtype=np.int8)
-    if difficult:
-        values = np.where(np.isin(samples, flagged), 1, values)
     Y[np.searchsorted(ids, samples[used]), columns[used]] = values[used]
     return Y
-
-
-def _known(store: "Store", dataset: str, view: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the samples of a view, and those of them that are flagged difficult."""
-    table = store.samples(dataset, view)
-    ids: NDArray[np.int64] = table["sample_id"].to_numpy()
-    return ids, ids[table["difficult"].to_numpy(zero_copy_only=False) == 1]

@@ -178,20 +178,14 @@ def _ranked(
     difficult: bool,
 ) -> NDArray[np.int64]:
     """Return the samples among which the top ones are sought, ascending."""
-    from fstore.queries.samples import Samples, readable, sample_ids
+    from fstore.queries.samples import Samples, readable, sample_ids, without_difficult
     from fstore.store.features import stored_samples
 
     if part is not None:
         samples = Samples(place.dataset, place.view, split, seed, part)
         return readable(store, place, sample_ids(store, samples, difficult=difficult))
     ids = stored_samples(store, place)
-    return ids if difficult else np.setdiff1d(ids, _difficult(store, place))
-
-
-def _difficult(store: "Store", place: "Partition") -> NDArray[np.int64]:
-    """Return the boxes that are flagged difficult."""
-    table = store.samples(place.dataset, place.view, ["sample_id", "difficult"]).to_pylist()
-    return np.array([row["sample_id"] for row in table if row["difficult"]], dtype=np.int64)
+    return ids if difficult else without_difficult(store, place.dataset, place.view, ids)
 
 
 def _best(
@@ -259,10 +253,13 @@ def _classes(store: "Store", place: "Partition", ids: NDArray[np.int64]) -> list
 
     An object that is flagged difficult counts in its own box, and not in the whole image.
     """
-    names, difficult = store.dataset(place.dataset).classes, set(_difficult(store, place).tolist())
+    from fstore.queries.samples import without_difficult
+
+    names = store.dataset(place.dataset).classes
+    plain = set(without_difficult(store, place.dataset, place.view, ids).tolist())
     found: dict[int, set[str]] = {int(sample): set() for sample in ids}
     for row in store.labels(place.dataset, place.view).to_pylist():
         sample = row["sample_id"]
-        if sample in found and (row["label"] > 0 or sample in difficult):
+        if sample in found and (row["label"] > 0 or sample not in plain):
             found[sample].add(row["class"])
     return [[name for name in names if name in shown] for shown in found.values()]
