@@ -41,7 +41,8 @@ def make(path: Path, *, preprocessing: str | None = None) -> Gallery:
     """Make a store of four images of 40 x 30, each with one box; the last box is difficult.
 
     Layers ``conv`` (3 channels of 2 x 3) and ``fc`` (2 channels); responses are small whole
-    numbers, so that many are equal. Images 0 and 2 show a cat, 1 and 3 a dog; image 3 both.
+    numbers, so that many are equal. Images 0 and 2 show a cat, 1 and 3 a dog; image 3 both, and
+    image 0 a difficult dog.
     """
     store, root = Store.create(path / "s"), path / "images"
     root.mkdir()
@@ -67,13 +68,20 @@ def _image(root: Path, i: int) -> SampleRecord:
     pixels = np.random.default_rng(i).integers(0, 256, (30, 40, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(root / f"{i}.png")
     digest = digest_bytes((root / f"{i}.png").read_bytes())
-    labels = {"cat": 1, "dog": 1} if i == 3 else {CLASSES[i % 2]: 1}
+    labels = [{"cat": 1, "dog": 0}, {"dog": 1}, {"cat": 1}, {"cat": 1, "dog": 1}][i]
     return SampleRecord(f"i{i}", f"{i}.png", digest, 40, 30, labels)
 
 
 def _with_box(r: SampleRecord, i: int) -> SampleRecord:
     return SampleRecord(
-        r.image_id, r.uri, r.digest, r.width, r.height, {CLASSES[i % 2]: 1}, BOXES[i], i == 3
+        r.image_id,
+        r.uri,
+        r.digest,
+        r.width,
+        r.height,
+        {CLASSES[i % 2]: int(i != 3)},
+        BOXES[i],
+        i == 3,
     )
 
 

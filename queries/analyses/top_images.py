@@ -218,7 +218,6 @@ class _About:
         """Read it; ``ids`` ascend."""
         from fstore.queries.blocks import Rows, ablated_blocks
         from fstore.queries.pictures import pictures
-        from fstore.queries.samples import label_matrix
         from fstore.store.features import layer_shape
 
         shape = layer_shape(store, place)
@@ -227,12 +226,10 @@ class _About:
             for block, X in ablated_blocks(store, [Rows(place, ids)], channels=channels)
             for i, c in enumerate(block)
         }
-        names = store.dataset(place.dataset).classes
-        Y = label_matrix(store, place.dataset, place.view, ids, names)
-        classes = [[name for name, y in zip(names, row, strict=True) if y > 0] for row in Y]
         table = store.samples(place.dataset, place.view, ["sample_id", "image_id", "uri"])
         samples = {row["sample_id"]: row for row in table.to_pylist()}
         rows = [samples[int(sample)] for sample in ids]
+        classes = _classes(store, place, ids)
         return cls(ids, rows, classes, pictures(store, place, ids.tolist()), maps)
 
     def row(self, channel: int, sample: int) -> dict[str, Any]:
@@ -249,3 +246,20 @@ class _About:
             "map": response,
             "picture": self.pictures[i],
         }
+
+
+def _classes(store: "Store", place: "Partition", ids: NDArray[np.int64]) -> list[list[str]]:
+    """Return the classes that each sample shows, in the data set's order.
+
+    An object that is flagged difficult counts in its own box, and not in the whole image.
+    """
+    from fstore.queries.samples import without_difficult
+
+    names = store.dataset(place.dataset).classes
+    plain = set(without_difficult(store, place.dataset, place.view, ids).tolist())
+    found: dict[int, set[str]] = {int(sample): set() for sample in ids}
+    for row in store.labels(place.dataset, place.view).to_pylist():
+        sample = row["sample_id"]
+        if sample in found and (row["label"] > 0 or sample not in plain):
+            found[sample].add(row["class"])
+    return [[name for name in names if name in shown] for shown in found.values()]

@@ -298,34 +298,35 @@ def _partition(reading: Reading) -> "Partition":
 
 
 def _missing(lacks: Mapping[Need, Sequence[Lack]]) -> list[Missing]:
-    """Put together what one command would make: layers of one view and checkpoint, weights."""
-    together: dict[tuple[str, ...], list[tuple[str, Reading]]] = defaultdict(list)
-    weights: dict[Weights, list[str]] = defaultdict(list)
+    """Put together what one command would make: a checkpoint, or layers of one view and one."""
+    from fstore.store.features import extract_command
+
+    absent: dict[Weights, list[str]] = defaultdict(list)
+    together: dict[tuple[str, str, str, str, str], list[tuple[str, Reading]]] = defaultdict(list)
     for need, lacking in lacks.items():
         for what, lack in lacking:
             if isinstance(what, Weights):
-                weights[what].append(need.row)
-            else:
-                s = what.samples
-                key = (what.network, what.ckpt, s.dataset, s.view, lack)
-                together[key].append((need.row, what))
-    return [_missing_layers(key[-1], found) for key, found in together.items()] + [
+                absent[what].append(need.row)
+                continue
+            s = what.samples
+            key = (what.network, what.ckpt, s.dataset, s.view, lack)
+            together[key].append((need.row, what))
+    untrained = [
         Missing(
             tuple(dict.fromkeys(rows)),
-            f"no checkpoint '{w.ckpt}' of network '{w.network}'",
-            f"fstore ckpt import FILE --network {quote(w.network)} --name {quote(w.ckpt)}, or "
-            "fstore train pretrain",
+            f"no checkpoint {weights.network}/{weights.ckpt}",
+            f"fstore ckpt import FILE --network {quote(weights.network)} --name "
+            f"{quote(weights.ckpt)} (or fstore train pretrain)",
         )
-        for w, rows in weights.items()
+        for weights, rows in absent.items()
     ]
-
-
-def _missing_layers(lack: str, found: Sequence[tuple[str, Reading]]) -> Missing:
-    """Say what is lacking of some layers of one view and checkpoint."""
-    from fstore.store.features import extract_command
-
-    first = found[0][1]
-    where = f"{first.samples.dataset}.{first.samples.view} at {first.network}/{first.ckpt}"
-    layers = list(dict.fromkeys(reading.layer for _, reading in found))
-    rows = tuple(dict.fromkeys(row for row, _ in found))
-    return Missing(rows, f"{lack} of {where}", extract_command(_partition(first), layers))
+    return untrained + [
+        Missing(
+            tuple(dict.fromkeys(row for row, _ in found)),
+            f"{lack} of {dataset}.{view} at {network}/{ckpt}",
+            extract_command(
+                _partition(found[0][1]), list(dict.fromkeys(r.layer for _, r in found))
+            ),
+        )
+        for (network, ckpt, dataset, view, lack), found in together.items()
+    ]

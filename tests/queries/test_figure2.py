@@ -161,11 +161,11 @@ def test_missing_checkpoint(store: Store, study: Study) -> None:
     assert {r["row"] for r in shown.rows} == {"5", "300", "300-ft"}
     (missing,) = shown.missing
     assert str(missing) == (
-        "no 15: no checkpoint '15' of network 'net'; make it with: "
-        "fstore ckpt import FILE --network net --name 15, or fstore train pretrain"
+        "no 15: no checkpoint net/15; make it with: "
+        "fstore ckpt import FILE --network net --name 15 (or fstore train pretrain)"
     )
     drop(store.path, Selection(ckpt="300"), checkpoint=True)
-    with pytest.raises(UnknownNameError, match="no 5, 15, 300, 300-ft: no checkpoint '300' of"):
+    with pytest.raises(UnknownNameError, match="no 5, 15, 300, 300-ft: no checkpoint net/300;"):
         show_report(store, study, "figure2")
 
 

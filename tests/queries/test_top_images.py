@@ -71,7 +71,7 @@ def test_equal_responses(gallery: Gallery) -> None:
 
 
 def test_labels(gallery: Gallery) -> None:
-    """A whole image has the classes of all its objects, a box its own."""
+    """A whole image has the classes of its objects, a box its own, also where it is difficult."""
     whole = top_images(gallery.store, **WHERE, channel=(0,))
     assert {row["sample_id"]: row["classes"] for row in whole} == {
         0: ["cat"],
