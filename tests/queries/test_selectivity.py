@@ -25,6 +25,7 @@ from fstore.queries.entropy import MEASURES, grid_area
 from fstore.store import Store
 from fstore.store.files import Partition
 from fstore.store.schema import PARTITION
+from fstore.types import Part
 
 mpl.use("agg")
 
@@ -188,7 +189,8 @@ def test_copy_and_constant(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "s")
     labels = np.array([0, 1, 2, 0, 1, 3])
     Y = (2 * np.eye(4, dtype=np.int8)[labels] - 1).astype(np.int8)
-    add_samples(store, "g", Y, {0: ["test"] * 5 + ["train"]}, view="gt")
+    parts: list[Part] = ["test", "test", "test", "test", "test", "train"]
+    add_samples(store, "g", Y, {0: parts}, view="gt")
     add_layers(store, "net", {"fc": (2, 1, 1)})
     add_checkpoint(store, "net", "5")
     x = np.column_stack([labels == 0, np.full(6, 2)]).astype(np.float32)[:, :, None]
