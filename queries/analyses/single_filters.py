@@ -173,11 +173,12 @@ def plot_filter_curves(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axe
 
     classes = list(dict.fromkeys(str(row["class"]) for row in rows))
     frame, drawn = panels(ax, len(classes), n_columns=5, size=(1.7, 1.5), sharex=True, sharey=True)
+    last = max(2, *(row["rank"] for row in rows))
     for name, panel in zip(classes, drawn, strict=True):
         mine = [row for row in rows if row["class"] == name]
         for rank in dict.fromkeys(row["rank"] for row in mine):
             line = [row for row in mine if row["rank"] == rank]
-            shade = str(0.15 * (rank - 1))
+            shade = str(0.6 * (rank - 1) / (last - 1))
             panel.plot(
                 [row["recall"] for row in line],
                 [row["precision"] for row in line],
