@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Callable, Iterable
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -315,7 +315,7 @@ def _unknown_splits(store: "Store", bound: Bound) -> list[str]:
 
 def _keys(kind: type[Study] | type[Bound]) -> dict[str, bool]:
     """Return the keys of a table and whether it needs them."""
-    return {f.name: f.default is MISSING for f in fields(kind)}
+    return {f.name: f.default is f.default_factory for f in fields(kind)}  # MISSING both
 
 
 def _bounds(value: object, where: str, seeds: tuple[int, ...]) -> tuple[Bound, ...]:

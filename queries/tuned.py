@@ -11,7 +11,15 @@ from fstore.queries.toml_values import check_keys, one_of, tables, text, texts
 if TYPE_CHECKING:
     from fstore.queries.study import Bound, Study
 
-__all__ = ["MODES", "VIEWS", "Tuned", "finetune_command", "parse_tuned", "run_seeds"]
+__all__ = [
+    "MODES",
+    "VIEWS",
+    "Tuned",
+    "checkpoint_command",
+    "finetune_words",
+    "parse_tuned",
+    "run_seeds",
+]
 
 MODES = ("ft", "fc-ft", "scratch")
 """All layers are fine-tuned; fully connected ones only; all are trained from initial weights."""
@@ -47,7 +55,16 @@ class Tuned:
 
 
 def run_seeds(bounds: "Sequence[Bound]") -> tuple[int, ...]:
-    """Return the seed of each run of a task: those of the data set that has most of them."""
+    """Return the seed of each run of a task: those of the data set that has most of them.
+
+    Raises
+    ------
+    DataError
+        Data sets have different numbers of seeds; one with a single seed is in every run.
+    """
+    if len(counts := {len(bound.seeds) for bound in bounds} - {1}) > 1:
+        numbers = " and ".join(map(str, sorted(counts)))
+        raise DataError(f"data sets that play one part have {numbers} seeds; give all as many")
     return max((bound.seeds for bound in bounds), key=len)
 
 
@@ -117,20 +134,28 @@ def _default_names(
     return tuple(name + (f"-s{seed}" if seed else "") for seed in run_seeds(bounds))
 
 
-def finetune_command(study: "Study", ckpt: str) -> str | None:
-    """Return the command that makes a fine-tuned checkpoint; None where none does.
+def checkpoint_command(study: "Study", ckpt: str) -> str:
+    """Return the command that makes a checkpoint of a study, without its recipe's options.
 
-    The seed of the split is that of the training too. Options of the recipe are not in it.
+    One that was not fine-tuned for a task is imported, or a snapshot of pre-training.
     """
     for entry in study.tuned:
-        bounds: Sequence[Bound] = getattr(study, entry.task)
-        if ckpt in entry.ckpts and len(bounds) == 1:
-            seed = run_seeds(bounds)[entry.ckpts.index(ckpt)]
-            words = ["fstore", "train", "finetune", "--network", study.network]
-            words += ["--from", entry.parent] if entry.parent else []
-            words += ["--mode", entry.mode, "--dataset", bounds[0].dataset]
-            words += ["--view", VIEWS[entry.task], "--split", bounds[0].split]
-            words += ["--split-seed", str(seed)] if bounds[0].split != "official" else []
-            words += ["--seed", str(seed), "--name", ckpt]
-            return " ".join(quote(word) for word in words)
-    return None
+        if ckpt in entry.ckpts:
+            return " ".join(quote(word) for word in finetune_words(study, entry, ckpt))
+    words = f"--network {quote(study.network)} --name {quote(ckpt)}"
+    return f"fstore ckpt import FILE {words} (or fstore train pretrain)"
+
+
+def finetune_words(study: "Study", entry: Tuned, ckpt: str) -> list[str]:
+    """Return the words of the command that fine-tunes a checkpoint, without its recipe's options.
+
+    The seed of the run is that of the split and of the training.
+    """
+    bounds: Sequence[Bound] = getattr(study, entry.task)
+    seed = run_seeds(bounds)[entry.ckpts.index(ckpt)]
+    words = ["fstore", "train", "finetune", "--network", study.network]
+    words += ["--from", entry.parent] if entry.parent else []
+    words += ["--mode", entry.mode, "--dataset", bounds[0].dataset]
+    words += ["--view", VIEWS[entry.task], "--split", bounds[0].split]
+    words += ["--split-seed", str(seed)] if bounds[0].split != "official" else []
+    return [*words, "--seed", str(seed), "--name", ckpt]

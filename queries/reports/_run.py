@@ -83,7 +83,7 @@ def show_report(
     needs: Sequence[Need] = entry.meta["needs"](store, study)
     inputs = _Inputs(store)
     lacks = {need: inputs.lacks(need) for need in needs}
-    missing = _missing(lacks)
+    missing = _missing(store, study, lacks)
     ready = [need for need in needs if not lacks[need]]
     if not ready:
         raise UnknownNameError(
@@ -260,17 +260,33 @@ def _partition(reading: Reading) -> "Partition":
     return Partition(*where)
 
 
-def _missing(lacks: Mapping[Need, Sequence[tuple[Reading, str]]]) -> list[Missing]:
-    """Put together what one command would make: layers of one view and checkpoint."""
+def _missing(
+    store: "Store", study: Study, lacks: Mapping[Need, Sequence[tuple[Reading, str]]]
+) -> list[Missing]:
+    """Put together what one command would make: a checkpoint, or layers of one view and one."""
+    from fstore.queries.tuned import checkpoint_command
     from fstore.store.features import extract_command
 
+    there = {record.name for record in store.checkpoints(study.network)}
+    absent: dict[str, list[str]] = defaultdict(list)
     together: dict[tuple[str, str, str, str, str], list[tuple[str, Reading]]] = defaultdict(list)
     for need, lacking in lacks.items():
         for reading, lack in lacking:
             s = reading.samples
             key = (reading.network, reading.ckpt, s.dataset, s.view, lack)
-            together[key].append((need.row, reading))
-    return [
+            if reading.ckpt in there:
+                together[key].append((need.row, reading))
+            else:
+                absent[reading.ckpt].append(need.row)
+    untrained = [
+        Missing(
+            tuple(dict.fromkeys(rows)),
+            f"no checkpoint {study.network}/{ckpt}",
+            checkpoint_command(study, ckpt),
+        )
+        for ckpt, rows in absent.items()
+    ]
+    return untrained + [
         Missing(
             tuple(dict.fromkeys(row for row, _ in found)),
             f"{lack} of {dataset}.{view} at {network}/{ckpt}",
