@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fstore.store import Store
     from fstore.store.files import Partition, StoredFile
 
-__all__ = ["Missing", "Shown", "show_report"]
+__all__ = ["Missing", "Shown", "count_stale", "show_report"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,31 +79,59 @@ def show_report(
     DataError
         The study does not bind a part that the report needs.
     """
-    entry = REPORTS[name]
-    needs: Sequence[Need] = entry.meta["needs"](store, study)
-    inputs = _Inputs(store)
-    lacks = {need: inputs.lacks(need) for need in needs}
-    missing = _missing(store, study, lacks)
-    ready = [need for need in needs if not lacks[need]]
-    if not ready:
+    found = _look(store, study, name)
+    if not found.stamps:
         raise UnknownNameError(
             f"report '{name}' of study '{study.name}' has nothing to show: "
-            + "; ".join(str(m) for m in missing)
+            + "; ".join(str(m) for m in found.missing)
         )
-    stamps = _stamps(name, ready, inputs)
-    kept = _kept(store, study.name, name)
-    stale = {n: stamp for n, stamp in stamps.items() if stamp["fingerprint"] not in kept}
+    stale, kept = found.stale, found.kept
     if stale:
         for new in _compute(store, study.name, name, stale, on_progress):
             store.append("reports", new)
         kept = _kept(store, study.name, name)
-    rows = [row for stamp in stamps.values() for row in kept[stamp["fingerprint"]]]
-    return Shown(
-        _with_paper(rows, entry.meta["paper"]), len(stale), len(ready) - len(stale), missing
-    )
+    rows = [row for stamp in found.stamps.values() for row in kept[stamp["fingerprint"]]]
+    paper = REPORTS[name].meta["paper"]
+    reused = len(found.stamps) - len(stale)
+    return Shown(_with_paper(rows, paper), len(stale), reused, found.missing)
 
 
-def _stamps(name: str, needs: Sequence[Need], inputs: "_Inputs") -> dict[Need, dict[str, str]]:
+def count_stale(store: "Store", study: Study, name: str) -> int:
+    """Return how many needs (cells, or series of cells) :func:`show_report` would compute.
+
+    Raises
+    ------
+    UnknownNameError, DataError
+        As :func:`show_report`, but for a report that has nothing to show.
+    """
+    return len(_look(store, study, name).stale)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What of a report can be computed, what of it is stored, and what it lacks."""
+
+    stamps: dict[Need, dict[str, str]]
+    kept: dict[str, list[dict[str, Any]]]
+    missing: list[Missing]
+
+    @property
+    def stale(self) -> dict[Need, dict[str, str]]:
+        return {
+            n: stamp for n, stamp in self.stamps.items() if stamp["fingerprint"] not in self.kept
+        }
+
+
+def _look(store: "Store", study: Study, name: str) -> _Found:
+    needs: Sequence[Need] = REPORTS[name].meta["needs"](store, study)
+    inputs = Inputs(store)
+    lacks = {need: inputs.lacks(need) for need in needs}
+    ready = [need for need in needs if not lacks[need]]
+    missing = _missing(store, study, lacks)
+    return _Found(_stamps(name, ready, inputs), _kept(store, study.name, name), missing)
+
+
+def _stamps(name: str, needs: Sequence[Need], inputs: "Inputs") -> dict[Need, dict[str, str]]:
     """Return, for each cell, the columns that say what it is computed from."""
     code = code_version(REPORTS[name].function.__module__)
     stamps = {}
@@ -175,7 +203,7 @@ def _with_paper(rows: Sequence[Mapping[str, Any]], paper: str | None) -> list[di
 
 
 @dataclass
-class _Inputs:
+class Inputs:
     """What the store has of what reports read; each thing is looked up once."""
 
     store: "Store"
@@ -185,7 +213,7 @@ class _Inputs:
 
     def lacks(self, need: Need) -> list[tuple[Reading, str]]:
         """Return the readings of a cell that the store lacks, and what exactly."""
-        lacks = ((reading, self._lack(reading)) for reading in need.readings)
+        lacks = ((reading, self.lack(reading)) for reading in need.readings)
         return [(reading, lack) for reading, lack in lacks if lack]
 
     def described(self, need: Need) -> dict[str, object]:
@@ -210,7 +238,7 @@ class _Inputs:
             self._files[key] = found
         return self._files[key].get(_partition(reading), [])
 
-    def _lack(self, reading: Reading) -> str:
+    def lack(self, reading: Reading) -> str:
         """Say what a reading lacks; samples whose image cannot be read are not missed."""
         import numpy as np
 
