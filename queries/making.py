@@ -11,6 +11,7 @@ from fstore.queries.toml_values import (
     tables,
     text,
     texts,
+    true_or_false,
     whole_number,
     whole_numbers,
 )
@@ -72,11 +73,16 @@ class MakePretrain:
 
 @dataclass(frozen=True, slots=True)
 class MakeFinetune:
-    """How the study's tuned checkpoints of a task are made, in some modes."""
+    """How the study's tuned checkpoints of a task are made, in some modes.
+
+    ``trainval``: learning from the parts train and val, as the SVMs do, so that what is measured
+    on the way is measured on test; else from train alone, measured on val.
+    """
 
     task: str
     iterations: int
     modes: tuple[str, ...] = MODES
+    trainval: bool = True
     changes: Pairs = ()
 
 
@@ -167,6 +173,7 @@ _READERS: dict[str, Reader] = {
     "snapshots": whole_numbers,
     "seed": whole_number,
     "split_seed": whole_number,
+    "trainval": true_or_false,
     "task": lambda value, where: one_of(value, where, VIEWS),
     "modes": _modes,
 }

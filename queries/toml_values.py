@@ -5,7 +5,16 @@ from typing import Any
 
 from fstore.errors import DataError
 
-__all__ = ["check_keys", "one_of", "tables", "text", "texts", "whole_number", "whole_numbers"]
+__all__ = [
+    "check_keys",
+    "one_of",
+    "tables",
+    "text",
+    "texts",
+    "true_or_false",
+    "whole_number",
+    "whole_numbers",
+]
 
 
 def check_keys(given: Mapping[str, object], known: Mapping[str, bool], where: str) -> None:
@@ -79,6 +88,18 @@ def texts(value: object, where: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
         raise DataError(f'{where} must be a list like ["a", "b"], got {value!r}')
     return tuple(value)
+
+
+def true_or_false(value: object, where: str) -> bool:
+    """Return true or false.
+
+    Raises
+    ------
+    DataError
+    """
+    if not isinstance(value, bool):
+        raise DataError(f"{where} must be true or false, got {value!r}")
+    return value
 
 
 def whole_number(value: object, where: str) -> int:

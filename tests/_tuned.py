@@ -44,7 +44,7 @@ def make_tuned(path: Path, *, single: bool = True) -> World:
     add_run(world, "15", seed=100, recipe={"held_out_accuracy": 0.25})  # on other data
     for i, kind in enumerate(KINDS):
         for run, (suffix, accuracy) in enumerate(zip(RUNS, SOFTMAX, strict=True)):
-            recipe = {"held_out_accuracy": accuracy} if kind != "d-scratch" else {}
+            recipe = {"held_out_accuracy": accuracy, "trainval": kind != "d-scratch"}
             add_run(world, kind + suffix, seed=10 * i + run, recipe=recipe)
     return world
 

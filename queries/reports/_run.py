@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fstore.store import Store
     from fstore.store.files import Partition, StoredFile
 
-__all__ = ["Missing", "Shown", "count_stale", "show_report"]
+__all__ = ["Inputs", "Missing", "Shown", "Standing", "show_report", "standing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def show_report(
     DataError
         The study does not bind a part that the report needs.
     """
-    found = _look(store, study, name)
+    found = standing(store, study, name)
     if not found.stamps:
         raise UnknownNameError(
             f"report '{name}' of study '{study.name}' has nothing to show: "
@@ -96,20 +96,13 @@ def show_report(
     return Shown(_with_paper(rows, paper), len(stale), reused, found.missing)
 
 
-def count_stale(store: "Store", study: Study, name: str) -> int:
-    """Return how many needs (cells, or series of cells) :func:`show_report` would compute.
-
-    Raises
-    ------
-    UnknownNameError, DataError
-        As :func:`show_report`, but for a report that has nothing to show.
-    """
-    return len(_look(store, study, name).stale)
-
-
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """What of a report can be computed, what of it is stored, and what it lacks."""
+class Standing:
+    """What of a report can be computed, what of it is stored, and what it lacks.
+
+    ``stamps`` has the needs (cells, or series of cells) whose activations are there, ``kept`` the
+    stored rows by fingerprint.
+    """
 
     stamps: dict[Need, dict[str, str]]
     kept: dict[str, list[dict[str, Any]]]
@@ -117,18 +110,28 @@ class _Found:
 
     @property
     def stale(self) -> dict[Need, dict[str, str]]:
+        """The needs that :func:`show_report` would compute."""
         return {
             n: stamp for n, stamp in self.stamps.items() if stamp["fingerprint"] not in self.kept
         }
 
 
-def _look(store: "Store", study: Study, name: str) -> _Found:
+def standing(store: "Store", study: Study, name: str) -> Standing:
+    """Return how a report stands, without computing anything; parameters as :func:`show_report`.
+
+    Raises
+    ------
+    UnknownNameError
+        No such report; a data set or split is not registered.
+    DataError
+        The study does not bind a part that the report needs.
+    """
     needs: Sequence[Need] = REPORTS[name].meta["needs"](store, study)
     inputs = Inputs(store)
     lacks = {need: inputs.lacks(need) for need in needs}
     ready = [need for need in needs if not lacks[need]]
     missing = _missing(store, study, lacks)
-    return _Found(_stamps(name, ready, inputs), _kept(store, study.name, name), missing)
+    return Standing(_stamps(name, ready, inputs), _kept(store, study.name, name), missing)
 
 
 def _stamps(name: str, needs: Sequence[Need], inputs: "Inputs") -> dict[Need, dict[str, str]]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fstore.errors import DataError
@@ -21,13 +22,28 @@ __all__ = ["TASKS", "draw_tasks", "task_cells", "task_needs"]
 TASKS = {"scenes": "SUN-CLS", "classification": "PASCAL-CLS"}
 """Parts of a study that a linear classifier is tried on, and what the paper calls them."""
 
-MEASURES: dict[str, tuple[Measure, str]] = {
-    "SUN-CLS": (accuracies, "class-averaged accuracy"),
-    "PASCAL-CLS": (mean_aps, "mean average precision"),
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """How a task is measured.
+
+    ``own`` names the column of what the networks' own classifiers reach, ``recorded`` what their
+    training calls it in the checkpoints' recipes.
+    """
+
+    measure: Measure
+    quantity: str
+    own: str
+    recorded: str
+
+
+MEASURES = {
+    "SUN-CLS": Task(accuracies, "class-averaged accuracy", "softmax", "held_out_accuracy"),
+    "PASCAL-CLS": Task(mean_aps, "mean average precision", "sigmoid", "held_out_mean_ap"),
 }
 
-SOFTMAX = "softmax "
-"""Name of a need's parameter, with the checkpoint's: its own classifier's accuracy."""
+OWN = "own classifier of "
+"""Name of a need's parameter, with the checkpoint's: what its own classifier reached."""
 
 
 def task_needs(
@@ -57,7 +73,7 @@ def task_needs(
                 found.append(_need(store, study, task, col, ckpts))
             elif entry is not None:
                 need = _need(store, study, task, col, entry.ckpts)
-                found.append(_with_softmax(store, need))
+                found.append(_with_own(store, need))
     if not found:
         modes = " or ".join(f"{mode} from {parent}" for mode, parent in columns.values())
         raise DataError(f"study '{study.name}' has no checkpoints among 'tuned' of mode {modes}")
@@ -79,30 +95,38 @@ def _need(store: "Store", study: Study, task: str, col: str, ckpts: Sequence[str
     return Need(TASKS[task], col, tuple(readings), parameters)
 
 
-def _with_softmax(store: "Store", need: Need) -> Need:
-    """Add what the networks' own classifiers reached on what they did not learn from."""
+def _with_own(store: "Store", need: Need) -> Need:
+    """Add what the networks' own classifiers reached on test, where their training recorded it.
+
+    Training that learned from train alone has recorded it on val, which is something else.
+    """
     names = dict.fromkeys(reading.ckpt for reading in need.readings)
-    recipes = {r.name: r.recipe for r in store.checkpoints(need.readings[0].network)}
-    found = {name: json.loads(recipes.get(name, "{}")).get("held_out_accuracy") for name in names}
-    more = [(SOFTMAX + name, 100 * value) for name, value in found.items() if value is not None]
-    return Need(need.row, need.col, need.readings, (*need.parameters, *more))
+    texts = {r.name: r.recipe for r in store.checkpoints(need.readings[0].network)}
+    recipes = {name: json.loads(texts.get(name, "{}")) for name in names}
+    key = MEASURES[need.row].recorded
+    own = [
+        (OWN + name, 100 * float(recipe[key]))
+        for name, recipe in recipes.items()
+        if recipe.get("trainval") and recipe.get(key) is not None
+    ]
+    return replace(need, parameters=(*need.parameters, *own))
 
 
 def task_cells(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
     """Yield mean and deviation over runs of what the linear SVM reaches on the test part.
 
-    Beside it, where every checkpoint's training recorded it: the softmax accuracy.
+    Beside it, where it is known of every checkpoint: what the networks' own classifiers reach.
     """
     for need in needs:
-        measure, _ = MEASURES[need.row]
-        cells = classified(store, need, measure)
-        softmax = [float(v) for name, v in need.parameters if name.startswith(SOFTMAX)]
-        if len(softmax) == len({reading.ckpt for reading in need.readings}):
-            cells.append(spread(need, "softmax", softmax))
+        task = MEASURES[need.row]
+        cells = classified(store, need, task.measure)
+        own = [float(v) for name, v in need.parameters if name.startswith(OWN)]
+        if len(own) == len({reading.ckpt for reading in need.readings}):
+            cells.append(spread(need, task.own, own))
         yield need, cells
 
 
 def draw_tasks(rows: Sequence[Row], columns: Sequence[str], *, ax: "Axes | None") -> "Axes":
     """Draw a group of bars a task, a bar a column, the paper's numbers as marks."""
-    named = [{**row, "row": f"{row['row']}\n{MEASURES[str(row['row'])][1]}"} for row in rows]
+    named = [{**row, "row": f"{row['row']}\n{MEASURES[str(row['row'])].quantity}"} for row in rows]
     return grouped_bars(named, columns, ylabel="Percent", xlabel="Task", ax=ax)

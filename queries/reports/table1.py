@@ -56,7 +56,7 @@ def table1(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[C
     SUN-CLS: class-averaged accuracy; PASCAL-CLS, which the paper's table lacks: mean average
     precision. SVMs (C = 1e-3) are fitted on train and val; run i uses seed i of the split and the
     checkpoint that was trained for it; pre-training is the same in all. Beside it: C chosen on
-    val, and the softmax accuracy of the networks that have learned the task. Source: the paper's
-    Table 1.
+    val, and what the networks that have learned the task reach with their own outputs (softmax
+    accuracy; mean AP of the sigmoids). Source: the paper's Table 1.
     """
     yield from task_cells(store, needs)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AddedDataset",
     "add_dataset",
+    "check_format",
     "import_checkpoint",
     "init_checkpoint",
     "load_network",
@@ -86,7 +87,7 @@ def add_dataset(
 
     _check_name("a data set", name)
     entry = FORMATS[format]
-    _check_options(entry.function, format, options)
+    check_format(format, options)
     if root is None:
         if not entry.meta["generated"]:
             raise DataError(f"format {format!r} reads a folder; name it with --root")
@@ -100,8 +101,19 @@ def add_dataset(
 _SHARED_OPTIONS = ("name", "root", "seeds", "fractions", "on_progress")
 
 
-def _check_options(reader: Any, name: str, options: Mapping[str, object]) -> None:  # noqa: ANN401
-    """Refuse options that the format does not take."""
+def check_format(name: str, options: Mapping[str, object]) -> None:
+    """Refuse an unknown format of data sets, and options that it does not take.
+
+    Raises
+    ------
+    UnknownNameError
+        No such format.
+    DataError
+        The format has no such option.
+    """
+    from fstore.extractor.datasets import FORMATS
+
+    reader = FORMATS[name].function
     known = [o for o in inspect.signature(reader).parameters if o not in _SHARED_OPTIONS]
     if unknown := [option for option in options if option not in known]:
         flags = ", ".join("--" + o.replace("_", "-") for o in known) or "none of its own"

@@ -46,7 +46,7 @@ def test_each_run_has_its_own_checkpoint(world: World, tmp_path: Path) -> None:
 
 
 def test_softmax_stands_beside(world: World) -> None:
-    """The networks' own accuracy is shown where their training recorded it, and only there."""
+    """The networks' own accuracy is shown where training recorded it on test, and only there."""
     shown = show_report(world.store, parse_study(STUDY), "table1")
     cells = {row["col"]: row for row in shown.rows}
     cell = cells["finetune:softmax"]
@@ -91,7 +91,7 @@ def test_a_recorded_accuracy_is_an_input(tmp_path: Path) -> None:
     study = parse_study(STUDY)
     needs = REPORTS["table1"].meta["needs"](world.store, study)
     (tuned,) = [need for need in needs if need.col == "finetune"]
-    assert [value for name, value in tuned.parameters if "softmax" in name] == [50, 62.5, 75]
+    assert [value for name, value in tuned.parameters if name.startswith("own")] == [50, 62.5, 75]
 
 
 def test_missing_checkpoints_are_named(world: World) -> None:
