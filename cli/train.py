@@ -15,7 +15,7 @@ from fstore.cli.progress import bar
 if TYPE_CHECKING:
     from fstore.extractor.training import Step
 
-__all__ = ["train"]
+__all__ = ["progress", "train"]
 
 train = sub_app("train", "Train networks; snapshots become checkpoints.")
 
@@ -51,14 +51,15 @@ def pretrain(
 
     Example: fstore train pretrain --network caffenet-mini --dataset digits --iterations 300
     """
-    from fstore.workflows import pretrain as run
+    from fstore.training import Options
+    from fstore.training import pretrain as run
 
     store = open_store(ctx)
-    with _progress(iterations, quiet=ctx.obj["quiet"]) as on_step:
+    with progress(iterations, quiet=ctx.obj["quiet"]) as on_step:
         records = run(
             store, network=network, dataset=dataset, iterations=iterations,
             snapshots=_numbers(snapshots), seed=seed, name_prefix=name_prefix,
-            split_seed=split_seed, device=device, on_step=on_step,
+            split_seed=split_seed, options=Options(device=device, on_step=on_step),
             lr=lr, batch_size=batch_size, mirror=mirror,
         )  # fmt: skip
     rows = ({**asdict(r), "accuracy": _accuracy(r.recipe)} for r in records)
@@ -82,7 +83,7 @@ def _accuracy(recipe: str) -> float | None:
 
 
 @contextmanager
-def _progress(iterations: int, *, quiet: bool) -> "Iterator[Callable[[Step], None]]":
+def progress(iterations: int, *, quiet: bool) -> "Iterator[Callable[[Step], None]]":
     """Draw a bar with loss, images/s and time left."""
     began = perf_counter()
     with bar(quiet=quiet) as update:

@@ -29,6 +29,8 @@ class RunState:
         State dicts.
     losses : list of float
         Loss of each iteration's batch.
+    validation : list of (int, float)
+        Iterations after which the held-out examples were measured, and the values.
     """
 
     identity: str
@@ -36,6 +38,7 @@ class RunState:
     model: dict[str, Any]
     optimizer: dict[str, Any]
     losses: list[float]
+    validation: list[tuple[int, float]]
 
 
 def save_state(state: RunState, folder: Path) -> None:
