@@ -1,6 +1,7 @@
 """The images that training draws from, and which of them an iteration draws."""
 
 import hashlib
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -144,8 +145,8 @@ class FileExamples(ShuffledExamples):
         Of the network; images are kept at its ``resize`` side, crops are made when drawn.
     cache_bytes : int
         Decoded images are kept in memory if all of them fit, else decoded for each draw.
-    workers : int
-        Threads that decode.
+    workers : int or None
+        Threads that decode; None: one a core.
     """
 
     def __init__(
@@ -157,12 +158,13 @@ class FileExamples(ShuffledExamples):
         preprocess: Preprocess,
         *,
         cache_bytes: int = 1 << 30,
-        workers: int = 2,
+        workers: int | None = None,
     ) -> None:
         self.labels = labels
         self._root = root
         self._uris, self._digests = uris, digests
         self._preprocess = replace(preprocess, size=preprocess.resize)
+        workers = workers or len(os.sched_getaffinity(0))
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="fstore-decode")
         shape = (len(uris), 3, preprocess.resize, preprocess.resize)
         fits = 4 * int(np.prod(shape)) <= cache_bytes

@@ -5,16 +5,20 @@ of an iteration (examples, crops, mirroring, dropout) is drawn from (seed, itera
 the state of a run holds no generator.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from torch import Tensor
 
 from fstore.errors import DataError
+from fstore.extractor.devices import keep_freed_memory
 from fstore.extractor.networks._api import Network
+from fstore.extractor.training.distributed import ALONE, Processes
 from fstore.extractor.training.examples import Batch, TrainingData
 from fstore.extractor.training.recipe import Recipe
 from fstore.extractor.training.run import Run
@@ -24,6 +28,10 @@ __all__ = ["CURVE_POINTS", "Snapshot", "Step", "thin", "train"]
 CURVE_POINTS = 200
 """Points of the loss curve that a checkpoint keeps."""
 
+AHEAD = 2  # batches that are decoded while one is in use
+PAUSE_S = 60.0  # between saves of the state, at least
+SAVING_PAUSE = 20.0  # times the duration of the last save
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -31,8 +39,8 @@ class Step:
 
     Attributes
     ----------
-    iteration : int
-        Its number, from 1.
+    iteration, of : int
+        Its number, from 1, and how many there are in all.
     loss, lr : float
         Mean loss of its batch, nats; its learning rate.
     images : int
@@ -42,6 +50,7 @@ class Step:
     """
 
     iteration: int
+    of: int
     loss: float
     lr: float
     images: int
@@ -123,8 +132,9 @@ def train(
     seed: int,
     state_dir: Path,
     device: str = "cpu",
-    save_every: int = 100,
+    save_every: int | None = None,
     validate_every: int | None = None,
+    processes: Processes = ALONE,
     on_step: Callable[[Step], None] | None = None,
 ) -> Iterator[Snapshot]:
     """Train a network, yielding its weights at the snapshots.
@@ -145,13 +155,17 @@ def train(
     seed : int
         From 0; of everything random but the initial weights.
     state_dir : Path
-        Where the run's state is kept. A state of the same run there is resumed: snapshots after
-        it are yielded. One is saved every ``save_every`` iterations, after each snapshot that
-        was taken from the iterator, and at the end.
+        Where the run's state is kept. A state of the same run there is resumed: snapshots from
+        it on are yielded.
     device : str
         A torch device.
+    save_every : int or None
+        Iterations between saves of the state; None: a minute, or so that saving takes at most
+        one twentieth of the time. It is saved before each snapshot and at the end anyway.
     validate_every : int or None
         Measure on the held-out examples after every so many iterations, too; None: at snapshots.
+    processes : Processes
+        Those that train together, each with a call like this one; the first yields and writes.
     on_step : function of Step, or None
         Called after each iteration.
 
@@ -165,8 +179,13 @@ def train(
         The state cannot be written; the one before is kept.
     """
     _check(data, iterations, snapshots, seed)
-    run = Run(network, data, recipe, seed=seed, device=device)
+    run = Run(network, data, recipe, seed=seed, device=device, processes=processes)
     run.resume(state_dir)
+    if run.device.type == "cpu":
+        keep_freed_memory()
+    if run.iteration in snapshots:  # killed before it was taken, perhaps
+        yield from _snapshot(run)
+    due = _Due(save_every)
     for iteration, batch in _batches(run, iterations):
         loss = run.step(iteration, *batch)
         wanted = iteration in snapshots
@@ -174,11 +193,11 @@ def train(
             run.validate()
         if on_step is not None:
             lr, held_out = recipe.lr_at(iteration), run.held_out
-            on_step(Step(iteration, loss, lr, recipe.batch_size, held_out))
+            on_step(Step(iteration, iterations, loss, lr, recipe.batch_size, held_out))
+        if wanted or iteration == iterations or due.now(iteration):
+            due.keep_time(lambda: run.save(state_dir))
         if wanted:
-            yield _snapshot(run)
-        if wanted or iteration % save_every == 0 or iteration == iterations:
-            run.save(state_dir)
+            yield from _snapshot(run)
 
 
 def _check(data: TrainingData, iterations: int, snapshots: Sequence[int], seed: int) -> None:
@@ -186,23 +205,55 @@ def _check(data: TrainingData, iterations: int, snapshots: Sequence[int], seed: 
         raise DataError(f"snapshots must lie within 1 and {iterations}, not {outside}")
     if seed < 0:
         raise DataError(f"a seed counts from 0, not {seed}")
-    if not len(data.train.labels) or not len(data.held_out.labels):
+    labels = data.train.labels
+    if not len(labels) or not len(data.held_out.labels):
         raise DataError("training needs examples to learn from and others to be measured on")
+    if labels.ndim == 1 and labels.min() == labels.max():
+        raise DataError(
+            f"all {len(labels)} examples to learn from are of one class; training needs two or "
+            "more (a folder of images has one folder a class)"
+        )
+
+
+class _Due:
+    """Says when the state is to be saved again."""
+
+    def __init__(self, every: int | None) -> None:
+        self._every = every
+        self._next = perf_counter() + PAUSE_S
+
+    def now(self, iteration: int) -> bool:
+        if self._every is not None:
+            return iteration % self._every == 0
+        return perf_counter() >= self._next
+
+    def keep_time(self, save: Callable[[], None]) -> None:
+        """Save, and pause in proportion."""
+        began = perf_counter()
+        save()
+        ended = perf_counter()
+        self._next = ended + max(PAUSE_S, SAVING_PAUSE * (ended - began))
 
 
 def _batches(run: Run, iterations: int) -> Iterator[tuple[int, Batch]]:
-    """Yield the batches to come; the next one is decoded while one is in use."""
+    """Yield the batches to come; the next ones are decoded while one is in use."""
+    coming: deque[Future[Batch]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="fstore-batch") as pool:
-        coming: Future[Batch] | None = None
-        for iteration in range(run.iteration + 1, iterations + 1):
-            batch = coming.result() if coming is not None else run.batch(iteration)
-            more = iteration < iterations
-            coming = pool.submit(run.batch, iteration + 1) if more else None
-            yield iteration, batch
+        try:
+            for iteration in range(run.iteration + 1, iterations + 1):
+                while len(coming) <= min(AHEAD, iterations - iteration):
+                    coming.append(pool.submit(run.batch, iteration + len(coming)))
+                yield iteration, coming.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def _snapshot(run: Run) -> Snapshot:
-    return Snapshot(
+def _snapshot(run: Run) -> Iterator[Snapshot]:
+    """Yield the snapshot, where it is this process that does."""
+    if run.processes.rank:
+        return
+    run.validate()
+    yield Snapshot(
         iteration=run.iteration,
         weights=run.weights(),
         lr=run.recipe.lr_at(run.iteration),

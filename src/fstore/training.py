@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from fstore.workflows import check_name, seeded_network, write_checkpoint
 
 if TYPE_CHECKING:
     from fstore.extractor.networks import Network
-    from fstore.extractor.training import Recipe, Snapshot, Step, TrainingData
+    from fstore.extractor.training import Processes, Recipe, Snapshot, Step, TrainingData
     from fstore.store import Store
 
 __all__ = ["Options", "Plan", "pretrain", "split_parts", "train_into"]
@@ -28,17 +28,23 @@ class Options:
     ----------
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
-    save_every : int
-        Iterations between two saves of the run's state.
+    workers : int or None
+        Threads that decode images; None: one a core.
+    save_every : int or None
+        Iterations between two saves of the run's state; None: about a minute.
     validate_every : int or None
         Measure on the held-out images after every so many iterations; None: at snapshots.
+    processes : Processes or None
+        Those that train together, as ``torchrun`` numbers them; None: this one alone.
     on_step : function of Step, or None
         Called after each iteration.
     """
 
     device: str = "auto"
-    save_every: int = 100
+    workers: int | None = None
+    save_every: int | None = None
     validate_every: int | None = None
+    processes: "Processes | None" = None
     on_step: "Callable[[Step], None] | None" = None
 
 
@@ -81,7 +87,7 @@ def pretrain(
     *,
     network: str,
     dataset: str,
-    iterations: int,
+    iterations: int | None = None,
     snapshots: Sequence[int] = (),
     seed: int = 0,
     name_prefix: str = "",
@@ -101,11 +107,11 @@ def pretrain(
     dataset : str
         Registered data set with one class an image. Learns from the part ``train`` of its split
         ``official``, else of its split ``random``; ``val`` and ``test`` are held out.
-    iterations : int
-        Batches in all.
+    iterations : int or None
+        Batches in all; None: the network's own number.
     snapshots : sequence of int
         Iterations after which to register a checkpoint, named ``5``, ``15``, ``5k``; none: the
-        last.
+        network's own within ``iterations``, and the last.
     seed : int
         Of initial weights, batches, crops, mirroring and dropout.
     name_prefix : str
@@ -113,10 +119,11 @@ def pretrain(
     split_seed : int
         Which of the random splits.
     options : Options or None
-        Device, progress, and so on.
+        Device, progress and so on. Several processes train together if each calls this with
+        its own ``options.processes``; the first one registers the checkpoints.
     **changes
-        Recipe entries that differ from the network's own: ``lr``, ``batch_size``, ``mirror``,
-        ``momentum``, ``weight_decay``, ``step``, ``gamma``.
+        Entries of :class:`fstore.extractor.training.Recipe` that differ from the network's own;
+        None keeps the network's.
 
     Returns
     -------
@@ -128,21 +135,25 @@ def pretrain(
     UnknownNameError
         No such network, data set or split.
     DataError
-        A data set without one class an image, snapshots out of range, an unreadable image, a
-        loss that is not finite.
+        A data set without one class an image or with a single class, snapshots out of range, an
+        unreadable image, a loss that is not finite. What was kept before stays.
+    StorageError
+        A snapshot or the state cannot be written. What was kept before stays.
     IdentityError
         A checkpoint's name is registered with another recipe, data or weights.
     """
-    from fstore.extractor.training import Recipe, snapshot_name
+    from fstore.extractor.training import Recipe, run_length, snapshot_name
 
+    options = options or Options()
     built = seeded_network(network, len(store.dataset(dataset).classes) or None, seed)
     recipe = Recipe.from_defaults(built.recipe, **changes)
-    data = _training_data(store, dataset, built, split_seed)
+    iterations, wanted = run_length(built.recipe, iterations, snapshots)
+    data = _training_data(store, dataset, built, split_seed, options.workers)
     about = {"kind": "pretrain", "dataset": dataset, "data": data.identity, "seed": seed}
     about |= {"recipe": json.loads(recipe.to_json())}
-    names = {i: name_prefix + snapshot_name(i) for i in sorted(set(snapshots) or {iterations})}
+    names = {i: name_prefix + snapshot_name(i) for i in wanted}
     plan = Plan(built, data, recipe, iterations, names, seed, about)
-    return train_into(store, plan, options or Options())
+    return train_into(store, plan, options)
 
 
 def train_into(store: "Store", plan: Plan, options: Options) -> list[CheckpointRecord]:
@@ -155,39 +166,61 @@ def train_into(store: "Store", plan: Plan, options: Options) -> list[CheckpointR
     DataError, StorageError
         As for :func:`fstore.extractor.training.train`.
     """
-    from fstore.extractor.training import train
+    from fstore.extractor.training import ALONE, together
 
     done = _trained(store, plan)
     if len(done) == len(plan.names):
         return done
-    state_dir = _state_folder(store, plan)
-    for snapshot in train(
+    processes = options.processes or ALONE
+    device = _device(options.device, processes)
+    with together(processes, device=device):
+        for snapshot in _snapshots(store, plan, options, device):
+            record = _record(plan, snapshot)
+            write_checkpoint(store, record, snapshot.weights, plan.network.preprocess)
+        processes.wait()
+    if not processes.rank:
+        shutil.rmtree(_state_folder(store, plan), ignore_errors=True)
+    return _trained(store, plan)
+
+
+def _snapshots(store: "Store", plan: Plan, options: Options, device: str) -> "Iterator[Snapshot]":
+    from fstore.extractor.training import ALONE, train
+
+    return train(
         plan.network,
         plan.data,
         recipe=plan.recipe,
         iterations=plan.iterations,
         snapshots=list(plan.names),
         seed=plan.seed,
-        state_dir=state_dir,
-        device=_device(options.device),
+        state_dir=_state_folder(store, plan),
+        device=device,
         save_every=options.save_every,
         validate_every=options.validate_every,
+        processes=options.processes or ALONE,
         on_step=options.on_step,
-    ):
-        write_checkpoint(store, _record(plan, snapshot), snapshot.weights, plan.network.preprocess)
-    shutil.rmtree(state_dir, ignore_errors=True)
-    return _trained(store, plan)
+    )
 
 
-def _device(device: str) -> str:
-    import torch
+def _device(device: str, processes: "Processes") -> str:
+    """Return the one device that this process trains on."""
+    from fstore.extractor.devices import find_devices
 
-    auto = "cuda" if torch.cuda.is_available() else "cpu"
-    return auto if device == "auto" else device
+    if "," in device:
+        raise DataError(
+            f"a process trains on one device, not {device!r}; for several GPUs: torchrun "
+            "--nproc-per-node 2 -m fstore.cli train ..."
+        )
+    found = find_devices(device)[0]
+    return (
+        f"cuda:{processes.local_rank}"
+        if found.type == "cuda" and processes.world > 1
+        else str(found)
+    )
 
 
 def _training_data(
-    store: "Store", dataset: str, network: "Network", split_seed: int
+    store: "Store", dataset: str, network: "Network", split_seed: int, workers: int | None
 ) -> "TrainingData":
     """Say which files of a data set are learned from, and which held out."""
     import numpy as np
@@ -215,6 +248,7 @@ def _training_data(
             [samples["digest"][i] for i in chosen],
             np.array([classes[ids[i]] for i in chosen], np.int64),
             network.preprocess,
+            workers=workers,
         )
 
     identity = f"{info.views['image']} {info.labels['image']} {split}"
