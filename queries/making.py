@@ -43,7 +43,7 @@ class MakeDataset:
     format: str
     root: str | None = None
     seeds: tuple[int, ...] = ()
-    fractions: tuple[float, ...] | None = None
+    fractions: tuple[float, float, float] | None = None
     options: Pairs = ()
 
 
@@ -153,10 +153,11 @@ def _modes(value: object, where: str) -> tuple[str, ...]:
     return tuple(one_of(mode, where, MODES) for mode in texts(value, where))
 
 
-def _fractions(value: object, where: str) -> tuple[float, ...]:
+def _fractions(value: object, where: str) -> tuple[float, float, float]:
     if not isinstance(value, list) or len(value) != 3 or not all(type(v) is float for v in value):
         raise DataError(f"{where} must be three shares like [0.5, 0.1, 0.4], got {value!r}")
-    return tuple(value)
+    train, val, test = value
+    return train, val, test
 
 
 def _value(value: object, where: str) -> Value:
