@@ -23,6 +23,9 @@ JOINERS = {
     "extraction",
     "training",
     "finetuning",
+    "training_data",
+    "region_data",
+    "evaluation",
     "demo",
 }  # join rooms that do not know each other
 OPENERS = {"__init__", "__main__"}  # hand out what one room offers
