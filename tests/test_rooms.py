@@ -26,6 +26,8 @@ JOINERS = {
     "training_data",
     "region_data",
     "evaluation",
+    "study_steps",
+    "reproduce",
     "demo",
 }  # join rooms that do not know each other
 OPENERS = {"__init__", "__main__"}  # hand out what one room offers

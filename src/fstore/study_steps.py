@@ -224,6 +224,7 @@ def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: s
             "fine-tuning takes one: make the checkpoints by hand and leave the entry out"
         )
     seed = run_seeds(bounds)[entry.ckpts.index(ckpt)]
+    changes: dict[str, Any] = dict(recipe.changes)
 
     def run(on_progress: OnProgress) -> str:
         from fstore.finetuning import finetune
@@ -243,7 +244,7 @@ def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: s
             trainval=recipe.trainval,
             device=context.device,
             on_step=_shown(on_progress),
-            **dict(recipe.changes),
+            **changes,
         )
         return _reached(records[-1].recipe)
 
