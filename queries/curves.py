@@ -12,7 +12,14 @@ from fstore.types import CheckpointRecord
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["CURVE_COLUMNS", "curve_rows", "has_curves", "plot_curves", "recipe_of", "sparkline"]
+__all__ = [
+    "CURVE_COLUMNS",
+    "curve_rows",
+    "longest_runs",
+    "plot_curves",
+    "recipe_of",
+    "sparkline",
+]
 
 CURVE_COLUMNS = ("network", "ckpt", "curve", "iteration", "value")
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -26,9 +33,21 @@ def recipe_of(record: CheckpointRecord) -> dict[str, Any]:
     return {key: value for key, value in _recipe(record).items() if key not in OWN_KEYS}
 
 
-def has_curves(record: CheckpointRecord) -> bool:
-    """Tell whether a checkpoint was trained here, so that its curves are known."""
-    return bool(_recipe(record).get("curve"))
+def longest_runs(records: Sequence[CheckpointRecord]) -> list[CheckpointRecord]:
+    """Return the last checkpoint of every run whose curves are known.
+
+    Checkpoints are of one run if their recipes differ in nothing but what was measured.
+    """
+    last: dict[tuple[str, str], CheckpointRecord] = {}
+    for record in records:
+        if not _recipe(record).get("curve"):
+            continue
+        about = {k: v for k, v in recipe_of(record).items() if not k.startswith("held_out")}
+        key = (record.network, json.dumps(about, sort_keys=True))
+        known = last.get(key)
+        if known is None or (record.iteration or 0) > (known.iteration or 0):
+            last[key] = record
+    return list(last.values())
 
 
 def curve_rows(record: CheckpointRecord) -> list[dict[str, Any]]:
