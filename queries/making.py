@@ -101,7 +101,7 @@ class Making:
         return next(fit, None)
 
 
-RECIPE = ("lr", "batch_size", "momentum", "weight_decay", "step", "gamma", "mirror")
+RECIPE = ("lr", "batch_size", "momentum", "weight_decay", "step", "gamma", "mirror", "amp")
 """Entries of a training recipe that a study file may change."""
 
 

@@ -185,9 +185,7 @@ def stop_in(title: str, after: int) -> Callable[[Step], Any]:
         ("table2", 0),
     ],
 )
-def test_stopped_and_rerun(
-    tmp_path: Path, data: Path, done: Store, title: str, after: int
-) -> None:
+def test_stopped_and_rerun(tmp_path: Path, data: Path, done: Store, title: str, after: int) -> None:
     """Stopped in any phase, the same call goes on and ends with the same weights and cells."""
     store = Store.create(tmp_path / "s")
     with pytest.raises(Stopped):

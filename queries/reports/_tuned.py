@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fstore.errors import DataError
 from fstore.queries.reports._api import Cell, Need, Reading, Row
 from fstore.queries.reports._bars import grouped_bars
@@ -39,7 +41,9 @@ class Task:
 
 MEASURES = {
     "SUN-CLS": Task(accuracies, "class-averaged accuracy", "softmax", "held_out_accuracy"),
-    "PASCAL-CLS": Task(mean_aps, "mean average precision", "sigmoid", "held_out_mean_ap"),
+    "PASCAL-CLS": Task(
+        mean_aps, "mean average precision", "sigmoid_all_points", "held_out_mean_ap"
+    ),
 }
 
 OWN = "own classifier of "
@@ -107,7 +111,7 @@ def _with_own(store: "Store", need: Need) -> Need:
     own = [
         (OWN + name, 100 * float(recipe[key]))
         for name, recipe in recipes.items()
-        if recipe.get("trainval") and recipe.get(key) is not None
+        if recipe.get("trainval") and np.isfinite(recipe.get(key, np.nan))
     ]
     return replace(need, parameters=(*need.parameters, *own))
 
