@@ -1,20 +1,25 @@
 """``fstore ckpt``: import weights, draw initial ones, list what is registered."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fstore.cli.app import open_store, sub_app
 from fstore.cli.output import AsCsv, AsJson, emit, note
 
+if TYPE_CHECKING:
+    from fstore.types import CheckpointRecord
+
 __all__ = ["ckpt"]
 
 ckpt = sub_app("ckpt", "Import weights, draw initial ones, list what is registered.")
 
 COLUMNS = ["network", "name", "iteration", "lr", "loss", "seed", "parent", "sha256"]
-DETAILS = [*COLUMNS, "recipe", "preprocessing", "preprocessing_hash", "uri"]
+DETAILS = [*COLUMNS, "preprocessing", "preprocessing_hash", "uri"]
+CURVES = ["loss_curve", "held_out_curve"]
 
 OfNetwork = Annotated[
     str, typer.Option("--network", help="Network that the weights are for; see fstore networks.")
@@ -81,14 +86,23 @@ def list_(
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """List the checkpoints, by network and iteration.
+    """List the checkpoints as a tree: each one above those that were trained from it.
+
+    With --json and --csv a row each, by network and iteration; the column parent says the same.
 
     Example: fstore ckpt list --json
     """
-    rows = [asdict(record) for record in open_store(ctx).checkpoints(network)]
-    shown = [{**row, "sha256": row["sha256"][:12]} for row in rows]
-    plain = as_json or as_csv
-    emit(rows if plain else shown, columns=COLUMNS, as_json=as_json, as_csv=as_csv)
+    from fstore.queries.lineage import lineage
+
+    records = open_store(ctx).checkpoints(network)
+    if as_json or as_csv:
+        emit(map(asdict, records), columns=COLUMNS, as_json=as_json, as_csv=as_csv)
+        return
+    rows = (
+        {**asdict(d.record), "name": d.branch + d.record.name, "sha256": d.record.sha256[:12]}
+        for d in lineage(records)
+    )
+    emit(rows, columns=COLUMNS)
 
 
 @ckpt.command("show")
@@ -99,12 +113,44 @@ def show(
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Show all that is known of a checkpoint.
+    """Show all that is known of a checkpoint: numbers, recipe, how its training went.
+
+    With --json, loss_curve and held_out_curve are lists of [iteration, value].
 
     Example: fstore ckpt show caffenet/305k
     """
-    record = asdict(open_store(ctx).find_checkpoint(name, network))
+    record = open_store(ctx).find_checkpoint(name, network)
     if as_json or as_csv:
-        emit([record], columns=DETAILS, as_json=as_json, as_csv=as_csv)
+        columns = [*DETAILS, "recipe", *CURVES]
+        emit([_details(record)], columns=columns, as_json=as_json, as_csv=as_csv)
     else:
-        emit(({"field": k, "value": record[k]} for k in DETAILS), columns=["field", "value"])
+        emit(_fields(record), columns=["field", "value"])
+
+
+def _details(record: "CheckpointRecord") -> dict[str, Any]:
+    """Return a checkpoint's row; the recipe without its curves, which have columns."""
+    import json
+
+    from fstore.queries.curves import curve_rows, recipe_of
+
+    curves: dict[str, list[list[float]]] = {name: [] for name in CURVES}
+    for row in curve_rows(record):
+        name = "loss_curve" if row["curve"] == "loss" else "held_out_curve"
+        curves[name].append([row["iteration"], row["value"]])
+    return {**asdict(record), "recipe": json.dumps(recipe_of(record), sort_keys=True), **curves}
+
+
+def _fields(record: "CheckpointRecord") -> "Iterator[dict[str, Any]]":
+    """Yield what is known of a checkpoint, a field a row; curves are drawn."""
+    from fstore.queries.curves import curve_rows, recipe_of, sparkline
+
+    known = asdict(record)
+    yield from ({"field": name, "value": known[name]} for name in DETAILS)
+    recipe = recipe_of(record)
+    recipe |= recipe.pop("recipe", {})
+    yield from ({"field": f"recipe: {k}", "value": v} for k, v in recipe.items())
+    rows = curve_rows(record)
+    for curve in dict.fromkeys(row["curve"] for row in rows):
+        values = [row["value"] for row in rows if row["curve"] == curve]
+        line = f"{values[0]:.3f} {sparkline(values)} {values[-1]:.3f}"
+        yield {"field": curve if curve == "loss" else f"held-out {curve}", "value": line}

@@ -11,14 +11,12 @@ from fstore.cli.app import app
 
 __all__ = ["demo"]
 
-SNAPSHOTS = ("5", "15", "50", "100", "300")
-
 DENSITY = """
 SELECT layer, round(100 * avg(nnz / (height * width)) FILTER (ckpt = '5'), 1) AS after_5,
        round(100 * avg(nnz / (height * width)) FILTER (ckpt = '50'), 1) AS after_50,
        round(100 * avg(nnz / (height * width)) FILTER (ckpt = '300'), 1) AS after_300
 FROM activations JOIN layers USING (network, layer)
-WHERE dataset = 'digits' GROUP BY layer ORDER BY layer
+WHERE dataset = 'scenes' AND view = 'image' GROUP BY layer ORDER BY layer
 """
 
 BEST_FILTERS = """
@@ -36,48 +34,36 @@ SELECT ckpt, channel, list(image_id ORDER BY act_max DESC)[1:3] AS top_images,
        round(max(act_max), 2) AS largest, count_if(act_max > 0) AS fires_for
 FROM activations JOIN samples USING (dataset, view, sample_id)
 WHERE dataset = 'scenes' AND view = 'image' AND layer = 'conv5' AND channel = 7
+  AND ckpt IN ('5', '15', '50', '100', '300')
 GROUP BY ckpt, channel ORDER BY ckpt::INT
 """
 
-STEPS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
+STUDY = str(Path(__file__).with_name("digits.toml"))
+
+REPORTS = (
+    ("table1", "What are pre-training and fine-tuning worth? (Table 1 of the paper)"),
+    ("table2", "Is it enough to fine-tune the fully connected layers? (Table 2)"),
+    ("table3", "Is longer pre-training better for another data set? (Table 3)"),
+    ("table4", "And when fine-tuning follows? (Table 4)"),
+    ("table6", "How sparse are the layers' responses? (Table 6)"),
+    ("table7", "What do a response's size and place carry? (Table 7)"),
+)
+
+STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
-        "A store, and two data sets that need no download",
-        (
-            ("init",),
-            ("dataset", "add", "digits", "--format", "digits"),
-            ("dataset", "add", "scenes", "--format", "digit-scenes"),
-            ("dataset", "list"),
-        ),
-    ),
-    (
-        "A small CaffeNet, pre-trained on the digits; snapshots become checkpoints",
-        (
-            (
-                *("train", "pretrain", "--network", "caffenet-mini", "--dataset", "digits"),
-                *("--iterations", "300", "--snapshots", ",".join(SNAPSHOTS)),
-            ),
-        ),
-    ),
-    (
-        "Every layer of every snapshot, whole images and ground-truth boxes",
-        (("extract", "--layer", "all", *(a for s in SNAPSHOTS for a in ("--ckpt", s))),),
+        "A study of a small CaffeNet, from data sets that need no download to all its reports",
+        ("reproduce", STUDY),
     ),
     (
         "How dense are the layers' responses, in percent, as pre-training goes on?",
-        (("sql", DENSITY),),
+        ("sql", DENSITY),
     ),
     (
         "Which single conv5 filter tells each digit best (average precision)?",
-        (("sql", BEST_FILTERS),),
+        ("sql", BEST_FILTERS),
     ),
-    ("What does filter 7 of conv5 respond to most, at each checkpoint?", (("sql", TOP_IMAGES),)),
-    (
-        "Table 6 of the paper, for this network",
-        (
-            ("study", "set", str(Path(__file__).with_name("digits.toml"))),
-            ("report", "show", "table6"),
-        ),
-    ),
+    ("What does filter 7 of conv5 respond to most, at each checkpoint?", ("sql", TOP_IMAGES)),
+    *((question, ("report", "show", name)) for name, question in REPORTS),
 )
 
 
@@ -93,10 +79,9 @@ def demo(
     Example: fstore demo --out fstore-demo
     """
     began = perf_counter()
-    for title, commands in STEPS:
+    for title, command in STEPS:
         typer.echo(f"\n# {title}")
-        for command in commands:
-            _run(out, command, quiet=ctx.obj["quiet"])
+        _run(out, command, quiet=ctx.obj["quiet"])
     typer.echo(f"\nDone in {perf_counter() - began:.0f} s. Ask on:")
     typer.echo(
         f'  fstore --store {shlex.quote(str(out))} sql "SELECT ..."   # docs/sql.md has recipes'

@@ -9,7 +9,7 @@ from fstore.cli.app import open_store, sub_app
 from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.errors import DataError
 
-__all__ = ["study"]
+__all__ = ["read_study", "study"]
 
 study = sub_app("study", "Say which data sets and checkpoints play which part in the reports.")
 
@@ -17,7 +17,7 @@ study = sub_app("study", "Say which data sets and checkpoints play which part in
 @study.command("set")
 def set_(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="A TOML file; docs/reports.md has the keys.")],
+    file: Annotated[Path, typer.Argument(help="A TOML file; docs/studies.md has the keys.")],
 ) -> None:
     """Make a study the current one; names that the store does not have yet are only noted.
 
@@ -25,12 +25,8 @@ def set_(
     """
     from fstore.queries.study import set_study, unknown_names
 
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {file}: {error}") from error
-    store = open_store(ctx)
-    found = set_study(store, text, source=str(file))
+    toml, store = read_study(file), open_store(ctx)
+    found = set_study(store, toml, source=str(file))
     for line in unknown_names(store, found):
         note(f"warning: {line}")
     note(f"study '{found.name}' is set")
@@ -57,3 +53,17 @@ def show(
         return
     rows = study_rows(load_study(store, name or None))
     emit(rows, columns=("role", "value"), as_json=as_json, as_csv=as_csv)
+
+
+def read_study(file: Path) -> str:
+    """Return the text of a study file.
+
+    Raises
+    ------
+    DataError
+        It cannot be read.
+    """
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {file}: {error}") from error

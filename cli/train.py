@@ -1,10 +1,13 @@
 """``fstore train``: make checkpoints."""
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,13 +16,22 @@ from fstore.cli.output import AsCsv, AsJson, emit
 from fstore.cli.progress import bar
 
 if TYPE_CHECKING:
-    from fstore.extractor.training import Step
+    from fstore.extractor.training import Processes, Step
+    from fstore.types import CheckpointRecord
 
-__all__ = ["train"]
+__all__ = ["Amp", "emit_trained", "numbers", "processes", "progress", "train"]
 
 train = sub_app("train", "Train networks; snapshots become checkpoints.")
 
-COLUMNS = ["network", "name", "iteration", "lr", "loss", "accuracy"]
+COLUMNS = ["network", "name", "iteration", "lr", "loss"]
+
+
+class Amp(StrEnum):
+    """Mixed precision: what autocast computes in."""
+
+    OFF = "off"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
 
 
 @train.callback()
@@ -33,57 +45,117 @@ def pretrain(
     *,
     network: Annotated[str, typer.Option(help="Network to train; see fstore networks.")],
     dataset: Annotated[str, typer.Option(help="Registered data set with a class an image.")],
-    iterations: Annotated[int, typer.Option(min=1, help="Batches in all.")],
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help="Batches in all. Default: the network's own.")
+    ] = None,
     snapshots: Annotated[
-        str, typer.Option(help="Register a checkpoint after these: 5,15,50. Default: the last.")
+        str,
+        typer.Option(
+            help="Register a checkpoint after these: 5,15,50. "
+            "Default: the network's own, and the last."
+        ),
     ] = "",
     name_prefix: Annotated[str, typer.Option(help="Put before the checkpoints' names.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of all that is random.")] = 0,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(help="TOML file of recipe entries; options win. See docs/training.md."),
+    ] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate at first.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images an iteration.")] = None,
+    momentum: Annotated[float | None, typer.Option(help="Share of the velocity kept.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Of weights, not biases.")] = None,
+    step: Annotated[int | None, typer.Option(min=1, help="Iterations a learning rate.")] = None,
+    gamma: Annotated[float | None, typer.Option(help="Factor on it after each step.")] = None,
     mirror: Annotated[bool | None, typer.Option(help="Mirror half of the images.")] = None,
+    amp: Annotated[
+        Amp | None, typer.Option(help="Mixed precision; float16 needs a GPU. Default: off.")
+    ] = None,
     split_seed: Annotated[int, typer.Option(help="Which random split, if none official.")] = 0,
+    validate_every: Annotated[
+        int | None, typer.Option(min=1, help="Measure on held-out images so often, too.")
+    ] = None,
+    save_every: Annotated[
+        int | None, typer.Option(min=1, help="Keep the run's state so often. Default: a minute.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Decoding threads. Default: one a core.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
     """Train a network from random weights; rerun to resume where it was killed.
 
+    Several GPUs: torchrun --nproc-per-node 2 -m fstore.cli train pretrain ...
+
     Example: fstore train pretrain --network caffenet-mini --dataset digits --iterations 300
     """
-    from fstore.workflows import pretrain as run
+    from fstore.extractor.training import read_recipe
+    from fstore.training import Options
+    from fstore.training import pretrain as run
 
-    store = open_store(ctx)
-    with _progress(iterations, quiet=ctx.obj["quiet"]) as on_step:
-        records = run(
-            store, network=network, dataset=dataset, iterations=iterations,
-            snapshots=_numbers(snapshots), seed=seed, name_prefix=name_prefix,
-            split_seed=split_seed, device=device, on_step=on_step,
-            lr=lr, batch_size=batch_size, mirror=mirror,
+    given = {
+        "iterations": iterations, "snapshots": numbers("--snapshots", snapshots) or None,
+        "lr": lr, "batch_size": batch_size, "momentum": momentum, "weight_decay": weight_decay,
+        "step": step, "gamma": gamma, "mirror": mirror, "amp": amp and amp.value,
+    }  # fmt: skip
+    stated: dict[str, Any] = {} if recipe is None else read_recipe(recipe)
+    stated |= {name: value for name, value in given.items() if value is not None}
+    here = processes()
+    with progress(quiet=ctx.obj["quiet"] or here.rank > 0) as on_step:
+        options = Options(
+            device=device, workers=workers, save_every=save_every,
+            validate_every=validate_every, processes=here, on_step=on_step,
         )  # fmt: skip
-    rows = ({**asdict(r), "accuracy": _accuracy(r.recipe)} for r in records)
-    emit(rows, columns=COLUMNS, as_json=as_json, as_csv=as_csv)
+        records = run(
+            open_store(ctx), network=network, dataset=dataset, seed=seed,
+            name_prefix=name_prefix, split_seed=split_seed, options=options, **stated,
+        )  # fmt: skip
+    if here.rank == 0:
+        emit_trained(records, as_json=as_json, as_csv=as_csv)
 
 
-def _numbers(text: str) -> list[int]:
+def numbers(option: str, text: str) -> list[int]:
+    """Return the whole numbers of a text such as ``5,15,50``; an option that takes them."""
     try:
         return [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
-        raise typer.BadParameter(
-            f"--snapshots takes numbers such as 5,15,50, not {text!r}"
-        ) from None
+        raise typer.BadParameter(f"{option} takes numbers such as 5,15,50, not {text!r}") from None
 
 
-def _accuracy(recipe: str) -> float | None:
+def processes() -> "Processes":
+    """Return which of ``torchrun``'s processes this is, from the variables that it sets."""
+    from fstore.extractor.training import Processes
+
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+    if any(name not in os.environ for name in (*names, "MASTER_ADDR")):
+        return Processes()
+    return Processes(*(int(os.environ[name]) for name in names))
+
+
+def emit_trained(
+    records: "Sequence[CheckpointRecord]", *, as_json: bool = False, as_csv: bool = False
+) -> None:
+    """Print the checkpoints that a run made, with what was measured on held-out images."""
     import json
 
-    value = json.loads(recipe).get("held_out_accuracy")
-    return None if value is None else float(value)
+    recipes = [json.loads(record.recipe) for record in records]
+    multi = any("held_out_mean_ap" in recipe for recipe in recipes)
+    measured = "mean_ap" if multi else "accuracy"
+    rows = (
+        {**asdict(record), measured: recipe.get(f"held_out_{measured}")}
+        for record, recipe in zip(records, recipes, strict=True)
+    )
+    emit(rows, columns=[*COLUMNS, measured], as_json=as_json, as_csv=as_csv)
 
 
 @contextmanager
-def _progress(iterations: int, *, quiet: bool) -> "Iterator[Callable[[Step], None]]":
-    """Draw a bar with loss, images/s and time left."""
+def progress(*, quiet: bool) -> "Iterator[Callable[[Step], None]]":
+    """Draw a bar with loss, images/s, time left and what was last measured on held-out images.
+
+    Yields the ``on_step`` of a run.
+    """
     began = perf_counter()
     with bar(quiet=quiet) as update:
         first = 0
@@ -92,7 +164,8 @@ def _progress(iterations: int, *, quiet: bool) -> "Iterator[Callable[[Step], Non
             nonlocal first
             first = first or step.iteration - 1  # a resumed run starts later
             speed = (step.iteration - first) * step.images / (perf_counter() - began)
-            text = f"loss {step.loss:.3f}  {speed:.0f} images/s"
-            update("training", step.iteration, iterations, text)
+            known = "" if step.held_out is None else f"  held out {step.held_out:.3f}"
+            text = f"loss {step.loss:.3f}{known}  {speed:.0f} images/s"
+            update("training", step.iteration, step.of, text)
 
         yield advance

@@ -56,7 +56,8 @@ def problem(
     store : Store
     samples : sequence of Samples
         Parts of one or several seeds of a split, of one or several data sets that count as one.
-        A data set with one seed takes part in the runs of all.
+        A data set with one seed takes part in the runs of all. Where none is of a part ``test``
+        (ImageNet), ``val`` is what is tested on.
     network, ckpt, layer : str
     difficult : bool
         Keep boxes that are flagged difficult, as boxes of their class.
@@ -96,10 +97,14 @@ def problem(
 
 
 def split_samples(store: "Store", dataset: str, view: str, split: str, seed: int) -> list[Samples]:
-    """Return the parts of one split; only ``val`` may be absent."""
+    """Return the parts of one split; ``val`` may be absent, or ``test`` if there is a ``val``."""
     rows = store.splits(dataset, view).to_pylist()
     there = {r["part"] for r in rows if (r["split"], r["seed"]) == (split, seed)}
-    parts = [p for p in ("train", "val", "test") if p != "val" or p in there]
+    parts = [p for p in ("train", "val", "test") if p in there]
+    if (
+        parts[:1] != ["train"] or len(parts) < 2
+    ):  # asking for them gives an error that names what there is
+        parts = ["train", "test"]
     return [Samples(dataset, view, split, seed, part) for part in parts]
 
 
@@ -120,13 +125,15 @@ def _splits(at: dict[Samples, NDArray[np.int64]]) -> dict[int, SplitRows]:
             + ", ".join(f"{dataset} {len(own)}" for (dataset, _, _), own in seeds.items())
         )
     leading = max(seeds.values(), key=len)
+    tested = {(s.dataset, s.view, s.split, s.seed) for s in at if s.part == "test"}
     found = {}
     for run, seed in enumerate(leading):
         parts: dict[str, list[NDArray[np.int64]]] = {"train": [], "val": [], "test": []}
         for s, rows in at.items():
             own = seeds[s.dataset, s.view, s.split]
             if s.seed == own[run if len(own) > 1 else 0]:
-                parts[s.part].append(rows)
+                untested = (s.dataset, s.view, s.split, s.seed) not in tested
+                parts["test" if s.part == "val" and untested else s.part].append(rows)
         empty = np.empty(0, dtype=np.int64)
         found[seed] = SplitRows(*(np.concatenate([empty, *rows]) for rows in parts.values()))
     return found

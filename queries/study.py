@@ -1,12 +1,15 @@
 """A study: which data sets and checkpoints of a store play which part in the reports."""
 
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import DataError, UnknownNameError
+from fstore.queries.making import Making, parse_making
+from fstore.queries.toml_values import check_keys, tables, text, texts, whole_numbers
+from fstore.queries.tuned import Tuned, parse_tuned
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -59,6 +62,10 @@ class Study:
         Checkpoints along pre-training, in order.
     pretrained, finetuned : str or None
         The checkpoints that are compared.
+    tuned : tuple of Tuned
+        Checkpoints that were fine-tuned for a task, one for each run of it (Tables 1, 2, 4).
+    make : Making
+        How data sets and checkpoints are made from raw files; empty: they must be there.
     """
 
     name: str
@@ -74,6 +81,8 @@ class Study:
     sweep: tuple[str, ...] = ()
     pretrained: str | None = None
     finetuned: str | None = None
+    tuned: tuple[Tuned, ...] = ()
+    make: Making = field(default_factory=Making)
 
     def checkpoint(self, role: str) -> str:
         """Return the checkpoint that plays a part.
@@ -127,6 +136,25 @@ class Study:
             raise DataError(self._unbound(role, f'[{role}] with dataset = "NAME"'))
         return found
 
+    def tuned_for(self, task: str, mode: str, parent: str | None = None) -> Tuned | None:
+        """Return the checkpoints that were tuned for a task in a mode, if the study binds them."""
+        fit = (t for t in self.tuned if (t.task, t.mode, t.parent) == (task, mode, parent))
+        return next(fit, None)
+
+    def tuned_tasks(self, tasks: Iterable[str]) -> tuple[str, ...]:
+        """Return those of some tasks that checkpoints were tuned for.
+
+        Raises
+        ------
+        DataError
+            None was.
+        """
+        found = tuple(task for task in tasks if any(t.task == task for t in self.tuned))
+        if not found:
+            line = '[[tuned]] with task = "scenes", mode = "ft", parent = "NAME"'
+            raise DataError(self._unbound("tuned", line))
+        return found
+
     def _unbound(self, role: str, line: str) -> str:
         return (
             f"study '{self.name}' says nothing of '{role}', which this report needs; "
@@ -141,13 +169,13 @@ ROLES = ("pretrain", "classification", "detection", "scenes")
 """Parts that data sets play."""
 
 
-def parse_study(text: str, *, source: str = "study") -> Study:
+def parse_study(toml: str, *, source: str = "study") -> Study:
     """Read a study from TOML.
 
     Parameters
     ----------
-    text : str
-        See ``docs/reports.md``.
+    toml : str
+        See ``docs/studies.md``.
     source : str
         Name of the file, for messages.
 
@@ -157,22 +185,38 @@ def parse_study(text: str, *, source: str = "study") -> Study:
         No TOML; a key is missing, unknown, or of a wrong type (which one is named).
     """
     try:
-        given = tomllib.loads(text)
+        given = tomllib.loads(toml)
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"{source} is not TOML: {error}") from error
-    _check_keys(given, Study, source)
-    seeds = _whole_numbers(given.get("seeds", [0]), f"{source}: seeds")
+    check_keys(given, _keys(Study), source)
+    seeds = whole_numbers(given.get("seeds", [0]), f"{source}: seeds")
+    there = [role for role in ROLES if role in given]
+    bounds = {role: _bounds(given[role], f"{source}: {role}", seeds) for role in there}
     read: dict[str, Callable[[object, str], object]] = {
-        **dict.fromkeys((*NAMES, "name", "network"), _text),
-        **dict.fromkeys(("layers", "sweep"), _texts),
-        **dict.fromkeys(ROLES, lambda value, where: _bounds(value, where, seeds)),
-        "seeds": _whole_numbers,
+        **dict.fromkeys((*NAMES, "name", "network"), text),
+        **dict.fromkeys(("layers", "sweep"), texts),
+        "seeds": whole_numbers,
+        "tuned": lambda value, where: parse_tuned(value, where, bounds),
+        "make": parse_making,
     }
-    values: dict[str, Any] = {k: read[k](v, f"{source}: {k}") for k, v in given.items()}
-    return Study(**values)
+    others = {k: v for k, v in given.items() if k not in bounds}
+    values: dict[str, Any] = {k: read[k](v, f"{source}: {k}") for k, v in others.items()}
+    study = Study(**(values | bounds))
+    _check_making(study, source)
+    return study
 
 
-def set_study(store: "Store", text: str, *, source: str = "study") -> Study:
+def _check_making(study: Study, source: str) -> None:
+    """Refuse a recipe for checkpoints that the study does not have."""
+    for recipe in study.make.finetune:
+        if not any(t.task == recipe.task and t.mode in recipe.modes for t in study.tuned):
+            raise DataError(
+                f"{source}: make.finetune: 'tuned' has no checkpoint of task '{recipe.task}', "
+                f"mode {' or '.join(recipe.modes)}, to make"
+            )
+
+
+def set_study(store: "Store", toml: str, *, source: str = "study") -> Study:
     """Check a study's TOML and make it the store's current one.
 
     Raises
@@ -180,11 +224,11 @@ def set_study(store: "Store", text: str, *, source: str = "study") -> Study:
     DataError
         As :func:`parse_study`.
     """
-    study = parse_study(text, source=source)
+    study = parse_study(toml, source=source)
     known = store.rows("studies")["set_at"].to_pylist()
     # later than every other, whatever the clock says
     now = max([datetime.now(UTC), *(t + timedelta(microseconds=1) for t in known)])
-    store.append("studies", [{"name": study.name, "toml": text, "set_at": now}])
+    store.append("studies", [{"name": study.name, "toml": toml, "set_at": now}])
     return study
 
 
@@ -218,14 +262,18 @@ def load_study(store: "Store", name: str | None = None) -> Study:
 
 
 def study_rows(study: Study) -> list[dict[str, object]]:
-    """Return a study as rows of ``role`` and ``value``, parts that are not bound left out."""
+    """Return a study as rows of ``role`` and ``value``, parts that are not bound left out.
+
+    So is ``make``: it is no part that reports see.
+    """
     rows: list[dict[str, object]] = []
-    for field in fields(study):
-        value = getattr(study, field.name)
-        if value in (None, ()):
+    for part in fields(study):
+        value = getattr(study, part.name)
+        if value in (None, ()) or part.name == "make":
             continue
-        listed = [v if isinstance(v, int) else str(v) for v in value] if _is_many(value) else value
-        rows.append({"role": field.name, "value": listed})
+        if isinstance(value, tuple):
+            value = [v if isinstance(v, int) else str(v) for v in value]
+        rows.append({"role": part.name, "value": value})
     return rows
 
 
@@ -240,7 +288,8 @@ def unknown_names(store: "Store", study: Study) -> list[str]:
             else:
                 lines += [f"{role}: {line}" for line in _unknown_splits(store, bound)]
     there = {r.name for r in store.checkpoints(study.network)}
-    wanted = dict.fromkeys((*study.sweep, study.pretrained, study.finetuned))
+    tuned = [name for entry in study.tuned for name in entry.ckpts]
+    wanted = dict.fromkeys((*study.sweep, study.pretrained, study.finetuned, *tuned))
     absent = [name for name in wanted if name is not None and name not in there]
     if absent:
         lines.append(f"network '{study.network}' has no checkpoint {', '.join(absent)}")
@@ -264,46 +313,18 @@ def _unknown_splits(store: "Store", bound: Bound) -> list[str]:
     ]
 
 
-def _check_keys(given: Mapping[str, object], kind: type[Study] | type[Bound], where: str) -> None:
-    known = {f.name: f.default is MISSING for f in fields(kind)}
-    if unknown := [key for key in given if key not in known]:
-        raise DataError(f"{where}: unknown key '{unknown[0]}'; there are: {', '.join(known)}")
-    if absent := [key for key, needed in known.items() if needed and key not in given]:
-        raise DataError(f"{where}: key '{absent[0]}' is missing")
+def _keys(kind: type[Study] | type[Bound]) -> dict[str, bool]:
+    """Return the keys of a table and whether it needs them."""
+    return {f.name: f.default is f.default_factory for f in fields(kind)}  # MISSING both
 
 
 def _bounds(value: object, where: str, seeds: tuple[int, ...]) -> tuple[Bound, ...]:
     """Read one table, or a list of them."""
-    tables = value if isinstance(value, list) else [value]
     found = []
-    for table in tables:
-        if not isinstance(table, dict):
-            raise DataError(f"{where} must be a table with dataset, split, seeds; got {table!r}")
-        _check_keys(table, Bound, where)
-        split = _text(table.get("split", "official"), f"{where}.split")
+    for table in tables(value, where, "dataset, split, seeds"):
+        check_keys(table, _keys(Bound), where)
+        split = text(table.get("split", "official"), f"{where}.split")
         default = [0] if split == "official" else list(seeds)
-        own = _whole_numbers(table.get("seeds", default), f"{where}.seeds")
-        found.append(Bound(_text(table["dataset"], f"{where}.dataset"), split, own))
+        own = whole_numbers(table.get("seeds", default), f"{where}.seeds")
+        found.append(Bound(text(table["dataset"], f"{where}.dataset"), split, own))
     return tuple(found)
-
-
-def _text(value: object, where: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise DataError(f"{where} must be text in quotes, got {value!r}")
-    return value
-
-
-def _texts(value: object, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
-        raise DataError(f'{where} must be a list like ["a", "b"], got {value!r}')
-    return tuple(value)
-
-
-def _whole_numbers(value: object, where: str) -> tuple[int, ...]:
-    if not isinstance(value, list) or not value or not all(type(v) is int for v in value):
-        raise DataError(f"{where} must be a list like [0, 1, 2], got {value!r}")
-    return tuple(value)
-
-
-def _is_many(value: object) -> bool:
-    return isinstance(value, tuple)

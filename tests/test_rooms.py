@@ -18,9 +18,26 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"extractor", "store", "queries"},
 }
 NO_ROOM = {"errors", "types", "registry", "geometry", "image_files"}
-JOINERS = {"workflows", "extraction", "demo"}  # join rooms that do not know each other
+JOINERS = {
+    "workflows",
+    "extraction",
+    "training",
+    "finetuning",
+    "training_data",
+    "region_data",
+    "evaluation",
+    "study_steps",
+    "reproduce",
+    "demo",
+}  # join rooms that do not know each other
 OPENERS = {"__init__", "__main__"}  # hand out what one room offers
-MAY_USE_TORCH = {"workflows", "extraction", "queries.backend"}  # lazily, beside the extractor
+MAY_USE_TORCH = {
+    "workflows",
+    "extraction",
+    "training",
+    "finetuning",
+    "queries.backend",
+}  # lazily, beside the extractor
 
 
 class Import(NamedTuple):

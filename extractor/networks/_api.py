@@ -29,7 +29,8 @@ class Network:
         Declared layers, from the input upwards. A tap is a module path (``features.3``), or a
         node name of the traced graph; its output is the layer.
     recipe : Mapping
-        Defaults of ``fstore train pretrain`` for it.
+        Defaults of ``fstore train pretrain`` for it: entries of
+        :class:`fstore.extractor.training.Recipe`, ``iterations``, ``snapshots``.
     """
 
     name: str

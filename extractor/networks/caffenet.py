@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["caffenet", "caffenet_mini"]
 
+PAPER_SNAPSHOTS = (5, 15, 25, 35, 50, 95, 105, 195, 205, 305)
+"""Thousands of iterations after which the paper kept the weights."""
+
 LAYERS: Mapping[str, str] = {
     "conv1": "norm1",
     "conv2": "norm2",
@@ -67,7 +70,8 @@ def caffenet(*, classes: int = 1000) -> Network:
     References
     ----------
     Krizhevsky et al. 2012; Jia et al. 2014 (``bvlc_reference_caffenet``). Recipe: batch 256,
-    lr 0.01, x0.1 every 100,000 iterations, momentum 0.9, weight decay 5e-4.
+    lr 0.01, x0.1 every 100,000 iterations, momentum 0.9, weight decay 5e-4; 305,000 iterations
+    and the snapshots of Agrawal et al. 2014, section 3.
     """
     model = _chain(FULL, classes)
     _init_caffe(model)
@@ -79,6 +83,8 @@ def caffenet(*, classes: int = 1000) -> Network:
         "step": 100_000,
         "gamma": 0.1,
         "mirror": True,
+        "iterations": 305_000,
+        "snapshots": tuple(1000 * thousands for thousands in PAPER_SNAPSHOTS),
     }
     preprocess = Preprocess(size=227, resize=256)
     return Network("caffenet", model.eval(), preprocess, LAYERS, recipe)

@@ -1,17 +1,36 @@
 """Training: recipes, the examples that are drawn, and the loop that gives checkpoints."""
 
-from fstore.extractor.training.examples import ArrayExamples, Examples, FileExamples, TrainingData
-from fstore.extractor.training.pretraining import Snapshot, Step, pretrain
-from fstore.extractor.training.recipe import Recipe, snapshot_name
+from fstore.extractor.training.distributed import ALONE, Processes, together
+from fstore.extractor.training.examples import (
+    ArrayExamples,
+    Batch,
+    Examples,
+    FileExamples,
+    ShuffledExamples,
+    Targets,
+    TrainingData,
+)
+from fstore.extractor.training.loop import Snapshot, Step, train
+from fstore.extractor.training.recipe import Multiplier, Recipe, run_length, snapshot_name
+from fstore.extractor.training.recipe_file import read_recipe
 
 __all__ = [
+    "ALONE",
     "ArrayExamples",
+    "Batch",
     "Examples",
     "FileExamples",
+    "Multiplier",
+    "Processes",
     "Recipe",
+    "ShuffledExamples",
     "Snapshot",
     "Step",
+    "Targets",
     "TrainingData",
-    "pretrain",
+    "read_recipe",
+    "run_length",
     "snapshot_name",
+    "together",
+    "train",
 ]

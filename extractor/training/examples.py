@@ -1,11 +1,13 @@
 """The images that training draws from, and which of them an iteration draws."""
 
 import hashlib
+import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,36 +18,95 @@ from fstore.extractor.preprocess import Preprocess
 from fstore.types import FloatArray
 
 __all__ = [
+    "ALL_ROWS",
     "ArrayExamples",
+    "Batch",
     "Examples",
     "FileExamples",
+    "ShuffledExamples",
+    "Targets",
     "TrainingData",
     "centre_crop",
+    "crop",
     "draw",
-    "random_crop",
+    "draw_crops",
     "random_seed",
 ]
 
+Targets: TypeAlias = NDArray[np.int64] | NDArray[np.int8]
+"""What examples are: ``(n,)`` int64, the one class of each, from 0; or ``(n, n_classes)`` int8,
+1 where a class is present, -1 where it is not, 0 where that is not to count."""
+
+Batch: TypeAlias = tuple[NDArray[np.float32], Targets]
+"""Images ``(B, 3, S, S)`` and their targets, ``(B,)`` or ``(B, n_classes)``."""
+
+ALL_ROWS = slice(None)
+
 
 class Examples(Protocol):
-    """Images with one class each; ``load`` may be called from another thread."""
+    """Images and what they are; methods may be called from another thread."""
 
     @property
-    def labels(self) -> NDArray[np.int64]:
-        """Class of each example, shape (n_examples,), from 0."""
+    def labels(self) -> Targets:
+        """Targets of all examples."""
         ...
 
     def load(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return preprocessed images (n, 3, R, R), R the side before cropping."""
         ...
 
+    def batch(
+        self,
+        batch_size: int,
+        *,
+        seed: int,
+        iteration: int,
+        size: int,
+        mirror: bool,
+        rows: slice = ALL_ROWS,
+    ) -> Batch:
+        """Return the examples that an iteration learns from, cropped to ``size``.
+
+        Whatever is random depends on ``seed`` and ``iteration`` (from 1) alone. ``rows`` are the
+        rows of that batch that are wanted: processes that share a batch load their own part.
+        """
+        ...
+
+
+class ShuffledExamples(ABC):
+    """Draws batches as pre-training does: shuffled epochs, random crops, mirroring.
+
+    A class of examples derives from this and adds its ``labels`` and ``load``.
+    """
+
+    labels: Targets
+
+    @abstractmethod
+    def load(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return preprocessed images (n, 3, R, R)."""
+
+    def batch(
+        self,
+        batch_size: int,
+        *,
+        seed: int,
+        iteration: int,
+        size: int,
+        mirror: bool,
+        rows: slice = ALL_ROWS,
+    ) -> Batch:
+        """Return ``rows`` of an iteration's images, (B, 3, size, size), and their targets."""
+        places = draw(len(self.labels), batch_size, seed=seed, iteration=iteration)[rows]
+        crops = draw_crops(batch_size, mirror=mirror, seed=random_seed(seed, iteration))[rows]
+        return crop(self.load(places), size, crops), self.labels[places]
+
 
 @dataclass(frozen=True)
-class ArrayExamples:
-    """Examples held in memory: ``X`` of shape (n, 3, R, R) float32, ``labels`` (n,) int64."""
+class ArrayExamples(ShuffledExamples):
+    """Examples held in memory: ``X`` of shape (n, 3, R, R) float32, and their targets."""
 
     X: NDArray[np.float32]
-    labels: NDArray[np.int64]
+    labels: Targets
 
     def load(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the images at ``places``."""
@@ -69,7 +130,7 @@ class TrainingData:
     identity: str = ""
 
 
-class FileExamples:
+class FileExamples(ShuffledExamples):
     """Examples decoded from image files when they are first drawn.
 
     Parameters
@@ -78,14 +139,14 @@ class FileExamples:
         Folder that ``uris`` are relative to.
     uris, digests : sequence of str
         File of each example and its registered digest.
-    labels : array of shape (n_examples,), int64
-        Class of each example, from 0.
+    labels : Targets
+        Class of each example, from 0; or a row of 1, -1 and 0 for each.
     preprocess : Preprocess
         Of the network; images are kept at its ``resize`` side, crops are made when drawn.
     cache_bytes : int
         Decoded images are kept in memory if all of them fit, else decoded for each draw.
-    workers : int
-        Threads that decode.
+    workers : int or None
+        Threads that decode; None: one a core.
     """
 
     def __init__(
@@ -93,16 +154,17 @@ class FileExamples:
         root: Path,
         uris: Sequence[str],
         digests: Sequence[str],
-        labels: NDArray[np.int64],
+        labels: Targets,
         preprocess: Preprocess,
         *,
         cache_bytes: int = 1 << 30,
-        workers: int = 2,
+        workers: int | None = None,
     ) -> None:
         self.labels = labels
         self._root = root
         self._uris, self._digests = uris, digests
         self._preprocess = replace(preprocess, size=preprocess.resize)
+        workers = workers or len(os.sched_getaffinity(0))
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="fstore-decode")
         shape = (len(uris), 3, preprocess.resize, preprocess.resize)
         fits = 4 * int(np.prod(shape)) <= cache_bytes
@@ -157,18 +219,34 @@ def draw(n_examples: int, batch_size: int, *, seed: int, iteration: int) -> NDAr
     return batch
 
 
-def random_crop(
-    images: NDArray[np.float32], size: int, *, mirror: bool, seed: int
-) -> NDArray[np.float32]:
-    """Cut (n, 3, R, R) to (n, 3, size, size) at random places, mirror half of them if asked."""
-    rng = np.random.default_rng(seed)
+def draw_crops(n_images: int, *, mirror: bool, seed: int) -> NDArray[np.float64]:
+    """Draw where images are cut and which are mirrored.
+
+    Returns
+    -------
+    array of shape (n_images, 3), float64
+        Shares, 0 to below 1, of the margins above and on the left of the crop; 1 where the crop
+        is mirrored (half of them, if at all), else 0.
+    """
+    drawn = np.random.default_rng(seed).random((n_images, 3))
+    drawn[:, 2] = (drawn[:, 2] < 0.5) & mirror
+    return drawn
+
+
+def crop(images: NDArray[np.float32], size: int, crops: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Cut (n, 3, R, R) to (n, 3, size, size) where :func:`draw_crops` says.
+
+    Raises
+    ------
+    DataError
+        The images are smaller than ``size``.
+    """
     margin = images.shape[-1] - size
     if margin < 0:
         raise DataError(f"images of side {images.shape[-1]} are smaller than the input, {size}")
-    offsets = rng.integers(0, margin + 1, (len(images), 2))
-    flips = rng.random(len(images)) < 0.5 if mirror else np.zeros(len(images), bool)
+    corners = (crops[:, :2] * (margin + 1)).astype(np.int64)
     out = np.empty((*images.shape[:2], size, size), np.float32)
-    for i, ((y, x), flip) in enumerate(zip(offsets, flips, strict=True)):
+    for i, ((y, x), flip) in enumerate(zip(corners, crops[:, 2], strict=True)):
         patch = images[i, :, y : y + size, x : x + size]
         out[i] = patch[:, :, ::-1] if flip else patch
     return out

@@ -1,13 +1,16 @@
 """How weights are trained: the numbers, and what follows from them for each iteration."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from fnmatch import fnmatchcase
+from typing import Any
 
 from fstore.errors import DataError
 
-__all__ = ["Multiplier", "Recipe", "snapshot_name"]
+__all__ = ["Multiplier", "Recipe", "run_length", "snapshot_name"]
+
+AMP = ("off", "bfloat16", "float16")
 
 
 def snapshot_name(iteration: int) -> str:
@@ -47,9 +50,12 @@ class Recipe:
         After every ``step`` iterations the learning rate is multiplied by ``gamma``.
     mirror : bool
         Whether half of the images, at random, are mirrored.
+    amp : {"off", "bfloat16", "float16"}
+        Mixed precision: what torch's autocast computes in; ``float16`` needs a GPU.
     multipliers : tuple of Multiplier
         The first whose pattern (as of file names) fits a parameter's name counts; none: 1 and 1.
-        By default, as in Caffe's reference model, biases learn twice as fast and do not decay.
+        A factor of 0 on the learning rate freezes the parameter. By default, as in Caffe's
+        reference model, biases learn twice as fast and do not decay.
     """
 
     lr: float
@@ -59,6 +65,7 @@ class Recipe:
     step: int = 100_000
     gamma: float = 0.1
     mirror: bool = False
+    amp: str = "off"
     multipliers: tuple[Multiplier, ...] = (Multiplier("*.bias", lr=2.0, decay=0.0),)
 
     def __post_init__(self) -> None:
@@ -66,6 +73,8 @@ class Recipe:
         for name, value in positive.items():
             if not value > 0:
                 raise DataError(f"{name} of a recipe must be above 0, not {value}")
+        if self.amp not in AMP:
+            raise DataError(f"unknown amp {self.amp!r}; use {', '.join(AMP)}")
 
     @classmethod
     def from_defaults(cls, defaults: Mapping[str, object], **changes: object) -> "Recipe":
@@ -74,9 +83,11 @@ class Recipe:
         Raises
         ------
         DataError
-            The network states no recipe, and a number is not given.
+            The network states no recipe, and a number is not given; or no such entry.
         """
         known = {f.name for f in fields(cls)}
+        if unknown := sorted(set(changes) - known):
+            raise DataError(f"a recipe has no {unknown[0]!r}; it has: {', '.join(sorted(known))}")
         stated = {k: v for k, v in defaults.items() if k in known}
         stated |= {k: v for k, v in changes.items() if v is not None}
         if missing := [name for name in ("lr", "batch_size") if name not in stated]:
@@ -96,3 +107,32 @@ class Recipe:
     def to_json(self) -> str:
         """Return a canonical JSON text."""
         return json.dumps(asdict(self), sort_keys=True)
+
+
+def run_length(
+    defaults: Mapping[str, object], iterations: int | None, snapshots: Sequence[int]
+) -> tuple[int, list[int]]:
+    """Return a run's iterations and its snapshots, in order.
+
+    Parameters
+    ----------
+    defaults : mapping
+        A network's recipe; may state ``iterations`` and ``snapshots``.
+    iterations : int or None
+        None: the network's own number.
+    snapshots : sequence of int
+        Empty: the network's own that lie within ``iterations``, and the last iteration.
+
+    Raises
+    ------
+    DataError
+        The network states no number of iterations, and none is given.
+    """
+    stated: Any = defaults
+    total = iterations if iterations is not None else stated.get("iterations")
+    if total is None:
+        raise DataError("the network states no number of iterations; give --iterations")
+    if snapshots:
+        return total, sorted(set(snapshots))
+    own = [s for s in stated.get("snapshots", ()) if s < total]
+    return total, [*own, total]

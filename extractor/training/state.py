@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from fstore.errors import DataError
+from fstore.errors import DataError, StorageError
 from fstore.extractor.weights.checkpoints import write_atomically
 
 __all__ = ["RunState", "load_state", "save_state"]
@@ -25,25 +25,38 @@ class RunState:
         What the run is: network, recipe, seed, data, initial weights.
     iteration : int
         Iterations done.
-    model, optimizer : dict
-        State dicts.
+    model, optimizer, scaler : dict
+        State dicts; the scaler is that of float16's losses, empty without it.
     losses : list of float
         Loss of each iteration's batch.
+    validation : list of (int, float)
+        Iterations after which the held-out examples were measured, and the values.
     """
 
     identity: str
     iteration: int
     model: dict[str, Any]
     optimizer: dict[str, Any]
+    scaler: dict[str, Any]
     losses: list[float]
+    validation: list[tuple[int, float]]
 
 
 def save_state(state: RunState, folder: Path) -> None:
-    """Write the state; a kill at any moment leaves the old or the new one whole."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write the state; a kill at any moment leaves the old or the new one whole.
+
+    Raises
+    ------
+    StorageError
+        It cannot be written; the old one is kept.
+    """
     content = io.BytesIO()
     torch.save({name: getattr(state, name) for name in RunState.__dataclass_fields__}, content)
-    write_atomically(folder / FILE, content.getvalue())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise StorageError(f"cannot make {folder}: {exc}") from exc
+    write_atomically(folder / FILE, content.getbuffer())
 
 
 def load_state(folder: Path, identity: str) -> RunState | None:

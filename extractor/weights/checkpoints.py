@@ -64,7 +64,7 @@ def save_checkpoint(
     return path
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
     """Write a file under a temporary name, flush it to the disk, then give it its name."""
     temporary = ""
     try:

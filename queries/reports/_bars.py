@@ -1,6 +1,6 @@
 """Bars by row and column of a report, the paper's numbers as marks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fstore.queries.plots import new_axes
@@ -24,6 +24,7 @@ def grouped_bars(
     columns: Sequence[str],
     *,
     ylabel: str,
+    xlabel: str = "Layer",
     title: str = "",
     ax: "Axes | None" = None,
 ) -> "Axes":
@@ -34,9 +35,9 @@ def grouped_bars(
     rows : sequence of mapping
         Of a report; those of other columns are not drawn.
     columns : sequence of str
-        In the order of the bars, at most four.
-    ylabel : str
-        Quantity and unit.
+        In the order of the bars.
+    ylabel, xlabel : str
+        Quantity and unit; what the groups are.
     title : str
         Of the legend; the default says what the error bars are.
     ax : Axes or None
@@ -48,7 +49,7 @@ def grouped_bars(
     ax = new_axes(ax)
     groups = list(dict.fromkeys(str(row["row"]) for row in rows if row["col"] in columns))
     width = 0.8 / len(columns)
-    for i, (column, fill) in enumerate(zip(columns, FILLS, strict=False)):
+    for i, (column, fill) in enumerate(zip(columns, _fills(len(columns)), strict=True)):
         mine = [row for row in rows if row["col"] == column]
         x = [groups.index(str(row["row"])) + (i + 0.5) * width - 0.4 for row in mine]
         y = [float(row["value"] or 0) for row in mine]
@@ -68,9 +69,17 @@ def grouped_bars(
             )
     ax.set_xticks(range(len(groups)), groups, rotation=30 if len(groups) > 7 else 0)
     ax.set_ylabel(ylabel)
-    ax.set_xlabel("Layer")
-    counts = {int(row["n"] or 1) for row in rows if row["col"] in columns}
-    over = f"bars: mean ± 1 s.d., n = {max(counts)} splits" if max(counts) > 1 else "one split"
+    ax.set_xlabel(xlabel)
+    counts = sorted({int(row["n"] or 1) for row in rows if row["col"] in columns})
+    n = " or ".join(map(str, counts))
+    over = f"bars: mean ± 1 s.d., n = {n} splits" if max(counts) > 1 else "one split"
     above: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}
-    ax.legend(title=title or over, ncols=len(columns) + 1, **above)
+    ax.legend(title=title or over, ncols=min(len(columns) + 1, 5), **above)
     return ax
+
+
+def _fills(n: int) -> Sequence[Mapping[str, Any]]:
+    """Return how ``n`` bars of a group are filled: few differ in pattern, many in grey."""
+    if n <= len(FILLS):
+        return FILLS[:n]
+    return [{"color": str(round(0.95 - 0.8 * i / (n - 1), 3))} for i in range(n)]

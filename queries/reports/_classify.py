@@ -26,6 +26,7 @@ __all__ = [
     "mean_aps",
     "positions",
     "samples_of",
+    "spread",
 ]
 
 
@@ -81,21 +82,33 @@ def classification_need(
 
 
 def classified(store: "Store", need: Need, measure: Measure) -> list[Cell]:
-    """Return a need's cells: mean and deviation (n - 1) of a measure over the splits."""
+    """Return a need's cells: mean and deviation (n - 1) of a measure over its runs.
+
+    A run is a seed of the split; readings of several checkpoints are runs of their own.
+    """
+    groups: dict[str, list[Reading]] = {}
+    for reading in need.readings:
+        groups.setdefault(reading.ckpt, []).append(reading)
+    runs = [run for g in groups.values() for run in _runs(store, g, need.parameters, measure)]
+    return [spread(need, name, [run[name] for run in runs]) for name in runs[0]]
+
+
+def _runs(
+    store: "Store",
+    readings: Sequence[Reading],
+    parameters: Sequence[tuple[str, str | float | int]],
+    measure: Measure,
+) -> list[dict[str, float]]:
+    """Return what is measured in each split of one checkpoint's responses."""
     from fstore.queries.gram import gram
     from fstore.queries.problem import problem
 
-    first, parameters = need.readings[0], dict(need.parameters)
-    samples = [reading.samples for reading in need.readings]
+    first, of = readings[0], dict(parameters)
+    samples = [reading.samples for reading in readings]
     found = problem(store, samples, network=first.network, ckpt=first.ckpt, layer=first.layer)
-    kernel = gram(
-        store,
-        found.rows,
-        ablation=str(parameters["ablation"]),
-        seed=int(parameters["shuffle_seed"]),
-    ).kernel
-    runs = [measure(kernel, found.Y, split).values for split in found.splits.values()]
-    return [_cell(need, name, [run[name] for run in runs]) for name in runs[0]]
+    ablation, seed = str(of["ablation"]), int(of["shuffle_seed"])
+    kernel = gram(store, found.rows, ablation=ablation, seed=seed).kernel
+    return [measure(kernel, found.Y, split).values for split in found.splits.values()]
 
 
 def mean_aps(kernel: "NDArray[np.float32]", Y: "NDArray[np.int8]", split: "SplitRows") -> Measured:
@@ -130,7 +143,8 @@ def accuracies(
     return Measured(values)
 
 
-def _cell(need: Need, name: str, values: Sequence[float]) -> Cell:
+def spread(need: Need, name: str, values: Sequence[float]) -> Cell:
+    """Return the cell of some runs' numbers; ``name`` is that of a column beside the need's."""
     col = need.col + (BESIDE + name if name else "")
     deviation = stdev(values) if len(values) > 1 else None
     return Cell(need.row, col, fmean(values), deviation, len(values))

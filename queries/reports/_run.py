@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from shlex import quote
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fstore.errors import UnknownNameError
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from fstore.store import Store
     from fstore.store.files import Partition, StoredFile
 
-__all__ = ["Missing", "Shown", "illustrated", "show_report"]
+__all__ = ["Inputs", "Missing", "Shown", "Standing", "illustrated", "show_report", "standing"]
 
 Lack: TypeAlias = tuple[Reading | Weights, str]
 """What a cell reads and the store does not have, and what exactly is not there."""
@@ -83,28 +82,21 @@ def show_report(
     DataError
         The study does not bind a part that the report needs.
     """
-    entry = REPORTS[name]
-    needs: Sequence[Need] = entry.meta["needs"](store, study)
-    inputs = _Inputs(store)
-    lacks = {need: inputs.lacks(need) for need in needs}
-    missing = _missing(lacks)
-    ready = [need for need in needs if not lacks[need]]
-    if not ready:
+    found = standing(store, study, name)
+    if not found.stamps:
         raise UnknownNameError(
             f"report '{name}' of study '{study.name}' has nothing to show: "
-            + "; ".join(str(m) for m in missing)
+            + "; ".join(str(m) for m in found.missing)
         )
-    stamps = _stamps(name, ready, inputs)
-    kept = _kept(store, study.name, name)
-    stale = {n: stamp for n, stamp in stamps.items() if stamp["fingerprint"] not in kept}
+    stale, kept = found.stale, found.kept
     if stale:
         for new in _compute(store, study.name, name, stale, on_progress):
             store.append("reports", new)
         kept = _kept(store, study.name, name)
-    rows = [row for stamp in stamps.values() for row in kept[stamp["fingerprint"]]]
-    return Shown(
-        _with_paper(rows, entry.meta["paper"]), len(stale), len(ready) - len(stale), missing
-    )
+    rows = [row for stamp in found.stamps.values() for row in kept[stamp["fingerprint"]]]
+    paper = REPORTS[name].meta["paper"]
+    reused = len(found.stamps) - len(stale)
+    return Shown(_with_paper(rows, paper), len(stale), reused, found.missing)
 
 
 def illustrated(
@@ -130,7 +122,45 @@ def illustrated(
     return [dict(row) for row in (rows if add is None else add(store, study, rows))]
 
 
-def _stamps(name: str, needs: Sequence[Need], inputs: "_Inputs") -> dict[Need, dict[str, str]]:
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What of a report can be computed, what of it is stored, and what it lacks.
+
+    ``stamps`` has the needs (cells, or series of cells) whose activations are there, ``kept`` the
+    stored rows by fingerprint.
+    """
+
+    stamps: dict[Need, dict[str, str]]
+    kept: dict[str, list[dict[str, Any]]]
+    missing: list[Missing]
+
+    @property
+    def stale(self) -> dict[Need, dict[str, str]]:
+        """The needs that :func:`show_report` would compute."""
+        return {
+            n: stamp for n, stamp in self.stamps.items() if stamp["fingerprint"] not in self.kept
+        }
+
+
+def standing(store: "Store", study: Study, name: str) -> Standing:
+    """Return how a report stands, without computing anything; parameters as :func:`show_report`.
+
+    Raises
+    ------
+    UnknownNameError
+        No such report; a data set or split is not registered.
+    DataError
+        The study does not bind a part that the report needs.
+    """
+    needs: Sequence[Need] = REPORTS[name].meta["needs"](store, study)
+    inputs = Inputs(store)
+    lacks = {need: inputs.lacks(need) for need in needs}
+    ready = [need for need in needs if not lacks[need]]
+    missing = _missing(store, study, lacks)
+    return Standing(_stamps(name, ready, inputs), _kept(store, study.name, name), missing)
+
+
+def _stamps(name: str, needs: Sequence[Need], inputs: "Inputs") -> dict[Need, dict[str, str]]:
     """Return, for each cell, the columns that say what it is computed from."""
     code = code_version(REPORTS[name].function.__module__)
     stamps = {}
@@ -202,7 +232,7 @@ def _with_paper(rows: Sequence[Mapping[str, Any]], paper: str | None) -> list[di
 
 
 @dataclass
-class _Inputs:
+class Inputs:
     """What the store has of what reports read; each thing is looked up once."""
 
     store: "Store"
@@ -213,7 +243,7 @@ class _Inputs:
 
     def lacks(self, need: Need) -> list[Lack]:
         """Return what a cell reads and the store lacks."""
-        lacks: list[Lack] = [(reading, self._lack(reading)) for reading in need.readings]
+        lacks: list[Lack] = [(reading, self.lack(reading)) for reading in need.readings]
         lacks += [(w, "" if self._sha256(w) else "no checkpoint") for w in need.weights]
         return [(what, lack) for what, lack in lacks if lack]
 
@@ -240,7 +270,7 @@ class _Inputs:
             self._files[key] = found
         return self._files[key].get(_partition(reading), [])
 
-    def _lack(self, reading: Reading) -> str:
+    def lack(self, reading: Reading) -> str:
         """Say what a reading lacks; samples whose image cannot be read are not missed."""
         import numpy as np
 
@@ -297,16 +327,18 @@ def _partition(reading: Reading) -> "Partition":
     return Partition(*where)
 
 
-def _missing(lacks: Mapping[Need, Sequence[Lack]]) -> list[Missing]:
+def _missing(store: "Store", study: Study, lacks: Mapping[Need, Sequence[Lack]]) -> list[Missing]:
     """Put together what one command would make: a checkpoint, or layers of one view and one."""
+    from fstore.queries.tuned import checkpoint_command
     from fstore.store.features import extract_command
 
-    absent: dict[Weights, list[str]] = defaultdict(list)
+    there = {record.name for record in store.checkpoints(study.network)}
+    absent: dict[str, list[str]] = defaultdict(list)
     together: dict[tuple[str, str, str, str, str], list[tuple[str, Reading]]] = defaultdict(list)
     for need, lacking in lacks.items():
         for what, lack in lacking:
-            if isinstance(what, Weights):
-                absent[what].append(need.row)
+            if isinstance(what, Weights) or what.ckpt not in there:
+                absent[what.ckpt].append(need.row)
                 continue
             s = what.samples
             key = (what.network, what.ckpt, s.dataset, s.view, lack)
@@ -314,11 +346,10 @@ def _missing(lacks: Mapping[Need, Sequence[Lack]]) -> list[Missing]:
     untrained = [
         Missing(
             tuple(dict.fromkeys(rows)),
-            f"no checkpoint {weights.network}/{weights.ckpt}",
-            f"fstore ckpt import FILE --network {quote(weights.network)} --name "
-            f"{quote(weights.ckpt)} (or fstore train pretrain)",
+            f"no checkpoint {study.network}/{ckpt}",
+            checkpoint_command(study, ckpt),
         )
-        for weights, rows in absent.items()
+        for ckpt, rows in absent.items()
     ]
     return untrained + [
         Missing(

@@ -19,10 +19,10 @@ from fstore.extractor.training import (
     Snapshot,
     Step,
     TrainingData,
-    pretrain,
     snapshot_name,
+    train,
 )
-from fstore.extractor.training.examples import draw, random_crop
+from fstore.extractor.training.examples import crop, draw, draw_crops
 from fstore.extractor.weights import tensors_sha256
 
 RECIPE = Recipe(lr=0.05, batch_size=8, step=6, mirror=True)
@@ -49,7 +49,7 @@ def run(folder: Path, iterations: int = 16, seed: int = 0) -> list[Snapshot]:
     """Train the toy network."""
     snapshots = [s for s in (4, 10, 16) if s <= iterations]
     return list(
-        pretrain(
+        train(
             toy_network(),
             toy_data(),
             recipe=RECIPE,
@@ -81,10 +81,10 @@ def test_updates_are_the_protocols(tmp_path: Path) -> None:
             bias = name.endswith("bias")
             assert p.grad is not None
             gradient = p.grad + (0 if bias else 0.1) * p.detach()
-            velocity[name] = 0.9 * velocity[name] + gradient
-            weights[name] = p.detach() - lr * (2 if bias else 1) * velocity[name]
+            velocity[name] = 0.9 * velocity[name] + lr * (2 if bias else 1) * gradient
+            weights[name] = p.detach() - velocity[name]
     options = {"recipe": recipe, "iterations": 3, "snapshots": [3], "seed": 0}
-    (found,) = pretrain(network, data, state_dir=tmp_path, **options)  # type: ignore[arg-type]
+    (found,) = train(network, data, state_dir=tmp_path, **options)  # type: ignore[arg-type]
     assert found.lr == pytest.approx(0.002)
     for name, p in weights.items():
         torch.testing.assert_close(found.weights[name], p, rtol=1e-4, atol=1e-6)  # order of sums
@@ -115,13 +115,13 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import test_training as t
-from fstore.extractor.training import pretrain
+from fstore.extractor.training import train
 
 def step(step):
     if step.iteration == int(sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)
 
-for snapshot in pretrain(t.toy_network(), t.toy_data(), recipe=t.RECIPE, iterations=16,
+for snapshot in train(t.toy_network(), t.toy_data(), recipe=t.RECIPE, iterations=16,
                          snapshots=[4, 10, 16], seed=0, state_dir=Path(sys.argv[2]),
                          save_every=3, on_step=step):
     pass
@@ -159,7 +159,7 @@ def test_diverging_loss_is_a_named_error(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"the loss is (nan|inf) after \d+ iterations with lr 1e\+30"
     ):
-        list(pretrain(toy_network(), toy_data(), recipe=recipe, iterations=9, snapshots=[],
+        list(train(toy_network(), toy_data(), recipe=recipe, iterations=9, snapshots=[],
                       seed=0, state_dir=tmp_path, on_step=steps.append))  # fmt: skip
     assert all(np.isfinite(step.loss) for step in steps)
 
@@ -182,7 +182,7 @@ def test_crops_are_parts_of_the_image() -> None:
         for x in (0, 1)
         for side in (1, -1)
     }
-    found = {random_crop(images, 3, mirror=True, seed=s)[0].tobytes() for s in range(100)}
+    found = {crop(images, 3, draw_crops(2, mirror=True, seed=s))[0].tobytes() for s in range(100)}
     assert found == windows
 
 

@@ -1,6 +1,7 @@
 """What a classifier learns from: rows, labels and parts, also of several data sets."""
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from fstore.errors import DataError, UnknownNameError
 from fstore.queries.problem import Problem, problem, split_samples
 from fstore.queries.samples import Samples
 from fstore.store.files import Partition
+from fstore.types import Part
 
 
 @pytest.fixture
@@ -99,3 +101,16 @@ def test_no_such_split(world: World) -> None:
     samples = split_samples(world.store, "d", "image", "random", 9)
     with pytest.raises(UnknownNameError, match=r"seed 9.*it has: .*random \(seed 2\)"):
         of(world, samples)
+
+
+def test_a_split_without_a_test_part(world: World) -> None:
+    """Where a split has train and val only, as ImageNet's, val is what is tested on."""
+    parts = [("val" if part == "test" else "train") for part in world.parts[0]]
+    add_manifest(world.store, "e", world.Y, {0: cast("list[Part]", parts)})
+    put(world.store, Partition("net", "5", "e", "image", "fc"), world.values["fc"])
+    samples = split_samples(world.store, "e", "image", "official", 0)
+    assert [s.part for s in samples] == ["train", "val"]
+    found = of(world, samples).splits[0]
+    assert np.array_equal(found.test, world.rows(0, "test"))
+    assert np.array_equal(found.train, world.rows(0, "train", "val"))
+    assert len(found.val) == 0

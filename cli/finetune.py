@@ -1,0 +1,226 @@
+"""``fstore train finetune``, ``evaluate`` and ``plot``: from checkpoints to better ones, judged."""
+
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fstore.cli.app import open_store
+from fstore.cli.output import AsCsv, AsJson, emit, note
+from fstore.cli.train import Amp, emit_trained, numbers, processes, progress, train
+from fstore.errors import DataError
+
+__all__ = ["evaluate", "finetune", "plot"]
+
+EVALUATION_COLUMNS = [
+    "network", "ckpt", "dataset", "view", "split", "split_seed", "layer", "metric", "svm",
+    "classifier", "C", "n_train", "n_test", "classes",
+]  # fmt: skip
+
+
+class Mode(StrEnum):
+    """What of the network learns."""
+
+    FT = "ft"
+    FC_FT = "fc-ft"
+    SCRATCH = "scratch"
+
+
+class View(StrEnum):
+    """What a sample is."""
+
+    IMAGE = "image"
+    GT = "gt"
+    PROPOSAL = "proposal"
+
+
+class SplitName(StrEnum):
+    """Which kind of split."""
+
+    OFFICIAL = "official"
+    RANDOM = "random"
+
+
+Dataset = Annotated[str, typer.Option(help="Registered data set.")]
+Split = Annotated[SplitName, typer.Option(help="official or random.")]
+SplitSeed = Annotated[int, typer.Option(help="Which of the random splits.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
+
+
+@train.command("finetune")
+def finetune(
+    ctx: typer.Context,
+    *,
+    dataset: Dataset,
+    mode: Annotated[
+        Mode,
+        typer.Option(
+            help="ft: all layers learn; fc-ft: only the fully connected ones; scratch: all, from "
+            "initial weights."
+        ),
+    ] = Mode.FT,
+    parent: Annotated[
+        str | None,
+        typer.Option("--from", help="Checkpoint to start from, as NAME or NETWORK/NAME."),
+    ] = None,
+    network: Annotated[
+        str | None, typer.Option(help="Needed from scratch, and where --from is ambiguous.")
+    ] = None,
+    view: Annotated[
+        View,
+        typer.Option(
+            help="image: whole images; gt: boxes drawn around the ground truth; proposal: stored "
+            "proposals. The last two add a background class."
+        ),
+    ] = View.IMAGE,
+    split: Split = SplitName.OFFICIAL,
+    split_seed: SplitSeed = 0,
+    trainval: Annotated[
+        bool, typer.Option("--trainval", help="Learn from train and val, measure on test.")
+    ] = False,
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help="Batches in all. Default: the network's own.")
+    ] = None,
+    snapshots: Annotated[
+        str, typer.Option(help="Register a checkpoint after these, too: 1000,5000.")
+    ] = "",
+    name: Annotated[
+        str | None,
+        typer.Option(help="Of the checkpoint. Default: PARENT-DATASET-MODE, DATASET-scratch."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is random.")] = 0,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(help="TOML file of recipe entries; options win. See docs/training.md."),
+    ] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate at first.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Examples an iteration.")] = None,
+    momentum: Annotated[float | None, typer.Option(help="Share of the velocity kept.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Of weights, not biases.")] = None,
+    step: Annotated[int | None, typer.Option(min=1, help="Iterations a learning rate.")] = None,
+    gamma: Annotated[float | None, typer.Option(help="Factor on it after each step.")] = None,
+    mirror: Annotated[bool | None, typer.Option(help="Mirror half of the examples.")] = None,
+    amp: Annotated[
+        Amp | None, typer.Option(help="Mixed precision; float16 needs a GPU. Default: off.")
+    ] = None,
+    validate_every: Annotated[
+        int | None, typer.Option(min=1, help="Measure so often. Default: ten times in all.")
+    ] = None,
+    save_every: Annotated[
+        int | None, typer.Option(min=1, help="Keep the run's state so often. Default: a minute.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Decoding threads. Default: one a core.")
+    ] = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Fine-tune a checkpoint on another data set; rerun to resume where it was killed.
+
+    The classifier is replaced by a new one. Several GPUs: torchrun --nproc-per-node 2 -m
+    fstore.cli train finetune ...
+
+    Example: fstore train finetune --from 305k --mode ft --dataset voc07 --view gt
+    """
+    from fstore.extractor.training import read_recipe
+    from fstore.finetuning import default_validation, plan_finetuning
+    from fstore.training import Options, train_into
+
+    given = {
+        "iterations": iterations, "snapshots": numbers("--snapshots", snapshots) or None,
+        "lr": lr, "batch_size": batch_size, "momentum": momentum, "weight_decay": weight_decay,
+        "step": step, "gamma": gamma, "mirror": mirror, "amp": amp and amp.value,
+    }  # fmt: skip
+    stated: dict[str, Any] = {} if recipe is None else read_recipe(recipe)
+    stated |= {option: value for option, value in given.items() if value is not None}
+    store, here = open_store(ctx), processes()
+    plan = plan_finetuning(
+        store, dataset=dataset, mode=mode.value, network=network, parent=parent,
+        view=view.value, name=name, seed=seed, split=split.value, split_seed=split_seed,
+        trainval=trainval, workers=workers, **stated,
+    )  # fmt: skip
+    with progress(quiet=ctx.obj["quiet"] or here.rank > 0) as on_step:
+        options = Options(
+            device=device, save_every=save_every, processes=here, on_step=on_step,
+            validate_every=validate_every or default_validation(plan),
+        )  # fmt: skip
+        records = train_into(store, plan, options)
+    if here.rank == 0:
+        emit_trained(records, as_json=as_json, as_csv=as_csv)
+
+
+@train.command("evaluate")
+def evaluate(
+    ctx: typer.Context,
+    ckpt: Annotated[str, typer.Argument(help="Checkpoint, as NAME or NETWORK/NAME.")],
+    *,
+    dataset: Dataset,
+    layer: Annotated[
+        str | None,
+        typer.Option(help="Layer of the features. Default: fc7, else the last declared one."),
+    ] = None,
+    view: Annotated[View, typer.Option(help="image or gt.")] = View.IMAGE,
+    network: Annotated[str | None, typer.Option(help="Where several have one of the name.")] = None,
+    split: Split = SplitName.OFFICIAL,
+    split_seed: SplitSeed = 0,
+    c: Annotated[float, typer.Option(help="Of the SVMs: weight of the loss.")] = 1e-3,
+    choose_c: Annotated[
+        bool, typer.Option("--choose-c", help="Choose it on val instead: 1e-5 ... 1e-1.")
+    ] = False,
+    device: Device = "auto",
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Judge a checkpoint by linear SVMs on its features, and by its own classifier.
+
+    Class-averaged accuracy for data sets of one class an image, else mean AP; from 0 to 1.
+
+    Example: fstore train evaluate 305k-sun397-ft --dataset sun397 --split random
+    """
+    from fstore.evaluation import evaluate as run
+
+    found = run(
+        open_store(ctx), ckpt, dataset=dataset, layer=layer, view=view.value, network=network,
+        split=split.value, split_seed=split_seed, c=None if choose_c else c, device=device,
+    )  # fmt: skip
+    if found.note and not ctx.obj["quiet"]:
+        note(f"no result of its own classifier: {found.note}")
+    emit([asdict(found)], columns=EVALUATION_COLUMNS, as_json=as_json, as_csv=as_csv)
+
+
+@train.command("plot")
+def plot(
+    ctx: typer.Context,
+    ckpts: Annotated[
+        list[str] | None,
+        typer.Argument(help="Checkpoints. Default: the last of every run that was trained here."),
+    ] = None,
+    *,
+    out: Annotated[
+        Path, typer.Option("--plot", help="Draw to this .png, .svg or .pdf, with a .csv beside it.")
+    ],
+    log: Annotated[bool, typer.Option("--log", help="Logarithmic axis of the loss.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files.")] = False,
+) -> None:
+    """Draw how loss and held-out accuracy went during training; print the figure's path.
+
+    Example: fstore train plot 305k-voc07-ft voc07-scratch --plot curves.png
+    """
+    from functools import partial
+
+    from fstore.queries.curves import CURVE_COLUMNS, curve_rows, longest_runs, plot_curves
+    from fstore.queries.plots import check_out, save_plot
+
+    check_out(out, overwrite=overwrite)
+    store = open_store(ctx)
+    records = [store.find_checkpoint(ckpt) for ckpt in ckpts or ()]
+    records = records or longest_runs(store.checkpoints())
+    rows = [row for record in records for row in curve_rows(record)]
+    if not rows:
+        names = ", ".join(record.name for record in records) or "no checkpoint"
+        raise DataError(f"no curves are known of {names}; they are kept by fstore train")
+    draw = partial(plot_curves, log=log)
+    typer.echo(save_plot(draw, rows, out, columns=CURVE_COLUMNS, overwrite=overwrite))

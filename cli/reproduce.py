@@ -1,0 +1,88 @@
+"""``fstore reproduce``: from raw files to the reports of a study, doing only what is missing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fstore.cli.app import app
+from fstore.cli.output import AsCsv, AsJson, emit, note
+from fstore.cli.progress import bar
+from fstore.cli.study import read_study
+
+if TYPE_CHECKING:
+    from fstore.reproduce import Result, Step
+    from fstore.store import Store
+    from fstore.types import OnProgress
+
+
+@app.command()
+def reproduce(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A study file; docs/studies.md has the keys.")],
+    *,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder that the file's data sets and weights are in.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:0,1.")] = "auto",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Do what a study lacks: data sets, checkpoints, activations, reports; rerun to go on.
+
+    Example: fstore reproduce study/digits.toml
+    """
+    from fstore.reproduce import RESULT_COLUMNS
+    from fstore.reproduce import reproduce as run
+
+    toml, quiet = read_study(file), ctx.obj["quiet"]
+    with _store(Path(ctx.obj["store"]), dry_run=dry_run) as store:
+        results = run(
+            store, toml, source=str(file), data=data, device=device, dry_run=dry_run,
+            watch=lambda step: _watched(step, quiet=quiet),
+        )  # fmt: skip
+        rows = [_told(result, quiet=quiet) for result in results]
+    shown = ({**asdict(row), "seconds": round(row.seconds, 1)} for row in rows)
+    emit(shown, columns=RESULT_COLUMNS, as_json=as_json, as_csv=as_csv)
+    if any(row.state == "failed" for row in rows):
+        note("some reports failed or lack what they read; the notes above say what")
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _store(path: Path, *, dry_run: bool) -> "Iterator[Store]":
+    """Open the store, or make it; a dry run makes one that is thrown away."""
+    from fstore.store import Store
+    from fstore.store.store import MARKER
+
+    if (path / MARKER).exists():
+        yield Store.open(path)
+    elif dry_run:
+        with TemporaryDirectory() as folder:
+            yield Store.create(Path(folder) / "store")
+    else:
+        yield Store.create(path)
+
+
+@contextmanager
+def _watched(step: "Step", *, quiet: bool) -> "Iterator[OnProgress]":
+    """Say what comes, as one would type it, and draw a bar while it is done."""
+    if not quiet:
+        note(f"\n# {step.title}\n$ {step.command}")
+    with bar(quiet=quiet) as update:
+        yield update
+
+
+def _told(result: "Result", *, quiet: bool) -> "Result":
+    """Say on stderr how a step ended."""
+    if not quiet and result.state in {"done", "was there", "failed"}:
+        took = f" in {result.seconds:.1f} s" if result.state == "done" else ""
+        note(f"  {result.state}{took}{': ' if result.note else ''}{result.note}")
+    return result

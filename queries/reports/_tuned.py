@@ -1,0 +1,136 @@
+"""What Tables 1, 2 and 4 share: a task's runs, each on the features of its own checkpoint."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fstore.errors import DataError
+from fstore.queries.reports._api import Cell, Need, Reading, Row
+from fstore.queries.reports._bars import grouped_bars
+from fstore.queries.reports._classify import Measure, accuracies, classified, mean_aps, spread
+from fstore.queries.study import Study
+from fstore.queries.tuned import VIEWS, run_seeds
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from fstore.store import Store
+
+__all__ = ["TASKS", "draw_tasks", "task_cells", "task_needs"]
+
+TASKS = {"scenes": "SUN-CLS", "classification": "PASCAL-CLS"}
+"""Parts of a study that a linear classifier is tried on, and what the paper calls them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """How a task is measured.
+
+    ``own`` names the column of what the networks' own classifiers reach, ``recorded`` what their
+    training calls it in the checkpoints' recipes.
+    """
+
+    measure: Measure
+    quantity: str
+    own: str
+    recorded: str
+
+
+MEASURES = {
+    "SUN-CLS": Task(accuracies, "class-averaged accuracy", "softmax", "held_out_accuracy"),
+    "PASCAL-CLS": Task(
+        mean_aps, "mean average precision", "sigmoid_all_points", "held_out_mean_ap"
+    ),
+}
+
+OWN = "own classifier of "
+"""Name of a need's parameter, with the checkpoint's: what its own classifier reached."""
+
+
+def task_needs(
+    store: "Store", study: Study, columns: Mapping[str, tuple[str, str | None]]
+) -> list[Need]:
+    """Return a need for each task of a study and each column that it has checkpoints for.
+
+    Parameters
+    ----------
+    store : Store
+    study : Study
+    columns : mapping
+        ``col`` to mode and parent of the checkpoints that were tuned; mode ``pretrain`` stands
+        for the parent as it is.
+
+    Raises
+    ------
+    DataError
+        The study binds no such checkpoints, or no ``top_layer``.
+    """
+    found = []
+    for task in study.tuned_tasks(TASKS):
+        for col, (mode, parent) in columns.items():
+            entry = study.tuned_for(task, mode, parent)
+            if mode == "pretrain" and parent is not None:
+                ckpts = (parent,) * len(run_seeds(study.bound(task)))
+                found.append(_need(store, study, task, col, ckpts))
+            elif entry is not None:
+                need = _need(store, study, task, col, entry.ckpts)
+                found.append(_with_own(store, need))
+    if not found:
+        modes = " or ".join(f"{mode} from {parent}" for mode, parent in columns.values())
+        raise DataError(f"study '{study.name}' has no checkpoints among 'tuned' of mode {modes}")
+    return found
+
+
+def _need(store: "Store", study: Study, task: str, col: str, ckpts: Sequence[str]) -> Need:
+    """Return a cell's need: of every run, one checkpoint's features of one seed of the split."""
+    from fstore.queries.problem import split_samples
+
+    layer = study.layer("top_layer")
+    readings = []
+    for run, ckpt in enumerate(ckpts):
+        for bound in study.bound(task):
+            seed = bound.seeds[run if len(bound.seeds) > 1 else 0]
+            parts = split_samples(store, bound.dataset, VIEWS[task], bound.split, seed)
+            readings += [Reading(study.network, ckpt, layer, samples) for samples in parts]
+    parameters = (("ablation", "none"), ("shuffle_seed", study.seeds[0]))
+    return Need(TASKS[task], col, tuple(readings), parameters)
+
+
+def _with_own(store: "Store", need: Need) -> Need:
+    """Add what the networks' own classifiers reached on test, where their training recorded it.
+
+    Training that learned from train alone has recorded it on val, which is something else.
+    """
+    names = dict.fromkeys(reading.ckpt for reading in need.readings)
+    texts = {r.name: r.recipe for r in store.checkpoints(need.readings[0].network)}
+    recipes = {name: json.loads(texts.get(name, "{}")) for name in names}
+    key = MEASURES[need.row].recorded
+    own = [
+        (OWN + name, 100 * float(recipe[key]))
+        for name, recipe in recipes.items()
+        if recipe.get("trainval") and np.isfinite(recipe.get(key, np.nan))
+    ]
+    return replace(need, parameters=(*need.parameters, *own))
+
+
+def task_cells(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
+    """Yield mean and deviation over runs of what the linear SVM reaches on the test part.
+
+    Beside it, where it is known of every checkpoint: what the networks' own classifiers reach.
+    """
+    for need in needs:
+        task = MEASURES[need.row]
+        cells = classified(store, need, task.measure)
+        own = [float(v) for name, v in need.parameters if name.startswith(OWN)]
+        if len(own) == len({reading.ckpt for reading in need.readings}):
+            cells.append(spread(need, task.own, own))
+        yield need, cells
+
+
+def draw_tasks(rows: Sequence[Row], columns: Sequence[str], *, ax: "Axes | None") -> "Axes":
+    """Draw a group of bars a task, a bar a column, the paper's numbers as marks."""
+    named = [{**row, "row": f"{row['row']}\n{MEASURES[str(row['row'])].quantity}"} for row in rows]
+    return grouped_bars(named, columns, ylabel="Percent", xlabel="Task", ax=ax)

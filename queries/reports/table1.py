@@ -1,0 +1,62 @@
+"""Table 1: a network trained from scratch, pre-trained, and fine-tuned."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from fstore.queries.reports._api import Cell, Need, Row, report
+from fstore.queries.reports._tuned import draw_tasks, task_cells, task_needs
+from fstore.queries.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from fstore.store import Store
+
+__all__ = ["plot_table1", "table1"]
+
+COLUMNS = ("scratch", "pretrain", "finetune")
+
+
+def needs(store: "Store", study: Study) -> list[Need]:
+    """Return a cell for each task and kind of training."""
+    parent = study.checkpoint("pretrained")
+    kinds = (("scratch", None), ("pretrain", parent), ("ft", parent))
+    return task_needs(store, study, dict(zip(COLUMNS, kinds, strict=True)))
+
+
+def plot_table1(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
+    """Draw a group of bars a task, a bar a kind of training, the paper's numbers as marks.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows of the report.
+    ax : Axes or None
+        Where to draw; None makes a figure.
+
+    Returns
+    -------
+    Axes
+    """
+    return draw_tasks(rows, COLUMNS, ax=ax)
+
+
+@report(
+    "table1",
+    title="From scratch, pre-trained, fine-tuned",
+    answers="What are pre-training and fine-tuning worth to a task?",
+    paper="table1.csv",
+    columns=COLUMNS,
+    needs=needs,
+    plot=plot_table1,
+)
+def table1(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
+    """Yield the percentage that linear SVMs on the top layer reach, by task and kind of training.
+
+    SUN-CLS: class-averaged accuracy; PASCAL-CLS, which the paper's table lacks: mean average
+    precision. SVMs (C = 1e-3) are fitted on train and val; run i uses seed i of the split and the
+    checkpoint that was trained for it; pre-training is the same in all. Beside it: C chosen on
+    val, and what the networks that have learned the task reach with their own outputs (softmax
+    accuracy; mean all-points AP of the sigmoids). Source: the paper's Table 1.
+    """
+    yield from task_cells(store, needs)

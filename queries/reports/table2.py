@@ -1,0 +1,57 @@
+"""Table 2: fine-tuning of every layer, and of the fully connected ones alone."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from fstore.queries.reports._api import Cell, Need, Row, report
+from fstore.queries.reports._tuned import draw_tasks, task_cells, task_needs
+from fstore.queries.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from fstore.store import Store
+
+__all__ = ["plot_table2", "table2"]
+
+COLUMNS = ("ft", "fc_ft")
+
+
+def needs(store: "Store", study: Study) -> list[Need]:
+    """Return a cell for each task and mode of fine-tuning, from the pre-trained checkpoint."""
+    parent = study.checkpoint("pretrained")
+    return task_needs(store, study, {"ft": ("ft", parent), "fc_ft": ("fc-ft", parent)})
+
+
+def plot_table2(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
+    """Draw a group of bars a task, a bar a mode, the paper's numbers as marks.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows of the report.
+    ax : Axes or None
+        Where to draw; None makes a figure.
+
+    Returns
+    -------
+    Axes
+    """
+    return draw_tasks(rows, COLUMNS, ax=ax)
+
+
+@report(
+    "table2",
+    title="Fine-tuning all layers or the fully connected ones",
+    answers="Is it enough to fine-tune the fully connected layers?",
+    paper="table2.csv",
+    columns=COLUMNS,
+    needs=needs,
+    plot=plot_table2,
+)
+def table2(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
+    """Yield the percentage that linear SVMs on the top layer reach, by task and mode.
+
+    As :func:`fstore.queries.reports.table1.table1`. Source: the paper's Table 2.
+    """
+    yield from task_cells(store, needs)

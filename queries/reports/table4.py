@@ -1,0 +1,55 @@
+"""Table 4: what longer pre-training is worth when fine-tuning follows."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from fstore.queries.reports._api import BESIDE, Cell, Need, Row, report
+from fstore.queries.reports._tuned import draw_tasks, task_cells, task_needs
+from fstore.queries.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from fstore.store import Store
+
+__all__ = ["plot_table4", "table4"]
+
+
+def needs(store: "Store", study: Study) -> list[Need]:
+    """Return a cell for each task and checkpoint of the sweep that was fine-tuned."""
+    return task_needs(store, study, {c: ("ft", c) for c in study.checkpoints("sweep")})
+
+
+def plot_table4(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
+    """Draw a group of bars a task, a bar a checkpoint, the paper's numbers as marks.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows of the report.
+    ax : Axes or None
+        Where to draw; None makes a figure.
+
+    Returns
+    -------
+    Axes
+    """
+    columns = dict.fromkeys(str(row["col"]) for row in rows if BESIDE not in str(row["col"]))
+    return draw_tasks(rows, list(columns), ax=ax)
+
+
+@report(
+    "table4",
+    title="Pre-training iterations, then fine-tuning",
+    answers="Does pre-training for longer still pay when fine-tuning follows?",
+    paper="table4.csv",
+    needs=needs,
+    plot=plot_table4,
+)
+def table4(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
+    """Yield the percentage that linear SVMs on the top layer reach, by task and parent.
+
+    Columns are the checkpoints of the sweep that fine-tuning started from. As
+    :func:`fstore.queries.reports.table1.table1`. Source: the paper's Table 4.
+    """
+    yield from task_cells(store, needs)

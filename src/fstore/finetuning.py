@@ -1,0 +1,239 @@
+"""Fine-tuning into a store: from a checkpoint, or from scratch for comparison (section 2.3)."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fstore.errors import DataError
+from fstore.training import Options, Plan, train_into
+from fstore.training_data import Learning, outputs, training_data
+from fstore.types import CheckpointRecord
+from fstore.workflows import load_network, seeded_network
+
+if TYPE_CHECKING:
+    from fstore.extractor.networks import Network
+    from fstore.extractor.training import Step
+    from fstore.store import Store
+
+__all__ = ["default_validation", "finetune", "plan_finetuning"]
+
+VALIDATIONS = 10
+"""Times that the held-out samples are measured during a run, unless said otherwise."""
+
+
+def finetune(
+    store: "Store",
+    *,
+    dataset: str,
+    mode: str,
+    network: str | None = None,
+    parent: str | None = None,
+    view: str = "image",
+    name: str | None = None,
+    iterations: int | None = None,
+    snapshots: Sequence[int] = (),
+    seed: int = 0,
+    split: str = "official",
+    split_seed: int = 0,
+    trainval: bool = False,
+    device: str = "auto",
+    validate_every: int | None = None,
+    on_step: "Callable[[Step], None] | None" = None,
+    **changes: Any,  # noqa: ANN401 - each entry of a recipe has its own type
+) -> list[CheckpointRecord]:
+    """Fine-tune a checkpoint on a data set, or train from scratch, and register the snapshots.
+
+    Parameters
+    ----------
+    store : Store
+        The run's state is kept in its folder ``training`` until the run is done: the same call
+        resumes an interrupted run. A run whose checkpoints are all registered is not repeated.
+    dataset : str
+        Registered data set.
+    mode : {"ft", "fc-ft", "scratch"}
+        Every layer learns; only the fully connected ones do; every layer, from initial weights.
+    network : str or None
+        Needed from scratch, and where several networks have a checkpoint named ``parent``.
+    parent : str or None
+        Checkpoint to start from, NAME or NETWORK/NAME; None from scratch.
+    view : {"image", "gt", "proposal"}
+        Learn from whole images; from boxes drawn around ground-truth boxes; or from stored
+        proposals. The last two add a background class, the last output.
+    name : str or None
+        Of the checkpoint; None: PARENT-DATASET-MODE, or DATASET-scratch, and -sSEED for a seed
+        that is not 0. Snapshots before the last get their iteration appended.
+    iterations : int or None
+        Batches in all; None: what the network states.
+    snapshots : sequence of int
+        Iterations after which to register a checkpoint, beside the last.
+    seed : int
+        Of the new classifier (from scratch: of all weights) and of all that is drawn.
+    split, split_seed : str, int
+        ``official``, or ``random`` and which.
+    trainval : bool
+        Learn from the parts train and val and measure on test; else learn from train and measure
+        on val, or on test where there is no val.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
+    validate_every : int or None
+        Iterations between two measurements; None: a tenth of all.
+    on_step : function of Step, or None
+        Called after each iteration.
+    **changes
+        Recipe entries that differ: ``lr``, ``batch_size``, ``mirror``, ``momentum``,
+        ``weight_decay``, ``step``, ``gamma``.
+
+    Returns
+    -------
+    list of CheckpointRecord
+        In the order of the snapshots. ``recipe`` holds, beside the numbers, the ``classes`` in
+        the order of the outputs and the curves.
+
+    Raises
+    ------
+    UnknownNameError
+        No such data set, view, split, network or parent.
+    DataError
+        No such mode; a parent from scratch, or none otherwise; a data set that has nothing to
+        learn; snapshots out of range; an unreadable image; a loss that is not finite.
+    IdentityError
+        A checkpoint's name is registered with another recipe, data or weights.
+    """
+    plan = plan_finetuning(
+        store,
+        dataset=dataset,
+        mode=mode,
+        network=network,
+        parent=parent,
+        view=view,
+        name=name,
+        iterations=iterations,
+        snapshots=snapshots,
+        seed=seed,
+        split=split,
+        split_seed=split_seed,
+        trainval=trainval,
+        **changes,
+    )
+    every = validate_every or default_validation(plan)
+    options = Options(device=device, validate_every=every, on_step=on_step)
+    return train_into(store, plan, options)
+
+
+def default_validation(plan: Plan) -> int:
+    """Return the iterations between two measurements on held-out samples: a tenth of all."""
+    return max(1, plan.iterations // VALIDATIONS)
+
+
+def plan_finetuning(
+    store: "Store",
+    *,
+    dataset: str,
+    mode: str,
+    network: str | None = None,
+    parent: str | None = None,
+    view: str = "image",
+    name: str | None = None,
+    iterations: int | None = None,
+    snapshots: Sequence[int] = (),
+    seed: int = 0,
+    split: str = "official",
+    split_seed: int = 0,
+    trainval: bool = False,
+    workers: int | None = None,
+    **changes: Any,  # noqa: ANN401 - each entry of a recipe has its own type
+) -> Plan:
+    """Return what :func:`finetune` would do, without doing it.
+
+    Parameters and errors are its; ``workers`` is the number of threads that decode, None for one a
+    core. :func:`fstore.training.train_into` carries the plan out.
+    """
+    from fstore.extractor.training.finetuning import (
+        MODES,
+        default_iterations,
+        finetuning_recipe,
+    )
+
+    if mode not in MODES:
+        raise DataError(f"no mode {mode!r} of fine-tuning; there are: {', '.join(MODES)}")
+    learning = Learning(dataset, view, split, split_seed, trainval)
+    classes = outputs(store, learning)
+    start = _parent(store, mode, network, parent)
+    parent_name = None if start is None else start.name
+    built = _initial(store, start, str(network), n_outputs=len(classes), seed=seed)
+    recipe = finetuning_recipe(built, mode, regions=learning.regions, **changes)
+    total = iterations or default_iterations(built, mode, regions=learning.regions)
+    data = training_data(store, learning, built.preprocess, workers=workers)
+    about = {
+        "kind": "finetune",
+        "mode": mode,
+        "dataset": dataset,
+        "view": view,
+        "split": split,
+        "split_seed": split_seed,
+        "trainval": trainval,
+        "data": data.identity,
+        "classes": classes,
+        "parent": parent_name,
+        "parent_sha256": None if start is None else start.sha256,
+        "seed": seed,
+        "iterations": total,
+        "recipe": json.loads(recipe.to_json()),
+    }
+    base = name or _name(start, dataset, mode, seed)
+    names = _names(base, total, snapshots)
+    return Plan(built, data, recipe, total, names, seed, about, parent_name)
+
+
+def _parent(
+    store: "Store", mode: str, network: str | None, parent: str | None
+) -> CheckpointRecord | None:
+    """Return the checkpoint that training starts from; None from scratch."""
+    if mode != "scratch":
+        if parent is None:
+            raise DataError(f"mode {mode} starts from a checkpoint; name it with --from")
+        return store.find_checkpoint(parent, network)
+    if parent is not None:
+        raise DataError(
+            f"mode scratch starts from initial weights, not from {parent!r}; leave out --from, or "
+            "choose --mode ft"
+        )
+    if network is None:
+        raise DataError("mode scratch needs a network; name it with --network")
+    return None
+
+
+def _initial(
+    store: "Store", start: CheckpointRecord | None, network: str, *, n_outputs: int, seed: int
+) -> "Network":
+    """Return the network that training starts with: the parent's, or initial weights."""
+    from fstore.extractor.training.finetuning import with_new_classifier
+
+    if start is None:
+        return _with_outputs(network, n_outputs, seed)
+    fresh = _with_outputs(start.network, n_outputs, seed)
+    return with_new_classifier(fresh, load_network(store, start), seed=seed)
+
+
+def _with_outputs(network: str, n_outputs: int, seed: int) -> "Network":
+    try:
+        return seeded_network(network, n_outputs, seed)
+    except TypeError as exc:  # a function of the user's own
+        raise DataError(
+            f"network {network!r} cannot be built with {n_outputs} outputs: {exc}; its function "
+            "must take classes="
+        ) from exc
+
+
+def _name(start: CheckpointRecord | None, dataset: str, mode: str, seed: int) -> str:
+    """Return the checkpoint's name if none is given."""
+    words = [dataset, mode] if start is None else [start.name, dataset, mode]
+    return "-".join([*words, f"s{seed}"] if seed else words)
+
+
+def _names(base: str, iterations: int, snapshots: Sequence[int]) -> dict[int, str]:
+    """Return what each snapshot is called: the last one by the plain name."""
+    from fstore.extractor.training import snapshot_name
+
+    before = sorted(set(snapshots) - {iterations})
+    return {i: f"{base}-{snapshot_name(i)}" for i in before} | {iterations: base}
