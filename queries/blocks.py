@@ -30,7 +30,12 @@ class Rows:
 
 
 def ablated_blocks(
-    store: "Store", rows: Sequence[Rows], *, ablation: str = "none", seed: int = 0
+    store: "Store",
+    rows: Sequence[Rows],
+    *,
+    ablation: str = "none",
+    seed: int = 0,
+    channels: Sequence[int] | None = None,
 ) -> Iterator[Block]:
     """Yield a layer's ablated responses, some channels at a time, for all samples at once.
 
@@ -43,6 +48,8 @@ def ablated_blocks(
         See :func:`fstore.queries.ablations.parse_ablation`.
     seed : int
         Of the permutations of sp-shuffle.
+    channels : sequence of int or None
+        Wanted channels; None for all. Blocks come in ascending order.
 
     Yields
     ------
@@ -53,7 +60,7 @@ def ablated_blocks(
     Raises
     ------
     UnknownNameError
-        No such ablation, or activations are not there.
+        No such ablation or channel, or activations are not there.
     DataError
         The partitions' layers differ in shape; a response is NaN or infinite (it is named).
     """
@@ -63,12 +70,15 @@ def ablated_blocks(
         raise DataError("layers of different shapes cannot be stacked: " + _names(rows))
     (shape,) = shapes
     orders = _permutations(rows, shape.positions, seed) if change.shuffles else None
-    streams = [read_features(store, r.partition, samples=r.ids, what=change.what) for r in rows]
-    for channels, X in _stacked(streams):
+    streams = [
+        read_features(store, r.partition, channels=channels, samples=r.ids, what=change.what)
+        for r in rows
+    ]
+    for block, X in _stacked(streams):
         # before the change: binarized, a NaN would be an ordinary 0
         if not np.isfinite(X.sum()):
-            raise DataError(_not_finite(rows, channels, X))
-        yield channels, change.apply(X, orders)
+            raise DataError(_not_finite(rows, block, X))
+        yield block, change.apply(X, orders)
 
 
 def _not_finite(rows: Sequence[Rows], channels: NDArray[np.int32], X: NDArray[np.float32]) -> str:
