@@ -62,7 +62,8 @@ def without_difficult(
     store: "Store", dataset: str, view: str, ids: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Return the samples that are not flagged difficult, ascending."""
-    _, flagged = _known(store, dataset, view)
+    table = store.samples(dataset, view, ["sample_id", "difficult"])
+    flagged = table["sample_id"].to_numpy()[table["difficult"].to_numpy(zero_copy_only=False) == 1]
     return np.setdiff1d(ids, flagged)
 
 
@@ -147,7 +148,7 @@ def label_matrix(
     UnknownNameError
         A sample is not one of the view's.
     """
-    known, flagged = _known(store, dataset, view)
+    known = store.samples(dataset, view)["sample_id"].to_numpy()
     if len(strange := np.setdiff1d(ids, known)):
         raise UnknownNameError(
             f"samples {strange[:5].tolist()} are not in view '{view}' of data set '{dataset}', "
@@ -160,13 +161,7 @@ def label_matrix(
     used = (columns >= 0) & np.isin(samples, ids)
     Y = np.full((len(ids), len(classes)), -1, dtype=np.int8)
     if difficult:
-        values = np.where(np.isin(samples, flagged), 1, values)
+        plain = without_difficult(store, dataset, view, ids)
+        values = np.where(np.isin(samples, plain), values, 1)
     Y[np.searchsorted(ids, samples[used]), columns[used]] = values[used]
     return Y
-
-
-def _known(store: "Store", dataset: str, view: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the samples of a view, and those of them that are flagged difficult."""
-    table = store.samples(dataset, view, ["sample_id", "difficult"])
-    ids: NDArray[np.int64] = table["sample_id"].to_numpy()
-    return ids, ids[table["difficult"].to_numpy(zero_copy_only=False) == 1]

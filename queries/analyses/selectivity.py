@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "curve",
     "layer_areas",
+    "layer_peaks",
     "plot_curve",
     "plot_selectivity",
     "selectivity",
@@ -135,7 +136,7 @@ def selectivity(
     samples = Samples(dataset, view, split, seed, part)
     ids = readable(store, place, sample_ids(store, samples, difficult=difficult))
     rows = [Rows(place, ids)]
-    peaks = _peaks(store, rows)
+    peaks = layer_peaks(store, rows)
     if grid:
         aue, bound = _grid_areas(store, place, ids, kind, grid, difficult=difficult)
     else:
@@ -356,8 +357,8 @@ def _labels(store: "Store", rows: "Sequence[Rows]", *, difficult: bool) -> "NDAr
     return classes_of(np.concatenate(matrices))
 
 
-def _peaks(store: "Store", rows: "Sequence[Rows]") -> "NDArray[np.float32]":
-    """Return the largest response of each filter."""
+def layer_peaks(store: "Store", rows: "Sequence[Rows]") -> "NDArray[np.float32]":
+    """Return the largest response of each filter, shape (n_filters,); maps are not read."""
     from fstore.queries.blocks import ablated_blocks
 
     blocks = ablated_blocks(store, rows, ablation="sp_max")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fstore.queries.reports._api import Need, Reading, Row
+from fstore.queries.reports._api import BESIDE, Need, Reading, Row
 from fstore.queries.reports._roles import roles
 from fstore.queries.samples import Samples
 from fstore.queries.study import Study
@@ -12,10 +12,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from fstore.queries.blocks import Rows
     from fstore.queries.entropy import Measure
     from fstore.store import Store
 
-__all__ = ["FRACTIONS", "aues", "box_samples", "draw_selectivity", "layer_needs"]
+__all__ = [
+    "FRACTIONS",
+    "aues",
+    "box_samples",
+    "draw_selectivity",
+    "layer_needs",
+    "silent_filters",
+]
 
 FRACTIONS = tuple(round(0.02 * i, 2) for i in range(1, 51))
 """Of a layer's filters, at which curves are drawn; layers of any width share them."""
@@ -45,6 +53,19 @@ def aues(
 ) -> "dict[Measure, NDArray[Any]]":
     """Return the AuE of every filter by measure, over the boxes of some readings."""
     from fstore.queries.analyses.selectivity import layer_areas
+
+    return layer_areas(store, _rows(store, readings), measures)
+
+
+def silent_filters(store: "Store", readings: Sequence[Reading]) -> int:
+    """Return how many filters never fire for the boxes of some readings."""
+    from fstore.queries.analyses.selectivity import layer_peaks
+
+    return int((layer_peaks(store, _rows(store, readings)) <= 0).sum())
+
+
+def _rows(store: "Store", readings: Sequence[Reading]) -> "list[Rows]":
+    """Return where the boxes of some readings are, difficult ones left out."""
     from fstore.queries.blocks import Rows
     from fstore.queries.samples import readable, sample_ids
     from fstore.store.files import Partition
@@ -53,7 +74,7 @@ def aues(
     for r in readings:
         place = Partition(r.network, r.ckpt, r.samples.dataset, r.samples.view, r.layer)
         rows.append(Rows(place, readable(store, place, sample_ids(store, r.samples))))
-    return layer_areas(store, rows, measures)
+    return rows
 
 
 def draw_selectivity(rows: Sequence[Row], *, ax: "Axes") -> None:
@@ -62,11 +83,13 @@ def draw_selectivity(rows: Sequence[Row], *, ax: "Axes") -> None:
     Parameters
     ----------
     rows : sequence of mapping
-        ``row`` is the layer and the role of the checkpoint, ``col`` the fraction.
+        ``row`` is the layer and the role of the checkpoint, ``col`` the fraction; what stands
+        beside is not drawn.
     ax : Axes
     """
     import matplotlib as mpl
 
+    rows = [row for row in rows if BESIDE not in str(row["col"])]
     layers = list(dict.fromkeys(str(row["row"]).rsplit(" ", 1)[0] for row in rows))
     depth = mpl.colormaps["viridis"].resampled(len(layers) + 1)
     for i, layer in enumerate(layers):

@@ -3,8 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fstore.queries.reports._api import Cell, Need, Row, report
-from fstore.queries.reports._selectivity import FRACTIONS, aues, draw_selectivity, layer_needs
+from fstore.queries.reports._api import BESIDE, Cell, Need, Row, report
+from fstore.queries.reports._selectivity import (
+    FRACTIONS,
+    aues,
+    draw_selectivity,
+    layer_needs,
+    silent_filters,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,11 +52,15 @@ def figure1(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[
     """Yield MCAuE in nats against the fraction of the most selective filters, by layer.
 
     Label entropy on ground-truth boxes of the test part, exact over all distinct scores; ``n`` is
-    the number of filters in the mean. Lower is more selective. Source: the paper's Figure 1.
+    the number of filters in the mean. Lower is more selective. Beside the whole layer: how many of
+    its filters never fire (``1.00:silent``); the AuE of these is the entropy of the labels. Source:
+    the paper's Figure 1.
     """
     from fstore.queries.entropy import mean_at
 
     for need in needs:
         found = aues(store, need.readings, ["label"])["label"]
         means = zip(FRACTIONS, mean_at(found, FRACTIONS), strict=True)
-        yield need, [Cell(need.row, f"{share:.2f}", mean, n=k) for share, (mean, k) in means]
+        cells = [Cell(need.row, f"{share:.2f}", mean, n=k) for share, (mean, k) in means]
+        silent = float(silent_filters(store, need.readings))
+        yield need, [*cells, Cell(need.row, f"1.00{BESIDE}silent", silent, n=len(found))]

@@ -34,7 +34,8 @@ def plot_figure3(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
 
     lines: dict[str, dict[str, dict[str, float]]] = {}
     for row in rows:
-        name, line = str(row["row"]).split(" ", 1)
+        name, role, rank = str(row["row"]).rsplit(" ", 2)
+        line = f"{role} {rank}"
         lines.setdefault(name, {}).setdefault(line, {})[str(row["col"])] = float(row["value"] or 0)
     frame, drawn = panels(ax, len(lines), n_columns=5, size=(1.7, 1.5), sharex=True, sharey=True)
     for (name, mine), panel in zip(lines.items(), drawn, strict=True):

@@ -1,6 +1,7 @@
 """Table 9: by how much fine-tuning makes filters more class selective."""
 
 from collections.abc import Iterator, Sequence
+from math import nan
 from typing import TYPE_CHECKING
 
 from fstore.queries.entropy import MEASURES, mean_at
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["plot_table9", "table9"]
 
 FRACTIONS = (0.1, 0.25, 0.5, 1.0)
+ROUNDING = 1e-9  # of an AuE, see fstore.queries.entropy.entropy_curve
 COLUMNS = tuple(f"{measure} {share:g}" for measure in MEASURES for share in FRACTIONS)
 
 
@@ -54,7 +56,7 @@ def plot_table9(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
     layers = list(dict.fromkeys(row for row, _ in values))
     for measure, marker in zip(MEASURES, "osD", strict=True):
         for share, style in ((0.1, "-"), (1.0, ":")):
-            y = [values[layer, f"{measure} {share:g}"] for layer in layers]
+            y = [values.get((layer, f"{measure} {share:g}"), nan) for layer in layers]
             label = f"{measure}, fraction {share:g}"
             ax.plot(layers, y, marker + style, color="0.2", markerfacecolor="white", label=label)
     ax.axhline(0, color="0.6", linewidth=0.8)
@@ -78,7 +80,8 @@ def table9(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[C
     """Yield the percent by which MCAuE falls from the pre-trained to the fine-tuned checkpoint.
 
     Columns: measure and fraction of the most selective filters; ``n`` is their number. Below 0:
-    entropy rises. Source: the paper's Table 9, equation 1.
+    entropy rises. No cell where MCAuE is 0 before fine-tuning: of nothing there is no percentage.
+    Source: the paper's Table 9, equation 1.
     """
     for need in needs:
         half = len(need.readings) // 2
@@ -93,12 +96,8 @@ def table9(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[C
                 strict=True,
             )
             cells += [
-                Cell(need.row, f"{measure} {share:g}", _decrease(pre, fine), n=k)
+                Cell(need.row, f"{measure} {share:g}", 100 * (pre - fine) / pre, n=k)
                 for share, (pre, k), (fine, _) in pairs
+                if pre > ROUNDING
             ]
         yield need, cells
-
-
-def _decrease(before: float, after: float) -> float:
-    """Return the percent decrease; of nothing, nothing."""
-    return 100 * (before - after) / before if before else 0.0

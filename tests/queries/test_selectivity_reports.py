@@ -1,0 +1,265 @@
+"""Figure 1, supplementary Figure 1 and Table 9, against loops over all thresholds."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from _build import add_checkpoint, add_layers, put
+from _entropy import brute_areas
+from _studies import CKPTS, SHAPES, SILENT, StudyWorld, add_samples, make_study
+from fstore.queries.reports._api import BESIDE, paper_numbers
+from fstore.queries.reports._run import show_report
+from fstore.queries.reports.figure1 import plot_figure1
+from fstore.queries.reports.s_figure1 import plot_s_figure1
+from fstore.queries.reports.table9 import plot_table9
+from fstore.queries.study import parse_study
+from fstore.store import Store
+from fstore.store.files import Partition
+from fstore.store.maintenance import Selection, drop
+from fstore.types import Part
+
+mpl.use("agg")
+
+EXACT = 1e-9
+ROLES = dict(zip(("pretrained", "finetuned"), CKPTS, strict=True))
+MEASURES = ("label", "weighted", "sp_max")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> StudyWorld:
+    """Return boxes of one class each, three of them difficult, and two checkpoints."""
+    return make_study(tmp_path_factory.mktemp("world") / "s")
+
+
+def mean_of_best(world: StudyWorld, ckpt: str, layer: str, measure: str, share: float) -> float:
+    """Return the mean AuE of a share of the filters, the most selective, on test boxes."""
+    ids, labels = world.boxes()
+    areas = np.sort(brute_areas(world.values["g", ckpt, layer][ids], labels, measure))
+    k = int(np.ceil(share * len(areas) - 1e-9))
+    return float(areas[: max(k, 1)].mean())
+
+
+def test_figure1(world: StudyWorld) -> None:
+    """MCAuE by label entropy, at fifty fractions of the filters of each layer and checkpoint."""
+    shown = show_report(world.store, world.study, "figure1")
+    cells = {(row["row"], row["col"]): row for row in shown.rows if BESIDE not in row["col"]}
+    assert len(cells) == 50 * 4
+    for layer, (channels, _, _) in SHAPES.items():
+        for role, ckpt in ROLES.items():
+            for share in (0.02, 0.1, 0.5, 1.0):
+                cell = cells[f"{layer} {role}", f"{share:.2f}"]
+                wanted = mean_of_best(world, ckpt, layer, "label", share)
+                assert cell["value"] == pytest.approx(wanted, abs=EXACT)
+                assert cell["n"] == max(1, int(np.ceil(round(share * channels, 6))))
+                assert cell["paper"] is None
+    assert cells["conv pretrained", "1.00"] != cells["conv finetuned", "1.00"]
+
+
+def test_silent_filters_are_counted(world: StudyWorld) -> None:
+    """Beside the curve stands how many filters never fire: their AuE is the labels' entropy."""
+    rows = show_report(world.store, world.study, "figure1").rows
+    silent = {row["row"]: row for row in rows if row["col"] == "1.00:silent"}
+    ids, _ = world.boxes()
+    for layer, (channels, _, _) in SHAPES.items():
+        for role, ckpt in ROLES.items():
+            x = world.values["g", ckpt, layer][ids]
+            assert silent[f"{layer} {role}"]["value"] == (x.max(axis=(0, 2)) <= 0).sum()
+            assert silent[f"{layer} {role}"]["n"] == channels
+    assert not world.values["g", "5", "conv"][:, SILENT].any()
+
+
+def test_s_figure1(world: StudyWorld) -> None:
+    """So for weighted and for spMax label entropy; in fc layers spMax is Figure 1's curve."""
+    rows = show_report(world.store, world.study, "s_figure1").rows
+    cells = {(row["row"], row["col"]): row["value"] for row in rows}
+    assert len(cells) == 2 * 50 * 4
+    for measure in ("weighted", "sp_max"):
+        for layer in SHAPES:
+            for role, ckpt in ROLES.items():
+                for share in (0.1, 1.0):
+                    wanted = mean_of_best(world, ckpt, layer, measure, share)
+                    found = cells[f"{measure} {layer} {role}", f"{share:.2f}"]
+                    assert found == pytest.approx(wanted, abs=EXACT)
+    label = {
+        row["col"]: row["value"]
+        for row in show_report(world.store, world.study, "figure1").rows
+        if row["row"] == "fc finetuned" and BESIDE not in row["col"]
+    }
+    assert {c: v for (row, c), v in cells.items() if row == "sp_max fc finetuned"} == label
+
+
+def test_table9(world: StudyWorld) -> None:
+    """Percent by which MCAuE falls, by layer, measure and fraction of the filters."""
+    rows = show_report(world.store, world.study, "table9").rows
+    cells = {(row["row"], row["col"]): row for row in rows}
+    assert len(cells) == 2 * 3 * 4
+    for layer in SHAPES:
+        for measure in MEASURES:
+            for share in (0.1, 0.25, 0.5, 1.0):
+                pre, fine = (mean_of_best(world, c, layer, measure, share) for c in CKPTS)
+                cell = cells[layer, f"{measure} {share:g}"]
+                assert cell["value"] == pytest.approx(100 * (pre - fine) / pre, abs=1e-6)
+    assert [cells["conv", f"label {f:g}"]["n"] for f in (0.1, 0.25, 0.5, 1.0)] == [2, 3, 6, 12]
+    fc = {col: row["value"] for (name, col), row in cells.items() if name == "fc"}
+    for column, value in fc.items():
+        if column.startswith("label"):
+            assert fc[column.replace("label", "sp_max")] == value
+
+
+def test_paper_numbers() -> None:
+    """The paper's Table 9, row by row; what its copy does not give for certain is absent."""
+    found = paper_numbers("table9.csv")
+    wanted = {
+        ("conv4", "label"): [-0.54, -0.31, -0.19, -0.05],
+        ("conv4", "weighted"): [-0.10, 0.55, 0.64, 0.57],
+        ("conv4", "sp_max"): [0.93, 0.97, 0.80, 0.65],
+        ("conv5", "label"): [0.97, 0.55, 0.43, 0.36],
+        ("conv5", "weighted"): [5.84, 3.53, 2.66, 1.85],
+        ("conv5", "sp_max"): [4.87, 2.31, 1.62],
+        ("fc6", "label"): [6.52, 3.92, 2.64],
+        ("fc6", "sp_max"): [6.52, 3.92, 2.64],
+        ("fc7", "label"): [2.66, 1.33, 0.44],
+        ("fc7", "weighted"): [20.58, 14.75, 11.12, 7.78],
+        ("fc7", "sp_max"): [2.66, 1.33, 0.44],
+    }
+    shares = ("0.1", "0.25", "0.5", "1")
+    assert found == {
+        (layer, f"{measure} {share}"): value
+        for (layer, measure), values in wanted.items()
+        for share, value in zip(shares, values, strict=False)
+    }
+
+
+def test_papers_numbers_stand_beside(tmp_path: Path) -> None:
+    """A layer named as the paper's has the paper's decrease beside its own."""
+    store, text = selective(tmp_path / "s", fires_for=0)
+    rows = show_report(store, parse_study(text), "table9").rows
+    paper = {row["col"]: row["paper"] for row in rows if row["row"] == "fc7"}
+    assert paper["label 0.1"] == 2.66
+    assert paper["label 1"] is None
+
+
+def selective(path: Path, *, fires_for: int) -> tuple[Store, str]:
+    """Return a store of layer ``fc7``, ten filters, and a study of it.
+
+    Before fine-tuning the first filters fire for one class alone; ``fires_for`` is how many of
+    them.
+    """
+    store = Store.create(path)
+    labels = np.arange(12) % 4
+    Y = (2 * np.eye(4, dtype=np.int8)[labels] - 1).astype(np.int8)
+    parts: list[Part] = ["test"] * 12
+    add_samples(store, "g", Y, {0: parts}, view="gt")
+    add_layers(store, "net", {"fc7": (10, 1, 1)})
+    x = np.random.default_rng(0).random((12, 10, 1)).astype(np.float32) + np.float32(0.1)
+    for ckpt, pure in (("5", fires_for), ("15", 0)):
+        add_checkpoint(store, "net", ckpt)
+        y = x.copy()
+        y[labels != 1, :pure] = 0
+        put(store, Partition("net", ckpt, "g", "gt", "fc7"), y)
+    text = """
+name = "small"
+network = "net"
+layers = ["fc7"]
+pretrained = "5"
+finetuned = "15"
+[detection]
+dataset = "g"
+"""
+    return store, text
+
+
+def test_decrease_of_nothing(tmp_path: Path) -> None:
+    """Where MCAuE is 0 before fine-tuning there is no percentage: no cell, a gap in the plot."""
+    store, text = selective(tmp_path / "s", fires_for=3)
+    rows = show_report(store, parse_study(text), "table9").rows
+    assert [row["col"] for row in rows] == [
+        f"{measure} {share}" for measure in MEASURES for share in ("0.5", "1")
+    ]
+    assert all(row["value"] < 0 for row in rows)
+    ax = plot_table9(rows)
+    drawn = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in ax.get_lines()])
+    assert np.isnan(drawn).sum() == 3  # the tenth of each measure
+    mpl.pyplot.close("all")
+
+
+def test_missing_checkpoint(tmp_path: Path) -> None:
+    """Without the fine-tuned responses Figure 1 has the other curve; the error says what to do."""
+    world = make_study(tmp_path / "s")
+    drop(world.store.path, Selection(ckpt="15", dataset="g"))
+    command = "fstore extract --layer conv --layer fc --ckpt net/15 --dataset g --view gt"
+    for name in ("figure1", "s_figure1"):
+        shown = show_report(world.store, world.study, name)
+        assert {row["row"].rsplit(" ", 1)[1] for row in shown.rows} == {"pretrained"}
+        assert [m.command for m in shown.missing] == [command]
+    with pytest.raises(LookupError, match=command):
+        show_report(world.store, world.study, "table9")
+
+
+# plots
+
+
+def lines_of(ax: Axes) -> dict[str, list[NDArray[np.float64]]]:
+    """Return the heights of drawn lines by style."""
+    found: dict[str, list[NDArray[np.float64]]] = {}
+    for line in ax.get_lines():
+        found.setdefault(str(line.get_linestyle()), []).append(np.asarray(line.get_ydata()))
+    return found
+
+
+def test_plot_figure1(world: StudyWorld) -> None:
+    """A line a layer and checkpoint, dash-dot before and solid after, the layer named beside it."""
+    rows = show_report(world.store, world.study, "figure1").rows
+    ax = plot_figure1(rows)
+    lines = lines_of(ax)
+    assert {style: len(found) for style, found in lines.items()} == {"-.": 2, "-": 2}
+    for style, role in (("-.", "pretrained"), ("-", "finetuned")):
+        for layer, drawn in zip(SHAPES, lines[style], strict=True):
+            mine = [r for r in rows if r["row"] == f"{layer} {role}" and BESIDE not in r["col"]]
+            assert drawn.tolist() == [row["value"] for row in mine]
+    assert [text.get_text() for text in ax.texts] == list(SHAPES)
+    assert "Fraction of filters" in ax.get_xlabel()
+    assert "solid: after fine-tuning" in ax.get_xlabel()
+    assert ax.get_ylabel() == "MCAuE (nats)"
+    mpl.pyplot.close("all")
+
+
+def test_plot_figure1_of_one_checkpoint(world: StudyWorld) -> None:
+    """Without a fine-tuned checkpoint there are no solid lines, and the axis speaks of none."""
+    rows = show_report(world.store, world.study, "figure1").rows
+    ax = plot_figure1([row for row in rows if row["row"].endswith("pretrained")])
+    assert set(lines_of(ax)) == {"-."}
+    assert ax.get_xlabel() == "Fraction of filters"
+    mpl.pyplot.close("all")
+
+
+def test_plot_s_figure1(world: StudyWorld) -> None:
+    """Two panels, weighted and spMax, each with the lines of its measure."""
+    rows = show_report(world.store, world.study, "s_figure1").rows
+    frame = plot_s_figure1(rows)
+    panels = [ax for ax in frame.figure.axes if ax.get_title()]
+    assert [ax.get_title()[:3] for ax in panels] == ["(a)", "(b)"]
+    for ax, measure in zip(panels, ("weighted", "sp_max"), strict=True):
+        lines = lines_of(ax)
+        mine = [r["value"] for r in rows if r["row"] == f"{measure} fc finetuned"]
+        assert lines["-"][1].tolist() == mine
+        assert len(ax.get_lines()) == 4
+    mpl.pyplot.close("all")
+
+
+def test_plot_table9(world: StudyWorld) -> None:
+    """A line a measure for the best tenth and for all filters, over the layers, in percent."""
+    rows = show_report(world.store, world.study, "table9").rows
+    cells = {(row["row"], row["col"]): row["value"] for row in rows}
+    ax = plot_table9(rows)
+    drawn = {str(line.get_label()): np.asarray(line.get_ydata()) for line in ax.get_lines()}
+    for measure in MEASURES:
+        for share in ("0.1", "1"):
+            wanted = [cells[layer, f"{measure} {share}"] for layer in SHAPES]
+            assert drawn[f"{measure}, fraction {share}"].tolist() == wanted
+    assert ax.get_ylabel() == "Decrease of MCAuE (percent)"
+    mpl.pyplot.close("all")
