@@ -268,10 +268,12 @@ def overlap(weights: NDArray[np.float64], *, top: int) -> NDArray[np.float64]:
     Raises
     ------
     DataError
-        There are fewer filters than ``top``.
+        There are fewer filters than ``top``, or it is below 1.
     """
     n_filters = weights.shape[1]
-    if not 1 <= top <= n_filters:
+    if top < 1:
+        raise DataError(f"top must be at least 1, got {top}")
+    if top > n_filters:
         raise DataError(f"the {top} best of {n_filters} filters cannot be taken; lower --top")
     chosen = np.zeros(weights.shape)
     best = np.argsort(-np.abs(weights), axis=1, kind="stable")[:, :top]

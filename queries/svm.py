@@ -142,8 +142,9 @@ def fit(
 def _check(kernel: NDArray[np.float32], Y: NDArray[np.int8], limits: NDArray[np.float64]) -> None:
     if kernel.shape != (len(Y), len(Y)):
         raise ValueError(f"a kernel of shape {kernel.shape} does not fit {len(Y)} labels")
-    if not (limits > 0).all():
-        raise DataError(f"C must be above 0, got {limits.min():g}")
+    if not ((limits > 0) & np.isfinite(limits)).all():
+        bad = limits[~((limits > 0) & np.isfinite(limits))]
+        raise DataError(f"C must be above 0 and finite, got {bad[0]:g}")
     lonely = np.flatnonzero((Y.max(axis=0, initial=-1) < 1) | (Y.min(axis=0, initial=1) > -1))
     if len(lonely):
         raise DataError(

@@ -217,13 +217,13 @@ def _wanted_channels(
 ) -> NDArray[np.int32]:
     if channels is None:
         return np.arange(shape.channels, dtype=np.int32)
-    wanted = np.unique(np.asarray(channels, dtype=np.int32))
-    if len(wanted) == 0:
+    if len(channels) == 0:
         raise DataError(f"no channel of {partition} is asked for; name at least one, or all")
-    if wanted[0] < 0 or wanted[-1] >= shape.channels:
-        bad = wanted[0] if wanted[0] < 0 else wanted[-1]
-        raise UnknownNameError(f"no channel {bad} in {partition}; it has 0 to {shape.channels - 1}")
-    return wanted
+    if bad := [c for c in channels if not 0 <= c < shape.channels]:
+        raise UnknownNameError(
+            f"no channel {bad[0]} in {partition}; it has 0 to {shape.channels - 1}"
+        )
+    return np.unique(np.asarray(channels, dtype=np.int32))
 
 
 def _place(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fstore.errors import DataError
 from fstore.queries.analyses._api import Row, analysis
 
 if TYPE_CHECKING:
@@ -33,13 +34,18 @@ def class_overlap(
     Raises
     ------
     DataError
-        The layer has fewer filters than ``top``.
+        The layer has fewer filters than ``top``; fewer than two classes can be learned.
     """
     from fstore.queries.filters import filter_weights, overlap, top_filters
 
     fitted = found.split.fitted
     weights = filter_weights(found.X[fitted], found.Y[fitted])
     known = np.flatnonzero(~np.isnan(weights).any(axis=1))
+    if len(known) < 2:
+        raise DataError(
+            f"{len(known)} of {len(weights)} classes have both labels to learn from, among "
+            f"{len(fitted)} samples; overlap needs 2"
+        )
     top = top_filters(weights.shape[1]) if top is None else top
     return [found.classes[c] for c in known], overlap(weights[known], top=top), top
 
@@ -188,7 +194,8 @@ def filter_overlap(
     UnknownNameError
         Activations or the split are not there; the message has the command that makes them.
     DataError
-        The layer has fewer filters than ``top``; a response is NaN or infinite.
+        The layer has fewer filters than ``top``; a response is NaN or infinite; fewer than two
+        classes can be learned.
     """
     from fstore.queries.responses import find_responses
 

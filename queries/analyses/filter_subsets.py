@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from fstore.errors import DataError
 from fstore.queries.analyses._api import Row, analysis
 from fstore.types import OnProgress
 
@@ -28,6 +29,11 @@ def class_subsets(
     ----------
     found : Responses
     on_progress : callable or None
+
+    Raises
+    ------
+    DataError
+        No class can be learned and tested; no filter responds.
     """
     from fstore.queries.filters import factor, subset_aps
 
@@ -41,6 +47,11 @@ def class_subsets(
             subsets[name] = one
         if on_progress is not None:
             on_progress("subsets of filters", c + 1, len(found.classes), name)
+    if not subsets:
+        raise DataError(
+            "no class has a positive and a negative sample to learn from and a positive one to "
+            f"test on, among {len(fitted)} training and {len(test)} test samples"
+        )
     return subsets
 
 
@@ -163,7 +174,7 @@ def filter_subsets(
     UnknownNameError
         Activations or the split are not there; the message has the command that makes them.
     DataError
-        A response is NaN or infinite; no filter responds.
+        A response is NaN or infinite; no filter responds; no class can be learned and tested.
     """
     from fstore.queries.responses import find_responses
 

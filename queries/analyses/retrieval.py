@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fstore.errors import DataError
 from fstore.queries.analyses._api import analysis
 from fstore.queries.samples import Samples
 from fstore.types import OnProgress
@@ -46,6 +47,11 @@ def query_aps(
         ``cosine``: of the features; ``cosine_binarized``: of the codes (1 where a response is
         above 0); ``hamming``: by Hamming distance of the codes. NaN for a query that nothing
         answers.
+
+    Raises
+    ------
+    DataError
+        Nothing answers any query; a response is NaN or infinite.
     """
     from fstore.queries import retrieval as codes
     from fstore.queries.gram import gram
@@ -54,6 +60,11 @@ def query_aps(
     found = problem(store, samples, network=network, ckpt=ckpt, layer=layer)
     (split,) = found.splits.values()
     relevant = codes.relevance(found.Y[split.test], found.Y[split.fitted])
+    if not (relevant > 0).any():
+        raise DataError(
+            f"none of {len(split.test)} test samples shares a class with any of the "
+            f"{len(split.fitted)} training samples: there is nothing to retrieve"
+        )
     kernel = gram(store, found.rows, on_progress=on_progress).kernel
     binary = gram(store, found.rows, ablation="binarize", on_progress=on_progress).kernel
     similar = {
@@ -110,12 +121,14 @@ def retrieval(
     -------
     list of dict
         A row a kind of code. ``mean_ap`` from 0 to 1 over the queries that something answers,
-        ``std`` over queries.
+        ``std`` over queries (None for a single one).
 
     Raises
     ------
     UnknownNameError
         Activations or the split are not there; the message has the command that makes them.
+    DataError
+        Nothing answers any query; a response is NaN or infinite.
     """
     from fstore.queries.problem import split_samples
     from fstore.store.export import find_partition
@@ -131,13 +144,15 @@ def retrieval(
         layer=layer,
         on_progress=on_progress,
     )
-    return [
-        {
-            "code": kind,
-            "mean_ap": float(np.nanmean(values)),
-            "std": float(np.nanstd(values, ddof=1)),
-            "queries": int((~np.isnan(values)).sum()),
-            "unanswerable": int(np.isnan(values).sum()),
-        }
-        for kind, values in aps.items()
-    ]
+    return [_row(kind, values) for kind, values in aps.items()]
+
+
+def _row(kind: str, values: "NDArray[np.float64]") -> dict[str, Any]:
+    known = values[~np.isnan(values)]
+    return {
+        "code": kind,
+        "mean_ap": float(known.mean()),
+        "std": float(known.std(ddof=1)) if len(known) > 1 else None,
+        "queries": len(known),
+        "unanswerable": len(values) - len(known),
+    }

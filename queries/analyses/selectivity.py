@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from fstore.errors import UnknownNameError
+from fstore.errors import DataError, UnknownNameError
 from fstore.queries.analyses._api import Row, analysis
 from fstore.queries.samples import Samples, class_names, label_matrix, readable, sample_ids
 from fstore.types import OnProgress
@@ -123,13 +123,16 @@ def selectivity(
     UnknownNameError
         Activations, the split or the measure are not there.
     DataError
-        A sample shows several classes; all show one; a response is NaN or infinite.
+        A sample shows several classes; all show one; a response is NaN or infinite; ``grid`` is
+        below 0.
     """
     from fstore.queries.blocks import Rows
     from fstore.queries.entropy import mcaue
     from fstore.store.export import find_partition
 
     kind = _measure(measure)
+    if grid < 0:
+        raise DataError(f"grid must be 0 (exact) or a number of thresholds, got {grid}")
     place = find_partition(
         store, layer=layer, ckpt=ckpt, dataset=dataset, view=view, network=network
     )
@@ -296,12 +299,11 @@ def curve(
     UnknownNameError
         Activations, the split, a channel or the measure are not there.
     DataError
-        A sample shows several classes, or all show one.
+        A sample shows several classes; all show one; a response is NaN or infinite.
     """
-    from fstore.queries.blocks import Rows
+    from fstore.queries.blocks import Rows, ablated_blocks
     from fstore.queries.entropy import areas, entropy_curve
     from fstore.store.export import find_partition
-    from fstore.store.features import read_features
 
     kind = _measure(measure)
     place = find_partition(
@@ -309,13 +311,12 @@ def curve(
     )
     samples = Samples(dataset, view, split, seed, part)
     ids = readable(store, place, sample_ids(store, samples, difficult=difficult))
-    labels = _labels(store, [Rows(place, ids)], difficult=difficult)
+    where = [Rows(place, ids)]
+    labels = _labels(store, where, difficult=difficult)
     wanted = [_whole(text) for text in channel]
-    what = "sp_max" if kind == "sp_max" else "map"
+    what = "sp_max" if kind == "sp_max" else "none"
     rows: list[dict[str, Any]] = []
-    for channels, X in read_features(
-        store, place, channels=wanted, samples=ids, what=cast("Any", what)
-    ):
+    for channels, X in ablated_blocks(store, where, ablation=what, channels=wanted):
         for at, index in enumerate(channels.tolist()):
             weighted = kind == "weighted"
             aue = float(areas(X[:, [at]], labels, weighted=weighted)[0])

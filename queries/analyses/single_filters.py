@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fstore.errors import UnknownNameError
+from fstore.errors import DataError, UnknownNameError
 from fstore.queries.analyses._api import Row, analysis
 
 if TYPE_CHECKING:
@@ -116,11 +116,12 @@ def single_filters(
     UnknownNameError
         Activations or the split are not there; the message has the command that makes them.
     DataError
-        A response is NaN or infinite.
+        A response is NaN or infinite; the part shows no class; ``top`` is below 0.
     """
-    from fstore.queries.filters import single_filter_aps
     from fstore.queries.responses import find_responses
 
+    if top < 0:
+        raise DataError(f"top must be 0 (all filters) or more, got {top}")
     found = find_responses(
         store,
         layer=layer,
@@ -133,7 +134,7 @@ def single_filters(
         difficult=difficult,
     )
     X, Y = _of_part(found, part)
-    ap_11, ap_all = single_filter_aps(X, Y)
+    ap_11, ap_all = _aps(X, Y)
     rows: list[dict[str, Any]] = []
     for c, name in enumerate(found.classes):
         if np.isnan(ap_11[c]).any():
@@ -254,10 +255,12 @@ def filter_curves(
     UnknownNameError
         Activations or the split are not there; the message has the command that makes them.
     DataError
-        A response is NaN or infinite.
+        A response is NaN or infinite; the part shows no class; ``top`` is below 1.
     """
     from fstore.queries.responses import find_responses
 
+    if top < 1:
+        raise DataError(f"top must be at least 1, got {top}")
     found = find_responses(
         store,
         layer=layer,
@@ -277,9 +280,9 @@ def curve_rows(
     X: "NDArray[np.float32]", Y: "NDArray[np.int8]", classes: Sequence[str], *, top: int
 ) -> list[dict[str, Any]]:
     """Return the points of the best filters' curves; see :func:`filter_curves`."""
-    from fstore.queries.filters import interpolated_precision, single_filter_aps
+    from fstore.queries.filters import interpolated_precision
 
-    ap_11, _ = single_filter_aps(X, Y)
+    ap_11, _ = _aps(X, Y)
     rows: list[dict[str, Any]] = []
     for c, name in enumerate(classes):
         if np.isnan(ap_11[c]).any():
@@ -296,6 +299,18 @@ def curve_rows(
     return rows
 
 
+def _aps(
+    X: "NDArray[np.float32]", Y: "NDArray[np.int8]"
+) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
+    """Return AP by class and filter; NaN for a class without a positive, but not for all."""
+    from fstore.queries.filters import single_filter_aps
+
+    ap_11, ap_all = single_filter_aps(X, Y)
+    if np.isnan(ap_11).all():
+        raise DataError(f"no class has a positive among {len(X)} samples; take another part")
+    return ap_11, ap_all
+
+
 def _of_part(found: "Responses", part: str) -> "tuple[NDArray[np.float32], NDArray[np.int8]]":
     """Return responses and labels of one part of the split."""
     parts = {
@@ -306,4 +321,7 @@ def _of_part(found: "Responses", part: str) -> "tuple[NDArray[np.float32], NDArr
     }
     if part not in parts:
         raise UnknownNameError(f"no part '{part}'; there are: {', '.join(parts)}")
+    if len(parts[part]) == 0:
+        there = ", ".join(name for name, rows in parts.items() if len(rows))
+        raise UnknownNameError(f"part '{part}' of the split has no samples; there are: {there}")
     return found.X[parts[part]], found.Y[parts[part]]

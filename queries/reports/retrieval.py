@@ -86,4 +86,5 @@ def retrieval(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, lis
 
 def _cell(row: str, kind: str, values: "NDArray[np.float64]") -> Cell:
     known = 100 * values[~np.isnan(values)]
-    return Cell(row, kind, float(known.mean()), float(known.std(ddof=1)), len(known))
+    deviation = float(known.std(ddof=1)) if len(known) > 1 else None
+    return Cell(row, kind, float(known.mean()), deviation, len(known))

@@ -42,7 +42,8 @@ def cells_of(world: StudyWorld, name: str) -> dict[tuple[str, str], dict[str, An
 
 def largest(world: StudyWorld, ckpt: str, layer: str) -> NDArray[np.float64]:
     """Return the largest response of each filter to each box."""
-    return world.values["g", ckpt, layer].max(axis=2).astype(np.float64)
+    found: NDArray[np.float64] = world.values["g", ckpt, layer].max(axis=2).astype(np.float64)
+    return found
 
 
 def svc(X: NDArray[np.float64], y: NDArray[np.int8]) -> LinearSVC:
@@ -321,7 +322,9 @@ def test_plot_figure5(world: StudyWorld) -> None:
     rows = show_report(world.store, world.study, "figure5").rows
     ax = plot_figure5(rows)
     values = {(row["row"], row["col"]): row["value"] for row in rows}
-    drawn = np.ma.filled(ax.images[0].get_array(), np.nan)
+    image = ax.images[0].get_array()
+    assert image is not None
+    drawn = np.ma.filled(image, np.nan)
     for i, a in enumerate(CLASSES):
         for j, b in enumerate(CLASSES):
             assert np.isnan(drawn[i, j]) if i == j else drawn[i, j] == values[a, b]

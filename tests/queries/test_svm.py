@@ -137,7 +137,7 @@ def test_bad_labels() -> None:
         only[:, column] = value
         with pytest.raises(DataError, match=f"column {column} of the labels has no positive or no"):
             fit(X @ X.T, only)
-    with pytest.raises(DataError, match="C must be above 0"):
+    with pytest.raises(DataError, match="C must be above 0 and finite"):
         fit(X @ X.T, Y, C=0.0)
     with pytest.raises(DataError, match="not finite"):
         fit(np.full((80, 80), np.nan, dtype=np.float32), Y)
