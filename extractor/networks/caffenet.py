@@ -71,7 +71,8 @@ def caffenet(*, classes: int = 1000) -> Network:
     ----------
     Krizhevsky et al. 2012; Jia et al. 2014 (``bvlc_reference_caffenet``). Recipe: batch 256,
     lr 0.01, x0.1 every 100,000 iterations, momentum 0.9, weight decay 5e-4; 305,000 iterations
-    and the snapshots of Agrawal et al. 2014, section 3.
+    and the snapshots of Agrawal et al. 2014, section 3. Fine-tuning: lr 0.001, x0.1 every 20,000;
+    40,000 iterations on whole images, 70,000 on regions (section 2.3).
     """
     model = _chain(FULL, classes)
     _init_caffe(model)
@@ -85,6 +86,7 @@ def caffenet(*, classes: int = 1000) -> Network:
         "mirror": True,
         "iterations": 305_000,
         "snapshots": tuple(1000 * thousands for thousands in PAPER_SNAPSHOTS),
+        "finetune": {"iterations": 40_000, "region_iterations": 70_000},
     }
     preprocess = Preprocess(size=227, resize=256)
     return Network("caffenet", model.eval(), preprocess, LAYERS, recipe)
