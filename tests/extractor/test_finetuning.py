@@ -78,7 +78,8 @@ def test_the_classifier_follows_the_seed() -> None:
 
     def drawn(built: int, seed: int) -> Tensor:
         fresh = seeded_network("caffenet-mini", 10, built)
-        return with_new_classifier(fresh, parent, seed=seed).model.state_dict()["fc8.weight"]
+        weights = with_new_classifier(fresh, parent, seed=seed).model.state_dict()
+        return torch.as_tensor(weights["fc8.weight"])
 
     assert torch.equal(drawn(0, 4), drawn(1, 4))
     assert not torch.equal(drawn(0, 4), drawn(0, 5))
@@ -154,7 +155,7 @@ def test_the_papers_numbers() -> None:
 def test_fc_ft_has_the_rates_of_ft() -> None:
     """In mode fc-ft what learns has the factors of mode ft, and what does not has 0."""
     network = seeded_network("caffenet-mini", 4, 0)
-    ft, fc_ft = (finetuning_recipe(network, m, regions=False) for m in ("ft", "fc-ft"))  # type: ignore[arg-type]
+    ft, fc_ft = (finetuning_recipe(network, m, regions=False) for m in ("ft", "fc-ft"))
     for name, _ in network.model.named_parameters():
         here, there = fc_ft.multiplier(name), ft.multiplier(name)
         if name.startswith("conv"):
