@@ -42,7 +42,7 @@ def test_regions_become_a_checkpoint(mine: Store) -> None:
                            snapshots=[1], **SHORT)  # fmt: skip
     assert (first.name, last.name) == (f"{PARENT}-scenes-ft-1", f"{PARENT}-scenes-ft")
     assert (last.network, last.parent, last.iteration) == ("caffenet-mini", PARENT, 2)
-    assert last.lr == pytest.approx(0.001)
+    assert last.lr == pytest.approx(0.01)
     recipe = json.loads(last.recipe)
     assert recipe["classes"] == [*map(str, range(10)), BACKGROUND]
     expected = {"kind": "finetune", "mode": "ft", "dataset": "scenes", "view": "gt", "seed": 0,

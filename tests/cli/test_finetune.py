@@ -45,7 +45,7 @@ def test_from_checkpoint_to_numbers(fstore: Run, tmp_path: Path) -> None:
         (f"{PARENT}-rooms-fc-ft-2", 2),
         (f"{PARENT}-rooms-fc-ft", 3),
     ]
-    assert all(0 <= r["accuracy"] <= 1 and r["loss"] > 0 and r["lr"] == 0.001 for r in rows)
+    assert all(0 <= r["accuracy"] <= 1 and r["loss"] > 0 and r["lr"] == 0.01 for r in rows)
     assert fstore(*FINETUNE, "--mode", "fc-ft", "--snapshots", "2", "--json").stdout == done.stdout
     evaluate = ("train", "evaluate", f"{PARENT}-rooms-fc-ft", "--dataset", "rooms",
                 "--split", "random", "--json")  # fmt: skip
