@@ -217,7 +217,9 @@ def plot(
     check_out(out, overwrite=overwrite)
     store = open_store(ctx)
     records = [store.find_checkpoint(ckpt) for ckpt in ckpts or ()]
-    curves = {f"{r.network}/{r.name}": curve_rows(r) for r in records or longest_runs(store.checkpoints())}
+    curves = {
+        f"{r.network}/{r.name}": curve_rows(r) for r in records or longest_runs(store.checkpoints())
+    }
     if without := [name for name, found in curves.items() if not found]:
         note(f"no curves are known of {', '.join(without)}: not trained here")
     rows = [row for found in curves.values() for row in found]
