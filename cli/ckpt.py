@@ -153,4 +153,4 @@ def _fields(record: "CheckpointRecord") -> "Iterator[dict[str, Any]]":
     for curve in dict.fromkeys(row["curve"] for row in rows):
         values = [row["value"] for row in rows if row["curve"] == curve]
         line = f"{values[0]:.3f} {sparkline(values)} {values[-1]:.3f}"
-        yield {"field": curve if curve == "loss" else f"held-out {curve}", "value": line}
+        yield {"field": "training loss" if curve == "loss" else f"held-out {curve}", "value": line}

@@ -217,10 +217,13 @@ def plot(
     check_out(out, overwrite=overwrite)
     store = open_store(ctx)
     records = [store.find_checkpoint(ckpt) for ckpt in ckpts or ()]
-    records = records or longest_runs(store.checkpoints())
-    rows = [row for record in records for row in curve_rows(record)]
+    curves = {
+        f"{r.network}/{r.name}": curve_rows(r) for r in records or longest_runs(store.checkpoints())
+    }
+    if without := [name for name, found in curves.items() if not found]:
+        note(f"no curves are known of {', '.join(without)}: not trained here")
+    rows = [row for found in curves.values() for row in found]
     if not rows:
-        names = ", ".join(record.name for record in records) or "no checkpoint"
-        raise DataError(f"no curves are known of {names}; they are kept by fstore train")
+        raise DataError("there are no curves to draw; they are kept by fstore train")
     draw = partial(plot_curves, log=log)
     typer.echo(save_plot(draw, rows, out, columns=CURVE_COLUMNS, overwrite=overwrite))

@@ -117,20 +117,30 @@ def plot_curves(
     Axes
     """
     measured = [c for c in dict.fromkeys(str(r["curve"]) for r in rows) if c != "loss"]
-    frame, drawn = panels(ax, 1 + len(measured), n_columns=2, size=(4.2, 3.4))
+    frame, drawn = panels(ax, 1 + len(measured), n_columns=3, size=(4.2, 3.4))
     names = _names(rows)
     for axes, curve in zip(drawn, ["loss", *measured], strict=True):
         _draw(axes, [r for r in rows if r["curve"] == curve], names, percent=curve != "loss")
         axes.set_xlabel("Iterations")
     drawn[0].set_ylabel("Loss on training batches (nats)")
     if log:
-        drawn[0].set_yscale("log")
+        _log_axis(drawn[0])
     for axes, curve in zip(drawn[1:], measured, strict=True):
         axes.set_ylabel(f"Held-out {curve} (percent)")
-        axes.set_ylim(0, 100)
+        axes.set_ylim(0, 1.05 * axes.dataLim.y1)
     handles, labels = drawn[0].get_legend_handles_labels()
-    drawn[-1].legend(handles, labels, loc="best", fontsize="small")
+    drawn[-1].legend(handles, labels, loc="center left", bbox_to_anchor=(1, 0.5))
     return frame
+
+
+def _log_axis(axes: "Axes") -> None:
+    """Make an axis logarithmic, its ticks plain numbers at 1, 2 and 5 of each decade."""
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _names(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], str]:

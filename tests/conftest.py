@@ -1,7 +1,8 @@
 """Fixtures that several rooms' tests share."""
 
 import os
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,3 +68,22 @@ def store(known: Known) -> Store:
 def empty(tmp_path: Path) -> Store:
     """Return an empty store."""
     return Store.create(tmp_path / "store")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Give a function that mounts a file system of some MiB; skipped without the right to."""
+    mounted = []
+
+    def mount(size_mib: int) -> Path:
+        place = tmp_path / "disk"
+        place.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size_mib}m", "tmpfs", str(place)]
+        if subprocess.run(command, check=False, capture_output=True).returncode:
+            pytest.skip("no right to mount a small file system")
+        mounted.append(place)
+        return place
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", str(place)], check=True)

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -466,25 +466,6 @@ def test_ctrl_c_is_recorded(fresh: Store) -> None:
     assert [t.name for t in threading.enumerate() if t.name.startswith("fstore-")] == []
     fill(fresh)
     assert len(all_rows(fresh)) == N_IMAGES * 752
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
-    """Give a function that mounts a file system of some MiB; skipped without the right to."""
-    mounted = []
-
-    def mount(size_mib: int) -> Path:
-        place = tmp_path / "disk"
-        place.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size_mib}m", "tmpfs", str(place)]
-        if subprocess.run(command, check=False, capture_output=True).returncode:
-            pytest.skip("no right to mount a small file system")
-        mounted.append(place)
-        return place
-
-    yield mount
-    for place in mounted:
-        subprocess.run(["umount", str(place)], check=True)
 
 
 def test_a_full_disk_is_a_clear_error_and_the_store_still_opens(

@@ -30,7 +30,9 @@ class Network:
         node name of the traced graph; its output is the layer.
     recipe : Mapping
         Defaults of ``fstore train pretrain`` for it: entries of
-        :class:`fstore.extractor.training.Recipe`, ``iterations``, ``snapshots``.
+        :class:`fstore.extractor.training.Recipe`, ``iterations``, ``snapshots``. ``finetune`` and
+        ``scratch`` may hold a mapping of what differs in ``fstore train finetune``; there
+        ``region_iterations`` stands for ``iterations`` where it learns from regions.
     """
 
     name: str

@@ -135,6 +135,6 @@ def share_batches(model: nn.Module, processes: Processes, batch_size: int) -> nn
     for path, module in list(model.named_modules()):
         if path and type(module) is nn.Dropout:
             model.set_submodule(path, RowDropout(module.p, processes, batch_size))
-    if processes.world > 1 and next(model.parameters()).is_cuda:
+    if processes.world > 1 and any(p.is_cuda for p in model.parameters()):
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-any-return, no-untyped-call]
     return model

@@ -70,9 +70,13 @@ class Recipe:
 
     def __post_init__(self) -> None:
         positive = {"lr": self.lr, "batch size": self.batch_size, "step": self.step}
-        for name, value in positive.items():
+        for name, value in {**positive, "gamma": self.gamma}.items():
             if not value > 0:
                 raise DataError(f"{name} of a recipe must be above 0, not {value}")
+        if not 0 <= self.momentum < 1:
+            raise DataError(f"momentum lies from 0 to below 1, not at {self.momentum}")
+        if not self.weight_decay >= 0:
+            raise DataError(f"weight decay of a recipe is 0 or above, not {self.weight_decay}")
         if self.amp not in AMP:
             raise DataError(f"unknown amp {self.amp!r}; use {', '.join(AMP)}")
 

@@ -21,6 +21,7 @@ from fstore.types import FloatArray
 
 __all__ = ["Run"]
 
+LARGEST_LR = torch.finfo(torch.float32).max  # beyond it torch fails before training diverges
 AUTOCAST = {"off": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -110,7 +111,7 @@ class Run:
         """Update the weights once; return the batch's loss."""
         lr = self.recipe.lr_at(iteration)
         for group in self.optimizer.param_groups:
-            group["lr"] = lr * group["lr_factor"]
+            group["lr"] = min(lr * group["lr_factor"], LARGEST_LR)
         x = torch.from_numpy(X).clone().to(self.device)  # aligned: the same kernels every time
         if not self.model.training:
             self._parallel.train()

@@ -182,7 +182,8 @@ def _other_classes(
     if list(own[: -1 if regions else None]) != list(classes):
         return f"{name} tells other classes apart ({len(own)} of {recipe.get('dataset')})"
     if regions != (view != "image"):
-        return f"{name} was trained on {'regions' if regions else 'whole images'}, not on such"
+        kinds = ["regions", "whole images"][:: 1 if regions else -1]
+        return f"{name} was trained on {kinds[0]}, not on {kinds[1]}"
     return ""
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fstore.errors import DataError
+from fstore.errors import DataError, StorageError
 from fstore.types import CheckpointRecord
 
 if TYPE_CHECKING:
@@ -280,8 +280,12 @@ def write_checkpoint(
         sha256=tensors_sha256(weights),
     )
     folder = store.path / "training"
-    folder.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as temporary:
+    try:
+        folder.mkdir(exist_ok=True)
+        place = tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True)
+    except OSError as exc:
+        raise StorageError(f"cannot write into {folder}: {exc}") from exc
+    with place as temporary:
         path = Path(temporary) / "weights.safetensors"
         save_checkpoint(weights, path, mean_image=preprocess.mean_image)
         return store.add_checkpoint(record, path)

@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import torch
 from typer.testing import CliRunner
 
 from fstore.cli import app
+from fstore.cli.train import progress
 from fstore.extractor.networks import build_network
+from fstore.extractor.training import Step
 from fstore.extractor.weights import load_checkpoint
 from fstore.store import Store
 
@@ -110,6 +113,88 @@ def test_pretraining_registers_snapshots_once(fstore: Run) -> None:
     refused = fstore(*command, "--batch-size", 8)
     assert refused.exit_code == 1
     assert "was made with other recipe" in refused.stderr
+
+
+MINI = ["train", "pretrain", "--network", "caffenet-mini", "--dataset", "digits"]
+
+
+def test_options_win_over_the_file(fstore: Run, tmp_path: Path) -> None:
+    """A recipe file states what the network does not; an option overrides the file."""
+    fstore("dataset", "add", "digits", "--format", "digits")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        "lr = 0.02\nbatch_size = 4\niterations = 2\nsnapshots = [1, 2]\nweight_decay = 0.01\n"
+        'multipliers = [{ pattern = "conv1.*", lr = 0, decay = 0 }]\n'
+    )
+    options = ["--lr", 0.005, "--momentum", 0.5, "--step", 1, "--gamma", 0.5, "--mirror",
+               "--amp", "bfloat16", "--validate-every", 1, "--save-every", 1, "--workers", 1,
+               "--device", "cpu"]  # fmt: skip
+    result = fstore(*MINI, "--recipe", recipe, *options, "--json")
+    assert result.exit_code == 0, result.stderr
+    rows = json.loads(result.stdout)
+    assert [(r["name"], r["lr"]) for r in rows] == [("1", 0.005), ("2", 0.0025)]
+    kept = json.loads(Store.open(tmp_path / "store").find_checkpoint("2").recipe)
+    assert kept["recipe"] == {
+        "lr": 0.005, "batch_size": 4, "momentum": 0.5, "weight_decay": 0.01, "step": 1,
+        "gamma": 0.5, "mirror": True, "amp": "bfloat16",
+        "multipliers": [{"pattern": "conv1.*", "lr": 0.0, "decay": 0.0}],
+    }  # fmt: skip
+    assert kept["validation"] == [[1, rows[0]["accuracy"]], [2, rows[1]["accuracy"]]]
+    assert [i for i, _ in kept["curve"]] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lrr = 1", "unknown entry 'lrr'; known: lr, "),
+        ("lr = 'x'", "lr must be a number, not 'x'"),
+        ("lr = 0.1", "the network states no number of iterations; give --iterations"),
+        ("iterations = 2\nlr = 0", "lr of a recipe must be above 0"),
+        ("iterations = 2\nsnapshots = [3]", "snapshots must lie within 1 and 2, not [3]"),
+    ],
+)
+def test_bad_recipes_exit_1(fstore: Run, tmp_path: Path, text: str, message: str) -> None:
+    """What is wrong with a recipe is said on stderr, with status 1 and an empty stdout."""
+    fstore("dataset", "add", "digits", "--format", "digits")
+    (tmp_path / "recipe.toml").write_text(text)
+    result = fstore(*MINI, "--recipe", tmp_path / "recipe.toml")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert message in result.stderr
+
+
+def test_bad_numbers_are_wrong_usage(fstore: Run) -> None:
+    """Snapshots that are no numbers, or an unknown precision, end with status 2."""
+    for option, value in (("--snapshots", "5;15"), ("--amp", "half")):
+        result = fstore(*MINI, "--iterations", 2, option, value)
+        assert (result.exit_code, result.stdout) == (2, "")
+
+
+def test_the_bar_tells_loss_speed_and_what_is_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bar shows loss, held-out measure once known, images/s of this run, and how far it is."""
+    drawn: list[tuple[object, ...]] = []
+
+    @contextmanager
+    def bar(*, quiet: bool) -> Iterator[Callable[..., None]]:
+        assert not quiet
+        yield lambda *shown: drawn.append(shown)
+
+    times = iter([10.0, 12.0, 14.0])
+    monkeypatch.setattr("fstore.cli.train.bar", bar)
+    monkeypatch.setattr("fstore.cli.train.perf_counter", lambda: next(times))
+    with progress(quiet=False) as on_step:  # a run that is resumed after 100 iterations
+        on_step(Step(101, 200, loss=2.5, lr=0.1, images=64))
+        on_step(Step(102, 200, loss=2.25, lr=0.1, images=64, held_out=0.5))
+    assert drawn == [
+        ("training", 101, 200, "loss 2.500  32 images/s"),
+        ("training", 102, 200, "loss 2.250  held out 0.500  32 images/s"),
+    ]
+
+
+def test_the_program_is_a_module() -> None:
+    """``python -m fstore.cli``, which torchrun starts, is the program."""
+    command = [sys.executable, "-m", "fstore.cli", "train", "pretrain", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "torchrun --nproc-per-node 2 -m fstore.cli train pretrain" in done.stdout
 
 
 @pytest.mark.slow

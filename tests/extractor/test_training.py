@@ -1,8 +1,6 @@
 """Training: the protocol's updates, deterministic, resumable after a kill."""
 
-import signal
-import subprocess
-import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from _kill import run_with_kills
 from fstore.errors import DataError
 from fstore.extractor.networks import Network
 from fstore.extractor.preprocess import Preprocess
@@ -19,10 +18,10 @@ from fstore.extractor.training import (
     Snapshot,
     Step,
     TrainingData,
-    snapshot_name,
     train,
 )
 from fstore.extractor.training.examples import crop, draw, draw_crops
+from fstore.extractor.training.loop import thin
 from fstore.extractor.weights import tensors_sha256
 
 RECIPE = Recipe(lr=0.05, batch_size=8, step=6, mirror=True)
@@ -35,12 +34,12 @@ def toy_network(*, dropout: float = 0.5) -> Network:
     return Network("toy", nn.Sequential(*layers).eval(), Preprocess(size=8, resize=10), {})
 
 
-def toy_data(n_examples: int = 40) -> TrainingData:
+def toy_data(n_examples: int = 40, *, scale: float = 1) -> TrainingData:
     """Make bright and dark images, which a linear model tells apart."""
     rng = np.random.default_rng(2)
     y = np.arange(n_examples) % 2
     noise = rng.standard_normal((n_examples, 3, 10, 10), np.float32)
-    X = noise + (2 * y - 1).astype(np.float32)[:, None, None, None]
+    X = np.float32(scale) * (noise + (2 * y - 1).astype(np.float32)[:, None, None, None])
     half = n_examples // 2
     return TrainingData(ArrayExamples(X[:half], y[:half]), ArrayExamples(X[half:], y[half:]), "toy")
 
@@ -111,35 +110,31 @@ def test_extended_run_equals_a_long_one(tmp_path: Path) -> None:
 
 
 KILLED = """
-import os, signal, sys
+import sys, time
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
+sys.path.insert(0, sys.argv[2])
 import test_training as t
 from fstore.extractor.training import train
 
-def step(step):
-    if step.iteration == int(sys.argv[3]):
-        os.kill(os.getpid(), signal.SIGKILL)
+def tell(step):
+    print(step.iteration, flush=True)
+    time.sleep(0.05)  # so that the kill comes before the end
 
 for snapshot in train(t.toy_network(), t.toy_data(), recipe=t.RECIPE, iterations=16,
-                         snapshots=[4, 10, 16], seed=0, state_dir=Path(sys.argv[2]),
-                         save_every=3, on_step=step):
+                      snapshots=[4, 10, 16], seed=0, state_dir=Path(sys.argv[1]), save_every=3,
+                      on_step=tell):
     pass
 """
 
 
-@pytest.mark.parametrize("iteration", [8, 10])
-def test_killed_run_ends_with_the_same_weights(tmp_path: Path, iteration: int) -> None:
+def test_killed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     """A run killed with SIGKILL and started again ends bit-equal to one that was not."""
-    folder = tmp_path / "killed"
-    here = str(Path(__file__).parent)
-    command = [sys.executable, "-c", KILLED, here, str(folder), str(iteration)]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    assert (folder / "state.pt").exists()
-    resumed, whole = run(folder), run(tmp_path / "whole")
-    assert [s.iteration for s in resumed] == [10, 16]
-    for left, right in zip(resumed, whole[1:], strict=True):
-        assert tensors_sha256(left.weights) == tensors_sha256(right.weights)
+    last = run_with_kills(KILLED, tmp_path / "killed", Path(__file__).parent, kills=1, longest=6)
+    assert 1 <= last[0] < 16
+    (resumed,) = run(tmp_path / "killed")  # all of it is done: the last snapshot is given again
+    whole = run(tmp_path / "whole")[-1]
+    assert tensors_sha256(resumed.weights) == tensors_sha256(whole.weights)
+    assert (resumed.curve, resumed.validation) == (whole.curve, whole.validation)
 
 
 def test_state_of_another_run_is_not_resumed(tmp_path: Path) -> None:
@@ -152,16 +147,117 @@ def test_state_of_another_run_is_not_resumed(tmp_path: Path) -> None:
         run(tmp_path)
 
 
-def test_diverging_loss_is_a_named_error(tmp_path: Path) -> None:
-    """A loss that is no number ends the run and names the iteration and the lr."""
+def test_a_kill_after_saving_costs_no_snapshot(tmp_path: Path) -> None:
+    """The state is saved before its snapshot is given: one that nobody took is given again."""
+    snapshots = train(toy_network(), toy_data(), recipe=RECIPE, iterations=16, snapshots=[4, 10],
+                      seed=0, state_dir=tmp_path)  # fmt: skip
+    first = next(snapshots)
+    snapshots.close()  # type: ignore[attr-defined]
+    again = run(tmp_path)
+    assert [s.iteration for s in again] == [4, 10, 16]
+    assert tensors_sha256(again[0].weights) == tensors_sha256(first.weights)
+    assert again[0].accuracy == first.accuracy
+
+
+def test_curves_and_measures_are_kept(tmp_path: Path) -> None:
+    """A snapshot holds the loss of each iteration and what was measured, resumed or not."""
     steps: list[Step] = []
-    recipe = Recipe(lr=1e30, batch_size=8)
-    with pytest.raises(
-        DataError, match=r"the loss is (nan|inf) after \d+ iterations with lr 1e\+30"
-    ):
-        list(train(toy_network(), toy_data(), recipe=recipe, iterations=9, snapshots=[],
-                      seed=0, state_dir=tmp_path, on_step=steps.append))  # fmt: skip
+    options = {"recipe": RECIPE, "seed": 0, "validate_every": 3, "on_step": steps.append}
+    for iterations in (5, 16):
+        found = list(train(toy_network(), toy_data(), iterations=iterations, snapshots=[4, 16][
+            : 1 if iterations == 5 else 2], state_dir=tmp_path, **options))  # type: ignore[arg-type] # fmt: skip
+    last = found[-1]
+    assert [s.iteration for s in steps] == list(range(1, 17))
+    assert last.curve == [s.loss for s in steps]
+    assert [i for i, _ in last.validation] == [3, 4, 6, 9, 12, 15, 16]
+    assert last.validation[-1][1] == last.accuracy
+    assert [s.held_out for s in steps[:4]] == [None, None, *(v for _, v in last.validation[:2])]
+    kept = last.to_recipe()
+    assert kept["curve"] == [[s.iteration, s.loss] for s in steps]
+    assert kept["held_out_accuracy"] == last.accuracy
+
+
+def test_long_curves_are_thinned() -> None:
+    """A curve of 1,000 losses becomes means of runs of five; the last run may be shorter."""
+    losses = [float(i) for i in range(1, 1002)]
+    points = thin(losses)
+    assert len(points) == 167  # runs of six
+    assert points[0] == (6, 3.5)
+    assert points[-1] == (1001, 999.0)  # of 997 ... 1001
+    assert thin([]) == []
+
+
+@pytest.mark.parametrize(
+    ("gamma", "snapshots", "message"),
+    [
+        (1e30, [4], r"the loss is (nan|inf) after \d iterations with lr 5e\+28"),
+        (1e45, [4, 5], r"0.weight is not finite after 5 iterations with lr 5e\+43"),
+    ],
+)
+def test_diverging_is_a_named_error(
+    tmp_path: Path, gamma: float, snapshots: list[int], message: str
+) -> None:
+    """Divergence ends the run, names iteration and rate, and spoils neither state nor snapshot."""
+    recipe = Recipe(lr=0.05, batch_size=8, step=4, gamma=gamma)
+    data = toy_data(scale=30)  # gradients above 1, so that the largest rate overflows weights
+    found: list[Snapshot] = []
+    steps: list[Step] = []
+    with pytest.raises(DataError, match=f"training diverged: {message}; .* smaller --lr"):
+        found.extend(train(toy_network(), data, recipe=recipe, iterations=9, snapshots=snapshots,
+                           seed=0, state_dir=tmp_path, on_step=steps.append))  # fmt: skip
+    assert [s.iteration for s in found] == [4]
     assert all(np.isfinite(step.loss) for step in steps)
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert state["iteration"] == 4
+    assert all(torch.isfinite(tensor).all() for tensor in state["model"].values())
+
+
+def test_a_single_class_is_refused(tmp_path: Path) -> None:
+    """Examples that are all of one class are a named error before anything is computed."""
+    data = toy_data()
+    one = ArrayExamples(data.train.load(np.arange(20)), np.ones(20, np.int64))
+    with pytest.raises(DataError, match="all 20 examples to learn from are of one class; training"):
+        list(train(toy_network(), TrainingData(one, data.held_out), recipe=RECIPE, iterations=2,
+                   snapshots=[], seed=0, state_dir=tmp_path / "state"))  # fmt: skip
+    assert not (tmp_path / "state").exists()
+
+
+def test_mixed_precision_learns_and_resumes(tmp_path: Path) -> None:
+    """With bfloat16 weights stay float32, the loss is near that without, resuming is exact."""
+    recipe = replace(RECIPE, amp="bfloat16")
+    options = {"recipe": recipe, "seed": 0}
+    (whole,) = train(toy_network(), toy_data(), iterations=12, snapshots=[12],
+                     state_dir=tmp_path / "a", **options)  # type: ignore[arg-type] # fmt: skip
+    for iterations in (5, 12):
+        parts = list(train(toy_network(), toy_data(), iterations=iterations, snapshots=[iterations],
+                           state_dir=tmp_path / "b", **options))  # type: ignore[arg-type] # fmt: skip
+    assert tensors_sha256(parts[-1].weights) == tensors_sha256(whole.weights)
+    assert {t.dtype for t in whole.weights.values()} == {torch.float32}
+    plain = run(tmp_path / "c", iterations=10)[-1]
+    assert plain.curve != whole.curve[:10]
+    assert plain.curve == pytest.approx(whole.curve[:10], rel=0.05)  # 8 bits of mantissa
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
+def test_float16_needs_a_gpu(tmp_path: Path) -> None:
+    """Asking for float16 on a CPU says what to use instead."""
+    with pytest.raises(DataError, match="amp float16 needs a GPU; use bfloat16, or off"):
+        list(train(toy_network(), toy_data(), recipe=replace(RECIPE, amp="float16"), iterations=1,
+                   snapshots=[], seed=0, state_dir=tmp_path))  # fmt: skip
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("amp", ["off", "bfloat16", "float16"])
+def test_learns_on_a_gpu(tmp_path: Path, amp: str) -> None:
+    """On a GPU each precision learns the toy, with losses near those of the CPU."""
+    recipe = replace(RECIPE, amp=amp)
+    (found,) = train(toy_network(dropout=0), toy_data(), recipe=recipe, iterations=16, seed=0,
+                     snapshots=[16], state_dir=tmp_path / "gpu", device="cuda")  # fmt: skip
+    (cpu,) = train(toy_network(dropout=0), toy_data(), recipe=RECIPE, iterations=16, seed=0,
+                   snapshots=[16], state_dir=tmp_path / "cpu")  # fmt: skip
+    assert found.accuracy > 0.9
+    assert found.curve[:4] == pytest.approx(cpu.curve[:4], rel=0.05)
 
 
 def test_draws_are_shuffled_epochs() -> None:
@@ -184,22 +280,3 @@ def test_crops_are_parts_of_the_image() -> None:
     }
     found = {crop(images, 3, draw_crops(2, mirror=True, seed=s))[0].tobytes() for s in range(100)}
     assert found == windows
-
-
-@pytest.mark.parametrize(
-    ("iteration", "name"), [(5, "5"), (300, "300"), (5000, "5k"), (305_000, "305k"), (1500, "1500")]
-)
-def test_snapshots_are_named_by_iteration(iteration: int, name: str) -> None:
-    """Exact thousands are written with k."""
-    assert snapshot_name(iteration) == name
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [({"lr": 0.0}, "lr of a recipe must be above 0"), ({"batch_size": None}, "give --batch-size")],
-)
-def test_bad_recipes_are_named_errors(changes: dict[str, object], message: str) -> None:
-    """A recipe without sense, or without its numbers, says what is wrong."""
-    with pytest.raises(DataError, match=message):
-        Recipe.from_defaults({"lr": 0.1, **({} if "batch_size" in changes else {"batch_size": 2})},
-                             **changes)  # fmt: skip
