@@ -106,8 +106,8 @@ def _entry(
     if not bounds.get(task):
         raise DataError(f'{where}.task: no data set is bound to it; add [{task}] with dataset = ""')
     if (mode == "scratch") == ("parent" in table):
-        says = "starts from no checkpoint; remove it" if "parent" in table else "is missing"
-        raise DataError(f"{where}.parent: {mode} of task '{task}': {says}")
+        says = "starts from no checkpoint; remove" if "parent" in table else "needs a"
+        raise DataError(f"{where}: {mode} of task '{task}' {says} parent")
     parent = text(table["parent"], f"{where}.parent") if "parent" in table else None
     if "ckpts" not in table:
         return Tuned(task, mode, parent, _default_names(task, mode, parent, bounds[task], where))

@@ -1,12 +1,16 @@
 """A study file is read strictly, kept in the store, and checked against its names."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from _build import build
 from fstore.errors import DataError, UnknownNameError
+from fstore.extractor.training import snapshot_name
+from fstore.queries.making import RECIPE, Making
 from fstore.queries.study import (
+    ROLES,
     Bound,
     load_study,
     parse_study,
@@ -15,7 +19,9 @@ from fstore.queries.study import (
     study_text,
     unknown_names,
 )
+from fstore.queries.tuned import checkpoint_command
 from fstore.store import Store
+from fstore.types import CheckpointRecord
 
 SMALL = """
 name = "small"
@@ -31,6 +37,40 @@ dataset = "d"
 [scenes]
 dataset = "e"
 split = "random"
+"""
+TUNED = """
+tuned = [
+    { task = "scenes", mode = "ft", parent = "5" },
+    { task = "scenes", mode = "scratch" },
+    { task = "classification", mode = "fc-ft", parent = "15", ckpts = ["mine"] },
+    { task = "detection", mode = "ft", parent = "5" },
+]
+"""
+MAKE = """
+[[make.datasets]]
+name = "d"
+format = "voc"
+root = "VOCdevkit"
+seeds = [0]
+fractions = [0.6, 0.1, 0.3]
+year = "2007"
+
+[[make.checkpoints]]
+name = "5"
+file = "a.npz"
+iteration = 5
+
+[make.pretrain]
+dataset = "d"
+iterations = 20
+snapshots = [5, 15]
+lr = 0.01
+mirror = true
+
+[[make.finetune]]
+task = "scenes"
+modes = ["ft", "scratch"]
+iterations = 7
 """
 STUDIES = Path(__file__).parents[2] / "study"
 
@@ -134,9 +174,173 @@ def test_rows() -> None:
     assert "finetuned" not in rows
 
 
+def with_tuned(tuned: str = TUNED) -> str:
+    """Return the study with checkpoints that are tuned for its parts."""
+    head, tail = SMALL.split("\n[classification]", maxsplit=1)
+    return f'{head}{tuned}[detection]\ndataset = "d"\n[classification]{tail}'
+
+
+def test_tuned() -> None:
+    """Checkpoints are named as fine-tuning names them, one a seed of the task's split."""
+    study = parse_study(with_tuned())
+    names = {(t.task, t.mode, t.parent): t.ckpts for t in study.tuned}
+    assert names == {
+        ("scenes", "ft", "5"): ("5-e-ft-s3", "5-e-ft-s4"),
+        ("scenes", "scratch", None): ("e-scratch-s3", "e-scratch-s4"),
+        ("classification", "fc-ft", "15"): ("mine",),
+        ("detection", "ft", "5"): ("5-d-gt-ft",),
+    }
+    found = study.tuned_for("scenes", "ft", "5")
+    assert found is not None
+    assert str(found) == "scenes, ft from 5: 5-e-ft-s3 5-e-ft-s4"
+    assert study.tuned_for("scenes", "ft", "15") is None
+    rows = {row["role"]: row["value"] for row in study_rows(study)}
+    assert rows["tuned"] == [str(t) for t in study.tuned]
+
+
+def test_the_seed_of_zero_has_no_suffix() -> None:
+    """Seed 0 is not in the name, as in fine-tuning's own."""
+    text = with_tuned().replace("seeds = [3, 4]", "seeds = [0, 2]")
+    assert parse_study(text).tuned[1].ckpts == ("e-scratch", "e-scratch-s2")
+
+
+def test_names_are_those_of_fine_tuning() -> None:
+    """The default names of whole images are the ones that ``fstore train finetune`` gives."""
+    from fstore.finetuning import _name
+
+    study = parse_study(with_tuned())
+    parent = CheckpointRecord("net", "5")
+    assert study.tuned[0].ckpts[0] == _name(parent, "e", "ft", 3)
+    assert study.tuned[1].ckpts[0] == _name(None, "e", "scratch", 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('task = "scenes"', 'task = "scene"'), "tuned.task: 'scene' is none of: classification"),
+        (('mode = "ft"', 'mode = "tf"'), "tuned.mode: 'tf' is none of: ft, fc-ft, scratch"),
+        (('"ft", parent = "5"', '"ft"'), "tuned: ft of task 'scenes' needs a parent"),
+        (
+            ('"scratch"', '"scratch", parent = "5"'),
+            "scratch of task 'scenes' starts from no",
+        ),
+        (('"scratch"', '"scratch", from = "5"'), "tuned: unknown key 'from'"),
+        (('["mine"]', '["mine", "yours"]'), "2 checkpoints for fc-ft of task 'classification'"),
+        (('"scratch"', '"ft", parent = "5"'), "tuned: ft of task 'scenes' is there twice"),
+        (('[detection]\ndataset = "d"\n', ""), "tuned.task: no data set is bound to it; add [det"),
+    ],
+)
+def test_mistakes_in_tuned(change: tuple[str, str], message: str) -> None:
+    """A wrong task, mode, parent or number of checkpoints is named."""
+    text = with_tuned().replace(*change, 1)
+    assert text != with_tuned()
+    with pytest.raises(DataError) as caught:
+        parse_study(text, source="x.toml")
+    assert message in str(caught.value)
+
+
+def test_tuned_for_several_data_sets() -> None:
+    """Where several data sets play a part, the checkpoints must be named."""
+    more = '[[detection]]\ndataset = "d"\n[[detection]]\ndataset = "e"\n'
+    text = with_tuned().replace('[detection]\ndataset = "d"\n', more)
+    with pytest.raises(DataError, match="has several data sets, name one checkpoint"):
+        parse_study(text)
+    last = 'mode = "ft", parent = "5" },\n]'
+    named = text.replace(last, last.replace(" }", ', ckpts = ["x"] }'))
+    assert parse_study(named).tuned[-1].ckpts == ("x",)
+
+
+def test_commands_that_make_checkpoints() -> None:
+    """The command names the run's split and seed; a checkpoint that was not tuned is imported."""
+    study = parse_study(with_tuned())
+    assert checkpoint_command(study, "5-e-ft-s4") == (
+        "fstore train finetune --network net --from 5 --mode ft --dataset e --view image "
+        "--split random --split-seed 4 --seed 4 --name 5-e-ft-s4"
+    )
+    assert checkpoint_command(study, "5-d-gt-ft") == (
+        "fstore train finetune --network net --from 5 --mode ft --dataset d --view gt "
+        "--split official --seed 0 --name 5-d-gt-ft"
+    )
+    assert "--mode scratch --dataset e" in checkpoint_command(study, "e-scratch-s3")
+    assert checkpoint_command(study, "5").startswith("fstore ckpt import FILE --network net")
+
+
+def test_making() -> None:
+    """What ``make`` says is read; keys that are a format's or a recipe's own are passed on."""
+    make = parse_study(with_tuned() + MAKE).make
+    (dataset,) = make.datasets
+    assert (dataset.root, dataset.seeds, dataset.fractions) == ("VOCdevkit", (0,), (0.6, 0.1, 0.3))
+    assert dataset.options == (("year", "2007"),)
+    assert (make.checkpoints[0].file, make.checkpoints[0].iteration) == ("a.npz", 5)
+    assert make.pretrain[0].snapshots == (5, 15)
+    assert make.pretrain[0].changes == (("lr", 0.01), ("mirror", True))
+    assert (recipe := make.recipe("scenes", "ft")) is not None
+    assert (recipe.iterations, recipe.trainval) == (7, True)
+    assert make.recipe("scenes", "fc-ft") is None
+    assert parse_study(SMALL).make == Making()
+    rows = {row["role"] for row in study_rows(parse_study(with_tuned() + MAKE))}
+    assert "make" not in rows
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("[make.pretrain]", "[make.pretraining]"), "make: unknown key 'pretraining'"),
+        (("iterations = 20", ""), "make.pretrain: key 'iterations' is missing"),
+        (("lr = 0.01", "rate = 0.01"), "make.pretrain: unknown key 'rate'; there are: dataset"),
+        (("lr = 0.01", "lr = [1]"), "make.pretrain.lr must be a number, true, false or text"),
+        (("[5, 15]", "5"), "make.pretrain.snapshots must be a list like [0, 1, 2], got 5"),
+        (('format = "voc"', ""), "make.datasets: key 'format' is missing"),
+        (("[0.6, 0.1, 0.3]", "[0.6, 0.4]"), "make.datasets.fractions must be three shares"),
+        (('"a.npz"', "1"), "make.checkpoints.file must be text in quotes, got 1"),
+        (("iteration = 5", "iterations = 5"), "make.checkpoints: unknown key 'iterations'"),
+        (('"scratch"]', '"all"]'), "make.finetune.modes: 'all' is none of: ft, fc-ft, scratch"),
+        (("iterations = 7", "iterations = 7.5"), "make.finetune.iterations must be a whole number"),
+        (("iterations = 7", "iterations = 7\ntrainval = 1"), "make.finetune.trainval must be true"),
+        (('["ft", "scratch"]', '["fc-ft"]'), "make.finetune: 'tuned' has no checkpoint of task"),
+    ],
+)
+def test_mistakes_in_making(change: tuple[str, str], message: str) -> None:
+    """A wrong entry is named with its place."""
+    assert change[0] in MAKE
+    with pytest.raises(DataError) as caught:
+        parse_study(with_tuned() + MAKE.replace(*change, 1), source="x.toml")
+    assert f"x.toml: {message}" in str(caught.value)
+
+
+def test_two_recipes_for_the_same() -> None:
+    """A task and mode are made in one way."""
+    twice = MAKE + '[[make.finetune]]\ntask = "scenes"\niterations = 9\n'
+    with pytest.raises(DataError, match="mode ft of task 'scenes' is there twice"):
+        parse_study(with_tuned() + twice)
+
+
+def test_recipe_entries_are_those_of_recipes() -> None:
+    """A study file may change every entry of a training recipe but the factors by parameter."""
+    from fstore.extractor.training import Recipe
+
+    assert set(RECIPE) == {f.name for f in fields(Recipe)} - {"multipliers"}
+
+
+def test_unknown_tuned_checkpoints(tmp_path: Path) -> None:
+    """Fine-tuned checkpoints that the store lacks are listed with the others."""
+    store = build(tmp_path / "s").store
+    (line,) = [x for x in unknown_names(store, parse_study(with_tuned())) if "checkpoint" in x]
+    assert line.endswith("no checkpoint 15, 5-e-ft-s3, 5-e-ft-s4, e-scratch-s3, e-scratch-s4, "
+                         "mine, 5-d-gt-ft")  # fmt: skip
+
+
 @pytest.mark.parametrize("path", sorted(STUDIES.glob("*.toml")), ids=lambda p: p.stem)
 def test_studies_of_the_project(path: Path) -> None:
     """The study files that come with fstore are in order and carry their file's name."""
     study = parse_study(path.read_text(), source=str(path))
     assert study.name == path.stem
     assert not study.sweep or study.pretrained == study.sweep[-1]
+    made = {d.name for d in study.make.datasets}
+    assert {b.dataset for role in ROLES for b in getattr(study, role)} == made
+    tuned = {(t.task, t.mode) for t in study.tuned}
+    assert all(study.make.recipe(task, mode) for task, mode in tuned)
+    names = {p.name_prefix + snapshot_name(i) for p in study.make.pretrain for i in p.snapshots}
+    names |= {c.name for c in study.make.checkpoints} | {c for t in study.tuned for c in t.ckpts}
+    assert {study.pretrained, *study.sweep} <= names
+    assert study.finetuned is None or study.finetuned in names

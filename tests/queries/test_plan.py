@@ -1,0 +1,92 @@
+"""What is extracted for a study: what its reports read and the store lacks, once each."""
+
+from pathlib import Path
+
+import pytest
+
+from _build import Built, build
+from fstore.queries.reports._api import Need, Reading
+from fstore.queries.reports._plan import Extraction, missing_extractions, study_needs
+from fstore.queries.samples import Samples
+from fstore.queries.study import parse_study
+from fstore.store.maintenance import Selection, drop
+
+STUDY = """
+name = "small"
+network = "net"
+layers = ["conv1", "fc"]
+pretrained = "5"
+sweep = ["5", "15"]
+[classification]
+dataset = "d"
+"""
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Built:
+    """Build a store with two checkpoints, all layers of both."""
+    return build(tmp_path / "s", ckpts=("5", "15"))
+
+
+def need(layer: str, ckpt: str, *parts: str, split: str = "official", seed: int = 0) -> Need:
+    """Return a need of some parts of a split."""
+    samples = [Samples("d", "image", split, seed, part) for part in parts]
+    return Need("r", "c", tuple(Reading("net", ckpt, layer, s) for s in samples))
+
+
+def missing(built: Built, *needs: Need) -> list[Extraction]:
+    """Return the extractions for some needs."""
+    return missing_extractions(built.store, needs, layers=("conv1", "fc"))
+
+
+def test_nothing_is_missing(built: Built) -> None:
+    """What is stored is not asked for."""
+    needs, _ = study_needs(built.store, parse_study(STUDY))
+    assert missing(built, *(n for own in needs.values() for n in own)) == []
+
+
+def test_checkpoints_that_lack_the_same_go_together(built: Built) -> None:
+    """Layers in the network's order; checkpoints that want the same layers in one extraction."""
+    drop(built.store.path, Selection(network="net"))
+    needs, _ = study_needs(built.store, parse_study(STUDY))
+    found = missing(built, *needs["table3"])
+    assert found == [Extraction(("conv1", "fc"), ("net/5", "net/15"), "d", "image", None)]
+    assert found[0].command == (
+        "fstore extract --layer conv1 --layer fc --ckpt net/5 --ckpt net/15 --dataset d "
+        "--view image"
+    )
+
+
+def test_a_part_alone(built: Built) -> None:
+    """Where a report reads one part only, or train and val, no other sample is extracted."""
+    drop(built.store.path, Selection(layer="fc"))
+    (found,) = missing(built, need("fc", "5", "test"))
+    assert (found.layers, found.part) == (("fc",), "test")
+    assert found.command.endswith("--split test")
+    (found,) = missing(built, need("fc", "5", "val"), need("fc", "5", "train"))
+    assert found.part == "trainval"
+    (found,) = missing(built, need("fc", "5", "test"), need("fc", "5", "train"))
+    assert found.part is None
+
+
+def test_layers_that_want_different_parts(built: Built) -> None:
+    """Layers of which different samples are wanted are extracted apart."""
+    drop(built.store.path, Selection(network="net"))
+    found = missing(built, need("fc", "5", "test"), need("conv1", "5", "train", "val", "test"))
+    assert {(e.layers, e.part) for e in found} == {(("fc",), "test"), (("conv1",), None)}
+
+
+def test_checkpoints_that_are_not_there(built: Built) -> None:
+    """A checkpoint that is not registered is left out, unless it is to come."""
+    wanted = need("fc", "305k", "test")
+    assert missing(built, wanted) == []
+    (found,) = missing_extractions(built.store, [wanted], layers=("fc",), to_come={("net", "305k")})
+    assert found.ckpts == ("net/305k",)
+
+
+def test_reports_without_their_parts(built: Built) -> None:
+    """A report of which the study binds no part has no needs, but a reason."""
+    needs, left_out = study_needs(built.store, parse_study(STUDY))
+    assert {"table3", "table6", "table7"} <= set(needs)
+    assert "says nothing of 'tuned'" in str(left_out["table1"])
+    assert "says nothing of 'detection'" in str(left_out["table9"])
