@@ -17,7 +17,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "queries": {"store"},
     "cli": {"extractor", "store", "queries"},
 }
-NO_ROOM = {"errors", "types", "registry"}
+NO_ROOM = {"errors", "types", "registry", "boxes"}
 JOINERS = {"workflows", "extraction", "demo"}  # join rooms that do not know each other
 OPENERS = {"__init__", "__main__"}  # hand out what one room offers
 MAY_USE_TORCH = {"workflows", "extraction", "queries.backend"}  # lazily, beside the extractor
