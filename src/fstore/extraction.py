@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fstore.store.files import Identity, Partition
     from fstore.store.sink import ShardReport
 
-__all__ = ["Options", "Progress", "Summary", "extract"]
+__all__ = ["Options", "Progress", "Summary", "extract", "part_ids"]
 
 SHARD_BYTES = 3 << 27  # 384 MiB of raw float32 over the network's declared layers
 DEFAULT_VIEWS = ("image", "gt")  # proposals only when named: there are thousands an image
@@ -265,7 +265,7 @@ class _Run:
             for spec in specs
         }
         self.fingerprints |= {str(p): i.fingerprint for p, i in identities.items()}
-        wanted = _samples(self.store, dataset, view, self.chosen.part)
+        wanted = part_ids(self.store, dataset, view, self.chosen.part)
         missing = missing_samples(self.store.path, wanted, identities)
         todo = np.unique(np.concatenate(list(missing.values())))
         self.summary.present += len(wanted) - len(todo)
@@ -468,25 +468,44 @@ def _views(dataset: "DatasetInfo", views: Sequence[str], *, named: bool) -> list
     return [v for v in dict.fromkeys(views) if v in dataset.views]
 
 
-def _samples(
+def part_ids(
     store: "Store", dataset: "DatasetInfo", view: str, part: str | None
 ) -> NDArray[np.int64]:
-    """Return the ids of a part's samples, ascending."""
+    """Return the ids of a part's samples, ascending; of all samples without a part.
+
+    Parameters
+    ----------
+    store : Store
+    dataset : DatasetInfo
+    view : str
+    part : str or None
+        As for :func:`extract`.
+
+    Raises
+    ------
+    UnknownNameError
+        The view has no such part; those there are are listed.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     if part is None:
         return np.arange(dataset.counts[view], dtype=np.int64)
     *which, name = part.split(":")
     split, seed = (which + ["official", "0"][len(which) :])[:2]
-    parts = ["train", "val"] if name == "trainval" else [name]
-    rows = store.splits(dataset.name, view).to_pylist()
-    found = [r for r in rows if r["split"] == split and str(r["seed"]) == seed]
-    ids = [r["sample_id"] for r in found if r["part"] in parts]
-    if not ids:
-        known = sorted({f"{r['split']}:{r['seed']}:{r['part']}" for r in rows})
+    parts = pa.array(["train", "val"] if name == "trainval" else [name])
+    rows = store.splits(dataset.name, view)
+    mask = pc.and_(pc.equal(rows["split"], split), pc.is_in(rows["part"], value_set=parts))
+    mask = pc.and_(mask, pc.equal(rows["seed"].cast(pa.string()), seed))
+    ids: NDArray[np.int64] = np.sort(rows.filter(mask)["sample_id"].to_numpy())
+    if not len(ids):
+        kinds = rows.group_by(["split", "seed", "part"]).aggregate([]).to_pylist()
+        known = sorted(f"{r['split']}:{r['seed']}:{r['part']}" for r in kinds)
         raise UnknownNameError(
             f"data set '{dataset.name}', view {view}, has no part '{part}'; it has: "
             + (", ".join(known) or "no split")
         )
-    return np.array(sorted(ids), dtype=np.int64)
+    return ids
 
 
 def _input_samples(rows: "pa.Table") -> "list[InputSample]":
