@@ -4,7 +4,8 @@ A tap is a module path (``features.3``, ``layer1.0``) or a node name of the netw
 as torchvision's feature extraction names them (``layer1.0.add``, ``layer1.0.relu_1``). A module
 that runs several times means its first run; the later ones have node names. A declared name comes
 first: caffenet's ``conv1`` is the response after pooling and normalisation, not the module of that
-name. The output is handed out at the moment it exists, before anything downstream can overwrite it
+name. Next come the operations that the network names beside its own (squeezenet-v1.0's ``pool9``).
+The output is handed out at the moment it exists, before anything downstream can overwrite it
 in place.
 
 What one sample's response is, by the dimensions of the output:
@@ -25,10 +26,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fstore.errors import DataError, UnknownNameError
-from fstore.extractor.networks._api import Network
+from fstore.extractor.networks._api import Beside, Network
 from fstore.extractor.probe import OperationLog, run_on_meta
 from fstore.extractor.wiring import Wiring
 from fstore.types import LayerSpec
@@ -57,6 +58,11 @@ class _Placed:
     spec: LayerSpec
     tap: str
     layout: Layout
+    operation: nn.Module | None = None  # of a layer beside the network's own
+
+    def read(self, output: Tensor) -> Tensor:
+        """Return the layer's response from the tap's output."""
+        return _arrange(output if self.operation is None else self.operation(output), self.layout)
 
 
 class Taps:
@@ -106,7 +112,7 @@ class Taps:
 
         def seen(tap: str, output: Tensor) -> None:
             for placed in self._at[tap]:
-                visit(placed.spec.name, _arrange(output, placed.layout))
+                visit(placed.spec.name, placed.read(output))
 
         with torch.inference_mode():
             self._wiring.forward(x, list(self._at), seen)
@@ -161,34 +167,59 @@ def every_layer(network: Network) -> tuple[LayerSpec, ...]:
     declared = set(network.layers.values())
     found = _probe(network, wiring, [*wiring.modules, *wiring.nodes])
     usable = [n for n, f in found.items() if n not in declared and _layout(f.shape) is not None]
-    return tuple(p.spec for p in _place(network, wiring, [*network.layers, *usable]))
+    names = [*network.layers, *network.beside, *usable]
+    return tuple(p.spec for p in _place(network, wiring, names))
 
 
 def _place(network: Network, wiring: Wiring, layers: Sequence[str] | None) -> list[_Placed]:
     """Find the layers in the network; in the order in which they run."""
     wanted = list(network.layers) if layers is None else list(dict.fromkeys(layers))
-    taps = {layer: network.layers.get(layer, layer) for layer in [*network.layers, *wanted]}
+    beside = {n: network.beside[n] for n in wanted if n in network.beside.keys() - network.layers}
+    taps = {n: network.layers.get(n, n) for n in [*network.layers, *wanted]}
+    taps |= {name: extra.tap for name, extra in beside.items()}
     _check_names(network, wiring, taps)
-    found = _probe(network, wiring, list(dict.fromkeys(taps.values())))
-    for layer, tap in taps.items():
-        if tap not in found:
-            raise UnknownNameError(
-                f"layer {layer!r} of network {network.name!r} never runs, or gives no tensor; "
-                f"it has: {', '.join(network.layers)}"
-            )
-    declared = sorted(network.layers, key=lambda name: found[taps[name]].operations)
+    found = _find(network, wiring, taps, beside)
+    declared = sorted(network.layers, key=lambda name: found[name].operations)
     orders = {name: place for place, name in enumerate(declared)}
-    last = _channels_last(network, wiring, {taps[n]: found[taps[n]].shape for n in wanted})
+    own = {taps[n]: found[n].shape for n in wanted if n not in beside}
+    last = _channels_last(network, wiring, own)
     placed = []
     for name in wanted:
-        seen = found[taps[name]]
-        layout = _layout(seen.shape, channels_last=taps[name] in last)
+        seen, extra = found[name], beside.get(name)
+        layout = _layout(seen.shape, channels_last=extra is None and taps[name] in last)
         order = orders.get(name, UNDECLARED + seen.operations)
-        placed.append(_placed(name, taps[name], seen, order, layout))
+        operation = None if extra is None else extra.operation
+        placed.append(_placed(name, taps[name], seen, order, layout, operation=operation))
     return sorted(placed, key=lambda p: (p.spec.order, p.spec.name))
 
 
-def _placed(name: str, tap: str, seen: _Found, order: int, layout: Layout | None) -> _Placed:
+def _find(
+    network: Network, wiring: Wiring, taps: Mapping[str, str], beside: Mapping[str, Beside]
+) -> dict[str, _Found]:
+    """Probe the layers; each beside the network's own in a run of its own, behind its tap."""
+    own = [tap for name, tap in taps.items() if name not in beside]
+    probed = _probe(network, wiring, list(dict.fromkeys(own)))
+    found = {name: probed.get(tap) for name, tap in taps.items() if name not in beside}
+    for name, extra in beside.items():
+        found[name] = _probe(network, wiring, [extra.tap], extra.operation).get(extra.tap)
+    for name, seen in found.items():
+        if seen is None:
+            raise UnknownNameError(
+                f"layer {name!r} of network {network.name!r} never runs, or gives no tensor; "
+                f"it has: {', '.join(network.layers)}"
+            )
+    return {name: seen for name, seen in found.items() if seen is not None}
+
+
+def _placed(
+    name: str,
+    tap: str,
+    seen: _Found,
+    order: int,
+    layout: Layout | None,
+    *,
+    operation: nn.Module | None,
+) -> _Placed:
     if layout is None:
         raise DataError(
             f"layer {name!r} gives {seen.shape} for one sample; expected (1, channels), "
@@ -198,7 +229,7 @@ def _placed(name: str, tap: str, seen: _Found, order: int, layout: Layout | None
     channels, height, width = (*shape[1:], 1, 1)[:3]
     kind: Literal["conv", "fc"] = "fc" if layout == "vector" else "conv"
     spec = LayerSpec(name, channels, height, width, kind, order, seen.definition)
-    return _Placed(spec, tap, layout)
+    return _Placed(spec, tap, layout, operation)
 
 
 def _check_names(network: Network, wiring: Wiring, taps: Mapping[str, str]) -> None:
@@ -206,7 +237,7 @@ def _check_names(network: Network, wiring: Wiring, taps: Mapping[str, str]) -> N
         if not wiring.has(tap):
             raise UnknownNameError(
                 f"no layer {layer!r} in network {network.name!r}; "
-                f"it has: {', '.join(network.layers)}"
+                f"it has: {', '.join([*network.layers, *network.beside])}"
             )
 
 
@@ -229,8 +260,10 @@ def _arrange(output: Tensor, layout: Layout) -> Tensor:
     return output.permute(0, 3, 1, 2) if layout == "last" else output
 
 
-def _probe(network: Network, wiring: Wiring, taps: Sequence[str]) -> dict[str, _Found]:
-    """Run one sample on no data.
+def _probe(
+    network: Network, wiring: Wiring, taps: Sequence[str], operation: nn.Module | None = None
+) -> dict[str, _Found]:
+    """Run one sample on no data; ``operation`` is done on the taps' outputs first.
 
     Modules are always reached by hooks and nodes by the graph, whatever else is asked for, so
     that a tap's definition depends on the tap alone.
@@ -239,6 +272,7 @@ def _probe(network: Network, wiring: Wiring, taps: Sequence[str]) -> dict[str, _
     log = OperationLog()
 
     def note(tap: str, output: Tensor) -> None:
+        output = output if operation is None else operation(output)
         found[tap] = _Found(tuple(output.shape), log.count, log.digest(output))
 
     size = network.preprocess.size
