@@ -25,6 +25,7 @@ __all__ = [
     "extract_command",
     "layer_shape",
     "read_features",
+    "read_samples",
     "stored_samples",
 ]
 
@@ -119,6 +120,59 @@ def read_features(
         for reader in readers:
             reader.fill(out, block)
         yield block, out.swapaxes(0, 1)
+
+
+def read_samples(
+    store: "Store",
+    partition: Partition,
+    samples: NDArray[np.int64],
+    *,
+    what: What = "map",
+    max_bytes: int = 1 << 28,
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Yield a layer's responses, some samples at a time, for all channels at once.
+
+    The other way round than :func:`read_features`, for questions that go through more samples than
+    memory holds. A block is what one file has of the wanted samples, so each file is read once;
+    but a file with more than ``max_bytes`` of them is read again for each part of it.
+
+    Parameters
+    ----------
+    store : Store
+    partition : Partition
+    samples : array of int64
+        Wanted samples; those that are not stored are passed over.
+    what : {"map", "sp_max"}
+        Whole maps, or only the largest response of each.
+    max_bytes : int
+        Of a block, as float32.
+
+    Yields
+    ------
+    samples : array of shape (n_samples,), int64
+        Ascending; blocks come by their files' first sample.
+    X : array of shape (n_samples, n_channels, positions), float32
+        As from :func:`read_features`.
+
+    Raises
+    ------
+    UnknownNameError
+        No such partition.
+    """
+    shape = layer_shape(store, partition)
+    positions = 1 if what == "sp_max" else shape.positions
+    channels = np.arange(shape.channels, dtype=np.int32)
+    step = max(1, max_bytes // (4 * shape.channels * positions))
+    for file in sorted(_files(store, partition), key=lambda f: f.first_sample):
+        wanted = np.intersect1d(file.sample_ids, samples)
+        for start in range(0, len(wanted), step):
+            ids = wanted[start : start + step]
+            rows = np.searchsorted(file.sample_ids, ids)
+            reader = _Reader(file, rows, np.arange(len(ids)))
+            reader.open(ACT_MAX if positions == 1 else MAP)
+            out = np.empty((shape.channels, len(ids), positions), dtype=np.float32)
+            reader.fill(out, channels)
+            yield ids, out.swapaxes(0, 1)
 
 
 @dataclass
