@@ -34,6 +34,7 @@ MARKER = "fstore.json"
 PARTS = {
     "images",
     "checkpoints",
+    "detectors",
     "proposals",
     "training",
     *TABLES,

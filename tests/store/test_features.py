@@ -103,9 +103,14 @@ def test_by_sample(
     """All channels of some samples; each file is opened once where it fits into a block."""
     store, values = wide
     values = values.max(axis=2, keepdims=True) if what == "sp_max" else values
-    opened = []
+    opened: list[object] = []
     kept = pq.ParquetFile
-    monkeypatch.setattr(pq, "ParquetFile", lambda path: opened.append(path) or kept(path))
+
+    def count(path: object) -> object:
+        opened.append(path)
+        return kept(path)
+
+    monkeypatch.setattr(pq, "ParquetFile", count)
     wanted = np.array([29, 3, 4, 8, 5, 10, 1000])
     blocks = list(read_samples(store, WHERE, wanted, what=what, max_bytes=max_bytes))
     ids = np.concatenate([block for block, _ in blocks])
