@@ -58,6 +58,7 @@ class _Placed:
     spec: LayerSpec
     tap: str
     layout: Layout
+    shape: tuple[int, ...]  # of the layer's output for one sample
     operation: nn.Module | None = None  # of a layer beside the network's own
 
     def read(self, output: Tensor) -> Tensor:
@@ -75,13 +76,16 @@ class Taps:
         forward pass at a time: threads need a copy of the model each.
     layers : sequence of str or None
         Declared layers, module paths or node names; None for the declared layers.
+    start : str or None
+        Layer whose stored responses are given in place of images: only what comes after it runs.
 
     Raises
     ------
     UnknownNameError
         The network has no such layer.
     DataError
-        A layer's output is not one response a sample and channel.
+        A layer's output is not one response a sample and channel, or does not follow from that of
+        ``start`` alone.
 
     Attributes
     ----------
@@ -89,9 +93,12 @@ class Taps:
         One a layer, in the order in which they run.
     """
 
-    def __init__(self, network: Network, layers: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, network: Network, layers: Sequence[str] | None = None, *, start: str | None = None
+    ) -> None:
         self._wiring = Wiring(network.model)
         placed = _place(network, self._wiring, layers)
+        self._start = None if start is None else _start(network, self._wiring, start, placed)
         self.specs = tuple(p.spec for p in placed)
         self._at: dict[str, list[_Placed]] = {}
         for p in placed:
@@ -103,7 +110,7 @@ class Taps:
         Parameters
         ----------
         x : Tensor of shape (N, 3, S, S), float32
-            On the model's device.
+            On the model's device. With a ``start`` its responses, of shape (N, C, H * W).
         visit : function of (layer, Tensor)
             Called when the layer's output exists, with shape (N, C, H, W) or (N, C). The tensor
             may be a strided view and may be overwritten as soon as ``visit`` returns: copy what
@@ -115,7 +122,11 @@ class Taps:
                 visit(placed.spec.name, placed.read(output))
 
         with torch.inference_mode():
-            self._wiring.forward(x, list(self._at), seen)
+            if self._start is None:
+                self._wiring.forward(x, list(self._at), seen)
+            else:
+                value = x.reshape(len(x), *self._start.shape[1:])
+                self._wiring.forward_from(self._start.tap, value, list(self._at), seen)
 
     def collect(self, x: Tensor) -> dict[str, Tensor]:
         """Return contiguous copies of the layers' responses to a batch."""
@@ -193,6 +204,17 @@ def _place(network: Network, wiring: Wiring, layers: Sequence[str] | None) -> li
     return sorted(placed, key=lambda p: (p.spec.order, p.spec.name))
 
 
+def _start(network: Network, wiring: Wiring, layer: str, wanted: Sequence[_Placed]) -> _Placed:
+    """Find the layer that a run goes on from, and check that the wanted ones follow from it."""
+    (start,) = _place(network, wiring, [layer])
+    if start.operation is not None or start.layout not in {"first", "vector"}:
+        raise DataError(f"nothing can be derived from layer {layer!r}: its place was rearranged")
+    if any(p.tap == start.tap and p.operation is None for p in wanted):
+        raise DataError(f"layer {layer!r} is stored already; name only layers that come after it")
+    wiring.tail(start.tap, list(dict.fromkeys(p.tap for p in wanted)))
+    return start
+
+
 def _find(
     network: Network, wiring: Wiring, taps: Mapping[str, str], beside: Mapping[str, Beside]
 ) -> dict[str, _Found]:
@@ -229,7 +251,7 @@ def _placed(
     channels, height, width = (*shape[1:], 1, 1)[:3]
     kind: Literal["conv", "fc"] = "fc" if layout == "vector" else "conv"
     spec = LayerSpec(name, channels, height, width, kind, order, seen.definition)
-    return _Placed(spec, tap, layout, operation)
+    return _Placed(spec, tap, layout, seen.shape, operation)
 
 
 def _check_names(network: Network, wiring: Wiring, taps: Mapping[str, str]) -> None:

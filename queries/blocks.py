@@ -55,7 +55,8 @@ def ablated_blocks(
     UnknownNameError
         No such ablation, or activations are not there.
     DataError
-        The partitions' layers differ in shape; a response is NaN or infinite (it is named).
+        The partitions' layers differ in shape; a response is NaN or infinite (it is named); the
+        responses are stored as bits, and the ablation is another than binarize.
     """
     change = parse_ablation(ablation)
     shapes = {layer_shape(store, r.partition) for r in rows}
@@ -63,7 +64,10 @@ def ablated_blocks(
         raise DataError("layers of different shapes cannot be stacked: " + _names(rows))
     (shape,) = shapes
     orders = _permutations(rows, shape.positions, seed) if change.shuffles else None
-    streams = [read_features(store, r.partition, samples=r.ids, what=change.what) for r in rows]
+    streams = [
+        read_features(store, r.partition, samples=r.ids, what=change.what, bits=change.of_bits)
+        for r in rows
+    ]
     for channels, X in _stacked(streams):
         # before the change: binarized, a NaN would be an ordinary 0
         if not np.isfinite(X.sum()):

@@ -165,7 +165,7 @@ def _write_matrix(
     shape = layer_shape(store, partition)
     positions = shape.positions if what == "map" else 1
     with _memory_map(path, (len(ids), shape.channels * positions)) as matrix:
-        for channels, block in read_features(store, partition, samples=ids, what=what):
+        for channels, block in read_features(store, partition, samples=ids, what=what, bits=True):
             first = int(channels[0]) * positions
             matrix[:, first : first + len(channels) * positions] = block.reshape(len(ids), -1)
 

@@ -26,6 +26,7 @@ __all__ = [
     "layer_shape",
     "read_features",
     "read_samples",
+    "refuse_bits",
     "stored_samples",
 ]
 
@@ -75,6 +76,7 @@ def read_features(
     channels: Sequence[int] | None = None,
     samples: NDArray[np.int64] | None = None,
     what: What = "map",
+    bits: bool = False,
 ) -> Iterator[Block]:
     """Yield a layer's responses, some channels at a time, for all samples at once.
 
@@ -92,6 +94,8 @@ def read_features(
         Wanted samples, ascending; None for all that are stored.
     what : {"map", "sp_max"}
         Whole maps, or only the largest response of each (then ``map`` is not read).
+    bits : bool
+        Whether responses that are stored as bits (1 above 0, else 0) will do.
 
     Yields
     ------
@@ -104,9 +108,13 @@ def read_features(
     ------
     UnknownNameError
         No such partition, or a wanted channel or sample is not in it.
+    DataError
+        It is stored as bits, and they will not do.
     """
     shape = layer_shape(store, partition)
     files = _files(store, partition)
+    if not bits:
+        refuse_bits(files)
     wanted = _wanted_channels(channels, shape, partition)
     n_samples, readers = _place(files, samples, partition)
     positions = 1 if what == "sp_max" else shape.positions
@@ -129,6 +137,7 @@ def read_samples(
     *,
     what: What = "map",
     max_bytes: int = 1 << 28,
+    bits: bool = False,
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
     """Yield a layer's responses, some samples at a time, for all channels at once.
 
@@ -146,6 +155,8 @@ def read_samples(
         Whole maps, or only the largest response of each.
     max_bytes : int
         Of a block, as float32.
+    bits : bool
+        Whether responses that are stored as bits will do.
 
     Yields
     ------
@@ -163,7 +174,10 @@ def read_samples(
     positions = 1 if what == "sp_max" else shape.positions
     channels = np.arange(shape.channels, dtype=np.int32)
     step = max(1, max_bytes // (4 * shape.channels * positions))
-    for file in sorted(_files(store, partition), key=lambda f: f.first_sample):
+    files = sorted(_files(store, partition), key=lambda f: f.first_sample)
+    if not bits:
+        refuse_bits(files)
+    for file in files:
         wanted = np.intersect1d(file.sample_ids, samples)
         for start in range(0, len(wanted), step):
             ids = wanted[start : start + step]
@@ -237,6 +251,26 @@ def _as_slice(places: NDArray[np.intp]) -> NDArray[np.intp] | slice:
     """Return ascending places as a slice where they have no holes: NumPy copies it faster."""
     first, last = int(places[0]), int(places[-1])
     return slice(first, last + 1) if last - first + 1 == len(places) else places
+
+
+def refuse_bits(files: Sequence[StoredFile]) -> None:
+    """Refuse responses of which only the sign is stored.
+
+    Parameters
+    ----------
+    files : sequence of StoredFile
+        Of one partition: all have the same precision.
+
+    Raises
+    ------
+    DataError
+    """
+    if files and files[0].identity.parts.get("stored precision") == "bit":
+        raise DataError(
+            f"{files[0].partition} is stored as bits (1 where a response is above 0), which tell "
+            "binarized features only; for this question extract the layer under another checkpoint "
+            "name, or drop it and extract it with --precision tf32"
+        )
 
 
 def _files(store: "Store", partition: Partition) -> list[StoredFile]:

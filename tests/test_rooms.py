@@ -18,7 +18,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"extractor", "store", "queries"},
 }
 NO_ROOM = {"errors", "types", "registry", "boxes"}
-JOINERS = {"workflows", "extraction", "demo", "proposals"}  # join rooms that do not know each other
+JOINERS = {  # join rooms that do not know each other
+    *("workflows", "extraction", "plan", "estimate", "demo", "proposals"),
+}
 OPENERS = {"__init__", "__main__"}  # hand out what one room offers
 MAY_USE_TORCH = {"workflows", "extraction", "queries.backend"}  # lazily, beside the extractor
 

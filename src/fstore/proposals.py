@@ -308,7 +308,7 @@ class _Run:
 
 def _chosen_images(store: "Store", dataset: str, choice: Choice) -> list[dict[str, Any]]:
     """Return the images to search, in the order of their sample ids."""
-    from fstore.extraction import part_ids
+    from fstore.plan import part_ids
 
     columns = ["sample_id", "image_id", "uri", "digest", "width", "height"]
     table = store.samples(dataset, "image", columns)
