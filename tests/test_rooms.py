@@ -19,7 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 NO_ROOM = {"errors", "types", "registry", "boxes"}
 JOINERS = {  # join rooms that do not know each other
-    *("workflows", "extraction", "plan", "estimate", "demo", "proposals"),
+    *("workflows", "extraction", "plan", "estimate", "demo", "proposals", "detection"),
 }
 OPENERS = {"__init__", "__main__"}  # hand out what one room offers
 MAY_USE_TORCH = {"workflows", "extraction", "queries.backend"}  # lazily, beside the extractor

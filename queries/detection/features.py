@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BLOCK_BYTES", "feature_rows", "n_features", "norm_sum"]
 
-BLOCK_BYTES = 1 << 28
+BLOCK_BYTES = 1 << 29
 """Of features that are held at a time, as read and once more as rows."""
 
 
@@ -63,7 +63,7 @@ def feature_rows(
     UnknownNameError
         No such ablation; activations are not there, the message has the command that makes them.
     DataError
-        A response is NaN or infinite.
+        A response is NaN or infinite; only bits are stored, and the ablation is not binarize.
     """
     change = parse_ablation(ablation)
     there = readable(store, partition, ids)

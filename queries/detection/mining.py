@@ -242,6 +242,8 @@ class _Miner:
         for label, of_class in enumerate(self.classes):
             of_class.seen += int(negative[:, label].sum())
             self._add(of_class, keys[some], at, hard[some, label])
+        # only now: what a training evicts is freed if no other class holds it
+        for label, of_class in enumerate(self.classes):
             if of_class.new > self.options.retrain_after or (of_class.new and not of_class.model):
                 self._train(label, FIRST_TOLERANCE)
                 trained.append(label)

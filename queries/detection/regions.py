@@ -86,6 +86,24 @@ class DetectionSet:
         return image, boxes, difficult
 
 
+def set_parts(
+    store: "Store", datasets: Sequence[str], *, split: str, seed: int, wanted: Sequence[str]
+) -> list[Samples]:
+    """Return the wanted parts of one split of some data sets.
+
+    Of several, those that a data set lacks are left out (PASCAL VOC 2012 has no test part, many
+    have no val); a single one is kept, for the error that lists what there is.
+    """
+    parts = []
+    for dataset in dict.fromkeys(datasets):
+        rows = store.splits(dataset, "image").select(["split", "seed", "part"])
+        kinds = rows.group_by(rows.column_names).aggregate([]).to_pylist()
+        there = {row["part"] for row in kinds if (row["split"], row["seed"]) == (split, seed)}
+        names = [part for part in dict.fromkeys(wanted) if part in there] or wanted[:1]
+        parts += [Samples(dataset, "image", split, seed, name) for name in names]
+    return parts
+
+
 def detection_set(
     store: "Store",
     parts: Sequence[Samples],
@@ -145,7 +163,7 @@ def near_objects(
     -------
     array of shape (n_regions, n_classes), bool
     """
-    statement = "SELECT sample_id, class FROM overlaps WHERE dataset = ? AND iou >= ?::FLOAT"
+    statement = 'SELECT sample_id, class FROM "overlaps" WHERE dataset = ? AND iou >= ?::FLOAT'
     found = store.sql(statement, [regions.dataset, iou]).arrow()
     ids = found["sample_id"].to_numpy()
     column = _codes(found["class"], classes)

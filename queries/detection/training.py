@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Features", "default_name", "train_detector"]
 
+PRECISION = {"stored precision": "tf32", "compute precision": "float32"}
+"""Parts of an identity that say how features are computed, and their defaults."""
+
 NORM_IMAGES = 200
 """Images whose boxes the features' scale is taken from, evenly spaced; R-CNN takes as many."""
 
@@ -228,6 +231,7 @@ class _Job:
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(perf_counter() - began, 1),
             "n_images": len(self.images.images),
+            **self._precision(),
             "left_out": [c for c, m in zip(names, mined, strict=True) if m is None],
             "classes": _counts(names, mined, full),
             "verified": verify,
@@ -241,6 +245,12 @@ class _Job:
             scale=scale,
             record=record,
         )
+
+    def _precision(self) -> dict[str, str]:
+        """Return what the features were rounded to and computed in, to do the same to others."""
+        first = self.features.partition(self.images.objects[0].dataset, "proposal")
+        parts = self.store.files(**first.values)[0].identity.parts
+        return {key: parts.get(key, default) for key, default in PRECISION.items()}
 
     def _scale(self) -> float:
         """Return the factor of the features, from boxes of evenly spaced images."""
