@@ -17,6 +17,7 @@ from fstore.extractor.proposals._api import Boxes, proposal_method
 __all__ = ["selective_search"]
 
 WIDTH = 500  # pixels that every image is resized to
+MAX_HEIGHT = 1500  # pixels: narrower images are resized to this height instead
 SIGMA = 0.8
 KS = (50, 100)  # thresholds of the graph segmentation, and its minimum sizes
 MIN_SIDE = 20  # pixels of the resized image
@@ -48,7 +49,8 @@ def selective_search(image: Image.Image) -> Boxes:
     ----------
     Uijlings et al. 2013, doi:10.1007/s11263-013-0620-5, and its use in R-CNN (Girshick et al.
     2014): 8 hierarchies, of HSV and Lab, k = 50 and 100 (minimum size = k, sigma 0.8), two
-    similarities; width 500, sides of at least 20 pixels. Differs: regions of a hierarchy are
+    similarities; width 500, sides of at least 20 pixels. Differs: images more than three times as
+    high as wide are resized to a height of 1,500 instead; regions of a hierarchy are
     ranked by their area, because OpenCV does not tell in which order they were merged (its own
     order draws from the C library's ``rand()`` and puts small regions first); places are
     rounded to whole pixels.
@@ -88,10 +90,11 @@ def _missing(what: str) -> MissingExtraError:
 def _resize(cv2: Any, image: Image.Image) -> NDArray[np.uint8]:  # noqa: ANN401
     """Return BGR pixels, WIDTH wide; smoothed before shrinking, bilinear when growing."""
     pixels = np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
-    if image.width == WIDTH:
+    scale = min(WIDTH / image.width, MAX_HEIGHT / image.height)
+    if scale == 1:
         return pixels
-    size = WIDTH, max(1, round(image.height * WIDTH / image.width))
-    how = cv2.INTER_AREA if image.width > WIDTH else cv2.INTER_LINEAR
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     resized: NDArray[np.uint8] = cv2.resize(pixels, size, interpolation=how)
     return resized
 

@@ -262,9 +262,8 @@ class _Run:
                 self.added.unlisted += 1
 
     def _check_names(self, boxes: Mapping[str, object]) -> None:
-        known = set(
-            self.store.samples(self.info.name, "image", ["image_id"])["image_id"].to_pylist()
-        )
+        table = self.store.samples(self.info.name, "image", ["sample_id", "image_id"])
+        known = set(table["image_id"].to_pylist())
         strange = [name for name in boxes if name not in known]
         self.added.skipped = len(strange)
         if strange and not self.choice.skip_unknown:
