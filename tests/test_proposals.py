@@ -28,6 +28,7 @@ from fstore.extractor.proposals import _search
 from fstore.proposals import Choice, add_proposals
 from fstore.store import Store
 from fstore.store import proposals as tables
+from fstore.store.tables import replace_rows
 
 IMAGES: dict[str, Sequence[Any]] = {
     "a": [("cat", (11, 11, 50, 40), 0), ("dog", (61, 11, 90, 70), 1)],
@@ -281,7 +282,7 @@ def test_splits_that_come_later_are_inherited(store: Store, root: Path) -> None:
 
 def test_the_view_appears_last(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut off after any of its tables, a registration is not seen, and the next completes it."""
-    write, expected = tables.replace_rows, None
+    write, expected = replace_rows, None
     for table in ("samples", "splits", "overlaps", "datasets"):
 
         def failing(

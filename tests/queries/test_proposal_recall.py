@@ -189,9 +189,9 @@ def test_plot(world: World) -> None:
     draw_recall(rows, ax=figure.add_subplot())
     left, right = figure.axes[1:]
     drawn = [r["recall"] for r in rows if r["iou"] == 0.7]
-    assert drawn in [list(line.get_ydata()) for line in left.lines]
+    assert drawn in [np.asarray(line.get_ydata()).tolist() for line in left.lines]
     last = [r["recall"] for r in rows if r["proposals"] == rows[-1]["proposals"]]
-    assert list(right.lines[-1].get_ydata()) == last
+    assert np.asarray(right.lines[-1].get_ydata()).tolist() == last
     text = " ".join(t.get_text() for t in figure.findobj(mpl.text.Text))
     assert f"{rows[0]['objects']} objects" in text
     assert "bootstrap" in text
