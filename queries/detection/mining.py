@@ -137,6 +137,8 @@ def mine(
         What must be kept does not fit into ``cache_bytes``.
     """
     options = options or Options()
+    if not any(len(X) for X in positives):
+        return [None] * len(positives)
     miner = _Miner(positives, options)
     for number in range(options.passes):
         before = sum(c.added for c in miner.classes)
@@ -201,7 +203,7 @@ class _Miner:
 
     def __init__(self, positives: Sequence[NDArray[np.float32]], options: Options) -> None:
         self.options = options
-        n_features = next((X.shape[1] for X in positives if len(X)), 1)
+        n_features = positives[0].shape[1]
         self.pool = Pool(n_features, options.cache_bytes)
         self.classes = []
         key = 0

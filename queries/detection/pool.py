@@ -28,7 +28,8 @@ class Pool:
         self._holders = np.zeros(capacity, dtype=np.int64)
         self._key_of = np.zeros(capacity, dtype=np.int64)
         self._place_of: dict[int, int] = {}
-        self._free = list(range(capacity - 1, -1, -1))
+        self._free: list[int] = []
+        self._reached = 0  # rows behind it were never used
 
     @property
     def held_bytes(self) -> int:
@@ -50,14 +51,21 @@ class Pool:
             Not all of them fit; nothing is stored then.
         """
         new = [i for i, key in enumerate(keys) if key not in self._place_of]
-        if len(new) > len(self._free):
-            raise PoolFullError
-        at = [self._free.pop() for _ in new]
+        at = self._take(len(new))
         self.values[at] = X[new]
         for i, place in zip(new, at, strict=True):
             self._place_of[keys[i]] = place
             self._key_of[place] = keys[i]
         return np.array([self._place_of[key] for key in keys], dtype=np.intp)
+
+    def _take(self, n: int) -> list[int]:
+        """Return free rows, those first that were used before."""
+        fresh = max(0, n - len(self._free))
+        if self._reached + fresh > len(self.values):
+            raise PoolFullError
+        again = [self._free.pop() for _ in range(n - fresh)]
+        self._reached += fresh
+        return [*again, *range(self._reached - fresh, self._reached)]
 
     def keys(self, places: NDArray[np.intp]) -> list[int]:
         """Return what tells the rows at some places apart."""

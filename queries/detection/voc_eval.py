@@ -294,7 +294,7 @@ def _class_bootstrap(found: ClassEvaluation, times: NDArray[np.int64]) -> NDArra
     aps[:, objects > 0] = 0
     if len(starts) == 0:
         return aps
-    image = found.image[np.argsort(-found.scores, kind="stable")]
+    image = found.image[np.argsort(-found.scores, kind="stable")][: len(right)]
     step = max(1, REPLICATE_VALUES // len(image))
     for at in range(0, len(times), step):
         drawn = np.flatnonzero(objects[at : at + step] > 0) + at
