@@ -3,16 +3,17 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fstore.cli.app import app, open_store
-from fstore.cli.output import note
+from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.cli.progress import bar
 
 if TYPE_CHECKING:
     from fstore.extraction import Progress, Summary
+    from fstore.store import Store
 
 
 class Stored(StrEnum):
@@ -21,6 +22,7 @@ class Stored(StrEnum):
     FLOAT32 = "float32"
     TF32 = "tf32"
     BFLOAT16 = "bfloat16"
+    BIT = "bit"
 
 
 class Compute(StrEnum):
@@ -62,14 +64,27 @@ def extract(
     compute: Annotated[
         Compute, typer.Option(help="Arithmetic of the forward pass.")
     ] = Compute.FLOAT32,
+    from_stored: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LAYER", help="Derive the layers from this stored one, not from images."
+        ),
+    ] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Only say what it would add and take.")
+    ] = False,
     max_bad: Annotated[
         int, typer.Option(min=0, help="More unreadable images than this end the run.")
     ] = 100,
     shard_mib: Annotated[
         int, typer.Option(min=1, help="Raw MiB a commit: what a killed run loses at most.")
     ] = 384,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """Extract layers of checkpoints over data sets; what is stored already is not redone.
+
+    --json and --csv are for --estimate.
 
     Example: fstore extract --layer conv5 --ckpt 305k
     """
@@ -84,21 +99,32 @@ def extract(
         max_bad=max_bad,
         shard_bytes=shard_mib << 20,
     )
+    chosen: dict[str, Any] = {
+        "layers": layer,
+        "ckpts": ckpt,
+        "datasets": dataset or (),
+        "views": view or (),
+        "network": network,
+        "part": split,
+        "from_stored": from_stored,
+    }
     store = open_store(ctx)
+    if estimate:
+        _estimate(store, as_json=as_json, as_csv=as_csv, options=options, **chosen)
+        return
     with _shown(quiet=ctx.obj["quiet"]) as progress:
-        summary = extraction.extract(
-            store,
-            layers=layer,
-            ckpts=ckpt,
-            datasets=dataset or (),
-            views=view or (),
-            network=network,
-            part=split,
-            options=options,
-            on_progress=progress,
-        )
+        summary = extraction.extract(store, options=options, on_progress=progress, **chosen)
     if not ctx.obj["quiet"]:
         _tell(summary)
+
+
+def _estimate(store: "Store", *, as_json: bool, as_csv: bool, **chosen: Any) -> None:  # noqa: ANN401
+    """Print what an extraction would add and take."""
+    from fstore.estimate import ESTIMATE_COLUMNS
+    from fstore.estimate import estimate as estimated
+
+    rows = estimated(store, **chosen)
+    emit(rows, columns=ESTIMATE_COLUMNS, as_json=as_json, as_csv=as_csv)
 
 
 @contextmanager

@@ -112,6 +112,7 @@ class Runner:
     device : torch.device
     precision : what values are rounded to
     compute : key of :data:`COMPUTE`
+    start : layer whose stored responses are given in place of images, or None
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class Runner:
         device: torch.device,
         precision: Precision,
         compute: str,
+        start: str | None = None,
     ) -> None:
         self.device = device
         self._precision = precision
@@ -130,7 +132,7 @@ class Runner:
             model = copy.deepcopy(network.model).to(device)
             model = model.to(memory_format=torch.channels_last)
             network = replace(network, model=model)
-        self._taps = Taps(network, layers)
+        self._taps = Taps(network, layers, start=start)
 
     def submit(self, sample_ids: NDArray[np.int64], images: NDArray[np.float32]) -> Pending:
         """Start the forward pass of a batch; returns at once on a GPU.
@@ -139,6 +141,7 @@ class Runner:
         ----------
         sample_ids : array of shape (n,), int64
         images : array of shape (n, 3, S, S), float32
+            With a ``start`` its responses, of shape (n, channels, positions).
         """
         kept: dict[str, DeviceResponses] = {}
 
@@ -158,7 +161,8 @@ class Runner:
         if self.device.type == "cpu":
             return x.clone()  # into aligned memory: alignment decides the last bits of a result
         pinned = x.pin_memory()
-        return pinned.to(self.device, non_blocking=True).to(memory_format=torch.channels_last)
+        moved = pinned.to(self.device, non_blocking=True)
+        return moved.to(memory_format=torch.channels_last) if moved.dim() == 4 else moved
 
     def _to_host(
         self, sample_ids: NDArray[np.int64], layers: dict[str, DeviceResponses]
@@ -205,8 +209,9 @@ def make_runners(
     devices: Sequence[torch.device],
     precision: Precision,
     compute: str,
+    start: str | None = None,
 ) -> list[Runner]:
-    """Return one runner a device.
+    """Return one runner a device; with a ``start``, of the network behind that layer.
 
     Raises
     ------
@@ -220,5 +225,6 @@ def make_runners(
     if devices[0].type == "cpu":
         keep_freed_memory()
     return [
-        Runner(network, layers, device=d, precision=precision, compute=compute) for d in devices
+        Runner(network, layers, device=d, precision=precision, compute=compute, start=start)
+        for d in devices
     ]

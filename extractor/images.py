@@ -22,6 +22,7 @@ __all__ = [
     "ChangedFileError",
     "decode",
     "digest_bytes",
+    "inputs",
     "load_group",
     "load_sample",
     "read_bytes_checked",
@@ -208,6 +209,33 @@ def load_group(
     array of shape (len(boxes), 3, size, size), float32
     """
     image = decode(read_bytes_checked(root / uri, digest, uri=uri), uri=uri)
+    return inputs(image, boxes, preprocess, uri=uri)
+
+
+def inputs(
+    image: Image.Image, boxes: Sequence[Box | None], preprocess: Preprocess, *, uri: str
+) -> Input:
+    """Return the network's inputs for several samples of one decoded image.
+
+    Parameters
+    ----------
+    image : Image of mode RGB
+        Left as it is; several threads may use it at once.
+    boxes : sequence of Box or None
+        None for the whole image.
+    preprocess : Preprocess
+    uri : str
+        Name of the file in messages.
+
+    Returns
+    -------
+    array of shape (len(boxes), 3, size, size), float32
+
+    Raises
+    ------
+    DataError
+        A box lies outside of the image.
+    """
     out = np.empty((len(boxes), 3, preprocess.size, preprocess.size), dtype=np.float32)
     for i, box in enumerate(boxes):
         try:

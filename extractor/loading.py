@@ -5,23 +5,26 @@ memory and start-up of worker processes.
 """
 
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 
 from fstore.errors import DataError
-from fstore.extractor.images import ChangedFileError, load_group
+from fstore.extractor.images import ChangedFileError, decode, inputs, read_bytes_checked
 from fstore.extractor.preprocess import Preprocess
 from fstore.types import Box
 
 __all__ = ["BadSample", "InputBatch", "InputSample", "load_batches"]
 
 AHEAD = 2  # batches that are decoded while one is computed
+PIECE = 8  # boxes of one image that a thread warps in one go
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,30 @@ class _Loaded:
     bad: list[BadSample]
 
 
+class _SharedImage:
+    """An image that several tasks want: the first of them decodes it, the others wait."""
+
+    def __init__(self, root: Path, uri: str, digest: str) -> None:
+        self.uri = uri
+        self._where = root / uri
+        self._digest = digest
+        self._lock = Lock()
+        self._found: Image | DataError | None = None
+
+    def get(self) -> Image:
+        """Return the decoded image, or raise what the first attempt raised."""
+        with self._lock:
+            if self._found is None:
+                try:
+                    data = read_bytes_checked(self._where, self._digest, uri=self.uri)
+                    self._found = decode(data, uri=self.uri)
+                except DataError as error:
+                    self._found = error
+        if isinstance(self._found, DataError):
+            raise self._found
+        return self._found
+
+
 def load_batches(
     root: Path,
     batches: Sequence[Sequence[InputSample]],
@@ -77,8 +104,9 @@ def load_batches(
 ) -> Generator[InputBatch, None, None]:
     """Yield batches in order, decoded ahead by ``workers`` threads.
 
-    Samples of one image that follow one another in a batch are decoded once. A sample that cannot
-    be loaded is left out and reported in ``bad``. Closing the generator ends its threads.
+    Samples of one image that follow one another, in a batch or over several, share one decoding;
+    their boxes are warped by several threads. A sample that cannot be loaded is left out and
+    reported in ``bad``. Closing the generator ends its threads.
 
     Raises
     ------
@@ -88,9 +116,8 @@ def load_batches(
     pool = ThreadPoolExecutor(workers, thread_name_prefix="fstore-decode")
     pending: deque[list[Future[_Loaded]]] = deque()
     try:
-        for batch in batches:
-            images = groupby(batch, key=lambda s: (s.uri, s.digest))
-            pending.append([pool.submit(_load, root, list(g), preprocess) for _, g in images])
+        for pieces in _pieces(root, batches):
+            pending.append([pool.submit(_load, image, p, preprocess) for image, p in pieces])
             if len(pending) > AHEAD:
                 yield _collect(pending.popleft(), preprocess.size)
         while pending:
@@ -99,18 +126,36 @@ def load_batches(
         pool.shutdown(cancel_futures=True)
 
 
-def _load(root: Path, group: Sequence[InputSample], preprocess: Preprocess) -> _Loaded:
+def _pieces(
+    root: Path, batches: Sequence[Sequence[InputSample]]
+) -> Iterator[list[tuple[_SharedImage, list[InputSample]]]]:
+    """Cut each batch into pieces of one image; pieces of the same image share it."""
+    last, image = None, None
+    for batch in batches:
+        pieces = []
+        for key, group in groupby(batch, key=lambda s: (s.uri, s.digest)):
+            if image is None or key != last:
+                last, image = key, _SharedImage(root, *key)
+            while piece := list(islice(group, PIECE)):
+                pieces.append((image, piece))
+        yield pieces
+
+
+def _load(image: _SharedImage, samples: Sequence[InputSample], preprocess: Preprocess) -> _Loaded:
     """Load samples of one image; one bad box does not cost the others."""
-    uri, digest = group[0].uri, group[0].digest
     try:
-        images = load_group(root, uri, [s.box for s in group], preprocess, digest)
+        pixels = image.get()
     except ChangedFileError:
         raise
     except DataError as error:
-        if len(group) == 1:
-            return _Loaded([], [], [BadSample(group[0].sample_id, uri, str(error))])
-        return _joined(_load(root, [sample], preprocess) for sample in group)
-    return _Loaded([s.sample_id for s in group], [images], [])
+        return _Loaded([], [], [BadSample(s.sample_id, s.uri, str(error)) for s in samples])
+    try:
+        images = inputs(pixels, [s.box for s in samples], preprocess, uri=image.uri)
+    except DataError as error:
+        if len(samples) == 1:
+            return _Loaded([], [], [BadSample(samples[0].sample_id, image.uri, str(error))])
+        return _joined(_load(image, [sample], preprocess) for sample in samples)
+    return _Loaded([s.sample_id for s in samples], [images], [])
 
 
 def _joined(parts: Iterable[_Loaded]) -> _Loaded:

@@ -26,11 +26,13 @@ def round_to(x: Tensor, precision: Precision) -> Tensor:
     Parameters
     ----------
     x : Tensor of any shape, floating point
-    precision : {"float32", "tf32", "bfloat16"}
+    precision : {"float32", "tf32", "bfloat16", "bit"}
         ``tf32`` and ``bfloat16`` keep float32's exponent and 10 or 7 bits of mantissa; rounded
-        to the nearest, ties to even.
+        to the nearest, ties to even. ``bit`` is 1 where a value is above 0, else 0; NaN stays.
     """
     values = x.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+    if precision == "bit":
+        return torch.where(values.isnan(), values, (values > 0).to(torch.float32))
     if precision == "bfloat16":
         return values.to(torch.bfloat16).to(torch.float32)
     return _round_to_tf32(values) if precision == "tf32" else values

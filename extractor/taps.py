@@ -4,7 +4,8 @@ A tap is a module path (``features.3``, ``layer1.0``) or a node name of the netw
 as torchvision's feature extraction names them (``layer1.0.add``, ``layer1.0.relu_1``). A module
 that runs several times means its first run; the later ones have node names. A declared name comes
 first: caffenet's ``conv1`` is the response after pooling and normalisation, not the module of that
-name. The output is handed out at the moment it exists, before anything downstream can overwrite it
+name. Next come the operations that the network names beside its own (squeezenet-v1.0's ``pool9``).
+The output is handed out at the moment it exists, before anything downstream can overwrite it
 in place.
 
 What one sample's response is, by the dimensions of the output:
@@ -25,10 +26,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fstore.errors import DataError, UnknownNameError
-from fstore.extractor.networks._api import Network
+from fstore.extractor.networks._api import Beside, Network
 from fstore.extractor.probe import OperationLog, run_on_meta
 from fstore.extractor.wiring import Wiring
 from fstore.types import LayerSpec
@@ -57,6 +58,12 @@ class _Placed:
     spec: LayerSpec
     tap: str
     layout: Layout
+    shape: tuple[int, ...]  # of the layer's output for one sample
+    operation: nn.Module | None = None  # of a layer beside the network's own
+
+    def read(self, output: Tensor) -> Tensor:
+        """Return the layer's response from the tap's output."""
+        return _arrange(output if self.operation is None else self.operation(output), self.layout)
 
 
 class Taps:
@@ -69,13 +76,16 @@ class Taps:
         forward pass at a time: threads need a copy of the model each.
     layers : sequence of str or None
         Declared layers, module paths or node names; None for the declared layers.
+    start : str or None
+        Layer whose stored responses are given in place of images: only what comes after it runs.
 
     Raises
     ------
     UnknownNameError
         The network has no such layer.
     DataError
-        A layer's output is not one response a sample and channel.
+        A layer's output is not one response a sample and channel, or does not follow from that of
+        ``start`` alone.
 
     Attributes
     ----------
@@ -83,9 +93,12 @@ class Taps:
         One a layer, in the order in which they run.
     """
 
-    def __init__(self, network: Network, layers: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, network: Network, layers: Sequence[str] | None = None, *, start: str | None = None
+    ) -> None:
         self._wiring = Wiring(network.model)
         placed = _place(network, self._wiring, layers)
+        self._start = None if start is None else _start(network, self._wiring, start, placed)
         self.specs = tuple(p.spec for p in placed)
         self._at: dict[str, list[_Placed]] = {}
         for p in placed:
@@ -97,7 +110,7 @@ class Taps:
         Parameters
         ----------
         x : Tensor of shape (N, 3, S, S), float32
-            On the model's device.
+            On the model's device. With a ``start`` its responses, of shape (N, C, H * W).
         visit : function of (layer, Tensor)
             Called when the layer's output exists, with shape (N, C, H, W) or (N, C). The tensor
             may be a strided view and may be overwritten as soon as ``visit`` returns: copy what
@@ -106,10 +119,14 @@ class Taps:
 
         def seen(tap: str, output: Tensor) -> None:
             for placed in self._at[tap]:
-                visit(placed.spec.name, _arrange(output, placed.layout))
+                visit(placed.spec.name, placed.read(output))
 
         with torch.inference_mode():
-            self._wiring.forward(x, list(self._at), seen)
+            if self._start is None:
+                self._wiring.forward(x, list(self._at), seen)
+            else:
+                value = x.reshape(len(x), *self._start.shape[1:])
+                self._wiring.forward_from(self._start.tap, value, list(self._at), seen)
 
     def collect(self, x: Tensor) -> dict[str, Tensor]:
         """Return contiguous copies of the layers' responses to a batch."""
@@ -161,34 +178,70 @@ def every_layer(network: Network) -> tuple[LayerSpec, ...]:
     declared = set(network.layers.values())
     found = _probe(network, wiring, [*wiring.modules, *wiring.nodes])
     usable = [n for n, f in found.items() if n not in declared and _layout(f.shape) is not None]
-    return tuple(p.spec for p in _place(network, wiring, [*network.layers, *usable]))
+    names = [*network.layers, *network.beside, *usable]
+    return tuple(p.spec for p in _place(network, wiring, names))
 
 
 def _place(network: Network, wiring: Wiring, layers: Sequence[str] | None) -> list[_Placed]:
     """Find the layers in the network; in the order in which they run."""
     wanted = list(network.layers) if layers is None else list(dict.fromkeys(layers))
-    taps = {layer: network.layers.get(layer, layer) for layer in [*network.layers, *wanted]}
+    beside = {n: network.beside[n] for n in wanted if n in network.beside.keys() - network.layers}
+    taps = {n: network.layers.get(n, n) for n in [*network.layers, *wanted]}
+    taps |= {name: extra.tap for name, extra in beside.items()}
     _check_names(network, wiring, taps)
-    found = _probe(network, wiring, list(dict.fromkeys(taps.values())))
-    for layer, tap in taps.items():
-        if tap not in found:
-            raise UnknownNameError(
-                f"layer {layer!r} of network {network.name!r} never runs, or gives no tensor; "
-                f"it has: {', '.join(network.layers)}"
-            )
-    declared = sorted(network.layers, key=lambda name: found[taps[name]].operations)
+    found = _find(network, wiring, taps, beside)
+    declared = sorted(network.layers, key=lambda name: found[name].operations)
     orders = {name: place for place, name in enumerate(declared)}
-    last = _channels_last(network, wiring, {taps[n]: found[taps[n]].shape for n in wanted})
+    own = {taps[n]: found[n].shape for n in wanted if n not in beside}
+    last = _channels_last(network, wiring, own)
     placed = []
     for name in wanted:
-        seen = found[taps[name]]
-        layout = _layout(seen.shape, channels_last=taps[name] in last)
+        seen, extra = found[name], beside.get(name)
+        layout = _layout(seen.shape, channels_last=extra is None and taps[name] in last)
         order = orders.get(name, UNDECLARED + seen.operations)
-        placed.append(_placed(name, taps[name], seen, order, layout))
+        operation = None if extra is None else extra.operation
+        placed.append(_placed(name, taps[name], seen, order, layout, operation=operation))
     return sorted(placed, key=lambda p: (p.spec.order, p.spec.name))
 
 
-def _placed(name: str, tap: str, seen: _Found, order: int, layout: Layout | None) -> _Placed:
+def _start(network: Network, wiring: Wiring, layer: str, wanted: Sequence[_Placed]) -> _Placed:
+    """Find the layer that a run goes on from, and check that the wanted ones follow from it."""
+    (start,) = _place(network, wiring, [layer])
+    if start.operation is not None or start.layout not in {"first", "vector"}:
+        raise DataError(f"nothing can be derived from layer {layer!r}: its place was rearranged")
+    if any(p.tap == start.tap and p.operation is None for p in wanted):
+        raise DataError(f"layer {layer!r} is stored already; name only layers that come after it")
+    wiring.tail(start.tap, list(dict.fromkeys(p.tap for p in wanted)))
+    return start
+
+
+def _find(
+    network: Network, wiring: Wiring, taps: Mapping[str, str], beside: Mapping[str, Beside]
+) -> dict[str, _Found]:
+    """Probe the layers; each beside the network's own in a run of its own, behind its tap."""
+    own = [tap for name, tap in taps.items() if name not in beside]
+    probed = _probe(network, wiring, list(dict.fromkeys(own)))
+    found = {name: probed.get(tap) for name, tap in taps.items() if name not in beside}
+    for name, extra in beside.items():
+        found[name] = _probe(network, wiring, [extra.tap], extra.operation).get(extra.tap)
+    for name, seen in found.items():
+        if seen is None:
+            raise UnknownNameError(
+                f"layer {name!r} of network {network.name!r} never runs, or gives no tensor; "
+                f"it has: {', '.join(network.layers)}"
+            )
+    return {name: seen for name, seen in found.items() if seen is not None}
+
+
+def _placed(
+    name: str,
+    tap: str,
+    seen: _Found,
+    order: int,
+    layout: Layout | None,
+    *,
+    operation: nn.Module | None,
+) -> _Placed:
     if layout is None:
         raise DataError(
             f"layer {name!r} gives {seen.shape} for one sample; expected (1, channels), "
@@ -198,7 +251,7 @@ def _placed(name: str, tap: str, seen: _Found, order: int, layout: Layout | None
     channels, height, width = (*shape[1:], 1, 1)[:3]
     kind: Literal["conv", "fc"] = "fc" if layout == "vector" else "conv"
     spec = LayerSpec(name, channels, height, width, kind, order, seen.definition)
-    return _Placed(spec, tap, layout)
+    return _Placed(spec, tap, layout, seen.shape, operation)
 
 
 def _check_names(network: Network, wiring: Wiring, taps: Mapping[str, str]) -> None:
@@ -206,7 +259,7 @@ def _check_names(network: Network, wiring: Wiring, taps: Mapping[str, str]) -> N
         if not wiring.has(tap):
             raise UnknownNameError(
                 f"no layer {layer!r} in network {network.name!r}; "
-                f"it has: {', '.join(network.layers)}"
+                f"it has: {', '.join([*network.layers, *network.beside])}"
             )
 
 
@@ -229,8 +282,10 @@ def _arrange(output: Tensor, layout: Layout) -> Tensor:
     return output.permute(0, 3, 1, 2) if layout == "last" else output
 
 
-def _probe(network: Network, wiring: Wiring, taps: Sequence[str]) -> dict[str, _Found]:
-    """Run one sample on no data.
+def _probe(
+    network: Network, wiring: Wiring, taps: Sequence[str], operation: nn.Module | None = None
+) -> dict[str, _Found]:
+    """Run one sample on no data; ``operation`` is done on the taps' outputs first.
 
     Modules are always reached by hooks and nodes by the graph, whatever else is asked for, so
     that a tap's definition depends on the tap alone.
@@ -239,6 +294,7 @@ def _probe(network: Network, wiring: Wiring, taps: Sequence[str]) -> dict[str, _
     log = OperationLog()
 
     def note(tap: str, output: Tensor) -> None:
+        output = output if operation is None else operation(output)
         found[tap] = _Found(tuple(output.shape), log.count, log.digest(output))
 
     size = network.preprocess.size

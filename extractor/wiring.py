@@ -11,6 +11,8 @@ import torchvision
 from torch import Tensor, fx, nn
 from torchvision.models.feature_extraction import NodePathTracer
 
+from fstore.errors import DataError
+
 __all__ = ["Seen", "Wiring"]
 
 Seen = Callable[[str, Tensor], None]
@@ -29,6 +31,18 @@ class _Graph:
     containers: Mapping[str, fx.Node]
 
 
+@dataclass(frozen=True)
+class _Tail:
+    """A part of a traced network: its only input is a tap's output.
+
+    ``names`` are the taps of its nodes, ``at_start`` those that are its input itself.
+    """
+
+    graph: fx.Graph
+    names: Mapping[fx.Node, list[str]]
+    at_start: tuple[str, ...]
+
+
 class Wiring:
     """The taps that a model offers, and forward passes that stop at some of them.
 
@@ -42,6 +56,7 @@ class Wiring:
     def __init__(self, model: nn.Module) -> None:
         self.model = model
         self.modules = {path: module for path, module in model.named_modules() if path}
+        self._tails: dict[tuple[str, ...], _Tail] = {}
 
     @property
     def nodes(self) -> list[str]:
@@ -72,6 +87,75 @@ class Wiring:
                 self._call(x, modules, watch)
         except _Stop:
             pass
+
+    def forward_from(self, start: str, value: Tensor, taps: Sequence[str], seen: Seen) -> None:
+        """Run what comes after a tap, given its output, up to the deepest of some taps.
+
+        Parameters
+        ----------
+        start : str
+            Tap whose output ``value`` is.
+        value : Tensor
+        taps, seen
+            As for :meth:`forward`; ``start`` itself may be among the taps.
+
+        Raises
+        ------
+        DataError
+            As :meth:`tail`.
+        """
+        tail = self.tail(start, taps)
+        watch = _Watch(set(taps), seen)
+        try:
+            for tap in tail.at_start:
+                watch.note(tap, value)
+            interpreter = _Interpreter(self.model, tail.graph, tail.names, watch)
+            try:
+                interpreter.run(value)
+            finally:
+                interpreter.env.clear()
+        except _Stop:
+            pass
+
+    def tail(self, start: str, taps: Sequence[str]) -> "_Tail":
+        """Return the part of the traced network between a tap and others.
+
+        Raises
+        ------
+        DataError
+            The network cannot be traced, or a tap needs more than the output of ``start``.
+        """
+        key = (start, *taps)
+        if key not in self._tails:
+            self._tails[key] = self._cut(start, taps)
+        return self._tails[key]
+
+    def _cut(self, start: str, taps: Sequence[str]) -> "_Tail":
+        places = {tap: self._node(tap) for tap in (start, *taps)}
+        first = places[start]
+        needed: set[fx.Node] = set()
+        for tap in taps:
+            needed |= _between(first, places[tap], start, tap)
+        graph = fx.Graph()
+        copies = {first: graph.placeholder("stored")}
+        for node in first.graph.nodes:
+            if node in needed:
+                copies[node] = graph.node_copy(node, copies.__getitem__)
+        names: dict[fx.Node, list[str]] = {}
+        for tap in taps:
+            if places[tap] is not first:
+                names.setdefault(copies[places[tap]], []).append(tap)
+        return _Tail(graph, names, tuple(tap for tap in taps if places[tap] is first))
+
+    def _node(self, tap: str) -> fx.Node:
+        graph = self._graph
+        node = None if graph is None else graph.containers.get(tap) or graph.nodes.get(tap)
+        if node is None:
+            raise DataError(
+                f"the network's code cannot be traced at {tap!r}, so nothing can be derived from "
+                "stored responses there; run it on the images"
+            )
+        return node
 
     def _call(self, x: Tensor, modules: Sequence[str], watch: "_Watch") -> None:
         with ExitStack() as stack:
@@ -108,6 +192,24 @@ class Wiring:
             return None
         nodes = {name: node for node, name in tracer.node_to_qualname.items()}
         return _Graph(graph, nodes, tracer.containers)
+
+
+def _between(first: fx.Node, last: fx.Node, start: str, tap: str) -> set[fx.Node]:
+    """Return the nodes after ``first`` that ``last`` needs, itself among them."""
+    needed: set[fx.Node] = set()
+    ahead = [last]
+    while ahead:
+        node = ahead.pop()
+        if node is first or node in needed:
+            continue
+        if node.op == "placeholder":
+            raise DataError(
+                f"{tap!r} does not follow from {start!r} alone: the network reaches it from its "
+                "input on another way, too; start at another layer, or run it on the images"
+            )
+        needed.add(node)
+        ahead += node.all_input_nodes
+    return needed
 
 
 @dataclass

@@ -40,6 +40,11 @@ class Ablation:
     apply: Apply
     shuffles: bool = False
 
+    @property
+    def of_bits(self) -> bool:
+        """Whether it gives the same of responses that are stored as bits."""
+        return self.name == "binarize"
+
 
 def parse_ablation(text: str) -> Ablation:
     """Return the ablation of a name, with its number behind an equals sign.

@@ -62,7 +62,8 @@ def ablated_blocks(
     UnknownNameError
         No such ablation or channel, or activations are not there.
     DataError
-        The partitions' layers differ in shape; a response is NaN or infinite (it is named).
+        The partitions' layers differ in shape; a response is NaN or infinite (it is named); the
+        responses are stored as bits, and the ablation is another than binarize.
     """
     change = parse_ablation(ablation)
     shapes = {layer_shape(store, r.partition) for r in rows}
@@ -71,7 +72,14 @@ def ablated_blocks(
     (shape,) = shapes
     orders = _permutations(rows, shape.positions, seed) if change.shuffles else None
     streams = [
-        read_features(store, r.partition, channels=channels, samples=r.ids, what=change.what)
+        read_features(
+            store,
+            r.partition,
+            channels=channels,
+            samples=r.ids,
+            what=change.what,
+            bits=change.of_bits,
+        )
         for r in rows
     ]
     for block, X in _stacked(streams):

@@ -187,9 +187,10 @@ def _split_rows(dataset: str, view: ViewManifest) -> list[dict[str, object]]:
 def _missing_splits(root: Path, manifest: DatasetManifest) -> list[dict[str, object]]:
     """Return the rows of splits that are not stored; a stored one must have the same parts."""
     stored: dict[tuple[str, str, int], dict[int, str]] = {}
-    for row in read_rows(root, "splits", dataset=manifest.name).to_pylist():
-        key = (row["view"], row["split"], row["seed"])
-        stored.setdefault(key, {})[row["sample_id"]] = row["part"]
+    for view in manifest.views:
+        for row in read_rows(root, "splits", dataset=manifest.name, view=view.view).to_pylist():
+            key = (row["view"], row["split"], row["seed"])
+            stored.setdefault(key, {})[row["sample_id"]] = row["part"]
     rows: list[dict[str, object]] = []
     for view in manifest.views:
         for split in view.splits:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import parquet as pq
 
@@ -74,17 +75,19 @@ def part_samples(
     UnknownNameError
         The data set has no such part of such a split (those there are are listed).
     """
-    rows = store.splits(dataset, view).to_pylist()
-    ids = [
-        r["sample_id"] for r in rows if (r["split"], r["seed"], r["part"]) == (split, seed, part)
-    ]
-    if not ids:
-        known = sorted({f"{r['split']} (seed {r['seed']}) {r['part']}" for r in rows})
+    rows = store.splits(dataset, view)
+    mask = pc.and_(pc.equal(rows["split"], split), pc.equal(rows["part"], part))
+    ids: NDArray[np.int64] = rows.filter(pc.and_(mask, pc.equal(rows["seed"], seed)))[
+        "sample_id"
+    ].to_numpy()
+    if not len(ids):
+        kinds = rows.group_by(["split", "seed", "part"]).aggregate([]).to_pylist()
+        known = sorted(f"{r['split']} (seed {r['seed']}) {r['part']}" for r in kinds)
         raise UnknownNameError(
             f"data set '{dataset}', view {view}, has no part '{part}' of split "
             f"'{split}' with seed {seed}; it has: {', '.join(known) or 'no split'}"
         )
-    return np.sort(np.asarray(ids, dtype=np.int64))
+    return np.sort(ids)
 
 
 def export_features(
@@ -162,7 +165,7 @@ def _write_matrix(
     shape = layer_shape(store, partition)
     positions = shape.positions if what == "map" else 1
     with _memory_map(path, (len(ids), shape.channels * positions)) as matrix:
-        for channels, block in read_features(store, partition, samples=ids, what=what):
+        for channels, block in read_features(store, partition, samples=ids, what=what, bits=True):
             first = int(channels[0]) * positions
             matrix[:, first : first + len(channels) * positions] = block.reshape(len(ids), -1)
 

@@ -25,6 +25,8 @@ __all__ = [
     "extract_command",
     "layer_shape",
     "read_features",
+    "read_samples",
+    "refuse_bits",
     "stored_samples",
 ]
 
@@ -80,6 +82,7 @@ def read_features(
     channels: Sequence[int] | None = None,
     samples: NDArray[np.int64] | None = None,
     what: What = "map",
+    bits: bool = False,
 ) -> Iterator[Block]:
     """Yield a layer's responses, some channels at a time, for all samples at once.
 
@@ -97,6 +100,8 @@ def read_features(
         Wanted samples, ascending; None for all that are stored.
     what : {"map", "sp_max"}
         Whole maps, or only the largest response of each (then ``map`` is not read).
+    bits : bool
+        Whether responses that are stored as bits (1 above 0, else 0) will do.
 
     Yields
     ------
@@ -109,9 +114,13 @@ def read_features(
     ------
     UnknownNameError
         No such partition, or a wanted channel or sample is not in it.
+    DataError
+        It is stored as bits, and they will not do.
     """
     shape = layer_shape(store, partition)
     files = _files(store, partition)
+    if not bits:
+        refuse_bits(files)
     wanted = _wanted_channels(channels, shape, partition)
     n_samples, readers = _place(files, samples, partition)
     positions = 1 if what == "sp_max" else shape.positions
@@ -125,6 +134,65 @@ def read_features(
         for reader in readers:
             reader.fill(out, block)
         yield block, out.swapaxes(0, 1)
+
+
+def read_samples(
+    store: "Store",
+    partition: Partition,
+    samples: NDArray[np.int64],
+    *,
+    what: What = "map",
+    max_bytes: int = 1 << 28,
+    bits: bool = False,
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Yield a layer's responses, some samples at a time, for all channels at once.
+
+    The other way round than :func:`read_features`, for questions that go through more samples than
+    memory holds. A block is what one file has of the wanted samples, so each file is read once;
+    but a file with more than ``max_bytes`` of them is read again for each part of it.
+
+    Parameters
+    ----------
+    store : Store
+    partition : Partition
+    samples : array of int64
+        Wanted samples; those that are not stored are passed over.
+    what : {"map", "sp_max"}
+        Whole maps, or only the largest response of each.
+    max_bytes : int
+        Of a block, as float32.
+    bits : bool
+        Whether responses that are stored as bits will do.
+
+    Yields
+    ------
+    samples : array of shape (n_samples,), int64
+        Ascending; blocks come by their files' first sample.
+    X : array of shape (n_samples, n_channels, positions), float32
+        As from :func:`read_features`.
+
+    Raises
+    ------
+    UnknownNameError
+        No such partition.
+    """
+    shape = layer_shape(store, partition)
+    positions = 1 if what == "sp_max" else shape.positions
+    channels = np.arange(shape.channels, dtype=np.int32)
+    step = max(1, max_bytes // (4 * shape.channels * positions))
+    files = sorted(_files(store, partition), key=lambda f: f.first_sample)
+    if not bits:
+        refuse_bits(files)
+    for file in files:
+        wanted = np.intersect1d(file.sample_ids, samples)
+        for start in range(0, len(wanted), step):
+            ids = wanted[start : start + step]
+            rows = np.searchsorted(file.sample_ids, ids)
+            reader = _Reader(file, rows, np.arange(len(ids)))
+            reader.open(ACT_MAX if positions == 1 else MAP)
+            out = np.empty((shape.channels, len(ids), positions), dtype=np.float32)
+            reader.fill(out, channels)
+            yield ids, out.swapaxes(0, 1)
 
 
 @dataclass
@@ -189,6 +257,26 @@ def _as_slice(places: NDArray[np.intp]) -> NDArray[np.intp] | slice:
     """Return ascending places as a slice where they have no holes: NumPy copies it faster."""
     first, last = int(places[0]), int(places[-1])
     return slice(first, last + 1) if last - first + 1 == len(places) else places
+
+
+def refuse_bits(files: Sequence[StoredFile]) -> None:
+    """Refuse responses of which only the sign is stored.
+
+    Parameters
+    ----------
+    files : sequence of StoredFile
+        Of one partition: all have the same precision.
+
+    Raises
+    ------
+    DataError
+    """
+    if files and files[0].identity.parts.get("stored precision") == "bit":
+        raise DataError(
+            f"{files[0].partition} is stored as bits (1 where a response is above 0), which tell "
+            "binarized features only; for this question extract the layer under another checkpoint "
+            "name, or drop it and extract it with --precision tf32"
+        )
 
 
 def _files(store: "Store", partition: Partition) -> list[StoredFile]:

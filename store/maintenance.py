@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 
 from fstore.errors import DataError, StorageError, UnknownNameError
 from fstore.store.files import ACTIVATIONS
+from fstore.store.proposals import VIEW as PROPOSAL
+from fstore.store.proposals import hide_proposals
 from fstore.store.schema import TABLES
 from fstore.store.status import logged_files
 from fstore.store.tables import COMMIT_TRIES, open_table, read_rows, sql_text, storage
@@ -88,8 +90,9 @@ def drop(root: Path, selection: Selection, *, checkpoint: bool = False) -> list[
 
     Activations go first, in one transaction, and their files at once: exactly those that this
     transaction took from the log. A data set named alone loses its samples, labels, splits,
-    overlaps, detections and its entry too (its images stay where they are); a network named
-    alone loses the record of its layers' shapes. A drop that was cut short is finished by
+    overlaps, detections and its entry too (its images stay where they are); named with view
+    ``proposal`` alone, it loses its proposals and their overlaps. A network named alone loses the
+    record of its layers' shapes. A drop that was cut short is finished by
     running it again.
 
     Parameters
@@ -121,6 +124,8 @@ def drop(root: Path, selection: Selection, *, checkpoint: bool = False) -> list[
             _delete(root, CHECKPOINTS, key)
         kept = {r["uri"] for r in read_rows(root, CHECKPOINTS).to_pylist()}
         _unlink({root / r["uri"] for r in records if r["uri"] not in kept})
+    if selection.given == _proposals_of(selection.dataset):
+        hide_proposals(root, str(selection.dataset))
     for table, equal in _described(selection):
         _delete(root, table, equal)
     return going
@@ -176,13 +181,21 @@ def _partitions(root: Path, selection: Selection) -> list[Going]:
 
 
 def _described(selection: Selection) -> list[tuple[str, dict[str, str]]]:
-    """Return the tables, and which of their rows, that go with a whole data set or network."""
+    """Return the tables, and which of their rows, that go with what is selected as a whole."""
     given = selection.given
+    if given == _proposals_of(selection.dataset):
+        of_dataset = {"dataset": given["dataset"]}
+        return [("overlaps", of_dataset), *((t, given) for t in ("splits", "labels", "samples"))]
     if set(given) == {"dataset"}:
         return [
             (t, {"name" if t == "datasets" else "dataset": given["dataset"]}) for t in OF_DATASET
         ]
     return [("layers", given)] if set(given) == {"network"} else []
+
+
+def _proposals_of(dataset: str | None) -> dict[str, str]:
+    """Return what selects a data set's proposals as a whole."""
+    return {} if dataset is None else {"dataset": dataset, "view": PROPOSAL}
 
 
 def _records(root: Path, selection: Selection) -> list[dict[str, str]]:

@@ -162,7 +162,7 @@ TABLES: dict[str, Table] = {
             "runs",
             {
                 "run_id": TEXT,
-                "kind": TEXT,  # extract, train, refresh
+                "kind": TEXT,  # extract, proposals, train, refresh
                 "started_at": TIME,
                 "finished_at": TIME,
                 "exit": TEXT,  # ok, failed, interrupted

@@ -9,9 +9,10 @@ from uuid import uuid4
 import pyarrow as pa
 
 from fstore.errors import SchemaError, StorageError, UnknownNameError
-from fstore.store import catalog
+from fstore.store import catalog, proposals
 from fstore.store.catalog import DatasetInfo
 from fstore.store.files import ACTIVATIONS, StoredFile, list_files
+from fstore.store.proposals import Overlaps, Proposals
 from fstore.store.schema import SCHEMA_VERSION, TABLES
 from fstore.store.sql import Result, Session
 from fstore.store.tables import (
@@ -30,7 +31,14 @@ if TYPE_CHECKING:
 __all__ = ["Store"]
 
 MARKER = "fstore.json"
-PARTS = {"images", "checkpoints", "training", *TABLES}  # what a store's folder may hold
+PARTS = {
+    "images",
+    "checkpoints",
+    "detectors",
+    "proposals",
+    "training",
+    *TABLES,
+}  # what a store's folder may hold
 
 
 class Store:
@@ -146,7 +154,20 @@ class Store:
 
     def add_dataset(self, manifest: DatasetManifest) -> bool:
         """Register a data set; see :func:`fstore.store.catalog.add_dataset`."""
-        return catalog.add_dataset(self.path, manifest)
+        new = catalog.add_dataset(self.path, manifest)
+        inherited = proposals.VIEW in self.dataset(manifest.name).views and (
+            proposals.inherit_splits(self.path, manifest.name) > 0
+        )
+        return new or inherited
+
+    def inherit_splits(self, dataset: str) -> int:
+        """Give proposals the part of their image in splits that came later; return rows added."""
+        return proposals.inherit_splits(self.path, dataset)
+
+    def add_proposals(self, dataset: str, found: Proposals, overlaps: Overlaps) -> bool:
+        """Register view ``proposal``; see :func:`fstore.store.proposals.add_proposals`."""
+        self.dataset(dataset)
+        return proposals.add_proposals(self.path, dataset, found, overlaps)
 
     def datasets(self) -> list[DatasetInfo]:
         """Return the registered data sets, by name."""

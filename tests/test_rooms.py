@@ -17,7 +17,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "queries": {"store"},
     "cli": {"extractor", "store", "queries"},
 }
-NO_ROOM = {"errors", "types", "registry", "geometry", "image_files"}
+NO_ROOM = {"errors", "types", "registry", "geometry", "image_files", "boxes"}
 JOINERS = {
     "workflows",
     "extraction",
@@ -29,6 +29,10 @@ JOINERS = {
     "study_steps",
     "reproduce",
     "demo",
+    "plan",
+    "estimate",
+    "proposals",
+    "detection",
 }  # join rooms that do not know each other
 OPENERS = {"__init__", "__main__"}  # hand out what one room offers
 MAY_USE_TORCH = {

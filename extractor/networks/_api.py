@@ -10,7 +10,23 @@ from fstore.registry import Registry
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["NETWORKS", "Network", "network"]
+__all__ = ["NETWORKS", "Beside", "Network", "network"]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A layer that the network does not have: an operation on the output of one of its taps.
+
+    Attributes
+    ----------
+    tap : str
+        Module path or node name, with maps of shape (N, C, H, W).
+    operation : torch.nn.Module
+        Without parameters: pooling, say. Nothing of the network comes after it.
+    """
+
+    tap: str
+    operation: "nn.Module"
 
 
 @dataclass(frozen=True)
@@ -33,6 +49,8 @@ class Network:
         :class:`fstore.extractor.training.Recipe`, ``iterations``, ``snapshots``. ``finetune`` and
         ``scratch`` may hold a mapping of what differs in ``fstore train finetune``; there
         ``region_iterations`` stands for ``iterations`` where it learns from regions.
+    beside : mapping of layer name to Beside
+        Layers that can be asked for by name and are not among those of ``--layer all``.
     """
 
     name: str
@@ -40,6 +58,7 @@ class Network:
     preprocess: Preprocess
     layers: Mapping[str, str]
     recipe: Mapping[str, object] = field(default_factory=dict)
+    beside: Mapping[str, Beside] = field(default_factory=dict)
 
 
 NETWORKS: Registry[Callable[..., Network]] = Registry("network")

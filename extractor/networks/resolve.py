@@ -3,6 +3,7 @@
 import importlib
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from fstore.errors import DataError, UnknownNameError
@@ -67,8 +68,7 @@ def _own(name: str, options: dict[str, Any]) -> Network:
             "Preprocess(size=224, resize=256), {'conv1': 'features.0'})"
         )
     result.model.eval()
-    layers, recipe = result.layers, result.recipe
-    return Network(name, result.model, result.preprocess, layers, recipe)
+    return replace(result, name=name)
 
 
 def _find(name: str) -> Callable[..., Any]:

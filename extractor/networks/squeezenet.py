@@ -1,6 +1,6 @@
 """SqueezeNet v1.0 in its Caffe form: small files, AlexNet's accuracy."""
 
-from fstore.extractor.networks._api import Network, network
+from fstore.extractor.networks._api import Beside, Network, network
 from fstore.extractor.preprocess import Preprocess
 
 __all__ = ["squeezenet_v1_0"]
@@ -25,8 +25,10 @@ def squeezenet_v1_0(*, classes: int = 1000) -> Network:
     """SqueezeNet v1.0 as Caffe defines it: pooling rounds sizes up, input BGR 227x227.
 
     ``fire2`` ... ``fire9`` are the concatenated outputs; ``conv_final`` is, like Caffe's blob of
-    that name, the response after its ReLU. torchvision's ``squeezenet1_0`` differs: RGB input,
-    scaled pixels, no padding in the last convolution, other weights.
+    that name, the response after its ReLU. Beside them, ``pool9`` can be asked for: the largest of
+    each 3x3 places of ``fire9``, stride 2 (6x6, as large as CaffeNet's conv5), which the network
+    itself does not have; it is meant for detection. torchvision's ``squeezenet1_0`` differs: RGB
+    input, scaled pixels, no padding in the last convolution, other weights.
 
     Parameters
     ----------
@@ -43,6 +45,8 @@ def squeezenet_v1_0(*, classes: int = 1000) -> Network:
     Iandola et al. 2016, arXiv:1602.07360. Recipe: batch 512, lr 0.04, momentum 0.9, weight decay
     2e-4. Differs: lr falls in steps of 100,000 iterations instead of linearly.
     """
+    from torch.nn import MaxPool2d
+
     from fstore.extractor.networks._squeezenet_model import squeezenet
 
     recipe = {
@@ -56,4 +60,6 @@ def squeezenet_v1_0(*, classes: int = 1000) -> Network:
     }
     layers = {**{name: name for name in LAYERS}, "conv_final": "relu_conv_final"}
     preprocess = Preprocess(size=227, resize=256)
-    return Network("squeezenet-v1.0", squeezenet(classes).eval(), preprocess, layers, recipe)
+    beside = {"pool9": Beside("fire9", MaxPool2d(3, 2, ceil_mode=True))}
+    model = squeezenet(classes).eval()
+    return Network("squeezenet-v1.0", model, preprocess, layers, recipe, beside)

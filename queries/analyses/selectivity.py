@@ -407,8 +407,9 @@ def _grid_areas(
     """Return AuE and its bound by filter, from the histogram that SQL counts."""
     from fstore.queries.blocks import Rows
     from fstore.queries.entropy import grid_area, label_entropy
-    from fstore.store.features import layer_shape
+    from fstore.store.features import layer_shape, refuse_bits
 
+    refuse_bits(store.files(**place.values))
     labels = _labels(store, [Rows(place, ids)], difficult=difficult)
     scores = SCORES["sp_max" if measure == "sp_max" else "label"]
     p = place

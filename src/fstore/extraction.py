@@ -2,70 +2,35 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fstore.errors import DataError, FstoreError, UnknownNameError
-from fstore.types import ActivationBatch, CheckpointRecord, LayerSpec, Precision
+from fstore.errors import DataError, FstoreError
+from fstore.plan import Chosen, Job, Options, Planner, part_ids
+from fstore.types import ActivationBatch
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from fstore.extractor.devices import Runner
     from fstore.extractor.extract import Clock
-    from fstore.extractor.loading import BadSample, InputSample
-    from fstore.extractor.networks import Network
+    from fstore.extractor.loading import BadSample, InputBatch, InputSample
+    from fstore.extractor.preprocess import Preprocess
+    from fstore.plan import Start
     from fstore.store import Store
-    from fstore.store.catalog import DatasetInfo
-    from fstore.store.files import Identity, Partition
     from fstore.store.sink import ShardReport
 
-__all__ = ["Options", "Progress", "Summary", "extract"]
-
-SHARD_BYTES = 3 << 27  # 384 MiB of raw float32 over the network's declared layers
-DEFAULT_VIEWS = ("image", "gt")  # proposals only when named: there are thousands an image
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How to extract; none of it but ``precision`` and ``compute`` changes what is stored.
-
-    Attributes
-    ----------
-    precision : {"tf32", "float32", "bfloat16"}
-        What stored values are rounded to.
-    compute : {"float32", "tf32", "bfloat16", "float16"}
-        Arithmetic of the forward pass; all but float32 and bfloat16 need a GPU.
-    device : str
-        ``auto``, ``cpu``, ``cuda`` (all GPUs) or ``cuda:0,1``.
-    batch_size : int or None
-        Samples a forward pass; None: 32 on the CPU, 256 on a GPU, less for networks whose
-        declared layers are large.
-    workers : int or None
-        Decoding threads; None: one a core, at most 16.
-    max_bad : int
-        More unreadable images than this end the run.
-    shard_bytes : int
-        Raw float32 bytes of a shard: the unit that a killed run loses, and the memory it takes.
-    """
-
-    precision: Precision = "tf32"
-    compute: str = "float32"
-    device: str = "auto"
-    batch_size: int | None = None
-    workers: int | None = None
-    max_bad: int = 100
-    shard_bytes: int = SHARD_BYTES
+__all__ = ["Options", "Progress", "Run", "Summary", "extract", "part_ids"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,33 +69,6 @@ class Summary:
         return self.samples / self.seconds if self.seconds else 0.0
 
 
-@dataclass(frozen=True)
-class Job:
-    """One checkpoint on one view of a data set."""
-
-    record: CheckpointRecord
-    dataset: "DatasetInfo"
-    view: str
-    specs: Sequence[LayerSpec]
-    identities: "Mapping[Partition, Identity]"
-    wanted: NDArray[np.int64]
-    values: int
-    shard_bytes: int
-
-    # ``values``: of one sample over the declared layers; shards and batches are cut by it.
-
-    @property
-    def title(self) -> str:
-        """Checkpoint and view, for people."""
-        return f"{self.record.network}/{self.record.name} {self.dataset.name}.{self.view}"
-
-    def shards(self) -> Iterator[NDArray[np.int64]]:
-        """Yield the wanted samples by shard; boundaries depend on the network's layers only."""
-        samples = _round_number(self.shard_bytes // (4 * self.values))
-        for _, ids in _by_value(self.wanted // samples, self.wanted):
-            yield ids
-
-
 def extract(
     store: "Store",
     *,
@@ -140,6 +78,7 @@ def extract(
     views: Sequence[str] = (),
     network: str | None = None,
     part: str | None = None,
+    from_stored: str | None = None,
     options: Options | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Summary:
@@ -156,6 +95,9 @@ def extract(
     part : str or None
         ``train``, ``val``, ``test`` or ``trainval`` of the official split; or
         ``random:SEED:PART``. None for all samples.
+    from_stored : str or None
+        Stored layer below those asked for: its responses are read and the rest of the network is
+        run on them, in place of a pass over the images.
     options : Options
     on_progress : called after each batch
 
@@ -166,7 +108,7 @@ def extract(
     Raises
     ------
     UnknownNameError
-        No such checkpoint, data set, view, layer or part.
+        No such checkpoint, data set, view, layer or part; ``from_stored`` is not stored.
     IdentityError
         The name of a checkpoint, data set or layer stands for other content in the store.
     DataError
@@ -174,8 +116,8 @@ def extract(
     StorageError
         The disk is full, or the store cannot be written.
     """
-    chosen = _Chosen(layers, ckpts, datasets, views, network, part)
-    run = _Run(store, chosen, options or Options(), on_progress)
+    chosen = Chosen(layers, ckpts, datasets, views, network, part, from_stored)
+    run = Run(store, chosen, options or Options(), on_progress)
     try:
         run.work(run.plan())
     except BaseException as error:
@@ -185,116 +127,34 @@ def extract(
     return run.summary
 
 
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    """What a run was asked for."""
-
-    layers: Sequence[str]
-    ckpts: Sequence[str]
-    datasets: Sequence[str]
-    views: Sequence[str]
-    network: str | None
-    part: str | None
-
-
-class _Run:
+class Run:
     """One call of :func:`extract`: its plan, its counters, its row in table ``runs``."""
 
     def __init__(
         self,
         store: "Store",
-        chosen: _Chosen,
+        chosen: Chosen,
         options: Options,
-        on_progress: Callable[[Progress], None] | None,
+        on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self.store = store
         self.chosen = chosen
         self.options = options
+        self.planner = Planner(store, chosen, options)
         self.on_progress = on_progress or (lambda _: None)
         self.summary = Summary(run_id=uuid4().hex)
         self.fingerprints: dict[str, str] = {}
         self.started = datetime.now(UTC)
         self._began = perf_counter()
-        self._loaded: tuple[CheckpointRecord, Network] | None = None
         self._behind: Future[ShardReport] | None = None
 
-    # Planning
-
     def plan(self) -> list[Job]:
-        """Check every name and identity before the first image is read."""
-        chosen, store = self.chosen, self.store
-        records = [store.find_checkpoint(name, chosen.network) for name in chosen.ckpts]
-        names = dict.fromkeys(chosen.datasets)
-        datasets = [store.dataset(name) for name in names] or store.datasets()
-        if not datasets:
-            raise UnknownNameError("no data set is registered; add one with: fstore dataset add")
-        jobs = [
-            self._job(record, dataset, view)
-            for record in {(r.network, r.name): r for r in records}.values()
-            for dataset in datasets
-            for view in _views(dataset, chosen.views, named=bool(chosen.datasets))
-        ]
-        if not jobs:
-            views = ", ".join(chosen.views or DEFAULT_VIEWS)
-            raise UnknownNameError(f"no chosen data set has a view among {views}")
+        """Return what is to be done; note what is there."""
+        jobs = self.planner.jobs()
+        self.summary.present = self.planner.present
+        for job in jobs:
+            self.fingerprints |= {str(p): i.fingerprint for p, i in job.identities.items()}
         return jobs
-
-    def _network(self, record: CheckpointRecord) -> "Network":
-        """Return a checkpoint's network; one is kept at a time, for they are large."""
-        from fstore.workflows import load_network
-
-        if self._loaded is None or self._loaded[0] is not record:
-            self._loaded = None  # frees the last one before the next is read
-            self._loaded = record, load_network(self.store, record)
-        return self._loaded[1]
-
-    def _job(self, record: CheckpointRecord, dataset: "DatasetInfo", view: str) -> Job:
-        from fstore.extractor.taps import layer_specs
-        from fstore.store.files import Partition
-        from fstore.store.sink import missing_samples
-
-        network = self._network(record)
-        layers = list(network.layers) if "all" in self.chosen.layers else self.chosen.layers
-        declared = layer_specs(network)
-        specs = layer_specs(network, layers)
-        self.store.add_layers(record.network, [*declared, *(s for s in specs if s not in declared)])
-        identities = {
-            Partition(record.network, record.name, dataset.name, view, spec.name): self._identity(
-                record, spec, samples=dataset.views[view], preprocessing=network.preprocess.hash
-            )
-            for spec in specs
-        }
-        self.fingerprints |= {str(p): i.fingerprint for p, i in identities.items()}
-        wanted = _samples(self.store, dataset, view, self.chosen.part)
-        missing = missing_samples(self.store.path, wanted, identities)
-        todo = np.unique(np.concatenate(list(missing.values())))
-        self.summary.present += len(wanted) - len(todo)
-        return Job(
-            record=record,
-            dataset=dataset,
-            view=view,
-            specs=specs,
-            identities=identities,
-            wanted=todo,
-            values=sum(spec.values for spec in declared or specs),
-            shard_bytes=self.options.shard_bytes,
-        )
-
-    def _identity(
-        self, record: CheckpointRecord, spec: LayerSpec, *, samples: str, preprocessing: str
-    ) -> "Identity":
-        from fstore.store.files import Identity
-
-        return Identity(
-            {
-                "weights": record.sha256,
-                "definition": spec.definition,
-                "preprocessing": preprocessing,
-                "samples": samples,
-                "stored precision": self.options.precision,
-                "compute precision": self.options.compute,
-            }
-        )
 
     # Working
 
@@ -319,11 +179,9 @@ class _Run:
     def _work_on(self, job: Job, writer: ThreadPoolExecutor, clock: "Clock", total: int) -> None:
         from fstore.store.sink import write_shard
 
-        runners = self._runners(job)
-        columns = ["sample_id", "uri", "digest", "box"]
-        rows = self.store.samples(job.dataset.name, job.view, columns)
+        runners, source = self.runners(job), self.source(job)
         for shard in job.shards():
-            batches = self._compute(job, rows.take(shard), runners, clock, total=total)
+            batches = self.compute(job, source, shard, runners, clock=clock, total=total)
             self._settle()  # one shard is computed, one written: no third in memory
             last = self.summary.samples + len(self.summary.quarantined) >= total
             if batches:
@@ -350,46 +208,48 @@ class _Run:
         if self._behind is not None and self._behind.exception() is None:
             self._settle()
 
-    def _runners(self, job: Job) -> "list[Runner]":
+    def runners(self, job: Job) -> "list[Runner]":
+        """Put the job's network on the devices."""
         from fstore.extractor.devices import find_devices, make_runners
 
         devices = find_devices(self.options.device)
         self.summary.device = ", ".join(str(d) for d in devices)
         return make_runners(
-            self._network(job.record),
+            self.planner.network(job.record),
             [spec.name for spec in job.specs],
             devices=devices,
             precision=self.options.precision,
             compute=self.options.compute,
+            start=None if job.start is None else job.start.layer,
         )
 
-    def _compute(
+    def source(self, job: Job) -> "Source":
+        """Return where the job's inputs come from."""
+        if job.start is not None:
+            return StoredSource(self.store, job.start)
+        preprocess = self.planner.network(job.record).preprocess
+        return ImageSource(self.store, job, preprocess, self.options.workers or _cores())
+
+    def compute(
         self,
         job: Job,
-        rows: "pa.Table",
+        source: "Source",
+        shard: NDArray[np.int64],
         runners: "Sequence[Runner]",
-        clock: "Clock",
         *,
+        clock: "Clock",
         total: int,
     ) -> list[ActivationBatch]:
         """Return a shard's activations; unreadable images are quarantined."""
         from fstore.extractor.devices import default_batch_size
         from fstore.extractor.extract import extract as run_network
-        from fstore.extractor.loading import load_batches
 
         size = self.options.batch_size or default_batch_size(
             [r.device for r in runners], job.values
         )
         kept = []
         with (
-            closing(
-                load_batches(
-                    job.dataset.root,
-                    list(_chunks(_input_samples(rows), size)),
-                    self._network(job.record).preprocess,
-                    workers=self.options.workers or _cores(),
-                )
-            ) as loaded,
+            closing(source.batches(shard, size)) as loaded,
             closing(run_network(loaded, runners, clock=clock)) as computed,
         ):
             for batch, bad in computed:
@@ -455,38 +315,48 @@ class _Run:
                 raise
 
 
-def _views(dataset: "DatasetInfo", views: Sequence[str], *, named: bool) -> list[str]:
-    """Return the views to extract; a view that was named must be there if its data set was."""
-    if not views:
-        return [v for v in DEFAULT_VIEWS if v in dataset.views]
-    absent = [v for v in views if v not in dataset.views]
-    if absent and named:
-        raise UnknownNameError(
-            f"data set '{dataset.name}' has no view '{absent[0]}'; it has: "
-            + ", ".join(dataset.views)
-        )
-    return [v for v in dict.fromkeys(views) if v in dataset.views]
+class Source(Protocol):
+    """Where the inputs of a job's samples come from."""
+
+    def batches(self, samples: NDArray[np.int64], size: int) -> "Generator[InputBatch, None, None]":
+        """Yield the inputs of samples, ``size`` at a time."""
+        ...
 
 
-def _samples(
-    store: "Store", dataset: "DatasetInfo", view: str, part: str | None
-) -> NDArray[np.int64]:
-    """Return the ids of a part's samples, ascending."""
-    if part is None:
-        return np.arange(dataset.counts[view], dtype=np.int64)
-    *which, name = part.split(":")
-    split, seed = (which + ["official", "0"][len(which) :])[:2]
-    parts = ["train", "val"] if name == "trainval" else [name]
-    rows = store.splits(dataset.name, view).to_pylist()
-    found = [r for r in rows if r["split"] == split and str(r["seed"]) == seed]
-    ids = [r["sample_id"] for r in found if r["part"] in parts]
-    if not ids:
-        known = sorted({f"{r['split']}:{r['seed']}:{r['part']}" for r in rows})
-        raise UnknownNameError(
-            f"data set '{dataset.name}', view {view}, has no part '{part}'; it has: "
-            + (", ".join(known) or "no split")
-        )
-    return np.array(sorted(ids), dtype=np.int64)
+class ImageSource:
+    """Images and boxes, decoded and preprocessed ahead in threads."""
+
+    def __init__(self, store: "Store", job: Job, preprocess: "Preprocess", workers: int) -> None:
+        columns = ["sample_id", "uri", "digest", "box"]
+        self._rows = store.samples(job.dataset.name, job.view, columns)
+        self._root = job.dataset.root
+        self._preprocess = preprocess
+        self._workers = workers
+
+    def batches(self, samples: NDArray[np.int64], size: int) -> "Generator[InputBatch, None, None]":
+        """Yield the inputs of samples, ``size`` at a time."""
+        from fstore.extractor.loading import load_batches
+
+        batches = list(_chunks(_input_samples(self._rows.take(samples)), size))
+        return load_batches(self._root, batches, self._preprocess, workers=self._workers)
+
+
+class StoredSource:
+    """Responses of a stored layer; those of one shard are read at a time."""
+
+    def __init__(self, store: "Store", start: "Start") -> None:
+        self._store = store
+        self._partition = start.partition
+
+    def batches(self, samples: NDArray[np.int64], size: int) -> "Generator[InputBatch, None, None]":
+        """Yield the stored responses of samples, ``size`` at a time."""
+        from fstore.extractor.loading import InputBatch
+        from fstore.store.features import read_features
+
+        blocks = [X for _, X in read_features(self._store, self._partition, samples=samples)]
+        X = np.concatenate(blocks, axis=1)  # (samples, channels, positions)
+        for first in range(0, len(samples), size):
+            yield InputBatch(samples[first : first + size], X[first : first + size])
 
 
 def _input_samples(rows: "pa.Table") -> "list[InputSample]":
@@ -511,19 +381,6 @@ def _chunks(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
     rest = iter(items)
     while chunk := list(islice(rest, size)):
         yield chunk
-
-
-def _by_value(
-    keys: NDArray[np.int64], values: NDArray[np.int64]
-) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    for key in np.unique(keys):
-        yield int(key), values[keys == key]
-
-
-def _round_number(n: int) -> int:
-    """Return the largest 2^k or 3 x 2^k that is at most ``n``, and at least 1."""
-    low = max(0, n.bit_length() - 2)
-    return max(1, n >> low << low)
 
 
 def _cores() -> int:

@@ -31,7 +31,7 @@ IntArray: TypeAlias = NDArray[np.integer[Any]]
 
 View: TypeAlias = Literal["image", "gt", "proposal"]
 Part: TypeAlias = Literal["train", "val", "test"]
-Precision: TypeAlias = Literal["float32", "tf32", "bfloat16"]
+Precision: TypeAlias = Literal["float32", "tf32", "bfloat16", "bit"]
 
 Box: TypeAlias = tuple[float, float, float, float]
 """``(xmin, ymin, xmax, ymax)`` in pixels, 1-based and inclusive, as PASCAL VOC writes them."""

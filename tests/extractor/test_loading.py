@@ -11,7 +11,7 @@ from PIL import Image
 
 from fstore.errors import DataError
 from fstore.extractor import loading
-from fstore.extractor.images import ChangedFileError, digest_bytes, load_group, load_sample
+from fstore.extractor.images import ChangedFileError, decode, digest_bytes, load_sample
 from fstore.extractor.loading import InputBatch, InputSample, load_batches
 from fstore.extractor.preprocess import Preprocess
 from fstore.types import Box
@@ -52,15 +52,15 @@ def decoders() -> list[threading.Thread]:
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """Count loads of images: (uri, number of boxes) of each."""
-    seen: list[tuple[str, int]] = []
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """List the images that are decoded, each time."""
+    seen: list[str] = []
 
-    def counted(root: Path, uri: str, boxes: Sequence[Box | None], *rest: object) -> object:
-        seen.append((uri, len(boxes)))
-        return load_group(root, uri, boxes, *rest)  # type: ignore[arg-type]
+    def counted(data: bytes, *, uri: str) -> Image.Image:
+        seen.append(uri)
+        return decode(data, uri=uri)
 
-    monkeypatch.setattr(loading, "load_group", counted)
+    monkeypatch.setattr(loading, "decode", counted)
     return seen
 
 
@@ -69,11 +69,11 @@ def test_order_is_kept_when_later_images_are_quicker(
 ) -> None:
     """Batches and samples come in the order asked for, whichever thread ends first."""
 
-    def uneven(folder: Path, uri: str, *rest: object) -> object:
+    def uneven(data: bytes, *, uri: str) -> Image.Image:
         time.sleep(0.02 if uri in {"0.png", "5.png"} else 0)
-        return load_group(folder, uri, *rest)  # type: ignore[arg-type]
+        return decode(data, uri=uri)
 
-    monkeypatch.setattr(loading, "load_group", uneven)
+    monkeypatch.setattr(loading, "decode", uneven)
     batches = [[sample(root, i, i) for i in range(start, start + 3)] for start in range(0, 12, 3)]
     found = load(root, batches)
     assert [b.sample_ids.tolist() for b in found] == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
@@ -81,15 +81,45 @@ def test_order_is_kept_when_later_images_are_quicker(
     assert all(b.images.dtype == np.float32 and b.images.shape == (3, 3, 8, 8) for b in found)
 
 
-def test_boxes_of_one_image_are_decoded_once(root: Path, calls: list[tuple[str, int]]) -> None:
+def test_boxes_of_one_image_are_decoded_once(root: Path, decoded: list[str]) -> None:
     """Consecutive samples of an image in a batch share one decoding, and differ in their box."""
     boxes: list[Box] = [(1, 1, 4, 4), (2, 2, 9, 9), (1, 1, 10, 12)]
     batch = [sample(root, i, 3, box) for i, box in enumerate(boxes)]
     (found,) = load(root, [[*batch, sample(root, 3, 4), sample(root, 4, 3)]])
-    assert sorted(calls) == [("3.png", 1), ("3.png", 3), ("4.png", 1)]
+    assert sorted(decoded) == ["3.png", "3.png", "4.png"]
     for i, box in enumerate(boxes):
         alone = load_sample(root, "3.png", box, SMALL)
         assert np.array_equal(found.images[i], alone)
+
+
+@pytest.mark.parametrize("size", [1, 7, 32, 100])
+def test_an_image_is_decoded_once_for_all_its_boxes(
+    root: Path, decoded: list[str], size: int
+) -> None:
+    """Three images of 100 boxes are decoded three times, whatever batches the boxes are in."""
+    random = np.random.default_rng(0)
+    boxes: list[Box] = []
+    for left, top in random.integers(1, 8, size=(300, 2)).tolist():
+        boxes.append((left, top, left + 2, top + 3))
+    samples = [sample(root, i, i // 100, box) for i, box in enumerate(boxes)]
+    found = load(root, [samples[i : i + size] for i in range(0, 300, size)])
+    assert sorted(decoded) == ["0.png", "1.png", "2.png"]
+    assert [i for b in found for i in b.sample_ids.tolist()] == list(range(300))
+    images = np.concatenate([b.images for b in found])
+    for i in (0, 99, 100, 101, 299):
+        assert np.array_equal(images[i], load_sample(root, f"{i // 100}.png", boxes[i], SMALL))
+
+
+def test_a_broken_image_is_decoded_once_and_costs_all_its_boxes(
+    root: Path, decoded: list[str]
+) -> None:
+    """Every box of an image that cannot be decoded is reported; the next image is loaded."""
+    (root / "0.png").write_bytes(b"no image")
+    samples = [sample(root, i, i // 20, (1, 1, 5, 5)) for i in range(40)]
+    found = load(root, [samples[:15], samples[15:30], samples[30:]])
+    assert sorted(decoded) == ["0.png", "1.png"]
+    assert [bad.sample_id for b in found for bad in b.bad] == list(range(20))
+    assert [i for b in found for i in b.sample_ids.tolist()] == list(range(20, 40))
 
 
 def test_unreadable_images_are_reported_and_left_out(root: Path) -> None:
@@ -142,12 +172,12 @@ def test_a_changed_file_ends_it(root: Path, damage: Callable[[Path], object]) ->
     assert issubclass(ChangedFileError, DataError)
 
 
-def test_it_reads_ahead_but_not_far(root: Path, calls: list[tuple[str, int]]) -> None:
+def test_it_reads_ahead_but_not_far(root: Path, decoded: list[str]) -> None:
     """When the first batch is handed out, only the next two were asked for."""
     stream = load_batches(root, [[sample(root, i, i)] for i in range(12)], SMALL, workers=2)
     next(stream)
     time.sleep(0.1)
-    assert len(calls) == 1 + loading.AHEAD
+    assert len(decoded) == 1 + loading.AHEAD
     stream.close()
 
 

@@ -3,13 +3,14 @@
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from fstore.errors import DataError, UnknownNameError
-from fstore.extractor.networks import Network, build_network
+from fstore.extractor.networks import Beside, Network, build_network
 from fstore.extractor.preprocess import Preprocess
 from fstore.extractor.taps import Taps, every_layer, layer_specs
 
@@ -223,3 +224,41 @@ def test_wrong_input_size_is_a_named_error() -> None:
     network = Network("wrong", model, Preprocess(size=4, resize=4), {"fc": "1"})
     with pytest.raises(DataError, match="network 'wrong' fails on one image of 4x4 pixels"):
         layer_specs(network)
+
+
+def test_a_layer_beside_the_network_changes_none_of_its_own() -> None:
+    """pool9 is the pooling of fire9; asked for or not, the other layers stay what they are."""
+    network = build_network("squeezenet-v1.0")
+    alone = replace(network, beside={})
+    assert definitions(network) == definitions(alone)
+    assert definitions(network, ["fire9", "pool9"])["fire9"] == definitions(alone)["fire9"]
+    assert "pool9" not in {spec.name for spec in layer_specs(network)}
+    (spec,) = layer_specs(network, ["pool9"])
+    assert (spec.channels, spec.height, spec.width, spec.kind) == (512, 6, 6, "conv")
+    assert spec.definition not in definitions(network).values()
+    x = torch.randn(2, 3, 227, 227)
+    found = Taps(network, ["fire9", "pool9", "conv_final"]).collect(x)
+    assert torch.equal(found["pool9"], largest_of_3x3(found["fire9"]))
+    assert torch.equal(found["fire9"], Taps(network, ["fire9"]).collect(x)["fire9"])
+    assert torch.equal(found["pool9"], Taps(network, ["pool9"]).collect(x)["pool9"])
+
+
+def largest_of_3x3(x: Tensor) -> Tensor:
+    """Return the largest of places 2i ... 2i + 2 in both directions, by shifted slices."""
+    side = (x.shape[2] - 1) // 2
+    ends = [slice(k, k + 2 * side - 1, 2) for k in range(3)]
+    return torch.stack([x[:, :, rows, columns] for rows in ends for columns in ends]).amax(0)
+
+
+def test_another_operation_beside_is_another_layer() -> None:
+    """The operation is part of a layer's definition; a declared name comes before one beside."""
+    found = [
+        definitions(replace(toy(), beside={"p": Beside("3", nn.MaxPool2d(size))}), ["p"])["p"]
+        for size in (2, 2, 3)
+    ]
+    assert found[0] == found[1] != found[2]
+    hidden = replace(toy(), beside={"mid": Beside("0", nn.MaxPool2d(2))})
+    assert definitions(hidden) == definitions(toy())
+    missing = replace(toy(), beside={"p": Beside("nowhere", nn.MaxPool2d(2))})
+    with pytest.raises(UnknownNameError, match="no layer 'p'"):
+        layer_specs(missing, ["p"])

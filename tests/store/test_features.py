@@ -11,7 +11,7 @@ from _build import add_dataset, add_layers, build, put, relu
 from fstore.errors import DataError, UnknownNameError
 from fstore.store import Store
 from fstore.store.export import export_features, find_partition, part_samples
-from fstore.store.features import What, read_features, stored_samples
+from fstore.store.features import What, read_features, read_samples, stored_samples
 from fstore.store.files import Partition
 
 WHERE = Partition("n", "5", "d", "image", "l")
@@ -90,6 +90,33 @@ def test_one_row_group_is_held(
     monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
     collect(wide[0], WHERE)
     assert len(read) == len(set(read)) > 3
+
+
+@pytest.mark.parametrize("what", ["map", "sp_max"])
+@pytest.mark.parametrize("max_bytes", [1, 3 * 40 * 4096 * 4, 1 << 30])
+def test_by_sample(
+    wide: tuple[Store, NDArray[np.float32]],
+    what: What,
+    max_bytes: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All channels of some samples; each file is opened once where it fits into a block."""
+    store, values = wide
+    values = values.max(axis=2, keepdims=True) if what == "sp_max" else values
+    opened: list[object] = []
+    kept = pq.ParquetFile
+
+    def count(path: object) -> object:
+        opened.append(path)
+        return kept(path)
+
+    monkeypatch.setattr(pq, "ParquetFile", count)
+    wanted = np.array([29, 3, 4, 8, 5, 10, 1000])
+    blocks = list(read_samples(store, WHERE, wanted, what=what, max_bytes=max_bytes))
+    ids = np.concatenate([block for block, _ in blocks])
+    assert ids.tolist() == [4, 8, 3, 5, 10, 29]
+    np.testing.assert_array_equal(np.concatenate([X for _, X in blocks]), values[ids])
+    assert len(opened) == (6 if max_bytes == 1 else 3)
 
 
 def test_vectors(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet as pq
 
-from _build import add_layers, put, relu
+from _build import add_dataset, add_layers, put, relu
 from conftest import CKPTS, NETWORK, SHAPES, Known
 from fstore.errors import QueryError, StorageError
 from fstore.store import Store
@@ -268,3 +268,20 @@ def test_spills_leave_nothing(
     del session, result
     gc.collect()
     assert not list((tmp_path / "temp").iterdir())
+
+
+def test_window_aggregates_see_the_chosen_partitions_only(tmp_path: Path) -> None:
+    """An aggregate over a partition equals the same by GROUP BY: other views' rows stay out."""
+    store = Store.create(tmp_path / "s")
+    for name in ("d", "e"):  # both have images i0, i1, ..., in partitions of their own
+        add_dataset(store, name)
+    rows = store.sql(
+        """
+        SELECT image_id, count(*) OVER (PARTITION BY image_id) AS n,
+            min(dataset) OVER (PARTITION BY image_id) AS first
+        FROM samples WHERE dataset = 'e' ORDER BY image_id
+        """
+    ).arrow()
+    assert rows["image_id"].to_pylist() == [f"i{n}" for n in range(6)]
+    assert set(rows["n"].to_pylist()) == {1}
+    assert set(rows["first"].to_pylist()) == {"e"}

@@ -1,0 +1,232 @@
+"""``fstore detect train``, ``eval``, ``export``: detectors from stored proposals."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fstore.cli.app import open_store
+from fstore.cli.detect import MaxIou, Overwrite, detect, find_detector, learned_from
+from fstore.cli.output import AsCsv, AsJson, emit, note
+from fstore.cli.progress import bar
+from fstore.errors import DataError
+
+if TYPE_CHECKING:
+    from fstore.queries.detection.run import Evaluated
+    from fstore.queries.samples import Samples
+    from fstore.store import Store
+
+__all__ = ["eval_", "export", "train"]
+
+DetectorName = Annotated[
+    str, typer.Argument(help="See fstore detect list. Default: the only one.", show_default=False)
+]
+DatasetNames = Annotated[
+    list[str] | None,
+    typer.Option("--dataset", help="Repeatable: several data sets count as one."),
+]
+SplitName = Annotated[str, typer.Option("--split", help="official or random.")]
+SplitSeed = Annotated[int, typer.Option("--seed", help="Which of the random splits.")]
+
+TRAINED_COLUMNS = (
+    "detector", "class", "positives", "negatives", "added", "cached", "trainings", "objective",
+    "gap",
+)  # fmt: skip
+
+
+@detect.command("train")
+def train(
+    ctx: typer.Context,
+    *,
+    layer: Annotated[str, typer.Option(help="Layer whose responses are the features.")],
+    ckpt: Annotated[str, typer.Option(help="Checkpoint: NAME or NETWORK/NAME.")],
+    dataset: Annotated[list[str], typer.Option(help="Repeatable: several count as one.")],
+    network: Annotated[str | None, typer.Option(help="Whose checkpoint is meant.")] = None,
+    ablation: Annotated[
+        list[str] | None,
+        typer.Option(help="none, binarize, sp_max, ...; repeatable: a detector each."),
+    ] = None,
+    name: Annotated[
+        str, typer.Option(help="Default: made of data sets, checkpoint, layer and ablation.")
+    ] = "",
+    class_: Annotated[
+        list[str] | None, typer.Option("--class", help="Only these classes; repeatable.")
+    ] = None,
+    split: SplitName = "official",
+    seed: SplitSeed = 0,
+    part: Annotated[
+        list[str] | None, typer.Option(help="Parts to learn from. Default: train and val.")
+    ] = None,
+    c: Annotated[float, typer.Option("--c", min=0, help="C of the SVMs.")] = 1e-3,
+    passes: Annotated[int, typer.Option(min=1, help="Over the proposals, at most.")] = 1,
+    cache_mib: Annotated[
+        int, typer.Option(min=1, help="For the features of positives and hard negatives.")
+    ] = 4096,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Measure the gap to SVMs on all negatives.")
+    ] = False,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Train linear SVMs a class with hard negatives mined from stored proposals (R-CNN).
+
+    One that was trained before is not trained again. ``gap``: share of the objective that the SVM
+    may lack on its cache, or, with --verify, on all negatives.
+
+    Example: fstore detect train --layer conv5 --ckpt 305k --dataset voc07
+    """
+    from fstore.queries.detection.mining import Options
+    from fstore.queries.detection.regions import set_parts
+
+    store = open_store(ctx)
+    ablations = list(dict.fromkeys(ablation or ["none"]))
+    if name and len(ablations) > 1:
+        raise DataError("one --name cannot stand for detectors of several ablations; leave it out")
+    options = Options(C=c, passes=passes, cache_bytes=cache_mib << 20)
+    parts = set_parts(store, dataset, split=split, seed=seed, wanted=part or ["train", "val"])
+    chosen = {"layer": layer, "ckpt": ckpt, "dataset": dataset[0], "network": network}
+    rows: list[dict[str, Any]] = []
+    for change in ablations:
+        rows += _train(
+            ctx, store, parts, {**chosen, "ablation": change}, name=name or None,
+            classes=class_ or (), options=options, verify=verify, overwrite=overwrite,
+        )  # fmt: skip
+    emit(rows, columns=TRAINED_COLUMNS, as_json=as_json, as_csv=as_csv)
+
+
+def _train(
+    ctx: typer.Context,
+    store: "Store",
+    parts: "Sequence[Samples]",
+    chosen: dict[str, Any],
+    **options: Any,  # noqa: ANN401 - those of train_detector
+) -> list[dict[str, Any]]:
+    """Train a detector; return its rows."""
+    from fstore.queries.detection.training import Features, train_detector
+    from fstore.store.export import find_partition
+
+    ablation = chosen.pop("ablation")
+    place = find_partition(store, view="proposal", **chosen)
+    features = Features(place.network, place.ckpt, place.layer, ablation)
+    with bar(quiet=ctx.obj["quiet"]) as advance:
+        found = train_detector(store, parts, features, on_progress=advance, **options)
+    if not ctx.obj["quiet"]:
+        note(f"{found.name}: {len(found.classes)} classes, {found.record['seconds']} s of training")
+        if found.record["left_out"]:
+            note(f"left out, without a box to learn from: {', '.join(found.record['left_out'])}")
+    return [{"detector": found.name, **row} for row in found.record["classes"]]
+
+
+@detect.command("eval")
+def eval_(
+    ctx: typer.Context,
+    detector: DetectorName = "",
+    *,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="Evaluate this folder of devkit results instead of a detector."),
+    ] = None,
+    dataset: DatasetNames = None,
+    part: Annotated[str, typer.Option(help="test, val or train.")] = "test",
+    split: SplitName = "official",
+    seed: SplitSeed = 0,
+    stored: Annotated[
+        bool, typer.Option("--stored", help="Evaluate what is stored; do not detect again.")
+    ] = False,
+    max_iou: MaxIou = 0.3,
+    limit: Annotated[int, typer.Option(min=1, help="Boxes an image and class at most.")] = 100,
+    min_score: Annotated[
+        float | None, typer.Option(help="Drop boxes that score less. Default: none.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw precision and recall to this file; print its path.")
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Detect objects in stored proposals, store and evaluate what is found (VOC's rules).
+
+    Average precision at 11 recalls and over all points, from 0 to 1; a class without an object to
+    find is not in the mean.
+
+    Example: fstore detect eval --plot curves.png
+    """
+    from fstore.queries.detection import curves, run
+    from fstore.queries.detection.regions import set_parts
+    from fstore.queries.detection.scoring import Keep
+    from fstore.queries.plots import check_out, save_plot
+
+    if plot is not None:
+        check_out(plot, overwrite=overwrite)
+    store = open_store(ctx)
+    if results is not None:
+        if detector or not dataset or len(dataset) > 1:
+            raise DataError("--results needs one --dataset whose images they are, and no DETECTOR")
+        parts = set_parts(store, dataset, split=split, seed=seed, wanted=[part])
+        evaluated = run.evaluate_results(store, results, parts)
+    else:
+        keep = Keep(max_iou=max_iou, per_image=limit, min_score=min_score)
+        found = find_detector(store, detector)
+        names = dataset or learned_from(found)
+        parts = set_parts(store, names, split=split, seed=seed, wanted=[part])
+        with bar(quiet=ctx.obj["quiet"]) as advance:
+            evaluated = run.evaluate_detector(
+                store, found, parts, keep=None if stored else keep, on_progress=advance
+            )
+    if not ctx.obj["quiet"]:
+        _tell(evaluated)
+    if plot is None:
+        rows = curves.evaluation_rows(evaluated.evaluation)
+        emit(rows, columns=curves.EVALUATION_COLUMNS, as_json=as_json, as_csv=as_csv)
+    else:
+        rows, columns = curves.curve_rows(evaluated.evaluation), curves.CURVE_COLUMNS
+        typer.echo(save_plot(curves.plot_curves, rows, plot, columns=columns, overwrite=overwrite))
+
+
+def _tell(evaluated: "Evaluated") -> None:
+    """Say on stderr what does not count."""
+    if evaluated.unsearched:
+        note(f"{evaluated.unsearched} images have no proposals and are left out")
+    if evaluated.absent:
+        note(f"nothing counts as found of classes without a file: {', '.join(evaluated.absent)}")
+    if left_out := evaluated.evaluation.left_out:
+        note(f"left out, without an object to find: {', '.join(left_out)}")
+
+
+@detect.command("export")
+def export(
+    ctx: typer.Context,
+    detector: Annotated[str, typer.Argument(help="See fstore detect list.")],
+    folder: Annotated[Path, typer.Argument(help="Where the files go.")],
+    *,
+    dataset: Annotated[
+        str, typer.Option(help="Default: the one that was learned from.", show_default=False)
+    ] = "",
+    part: Annotated[str, typer.Option(help="test, val or train.")] = "test",
+    split: SplitName = "official",
+    seed: SplitSeed = 0,
+    competition: Annotated[
+        str, typer.Option(help="comp3, or comp4: learned from other images, too.")
+    ] = "comp3",
+    overwrite: Overwrite = False,
+) -> None:
+    """Write stored detections as the PASCAL VOC devkit wants results: a file a class.
+
+    Example: fstore detect export NAME results
+    """
+    from fstore.queries.detection.regions import set_parts
+    from fstore.queries.detection.run import export_results
+
+    store = open_store(ctx)
+    found = find_detector(store, detector)
+    names = [dataset] if dataset else learned_from(found)
+    if len(names) > 1:
+        raise DataError("a results folder is of one data set; name it with --dataset")
+    (chosen,) = set_parts(store, names, split=split, seed=seed, wanted=[part])
+    for file in export_results(
+        store, found, chosen, folder, competition=competition, overwrite=overwrite
+    ):
+        typer.echo(file)

@@ -1,0 +1,183 @@
+"""How many objects the stored proposals find."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fstore.errors import UnknownNameError
+from fstore.queries.analyses._api import analysis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from fstore.store import Store
+
+__all__ = ["draw_recall", "proposal_recall"]
+
+ALL = "(all)"
+
+BEST = """
+WITH ranked AS (
+    SELECT sample_id, sample_id - min(sample_id) OVER (PARTITION BY image_id) + 1 AS rank
+    FROM samples WHERE dataset = ? AND view = 'proposal'
+),
+searched AS (
+    SELECT DISTINCT image_id FROM samples WHERE dataset = ? AND view = 'proposal'
+),
+objects AS (
+    SELECT s.sample_id, s.image_id, l.class
+    FROM samples s JOIN labels l USING (dataset, view, sample_id)
+    WHERE s.dataset = ? AND s.view = 'gt' AND NOT s.difficult
+        AND s.image_id IN (SELECT image_id FROM searched)
+),
+met AS (
+    SELECT o.gt_sample_id AS sample_id, o.iou,
+        len([c FOR c IN $counts IF c < r.rank]) AS step
+    FROM "overlaps" o JOIN ranked r USING (sample_id) WHERE o.dataset = ?
+)
+SELECT o.sample_id, o.image_id, o.class, coalesce(m.step, 0) AS step,
+    coalesce(max(m.iou), 0)::FLOAT AS iou
+FROM objects o LEFT JOIN met m USING (sample_id)
+GROUP BY ALL ORDER BY sample_id, step
+"""
+"""Best overlap of each object with the proposals between two counts; ``step`` numbers those."""
+
+LONGEST = """
+SELECT count(*) AS n FROM samples WHERE dataset = ? AND view = 'proposal'
+GROUP BY image_id ORDER BY n DESC LIMIT 1
+"""
+
+
+def draw_recall(rows: Sequence[Mapping[str, Any]], *, ax: "Axes | None" = None) -> "Axes":
+    """Draw recall against the number of proposals, and against the overlap asked for."""
+    from fstore.queries.plots import panels
+
+    rows = [row for row in rows if row["class"] == ALL]
+    frame, (left, right) = panels(ax, 2, n_columns=2, size=(4.2, 3.4), sharey=True)
+    counts = sorted({row["proposals"] for row in rows})
+    for threshold in (0.5, 0.7, 0.9):
+        line = [row for row in rows if row["iou"] == threshold]
+        _line(left, line, "proposals", f"IoU {threshold}")
+    left.set_xscale("log")
+    left.set(xlabel="Proposals an image", ylabel="Recall (share of objects)", ylim=(0, 1))
+    for count in [c for c in (100, 300, 1000) if c < counts[-1]] + counts[-1:]:
+        line = [row for row in rows if row["proposals"] == count]
+        _line(right, line, "iou", f"{count:,} proposals" if count < counts[-1] else "all proposals")
+    right.set(xlabel="Overlap asked for (IoU)")
+    n = rows[0]
+    for panel in (left, right):
+        panel.legend()
+    right.set_title(
+        f"{n['objects']} objects in {n['images']} images; band: 95 % bootstrap over images",
+        loc="right",
+        fontsize="small",
+    )
+    return frame
+
+
+def _line(ax: "Axes", rows: Sequence[Mapping[str, Any]], x: str, label: str) -> None:
+    places = [row[x] for row in rows]
+    (line,) = ax.plot(places, [row["recall"] for row in rows], label=label)
+    low, high = ([row[side] for row in rows] for side in ("low", "high"))
+    ax.fill_between(places, low, high, alpha=0.2, color=line.get_color(), linewidth=0)
+
+
+@analysis(
+    "proposal-recall",
+    title="Objects that region proposals find, by proposals an image and by overlap",
+    source="section 2.1 (regions of PASCAL-DET); the measure is that of Uijlings et al. 2013",
+    columns=("class", "proposals", "iou", "recall", "low", "high", "objects", "images"),
+    plot=draw_recall,
+)
+def proposal_recall(
+    store: "Store",
+    *,
+    dataset: str,
+    part: str = "",
+    split: str = "official",
+    seed: int = 0,
+    by_class: bool = False,
+) -> list[dict[str, Any]]:
+    """Count the objects whose overlap with one of the first proposals reaches a threshold.
+
+    Difficult objects are left out, and images that were not searched.
+
+    Parameters
+    ----------
+    store : Store
+        Where the proposals are.
+    dataset : str
+        Data set.
+    part : str
+        Only images of this part: train, val or test; all if empty.
+    split : str
+        Split of the part: official or random.
+    seed : int
+        Which of the random splits.
+    by_class : bool
+        Add rows for each class.
+
+    Returns
+    -------
+    list of dict
+        A row a number of proposals and an overlap, from 0.5 to 1; the largest number is that of
+        the longest list. ``recall`` from 0 to 1, ``low`` and ``high`` its 95 % bootstrap interval
+        over images.
+
+    Raises
+    ------
+    UnknownNameError
+        The data set has no proposals or no ground truth; the message has the command.
+    """
+    from fstore.queries.recall import recall_rows
+    from fstore.store.export import part_samples
+
+    counts = _counts(store, dataset)
+    objects, best = _best(store, dataset, counts)
+    if part:
+        ids = part_samples(store, dataset, "gt", split=split, seed=seed, part=part)
+        keep = np.isin(objects["sample_id"], ids)
+        objects, best = {k: v[keep] for k, v in objects.items()}, best[keep]
+    groups = {ALL: np.ones(len(best), dtype=bool)}
+    if by_class:
+        groups |= {c: objects["class"] == c for c in store.dataset(dataset).classes}
+    return [
+        {"class": name, **row}
+        for name, mine in groups.items()
+        for row in recall_rows(best[mine], objects["image_id"][mine], counts)
+    ]
+
+
+def _counts(store: "Store", dataset: str) -> list[int]:
+    """Numbers of proposals to tell recall at; the last one is the longest list's."""
+    from fstore.queries.recall import COUNTS
+
+    views = store.dataset(dataset).views
+    if "proposal" not in views:
+        raise UnknownNameError(
+            f"data set '{dataset}' has no proposals; find them with: "
+            f"fstore proposals --dataset {dataset}"
+        )
+    if "gt" not in views:
+        raise UnknownNameError(f"data set '{dataset}' has no labelled boxes to compare with")
+    longest = int(store.sql(LONGEST, [dataset]).arrow()["n"][0].as_py())
+    return [c for c in COUNTS if c < longest] + [longest]
+
+
+def _best(
+    store: "Store", dataset: str, counts: Sequence[int]
+) -> "tuple[dict[str, NDArray[Any]], NDArray[np.float32]]":
+    """Return the objects, and each one's best overlap with the first ``counts`` proposals."""
+    statement = BEST.replace("$counts", str(list(counts)))
+    found = store.sql(statement, [dataset] * 4).arrow()
+    ids, first = np.unique(found["sample_id"].to_numpy(), return_index=True)
+    best = np.zeros((len(ids), len(counts)), dtype=np.float32)
+    at = np.searchsorted(ids, found["sample_id"].to_numpy())
+    best[at, found["step"].to_numpy()] = found["iou"].to_numpy()
+    objects = {
+        name: np.asarray(found[name].to_pylist(), dtype=kind)[first]
+        for name, kind in (("sample_id", np.int64), ("image_id", str), ("class", str))
+    }
+    return objects, np.maximum.accumulate(best, axis=1)

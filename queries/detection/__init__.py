@@ -1,0 +1,1 @@
+"""Detection on stored features: mining, scoring, suppression, evaluation (R-CNN, PASCAL-DET)."""

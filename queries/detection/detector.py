@@ -1,0 +1,139 @@
+"""A trained detector: one linear SVM a class on a layer's features, kept in the store's folder."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fstore.errors import DataError, UnknownNameError
+from fstore.store.tables import storage
+
+if TYPE_CHECKING:
+    from fstore.store import Store
+
+__all__ = ["Detector", "detector_names", "load_detector", "save_detector"]
+
+FOLDER = "detectors"
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """Linear SVMs on the features of boxes.
+
+    Attributes
+    ----------
+    name : str
+    network, ckpt, layer, ablation : str
+        What its features are.
+    shuffle_seed : int
+        Of the permutations, if the ablation is sp-shuffle.
+    classes : tuple of str
+        Those that there is an SVM for.
+    W : array of shape (n_features, n_classes), float32
+    b : array of shape (n_classes,), float32
+        Scores are ``scale * X @ W + b``.
+    scale : float
+    record : mapping
+        What it was trained on and how, as JSON knows it: ``fingerprint``, ``trained_on``,
+        ``classes`` (counts and objectives), ``options``, ``trained_at`` and more.
+    """
+
+    name: str
+    network: str
+    ckpt: str
+    layer: str
+    ablation: str
+    shuffle_seed: int
+    classes: tuple[str, ...]
+    W: NDArray[np.float32]
+    b: NDArray[np.float32]
+    scale: float
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    def scores(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a score a row and class; X of shape (n, n_features), ablated, not scaled.
+
+        Raises
+        ------
+        DataError
+            The features have another length.
+        """
+        if X.shape[1] != len(self.W):
+            raise DataError(
+                f"detector '{self.name}' works on features of {len(self.W)} values, not of "
+                f"{X.shape[1]}; is {self.layer} another layer now?"
+            )
+        found: NDArray[np.float32] = X @ (self.W * np.float32(self.scale)) + self.b
+        return found
+
+
+def save_detector(store: "Store", detector: Detector) -> Path:
+    """Write a detector to the store's folder ``detectors``; one of the same name is replaced.
+
+    Returns
+    -------
+    Path
+        A safetensors file: tensors ``W`` and ``b``, everything else in its metadata.
+    """
+    from safetensors.numpy import save_file
+
+    path = _path(store, detector.name)
+    about = {
+        name: getattr(detector, name)
+        for name in (
+            *("network", "ckpt", "layer", "ablation", "shuffle_seed", "classes", "scale"),
+            "record",
+        )
+    }
+    with storage(f"cannot write detector '{detector.name}'"):
+        path.parent.mkdir(exist_ok=True)
+        unfinished = path.with_name(f".{uuid4().hex}.tmp")
+        tensors = {"W": np.ascontiguousarray(detector.W), "b": detector.b}
+        save_file(tensors, unfinished, metadata={"detector": json.dumps(about)})
+        unfinished.replace(path)
+    return path
+
+
+def load_detector(store: "Store", name: str) -> Detector:
+    """Read a detector.
+
+    Raises
+    ------
+    UnknownNameError
+        There is none of that name; the message lists those there are.
+    DataError
+        Its file is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = _path(store, name)
+    if not path.is_file():
+        known = ", ".join(detector_names(store)) or "none yet"
+        raise UnknownNameError(
+            f"no detector '{name}'; there are: {known}; train one with: fstore detect train"
+        )
+    try:
+        with safe_open(path, framework="numpy") as file:
+            about = json.loads(file.metadata()["detector"])
+            W, b = file.get_tensor("W"), file.get_tensor("b")
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} is no detector, or damaged: {error}") from error
+    about["classes"] = tuple(about["classes"])
+    return Detector(name=name, W=W, b=b, **about)
+
+
+def detector_names(store: "Store") -> list[str]:
+    """Return the names of the detectors in the store, sorted."""
+    return sorted(unquote(p.stem) for p in (store.path / FOLDER).glob("[!.]*.safetensors"))
+
+
+def _path(store: "Store", name: str) -> Path:
+    if not name or name != name.strip() or name.startswith("."):
+        raise DataError(f"{name!r} cannot name a detector; use letters, digits and . _ + : -")
+    return store.path / FOLDER / f"{quote(name, safe='=+:')}.safetensors"

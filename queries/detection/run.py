@@ -1,0 +1,233 @@
+"""From stored activations or results to mean average precision: train, detect, evaluate."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fstore.errors import UnknownNameError
+from fstore.queries.detection.detector import Detector
+from fstore.queries.detection.mining import Options
+from fstore.queries.detection.regions import DetectionSet, detection_set
+from fstore.queries.detection.results_files import read_results, write_results
+from fstore.queries.detection.scoring import (
+    Keep,
+    detect,
+    evaluate_set,
+    read_detections,
+    store_detections,
+)
+from fstore.queries.detection.training import Features, default_name, train_detector
+from fstore.queries.detection.voc_eval import Evaluation, Scored, bootstrap
+from fstore.queries.samples import Samples
+from fstore.types import OnProgress
+
+if TYPE_CHECKING:
+    from fstore.store import Store
+
+__all__ = [
+    "DetectionResult",
+    "Evaluated",
+    "Interval",
+    "detection_map",
+    "evaluate_detector",
+    "evaluate_results",
+    "export_results",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Where mean AP lies when test images are drawn again: 95 % of the draws, and deviation."""
+
+    low: float
+    high: float
+    std: float
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionResult:
+    """A detector and how well it does on the test images."""
+
+    detector: Detector
+    evaluation: Evaluation
+
+    @property
+    def map_11(self) -> float:
+        """Mean 11-point AP, 0 to 1; NaN if no class has an object to find."""
+        value = self.evaluation.map_11
+        return float("nan") if value is None else value
+
+    @property
+    def map_all(self) -> float:
+        """Mean all-points AP, 0 to 1; NaN likewise."""
+        value = self.evaluation.map_all
+        return float("nan") if value is None else value
+
+    def interval(self, *, replicates: int = 1000, seed: int = 0) -> Interval:
+        """Return the spread of the mean 11-point AP over draws of test images."""
+        drawn, _ = bootstrap(self.evaluation, replicates=replicates, seed=seed)
+        there = drawn[~np.isnan(drawn)]
+        if len(there) < 2:
+            return Interval(*[float("nan")] * 3)
+        low, high = np.percentile(there, [2.5, 97.5])
+        return Interval(float(low), float(high), float(there.std(ddof=1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """An evaluation, and what it leaves out.
+
+    ``unsearched`` counts images without proposals, which are not evaluated; ``absent`` are classes
+    without a results file, of which nothing counts as found.
+    """
+
+    evaluation: Evaluation
+    unsearched: int = 0
+    absent: tuple[str, ...] = ()
+
+
+def evaluate_detector(
+    store: "Store",
+    detector: Detector,
+    parts: Sequence[Samples],
+    *,
+    keep: Keep | None = None,
+    on_progress: OnProgress | None = None,
+) -> Evaluated:
+    """Detect in the proposals of some parts, store what is found, and evaluate it.
+
+    Parameters
+    ----------
+    store : Store
+    detector : Detector
+    parts : sequence of Samples
+        Their view is not asked.
+    keep : Keep or None
+        None: do not detect, evaluate what is stored.
+    on_progress : callable or None
+
+    Raises
+    ------
+    UnknownNameError
+        Proposals, activations or stored detections are not there.
+    """
+    images = detection_set(store, parts)
+    if keep is None:
+        found = _stored(store, detector, images)
+    else:
+        found = detect(store, detector, images, keep=keep, on_progress=on_progress)
+        store_detections(store, detector.name, images, detector.classes, found)
+    return Evaluated(evaluate_set(images, detector.classes, found), images.unsearched)
+
+
+def evaluate_results(store: "Store", folder: Path, parts: Sequence[Samples]) -> Evaluated:
+    """Evaluate a devkit results folder on all images of a part of one data set.
+
+    Raises
+    ------
+    DataError
+        As :func:`fstore.queries.detection.results_files.read_results`.
+    """
+    images = detection_set(store, parts, searched=False)
+    names = [name for _, name in images.images]
+    found, absent = read_results(folder, images.classes, names, part=parts[0].part)
+    return Evaluated(evaluate_set(images, images.classes, found), absent=tuple(absent))
+
+
+def export_results(
+    store: "Store",
+    detector: Detector,
+    part: Samples,
+    folder: Path,
+    *,
+    competition: str = "comp3",
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write stored detections in the images of a part as a devkit results folder.
+
+    Raises
+    ------
+    UnknownNameError
+        None are stored.
+    DataError
+        A file exists, or an image's name does not fit the format.
+    """
+    images = detection_set(store, [part])
+    return write_results(
+        folder,
+        detector.classes,
+        _stored(store, detector, images),
+        [name for _, name in images.images],
+        part=part.part,
+        competition=competition,
+        overwrite=overwrite,
+    )
+
+
+def _stored(store: "Store", detector: Detector, images: DetectionSet) -> list[Scored]:
+    found = read_detections(store, detector.name, images, detector.classes)
+    if not sum(len(of_class.image) for of_class in found):
+        raise UnknownNameError(
+            f"no detections of '{detector.name}' in these images are stored; make them with: "
+            f"fstore detect eval {detector.name}"
+        )
+    return found
+
+
+def detection_map(
+    store: "Store",
+    samples: Sequence[Samples],
+    *,
+    network: str,
+    ckpt: str,
+    layer: str,
+    ablation: str = "none",
+    shuffle_seed: int = 0,
+    options: Options | None = None,
+    on_progress: OnProgress | None = None,
+) -> DetectionResult:
+    """Train a detector on train and val, detect on test, and evaluate by the rules of VOC.
+
+    The detector stays in the store, and a later call on the same activations uses it again; what
+    it finds goes to table ``detections``.
+
+    Parameters
+    ----------
+    store : Store
+    samples : sequence of Samples
+        Parts of one split, of one or several data sets that count as one; their view is not asked.
+    network, ckpt, layer, ablation : str
+        The features.
+    shuffle_seed : int
+        Of the permutations of sp-shuffle.
+    options : Options or None
+        Of the training.
+    on_progress : callable or None
+
+    Raises
+    ------
+    UnknownNameError
+        Proposals or activations are not there; the message has the command that makes them.
+    DataError
+        Nothing can be learned, or the cache of hard negatives is too small.
+    """
+    features = Features(network, ckpt, layer, ablation, shuffle_seed)
+    parts = list(
+        dict.fromkeys(Samples(s.dataset, "image", s.split, s.seed, s.part) for s in samples)
+    )
+    learned = [p for p in parts if p.part != "test"]
+    detector = train_detector(
+        store,
+        learned,
+        features,
+        name=default_name(features, learned),
+        options=options,
+        overwrite=True,
+        on_progress=on_progress,
+    )
+    tested = [p for p in parts if p.part == "test"]
+    evaluated = evaluate_detector(store, detector, tested, keep=Keep(), on_progress=on_progress)
+    return DetectionResult(detector, evaluated.evaluation)
