@@ -127,7 +127,9 @@ def read_features(
     column = ACT_MAX if positions == 1 else MAP
     for reader in readers:
         reader.open(column)
-    step = max(reader.step for reader in readers)
+    # the least: a file of few samples has many channels in a row group, others would have to give
+    # as many, and all of them at once may not fit in memory
+    step = min(reader.step for reader in readers)
     for start in range(0, len(wanted), step):
         block = wanted[start : start + step]
         out = np.empty((len(block), n_samples, positions), dtype=np.float32)
@@ -247,10 +249,16 @@ def _flat(values: pa.ChunkedArray) -> NDArray[np.float32]:
     array = values.combine_chunks()
     if pa.types.is_list(array.type):
         array = array.flatten()
-    if array.null_count:
-        array = array.fill_null(0)
-    flat: NDArray[np.float32] = array.to_numpy(zero_copy_only=False)
-    return flat
+    if not array.null_count:
+        plain: NDArray[np.float32] = array.to_numpy()
+        return plain
+    # as whole numbers, since what stands where a value is NULL may be a NaN; seven times as fast
+    # as fill_null
+    valid, data = array.buffers()
+    end = array.offset + len(array)
+    bits = np.unpackbits(np.frombuffer(valid, np.uint8), count=end, bitorder="little")
+    kept = np.frombuffer(data, np.uint32, count=end) * bits
+    return kept[array.offset :].view(np.float32)
 
 
 def _as_slice(places: NDArray[np.intp]) -> NDArray[np.intp] | slice:
