@@ -217,6 +217,7 @@ def test_a_run_is_recorded_with_what_was_asked(run: Run, store: Store) -> None:
         "views": ["image"],
         "network": None,
         "part": None,
+        "from_stored": None,
     }
 
 
