@@ -204,3 +204,22 @@ def test_table7_with_chosen_c(world: StudyWorld) -> None:
         close = 100 * AP if column else 1e-12
         assert cell["value"] == pytest.approx(np.mean(values), abs=close)
         assert cell["std"] == pytest.approx(np.std(values, ddof=1), abs=close)
+
+
+def test_table3(world: StudyWorld) -> None:
+    """Each checkpoint's cell is of its own features: mean and deviation over three splits."""
+    shown = show_report(world.store, world.study, "table3")
+    cells = {(row["row"], row["col"]): row for row in shown.rows}
+    for layer in ("conv5", "fc7"):
+        for ckpt in ("5k", "15k"):
+            X = world.values["d", ckpt, layer].reshape(N, -1).astype(np.float64)
+            runs = []
+            for seed in range(3):
+                parts = parts_of(world, "d", seed)
+                runs.append(mean_aps(X, world.Y["d"], parts.fitted, parts.test, 1e-3))
+            for column, name in enumerate(("", ":all_points")):
+                values = [100 * run[column] for run in runs]
+                cell = cells[layer, ckpt + name]
+                assert cell["value"] == pytest.approx(np.mean(values), abs=100 * AP)
+                assert cell["std"] == pytest.approx(np.std(values, ddof=1), abs=100 * AP)
+    assert cells["fc7", "5k"]["value"] != cells["fc7", "15k"]["value"]
