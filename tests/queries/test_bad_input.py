@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner, Result
 
 from _build import add_checkpoint, add_layers, put
-from _studies import CLASSES, SHAPES, STUDY, N, StudyWorld, add_samples, make_study
+from _studies import CKPTS, CLASSES, SHAPES, STUDY, N, StudyWorld, add_samples, make_study
 from fstore.cli import app
 from fstore.errors import DataError, FstoreError, UnknownNameError
 from fstore.queries.analyses import ANALYSES
@@ -365,9 +365,12 @@ def test_command_line_of_a_report(tmp_path: Path) -> None:
     """A report that has nothing to show: status 1, the commands that would change it."""
     store = Store.create(tmp_path / "s")
     add_samples(store, "g", labels([n % 4 for n in range(N)]), {0: ["test"] * N}, view="gt")
+    add_layers(store, "net", SHAPES)
+    for ckpt in CKPTS:
+        add_checkpoint(store, "net", ckpt)
     set_study(store, STUDY)
     done = run(store, "report", "show", "figure1")
     assert (done.exit_code, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
-    for ckpt in ("5k", "15k"):
+    for ckpt in CKPTS:
         assert f"fstore extract --layer conv5 --layer fc7 --ckpt net/{ckpt} --dataset g" in line

@@ -12,7 +12,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from _studies import STUDY, StudyWorld, add_samples, make_study
+from _build import add_checkpoint, add_layers
+from _studies import CKPTS, SHAPES, STUDY, StudyWorld, add_samples, make_study
 from fstore.errors import UnknownNameError
 from fstore.queries.analyses import ANALYSES
 from fstore.queries.reports import REPORTS
@@ -31,8 +32,10 @@ WITH_MORE = {
     "table1": "test_table1.py",
     "table2": "test_table2.py",
     "table4": "test_table4.py",
+    "table8": "test_table8.py",
+    "proposal-recall": "test_proposal_recall.py",
 }
-"""What needs images, weights or fine-tuned checkpoints as well, and the test that has them."""
+"""What needs images, weights, proposals or tuned checkpoints too, and the test that has them."""
 
 ANALYSIS_NAMES = [entry.name for entry in ANALYSES if entry.name not in WITH_MORE]
 REPORT_NAMES = [entry.name for entry in REPORTS if entry.name not in WITH_MORE]
@@ -63,8 +66,11 @@ def study() -> Study:
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Return a store with the data sets of the study and no activations."""
+    """Return a store with the data sets and checkpoints of the study and no activations."""
     store = Store.create(tmp_path_factory.mktemp("bare") / "s")
+    add_layers(store, "net", SHAPES)
+    for ckpt in CKPTS:
+        add_checkpoint(store, "net", ckpt)
     Y = np.where(np.eye(4, dtype=bool)[np.arange(12) % 4], 1, -1).astype(np.int8)
     parts: dict[int, Any] = {k: ["train", "val", "test"] * 4 for k in range(3)}
     for name in ("d", "s"):
