@@ -15,8 +15,8 @@ from fstore.store.files import Partition
 from fstore.types import DatasetManifest, Part, SampleRecord, Split, View, ViewManifest
 
 CLASSES = ("cat", "dog", "bus", "car")
-SHAPES = {"conv": (12, 3, 3), "fc": (40, 1, 1)}
-CKPTS = ("5", "15")
+SHAPES = {"conv5": (32, 2, 2), "fc7": (40, 1, 1)}
+CKPTS = ("5k", "15k")
 N = 48
 DIFFICULT = (3, 10, 17)
 """Boxes of ``g`` that are flagged difficult: one in each part."""
@@ -27,13 +27,13 @@ SILENT = 7
 STUDY = """
 name = "small"
 network = "net"
-layers = ["conv", "fc"]
-mid_layer = "conv"
-top_layer = "fc"
+layers = ["conv5", "fc7"]
+mid_layer = "conv5"
+top_layer = "fc7"
 seeds = [0, 1, 2]
-sweep = ["5", "15"]
-pretrained = "5"
-finetuned = "15"
+sweep = ["5k", "15k"]
+pretrained = "5k"
+finetuned = "15k"
 [pretrain]
 dataset = "s"
 [classification]
@@ -96,7 +96,7 @@ def make_study(path: Path) -> StudyWorld:
         add_samples(store, name, labels, parts[name], view=view)
         for ckpt in CKPTS:
             for layer in SHAPES:
-                x = _responses(rng, labels, layer, 1 if ckpt == "5" else 2)
+                x = _responses(rng, labels, layer, 1 if ckpt == "5k" else 2)
                 put(store, Partition("net", ckpt, name, view, layer), x)
                 values[name, ckpt, layer] = x
     return StudyWorld(store, Y, values, parts)

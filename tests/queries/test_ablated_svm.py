@@ -63,13 +63,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> StudyWorld:
 def read(world: StudyWorld, layer: str, ablation: str) -> tuple[NDArray[np.float32], Problem]:
     """Return the kernel of an ablated layer and the problem of its official split."""
     samples = split_samples(world.store, "d", "image", "official", 0)
-    found = problem(world.store, samples, network="net", ckpt="5", layer=layer)
+    found = problem(world.store, samples, network="net", ckpt="5k", layer=layer)
     return gram(world.store, found.rows, ablation=ablation, seed=SEED).kernel, found
 
 
 def dense(world: StudyWorld, layer: str, ablation: str, dataset: str = "d") -> NDArray[np.float64]:
     """Return the ablated features, (n_samples, n_features)."""
-    return DENSE[ablation](world.values[dataset, "5", layer]).reshape(N, -1).astype(np.float64)
+    return DENSE[ablation](world.values[dataset, "5k", layer]).reshape(N, -1).astype(np.float64)
 
 
 def parts_of(world: StudyWorld, dataset: str, seed: int = 0) -> SplitRows:
@@ -90,7 +90,7 @@ def trained(
 
 
 @pytest.mark.parametrize("ablation", DENSE)
-@pytest.mark.parametrize("layer", ["conv", "fc"])
+@pytest.mark.parametrize("layer", ["conv5", "fc7"])
 def test_scores_and_ap(world: StudyWorld, layer: str, ablation: str) -> None:
     """Scores are scikit-learn's to 1e-3 of their range and AP to 0.1 point, for each ablation."""
     kernel, found = read(world, layer, ablation)
@@ -110,8 +110,8 @@ def test_scores_and_ap(world: StudyWorld, layer: str, ablation: str) -> None:
 def test_several_c_at_once(world: StudyWorld) -> None:
     """Models of all classes and several C trained together are LinearSVCs of one C each."""
     Cs = (1e-4, 1e-3, 1e-2, 1e-1)
-    kernel, found = read(world, "conv", "none")
-    parts, X = parts_of(world, "d"), dense(world, "conv", "none")
+    kernel, found = read(world, "conv5", "none")
+    parts, X = parts_of(world, "d"), dense(world, "conv5", "none")
     many, models = np.tile(found.Y, len(Cs)), np.repeat(Cs, len(CLASSES))
     together = trained(kernel, found, many, C=models)
     scores = together.scores(kernel[np.ix_(parts.test, parts.fitted)])
@@ -123,7 +123,7 @@ def test_several_c_at_once(world: StudyWorld) -> None:
 
 def test_label_0_is_left_out(world: StudyWorld) -> None:
     """A sample that shows a class as difficult only has no part in its SVM, whatever it is."""
-    kernel, found = read(world, "conv", "none")
+    kernel, found = read(world, "conv5", "none")
     rows = found.splits[0].fitted
     models = trained(kernel, found, found.Y)
     out = rows[found.Y[rows, 0] == 0]
@@ -152,16 +152,16 @@ def mean_aps(
     return float(first), float(second)
 
 
-WHERE: dict[str, Any] = {"ckpt": "5", "choose_c": True}
+WHERE: dict[str, Any] = {"ckpt": "5k", "choose_c": True}
 
 
 @pytest.mark.parametrize("ablation", ["none", "binarize", "sp_shuffle"])
 def test_c_by_val(world: StudyWorld, ablation: str) -> None:
     """C is that of a loop over LinearSVCs fitted on train; the final ones see train and val."""
     rows = classification(
-        world.store, layer="conv", dataset="d", ablation=ablation, shuffle_seed=SEED, **WHERE
+        world.store, layer="conv5", dataset="d", ablation=ablation, shuffle_seed=SEED, **WHERE
     )
-    X, parts = dense(world, "conv", ablation), parts_of(world, "d")
+    X, parts = dense(world, "conv5", ablation), parts_of(world, "d")
     worth = [mean_aps(X, world.Y["d"], parts.train, parts.val, C)[0] for C in C_GRID]
     C = chosen_by_hand(worth)
     assert len(set(worth)) > 1
@@ -172,7 +172,7 @@ def test_c_by_val(world: StudyWorld, ablation: str) -> None:
 
 def test_c_by_accuracy(world: StudyWorld) -> None:
     """For accuracy, C is chosen by class-averaged accuracy on val, the smaller of equals."""
-    rows = accuracy(world.store, layer="conv", dataset="s", ablation=("none", "binarize"), **WHERE)
+    rows = accuracy(world.store, layer="conv5", dataset="s", ablation=("none", "binarize"), **WHERE)
     Y, parts = world.Y["s"], parts_of(world, "s")
     truth = Y.argmax(axis=1)
 
@@ -181,7 +181,7 @@ def test_c_by_accuracy(world: StudyWorld) -> None:
         return float(balanced_accuracy_score(truth[test], scores.argmax(axis=0)))
 
     for row in rows:
-        X = dense(world, "conv", row["ablation"], "s")
+        X = dense(world, "conv5", row["ablation"], "s")
         worth = [averaged(X, parts.train, parts.val, C) for C in C_GRID]
         assert row["C"] == chosen_by_hand(worth)
         wanted = averaged(X, parts.fitted, parts.test, row["C"])
@@ -190,9 +190,9 @@ def test_c_by_accuracy(world: StudyWorld) -> None:
 
 def test_table7_with_chosen_c(world: StudyWorld) -> None:
     """Beside the paper's column: AP with the C of each split's val part, and these C's mean."""
-    shown = show_report(world.store, replace(world.study, layers=("fc",)), "table7")
+    shown = show_report(world.store, replace(world.study, layers=("fc7",)), "table7")
     cells = {(row["row"], row["col"]): row for row in shown.rows}
-    X, Y, runs = dense(world, "fc", "none"), world.Y["d"], []
+    X, Y, runs = dense(world, "fc7", "none"), world.Y["d"], []
     for seed in range(3):
         parts = parts_of(world, "d", seed)
         worth = [mean_aps(X, Y, parts.train, parts.val, C)[0] for C in C_GRID]
@@ -200,7 +200,26 @@ def test_table7_with_chosen_c(world: StudyWorld) -> None:
         at_11, at_all = mean_aps(X, Y, parts.fitted, parts.test, C)
         runs.append((C, 100 * at_11, 100 * at_all))
     for column, name in enumerate(("C", "chosen_c", "chosen_c_all_points")):
-        cell, values = cells["fc", f"none:{name}"], [run[column] for run in runs]
+        cell, values = cells["fc7", f"none:{name}"], [run[column] for run in runs]
         close = 100 * AP if column else 1e-12
         assert cell["value"] == pytest.approx(np.mean(values), abs=close)
         assert cell["std"] == pytest.approx(np.std(values, ddof=1), abs=close)
+
+
+def test_table3(world: StudyWorld) -> None:
+    """Each checkpoint's cell is of its own features: mean and deviation over three splits."""
+    shown = show_report(world.store, world.study, "table3")
+    cells = {(row["row"], row["col"]): row for row in shown.rows}
+    for layer in ("conv5", "fc7"):
+        for ckpt in ("5k", "15k"):
+            X = world.values["d", ckpt, layer].reshape(N, -1).astype(np.float64)
+            runs = []
+            for seed in range(3):
+                parts = parts_of(world, "d", seed)
+                runs.append(mean_aps(X, world.Y["d"], parts.fitted, parts.test, 1e-3))
+            for column, name in enumerate(("", ":all_points")):
+                values = [100 * run[column] for run in runs]
+                cell = cells[layer, ckpt + name]
+                assert cell["value"] == pytest.approx(np.mean(values), abs=100 * AP)
+                assert cell["std"] == pytest.approx(np.std(values, ddof=1), abs=100 * AP)
+    assert cells["fc7", "5k"]["value"] != cells["fc7", "15k"]["value"]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner, Result
 
 from _build import add_checkpoint, add_layers, put
-from _studies import CLASSES, SHAPES, STUDY, N, StudyWorld, add_samples, make_study
+from _studies import CKPTS, CLASSES, SHAPES, STUDY, N, StudyWorld, add_samples, make_study
 from fstore.cli import app
 from fstore.errors import DataError, FstoreError, UnknownNameError
 from fstore.queries.analyses import ANALYSES
@@ -33,8 +33,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> StudyWorld:
 
 
 def ask(store: Store, name: str, **more: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - options
-    """Ask an analysis about layer ``conv`` of boxes ``g``, unless told otherwise."""
-    given: dict[str, Any] = {"layer": "conv", "ckpt": "5", "dataset": "g", "view": "gt"}
+    """Ask an analysis about layer ``conv5`` of boxes ``g``, unless told otherwise."""
+    given: dict[str, Any] = {"layer": "conv5", "ckpt": "5k", "dataset": "g", "view": "gt"}
     given |= {"channel": ("0",)} if name == "entropy-curve" else {}
     rows: list[dict[str, Any]] = [
         dict(r) for r in ANALYSES[name].function(store, **{**given, **more})
@@ -50,20 +50,20 @@ def boxes(
     change: Callable[[NDArray[np.float32]], None] | None = None,
     kept: int | None = None,
 ) -> Store:
-    """Return a store of boxes ``g`` with these labels; ``change`` alters layer ``conv``.
+    """Return a store of boxes ``g`` with these labels; ``change`` alters layer ``conv5``.
 
     Activations of the first ``kept`` boxes only are there.
     """
     store = Store.create(path)
     add_samples(store, "g", Y, {0: parts}, view="gt")
     add_layers(store, "net", SHAPES)
-    add_checkpoint(store, "net", "5")
+    add_checkpoint(store, "net", "5k")
     rng = np.random.default_rng(0)
     for layer, (channels, height, width) in SHAPES.items():
         x = np.maximum(rng.normal(size=(len(Y), channels, height * width)), 0).astype(np.float32)
-        if change is not None and layer == "conv":
+        if change is not None and layer == "conv5":
             change(x)
-        put(store, Partition("net", "5", "g", "gt", layer), x[:kept])
+        put(store, Partition("net", "5k", "g", "gt", layer), x[:kept])
     return store
 
 
@@ -111,7 +111,7 @@ def test_classes_that_single_filters_leave_out(rare: Store) -> None:
 
 def test_reports_leave_them_out(rare: Store) -> None:
     """Reports have no cell of such classes; their mean says of how many classes it is."""
-    study = set_study(rare, STUDY.replace('finetuned = "15"\n', ""))
+    study = set_study(rare, STUDY.replace('finetuned = "15k"\n', ""))
     for name in ("figure3", "figure4", "table5"):
         text = " ".join(f"{r['row']} {r['col']}" for r in show_report(rare, study, name).rows)
         assert "cat" in text
@@ -120,7 +120,7 @@ def test_reports_leave_them_out(rare: Store) -> None:
     Y = np.full((8, 4), -1, dtype=np.int8)
     Y[:, :2] = labels([0, 1, 1, 0, 0, 1, 1, 0])[:, :2]
     add_samples(rare, "d", Y, {0: PARTS, 1: PARTS, 2: PARTS})
-    put(rare, Partition("net", "5", "d", "image", "fc"), np.ones((8, 40, 1), dtype=np.float32))
+    put(rare, Partition("net", "5k", "d", "image", "fc7"), np.ones((8, 40, 1), dtype=np.float32))
     rows = show_report(rare, study, "table7").rows
     counts = {row["value"] for row in rows if row["col"] == "none:classes"}
     assert counts == {2}
@@ -181,8 +181,8 @@ def test_samples_without_activations(tmp_path: Path, name: str) -> None:
     """A checkpoint that lacks samples of the split is refused, with the command that makes them."""
     store = boxes(tmp_path / "s", labels([0, 1, 0, 1, 0, 1, 0, 1]), PARTS, kept=6)
     message = (
-        r"net/5 g\.gt conv lacks activations of 2 of 4 samples; make them with: "
-        "fstore extract --layer conv --ckpt net/5 --dataset g --view gt"
+        r"net/5k g\.gt conv5 lacks activations of 2 of 4 samples; make them with: "
+        "fstore extract --layer conv5 --ckpt net/5k --dataset g --view gt"
     )
     with pytest.raises(UnknownNameError, match=message):
         ask(store, name)
@@ -194,8 +194,8 @@ def test_more_samples_than_the_data_set_has(tmp_path: Path) -> None:
     for extra in (0, 3):
         store = boxes(tmp_path / f"s{extra}", labels([0, 1, 0, 1, 0, 1, 0, 1]), PARTS)
         if extra:
-            x = np.full((extra, 12, 9), 1000, dtype=np.float32)
-            place = Partition("net", "5", "g", "gt", "conv")
+            x = np.full((extra, 32, 4), 1000, dtype=np.float32)
+            place = Partition("net", "5k", "g", "gt", "conv5")
             put(store, place, x, sample_ids=range(8, 8 + extra))
         answers.append([ask(store, name) for name in ("classification", "selectivity", *FILTERS)])
     assert answers[0] == answers[1]
@@ -222,9 +222,9 @@ def test_not_finite_in_a_report(tmp_path: Path) -> None:
         x[4, 3, 2] = np.nan
 
     store = boxes(tmp_path / "s", labels([0, 1, 0, 1, 0, 1, 0, 1]), PARTS, change=spoil)
-    study = set_study(store, STUDY.replace('finetuned = "15"\n', ""))
+    study = set_study(store, STUDY.replace('finetuned = "15k"\n', ""))
     for name in ("figure1", "s_figure1", "figure3", "figure5", "table5"):
-        with pytest.raises(DataError, match=r"net/5 g\.gt conv: .* sample 4, channel 3"):
+        with pytest.raises(DataError, match=r"net/5k g\.gt conv5: .* sample 4, channel 3"):
             show_report(store, study, name)
     assert show_report(store, study, "table10").rows  # its layer is another
 
@@ -278,18 +278,18 @@ def test_accuracy_of_several_classes(world: StudyWorld) -> None:
         ("selectivity", "part", "tset", "no part 'tset' of split 'official' with seed 0; it has:"),
         ("selectivity", "grid", -1, "grid must be 0 (exact) or a number of thresholds, got -1"),
         ("selectivity", "split", "random", "no part 'test' of split 'random' with seed 0"),
-        ("selectivity", "layer", "conv9", "fstore extract --layer conv9 --ckpt 5 --dataset g"),
+        ("selectivity", "layer", "conv9", "fstore extract --layer conv9 --ckpt 5k --dataset g"),
         ("entropy-curve", "measure", "max", "no measure 'max'"),
-        ("entropy-curve", "channel", ("12",), "no channel 12 in net/5 g.gt conv; it has 0 to 11"),
+        ("entropy-curve", "channel", ("32",), "no channel 32 in net/5k g.gt conv5; it has 0 to 31"),
         ("entropy-curve", "channel", ("-1",), "channels are numbers from 0"),
         ("entropy-curve", "channel", ("x",), "no channel 'x'; channels are numbers from 0"),
-        ("entropy-curve", "channel", (str(10**20),), "no channel 100000000000000000000 in net/5"),
-        ("entropy-curve", "channel", (), "no channel of net/5 g.gt conv is asked for"),
+        ("entropy-curve", "channel", (str(10**20),), "no channel 100000000000000000000 in net/5k"),
+        ("entropy-curve", "channel", (), "no channel of net/5k g.gt conv5 is asked for"),
         ("single-filters", "part", "tset", "no part 'tset'; there are: train, val, test, all"),
         ("single-filters", "top", -1, "top must be 0 (all filters) or more, got -1"),
         ("filter-curves", "top", 0, "top must be at least 1, got 0"),
         ("filter-curves", "part", "tset", "no part 'tset'"),
-        ("filter-overlap", "top", 13, "the 13 best of 12 filters cannot be taken; lower --top"),
+        ("filter-overlap", "top", 33, "the 33 best of 32 filters cannot be taken; lower --top"),
         ("filter-overlap", "top", 0, "top must be at least 1, got 0"),
         ("filter-overlap", "seed", 1, "no part 'train' of split 'official' with seed 1"),
         ("classification", "ablation", "blur", "no ablation 'blur'; there are: none, binarize"),
@@ -298,8 +298,8 @@ def test_accuracy_of_several_classes(world: StudyWorld) -> None:
         ("classification", "c", np.inf, "C must be above 0 and finite, got inf"),
         ("classification", "c", np.nan, "C must be above 0 and finite, got nan"),
         ("accuracy", "ablation", ("none", "blur"), "no ablation 'blur'"),
-        ("retrieval", "network", "other", "no activations of layer 'conv'"),
-        ("retrieval", "ckpt", "16", "there are those of: net/15, net/5; make them with"),
+        ("retrieval", "network", "other", "no activations of layer 'conv5'"),
+        ("retrieval", "ckpt", "16", "there are those of: net/15k, net/5k; make them with"),
     ],
 )
 def test_options(world: StudyWorld, name: str, option: str, value: object, message: str) -> None:
@@ -314,9 +314,9 @@ def test_options(world: StudyWorld, name: str, option: str, value: object, messa
 def test_more_filters_than_there_are(world: StudyWorld) -> None:
     """Asked for more best filters than the layer has, single-filters lists them all."""
     rows = ask(world.store, "single-filters", top=99)
-    assert len(rows) == 12 * len(CLASSES)
+    assert len(rows) == 32 * len(CLASSES)
     assert rows == ask(world.store, "single-filters", top=0)
-    assert len({row["rank"] for row in ask(world.store, "filter-curves", top=99)}) == 12
+    assert len({row["rank"] for row in ask(world.store, "filter-curves", top=99)}) == 32
 
 
 @pytest.mark.parametrize("name", ["single-filters", "filter-curves"])
@@ -337,17 +337,17 @@ def run(store: Store, *words: str) -> Result:
     return CliRunner().invoke(app, ["--store", str(store.path), *words])
 
 
-WHERE = ("--layer", "conv", "--ckpt", "5", "--dataset", "g")
+WHERE = ("--layer", "conv5", "--ckpt", "5k", "--dataset", "g")
 
 
 @pytest.mark.parametrize(
     "words",
     [
-        ("selectivity", "--layer", "conv9", "--ckpt", "5", "--dataset", "g"),
-        ("selectivity", "--layer", "conv", "--ckpt", "5", "--dataset", "d", "--view", "image"),
+        ("selectivity", "--layer", "conv9", "--ckpt", "5k", "--dataset", "g"),
+        ("selectivity", "--layer", "conv5", "--ckpt", "5k", "--dataset", "d", "--view", "image"),
         ("selectivity", *WHERE, "--measure", "max"),
         ("selectivity", *WHERE, "--grid", "-4"),
-        ("entropy-curve", *WHERE, "--channel", "12"),
+        ("entropy-curve", *WHERE, "--channel", "32"),
         ("single-filters", *WHERE, "--part", "tset"),
         ("filter-overlap", *WHERE, "--top", "99"),
         ("classification", *WHERE, "--ablation", "blur"),
@@ -365,9 +365,12 @@ def test_command_line_of_a_report(tmp_path: Path) -> None:
     """A report that has nothing to show: status 1, the commands that would change it."""
     store = Store.create(tmp_path / "s")
     add_samples(store, "g", labels([n % 4 for n in range(N)]), {0: ["test"] * N}, view="gt")
+    add_layers(store, "net", SHAPES)
+    for ckpt in CKPTS:
+        add_checkpoint(store, "net", ckpt)
     set_study(store, STUDY)
     done = run(store, "report", "show", "figure1")
     assert (done.exit_code, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
-    for ckpt in ("5", "15"):
-        assert f"fstore extract --layer conv --layer fc --ckpt net/{ckpt} --dataset g" in line
+    for ckpt in CKPTS:
+        assert f"fstore extract --layer conv5 --layer fc7 --ckpt net/{ckpt} --dataset g" in line

@@ -24,7 +24,7 @@ mpl.use("agg")
 
 ROLES = dict(zip(("pretrained", "finetuned"), CKPTS, strict=True))
 AP = 1e-3  # 0.1 point
-LAYERS = {"figure4": "conv", "table5": "conv", "s_figure2": "fc", "table10": "fc"}
+LAYERS = {"figure4": "conv5", "table5": "conv5", "s_figure2": "fc7", "table10": "fc7"}
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def subset_curves(
         world.rows("g", 0, "test"),
     )
     X *= 20 / np.linalg.norm(X[fitted], axis=1).mean()
-    sizes = [k for k in (1, 2, 3, 5, 10, 15, 20, 25, 30, 35, 40) if k < X.shape[1]] + [X.shape[1]]
+    sizes = [k for k in (1, 2, 3, 5, 10, 15, 20, 25, 30, 35) if k < X.shape[1]] + [X.shape[1]]
     found = {}
     for name, y in zip(CLASSES, world.Y["g"].T, strict=True):
         order = np.argsort(-np.abs(svc(X[fitted], y[fitted]).coef_[0]))
@@ -89,17 +89,17 @@ def curves(world: StudyWorld) -> dict[tuple[str, str], Any]:
     return {
         (role, layer): subset_curves(world, ckpt, layer)
         for role, ckpt in ROLES.items()
-        for layer in ("conv", "fc")
+        for layer in ("conv5", "fc7")
     }
 
 
 # subsets of filters
 
 
-@pytest.mark.parametrize("layer", ["conv", "fc"])
+@pytest.mark.parametrize("layer", ["conv5", "fc7"])
 def test_filter_subsets(world: StudyWorld, curves: dict[tuple[str, str], Any], layer: str) -> None:
     """Every class, every size: APs are those of LinearSVCs that were fitted on the subset alone."""
-    rows = filter_subsets(world.store, layer=layer, ckpt="5", dataset="g")
+    rows = filter_subsets(world.store, layer=layer, ckpt="5k", dataset="g")
     for name, (sizes, at_11, at_all) in curves["pretrained", layer].items():
         mine = [row for row in rows if row["class"] == name]
         assert [row["filters"] for row in mine] == sizes
@@ -166,7 +166,7 @@ def test_figure3(world: StudyWorld) -> None:
     cells = cells_of(world, "figure3")
     ids, _ = world.boxes()
     for role, ckpt in ROLES.items():
-        X = largest(world, ckpt, "conv")[ids]
+        X = largest(world, ckpt, "conv5")[ids]
         for label, y in zip(CLASSES, world.Y["g"][ids].T, strict=True):
             aps = [voc_ap(x, y) or 0 for x in X.T]
             for rank, wanted in enumerate(sorted(aps, reverse=True)[:5], start=1):
@@ -195,15 +195,15 @@ def precision_at(score: NDArray[np.float64], label: NDArray[np.int8], recall: fl
 
 
 def test_figure5(world: StudyWorld) -> None:
-    """Common filters of the best two of twelve by |w|, the share by chance, and related classes."""
+    """Common filters of the best 6 of 32 by |w|, the share by chance, and related classes."""
     cells = {key: cell["value"] for key, cell in cells_of(world, "figure5").items()}
-    X, fitted = largest(world, "5", "conv"), world.rows("g", 0, "train", "val")
+    X, fitted = largest(world, "5k", "conv5"), world.rows("g", 0, "train", "val")
     X *= 20 / np.linalg.norm(X[fitted], axis=1).mean()
     best = {}
     for name, y in zip(CLASSES, world.Y["g"].T, strict=True):
         w = np.abs(svc(X[fitted], y[fitted]).coef_[0])
-        best[name] = set(np.argsort(-w)[:2].tolist())
-    shares = {(a, b): len(best[a] & best[b]) / 2 for a in CLASSES for b in CLASSES}
+        best[name] = set(np.argsort(-w)[:6].tolist())
+    shares = {(a, b): len(best[a] & best[b]) / 6 for a in CLASSES for b in CLASSES}
     assert {key: value for key, value in cells.items() if key[0] != "(summary)"} == shares
     pairs = {(a, b): s for (a, b), s in shares.items() if a < b}
     related = [pairs["cat", "dog"], pairs["bus", "car"]]  # animals, vehicles
@@ -211,11 +211,11 @@ def test_figure5(world: StudyWorld) -> None:
     summary = {col: value for (row, col), value in cells.items() if row == "(summary)"}
     assert summary == pytest.approx(
         {
-            "chance": 2 / 12,
+            "chance": 6 / 32,
             "mean": np.mean(list(pairs.values())),
             "related": np.mean(related),
             "unrelated": np.mean(others),
-            "top": 2,
+            "top": 6,
         }
     )
 
@@ -223,16 +223,16 @@ def test_figure5(world: StudyWorld) -> None:
 # what is not there
 
 
-@pytest.mark.parametrize(("name", "layer"), [("figure3", "conv"), ("table10", "fc")])
+@pytest.mark.parametrize(("name", "layer"), [("figure3", "conv5"), ("table10", "fc7")])
 def test_missing_checkpoint(tmp_path: Path, name: str, layer: str) -> None:
     """Without the fine-tuned responses there are the other rows, and the command for these."""
     world = make_study(tmp_path / "s")
-    drop(world.store.path, Selection(ckpt="15", dataset="g"))
+    drop(world.store.path, Selection(ckpt="15k", dataset="g"))
     shown = show_report(world.store, world.study, name)
     assert {"finetuned" in row["row"] for row in shown.rows} == {False}
     (missing,) = shown.missing
     assert missing.command == (
-        f"fstore extract --layer {layer} --ckpt net/15 --dataset g --view gt"
+        f"fstore extract --layer {layer} --ckpt net/15k --dataset g --view gt"
     )
 
 
@@ -295,7 +295,7 @@ def test_plot_fractions(world: StudyWorld, name: str) -> None:
 
 def test_plot_filter_subsets(world: StudyWorld) -> None:
     """The analysis draws the same panels, one line each."""
-    rows = filter_subsets(world.store, layer="conv", ckpt="5", dataset="g")
+    rows = filter_subsets(world.store, layer="conv5", ckpt="5k", dataset="g")
     for label, ax in panels(plot_filter_subsets(rows)).items():
         assert ydata(ax.get_lines()[0]) == [r["fraction"] for r in rows if r["class"] == label]
     mpl.pyplot.close("all")
@@ -334,6 +334,6 @@ def test_plot_figure5(world: StudyWorld) -> None:
     bar = ax.images[0].colorbar
     assert bar is not None
     (chance,) = bar.ax.get_lines()[-1:]
-    assert ydata(chance) == [2 / 12] * 2
-    assert "2 best filters" in bar.ax.get_ylabel()
+    assert ydata(chance) == [6 / 32] * 2
+    assert "6 best filters" in bar.ax.get_ylabel()
     mpl.pyplot.close("all")

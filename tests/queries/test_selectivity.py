@@ -30,7 +30,7 @@ from fstore.types import Part
 mpl.use("agg")
 
 EXACT = 1e-9  # sums of some hundred terms of size 10 that cancel, in float64
-WHERE: dict[str, Any] = {"ckpt": "5", "dataset": "g"}
+WHERE: dict[str, Any] = {"ckpt": "5k", "dataset": "g"}
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_equals_brute_force(world: StudyWorld, layer: str, measure: str) -> None
     """AuE of every filter is that of a loop over all thresholds; MCAuE is the mean up to a rank."""
     rows = selectivity(world.store, layer=layer, measure=measure, **WHERE)
     ids, labels = world.boxes()
-    X = world.values["g", "5", layer][ids]
+    X = world.values["g", "5k", layer][ids]
     wanted = brute_areas(X, labels, measure)
     assert by_channel(rows, "aue") == pytest.approx(wanted, abs=EXACT)
     assert [row["rank"] for row in rows] == list(range(1, len(wanted) + 1))
@@ -67,8 +67,8 @@ def test_equals_brute_force(world: StudyWorld, layer: str, measure: str) -> None
 def test_parts(world: StudyWorld, part: str) -> None:
     """Another part has its own boxes."""
     ids, labels = world.boxes(part)
-    rows = selectivity(world.store, layer="conv", part=part, **WHERE)
-    wanted = brute_areas(world.values["g", "5", "conv"][ids], labels, "label")
+    rows = selectivity(world.store, layer="conv5", part=part, **WHERE)
+    wanted = brute_areas(world.values["g", "5k", "conv5"][ids], labels, "label")
     assert by_channel(rows, "aue") == pytest.approx(wanted, abs=EXACT)
 
 
@@ -76,9 +76,9 @@ def test_parts(world: StudyWorld, part: str) -> None:
 def test_difficult_boxes(world: StudyWorld, grid: int) -> None:
     """A difficult box that is kept is a box of its class, in sums and in the group-by alike."""
     ids = np.flatnonzero(np.array(world.parts["g"][0]) == "test")
-    rows = selectivity(world.store, layer="conv", difficult=True, grid=grid, **WHERE)
+    rows = selectivity(world.store, layer="conv5", difficult=True, grid=grid, **WHERE)
     labels = world.Y["g"].argmax(axis=1)[ids]  # 0 for a difficult box, -1 for other classes
-    wanted = brute_areas(world.values["g", "5", "conv"][ids], labels, "label")
+    wanted = brute_areas(world.values["g", "5k", "conv5"][ids], labels, "label")
     assert by_channel(rows, "aue") == pytest.approx(wanted, abs=1e-3 if grid else EXACT)
     assert rows[0]["n"] == len(ids) == len(world.boxes()[0]) + 1
 
@@ -86,10 +86,10 @@ def test_difficult_boxes(world: StudyWorld, grid: int) -> None:
 def test_without_maps_label_is_sp_max(world: StudyWorld) -> None:
     """In a fully connected layer label entropy and spMax label entropy are the same rows."""
     first, second = (
-        selectivity(world.store, layer="fc", measure=m, **WHERE) for m in ("label", "sp_max")
+        selectivity(world.store, layer="fc7", measure=m, **WHERE) for m in ("label", "sp_max")
     )
     assert first == second
-    conv = [selectivity(world.store, layer="conv", measure=m, **WHERE) for m in MEASURES]
+    conv = [selectivity(world.store, layer="conv5", measure=m, **WHERE) for m in MEASURES]
     assert conv[0] != conv[2]
 
 
@@ -99,8 +99,8 @@ def polars_histograms(
     """Count scores by filter, threshold and class with Polars, on the Parquet files themselves."""
     ids, labels = world.boxes()
     boxes = pl.LazyFrame({"sample_id": ids, "class": labels})
-    files = [str(f.path) for f in world.store.files(ckpt="5", dataset="g", layer=layer)]
-    whole = measure == "sp_max" or layer == "fc"
+    files = [str(f.path) for f in world.store.files(ckpt="5k", dataset="g", layer=layer)]
+    whole = measure == "sp_max" or layer == "fc7"
     score = pl.concat_list("act_max") if whole else pl.col("map")
     scores = (
         pl.scan_parquet(files, hive_schema=dict.fromkeys(PARTITION, pl.String))
@@ -147,8 +147,8 @@ def test_grid_equals_polars(world: StudyWorld, layer: str, measure: str, grid: i
 
 def test_a_fine_grid_is_near(world: StudyWorld) -> None:
     """With many thresholds the grid's error is small, and known to be."""
-    rows = selectivity(world.store, layer="conv", grid=20_000, **WHERE)
-    exact = by_channel(selectivity(world.store, layer="conv", **WHERE), "aue")
+    rows = selectivity(world.store, layer="conv5", grid=20_000, **WHERE)
+    exact = by_channel(selectivity(world.store, layer="conv5", **WHERE), "aue")
     assert by_channel(rows, "aue") == pytest.approx(exact, abs=1e-3)  # 80 scores in 20,000 steps
     assert by_channel(rows, "bound").max() < 5e-3
 
@@ -159,15 +159,15 @@ def test_a_fine_grid_is_near(world: StudyWorld) -> None:
 @pytest.mark.parametrize("measure", MEASURES)
 def test_curve(world: StudyWorld, measure: str) -> None:
     """A filter's curve is that of a look at all its scores for each threshold."""
-    rows = curve(world.store, layer="conv", channel=("2", "0"), measure=measure, **WHERE)
+    rows = curve(world.store, layer="conv5", channel=("2", "0"), measure=measure, **WHERE)
     ids, labels = world.boxes()
-    x = world.values["g", "5", "conv"][ids][:, 2].astype(np.float64)
+    x = world.values["g", "5k", "conv5"][ids][:, 2].astype(np.float64)
     x = x.max(axis=1, keepdims=True) if measure == "sp_max" else x
     wanted = brute_curve(x.ravel(), np.repeat(labels, x.shape[1]), weighted=measure == "weighted")
     mine = [row for row in rows if row["channel"] == 2]
     found = [(row["threshold"], row["entropy"], row["count"]) for row in mine]
     assert np.array(found) == pytest.approx(np.array(wanted), abs=EXACT)
-    ranked = selectivity(world.store, layer="conv", measure=measure, **WHERE)
+    ranked = selectivity(world.store, layer="conv5", measure=measure, **WHERE)
     aue = next(row["aue"] for row in ranked if row["channel"] == 2)
     assert [row["aue"] for row in mine] == pytest.approx([aue] * len(mine))
     assert {row["channel"] for row in rows} == {0, 2}
@@ -175,7 +175,7 @@ def test_curve(world: StudyWorld, measure: str) -> None:
 
 def test_curve_of_a_silent_filter(world: StudyWorld) -> None:
     """A filter that never fires has no point above 0."""
-    assert curve(world.store, layer="conv", channel=(str(SILENT),), **WHERE) == []
+    assert curve(world.store, layer="conv5", channel=(str(SILENT),), **WHERE) == []
 
 
 # invariants
@@ -191,18 +191,18 @@ def test_copy_and_constant(tmp_path: Path) -> None:
     Y = (2 * np.eye(4, dtype=np.int8)[labels] - 1).astype(np.int8)
     parts: list[Part | None] = ["test", "test", "test", "test", "test", "train"]
     add_samples(store, "g", Y, {0: parts}, view="gt")
-    add_layers(store, "net", {"fc": (2, 1, 1)})
-    add_checkpoint(store, "net", "5")
+    add_layers(store, "net", {"fc7": (2, 1, 1)})
+    add_checkpoint(store, "net", "5k")
     x = np.column_stack([labels == 0, np.full(6, 2)]).astype(np.float32)[:, :, None]
-    put(store, Partition("net", "5", "g", "gt", "fc"), x)
+    put(store, Partition("net", "5k", "g", "gt", "fc7"), x)
     for measure in MEASURES:
-        rows = selectivity(store, layer="fc", measure=measure, **WHERE)
+        rows = selectivity(store, layer="fc7", measure=measure, **WHERE)
         assert [row["channel"] for row in rows] == [0, 1]
         entropy = scipy_entropy([2, 2, 1])
         assert [row["aue"] for row in rows] == pytest.approx([0, entropy], abs=1e-12)
     aps = {
         (row["class"], row["channel"]): row
-        for row in single_filters(store, layer="fc", top=0, **WHERE)
+        for row in single_filters(store, layer="fc7", top=0, **WHERE)
     }
     assert aps["cat", 0]["ap_11"] == aps["cat", 0]["ap_all"] == 1
     for name, prior in (("cat", 2 / 5), ("dog", 2 / 5), ("bus", 1 / 5)):
@@ -221,12 +221,12 @@ def test_shards_and_samples_in_any_order(
     parts = [world.parts["g"][0][i] for i in order]
     add_samples(store, "g", world.Y["g"][order], {0: parts}, view="gt")
     add_layers(store, "net", SHAPES)
-    add_checkpoint(store, "net", "5")
-    x = world.values["g", "5", "conv"][order]
+    add_checkpoint(store, "net", "5k")
+    x = world.values["g", "5k", "conv5"][order]
     for ids in (np.arange(30, N), np.arange(0, 30, 2), np.arange(1, 30, 2)):
-        put(store, Partition("net", "5", "g", "gt", "conv"), x[ids], sample_ids=ids.tolist())
+        put(store, Partition("net", "5k", "g", "gt", "conv5"), x[ids], sample_ids=ids.tolist())
     first, second = (
-        selectivity(s, layer="conv", measure=measure, grid=grid, **WHERE)
+        selectivity(s, layer="conv5", measure=measure, grid=grid, **WHERE)
         for s in (world.store, store)
     )
     assert [row["channel"] for row in first] == [row["channel"] for row in second]
@@ -241,20 +241,20 @@ def test_shards_and_samples_in_any_order(
 
 def test_plot_selectivity(world: StudyWorld) -> None:
     """Means and filters by rank as a share of the layer; the axis says nats and how many."""
-    rows = selectivity(world.store, layer="conv", **WHERE)
+    rows = selectivity(world.store, layer="conv5", **WHERE)
     ax = plot_selectivity(rows)
     means, filters = ax.get_lines()
-    assert np.asarray(means.get_xdata()).tolist() == [k / 12 for k in range(1, 13)]
+    assert np.asarray(means.get_xdata()).tolist() == [k / 32 for k in range(1, 33)]
     assert np.asarray(means.get_ydata()).tolist() == [row["mcaue"] for row in rows]
     assert np.asarray(filters.get_ydata()).tolist() == [row["aue"] for row in rows]
-    assert "n = 12" in ax.get_xlabel()
+    assert "n = 32" in ax.get_xlabel()
     assert ax.get_ylabel() == "Area under the entropy curve (nats)"
     mpl.pyplot.close("all")
 
 
 def test_plot_curve(world: StudyWorld) -> None:
     """A line a filter, from threshold 0 to 1; the area under what is drawn is the filter's AuE."""
-    rows = curve(world.store, layer="conv", channel=("0", "2"), **WHERE)
+    rows = curve(world.store, layer="conv5", channel=("0", "2"), **WHERE)
     ax = plot_curve(rows)
     lines = ax.get_lines()
     assert [str(line.get_label()).split(" (")[0] for line in lines] == ["filter 0", "filter 2"]

@@ -56,7 +56,7 @@ def test_figure1(world: StudyWorld) -> None:
                 assert cell["value"] == pytest.approx(wanted, abs=EXACT)
                 assert cell["n"] == max(1, int(np.ceil(round(share * channels, 6))))
                 assert cell["paper"] is None
-    assert cells["conv pretrained", "1.00"] != cells["conv finetuned", "1.00"]
+    assert cells["conv5 pretrained", "1.00"] != cells["conv5 finetuned", "1.00"]
 
 
 def test_silent_filters_are_counted(world: StudyWorld) -> None:
@@ -69,7 +69,7 @@ def test_silent_filters_are_counted(world: StudyWorld) -> None:
             x = world.values["g", ckpt, layer][ids]
             assert silent[f"{layer} {role}"]["value"] == (x.max(axis=(0, 2)) <= 0).sum()
             assert silent[f"{layer} {role}"]["n"] == channels
-    assert not world.values["g", "5", "conv"][:, SILENT].any()
+    assert not world.values["g", "5k", "conv5"][:, SILENT].any()
 
 
 def test_s_figure1(world: StudyWorld) -> None:
@@ -87,9 +87,9 @@ def test_s_figure1(world: StudyWorld) -> None:
     label = {
         row["col"]: row["value"]
         for row in show_report(world.store, world.study, "figure1").rows
-        if row["row"] == "fc finetuned" and BESIDE not in row["col"]
+        if row["row"] == "fc7 finetuned" and BESIDE not in row["col"]
     }
-    assert {c: v for (row, c), v in cells.items() if row == "sp_max fc finetuned"} == label
+    assert {c: v for (row, c), v in cells.items() if row == "sp_max fc7 finetuned"} == label
 
 
 def test_table9(world: StudyWorld) -> None:
@@ -103,8 +103,8 @@ def test_table9(world: StudyWorld) -> None:
                 pre, fine = (mean_of_best(world, c, layer, measure, share) for c in CKPTS)
                 cell = cells[layer, f"{measure} {share:g}"]
                 assert cell["value"] == pytest.approx(100 * (pre - fine) / pre, abs=1e-6)
-    assert [cells["conv", f"label {f:g}"]["n"] for f in (0.1, 0.25, 0.5, 1.0)] == [2, 3, 6, 12]
-    fc = {col: row["value"] for (name, col), row in cells.items() if name == "fc"}
+    assert [cells["conv5", f"label {f:g}"]["n"] for f in (0.1, 0.25, 0.5, 1.0)] == [4, 8, 16, 32]
+    fc = {col: row["value"] for (name, col), row in cells.items() if name == "fc7"}
     for column, value in fc.items():
         if column.startswith("label"):
             assert fc[column.replace("label", "sp_max")] == value
@@ -134,15 +134,6 @@ def test_paper_numbers() -> None:
     }
 
 
-def test_papers_numbers_stand_beside(tmp_path: Path) -> None:
-    """A layer named as the paper's has the paper's decrease beside its own."""
-    store, text = selective(tmp_path / "s", fires_for=0)
-    rows = show_report(store, parse_study(text), "table9").rows
-    paper = {row["col"]: row["paper"] for row in rows if row["row"] == "fc7"}
-    assert paper["label 0.1"] == 2.66
-    assert paper["label 1"] is None
-
-
 def selective(path: Path, *, fires_for: int) -> tuple[Store, str]:
     """Return a store of layer ``fc7``, ten filters, and a study of it.
 
@@ -156,7 +147,7 @@ def selective(path: Path, *, fires_for: int) -> tuple[Store, str]:
     add_samples(store, "g", Y, {0: parts}, view="gt")
     add_layers(store, "net", {"fc7": (10, 1, 1)})
     x = np.random.default_rng(0).random((12, 10, 1)).astype(np.float32) + np.float32(0.1)
-    for ckpt, pure in (("5", fires_for), ("15", 0)):
+    for ckpt, pure in (("5k", fires_for), ("15k", 0)):
         add_checkpoint(store, "net", ckpt)
         y = x.copy()
         y[labels != 1, :pure] = 0
@@ -165,8 +156,8 @@ def selective(path: Path, *, fires_for: int) -> tuple[Store, str]:
 name = "small"
 network = "net"
 layers = ["fc7"]
-pretrained = "5"
-finetuned = "15"
+pretrained = "5k"
+finetuned = "15k"
 [detection]
 dataset = "g"
 """
@@ -190,8 +181,8 @@ def test_decrease_of_nothing(tmp_path: Path) -> None:
 def test_missing_checkpoint(tmp_path: Path) -> None:
     """Without the fine-tuned responses Figure 1 has the other curve; the error says what to do."""
     world = make_study(tmp_path / "s")
-    drop(world.store.path, Selection(ckpt="15", dataset="g"))
-    command = "fstore extract --layer conv --layer fc --ckpt net/15 --dataset g --view gt"
+    drop(world.store.path, Selection(ckpt="15k", dataset="g"))
+    command = "fstore extract --layer conv5 --layer fc7 --ckpt net/15k --dataset g --view gt"
     for name in ("figure1", "s_figure1"):
         shown = show_report(world.store, world.study, name)
         assert {row["row"].rsplit(" ", 1)[1] for row in shown.rows} == {"pretrained"}
@@ -245,7 +236,7 @@ def test_plot_s_figure1(world: StudyWorld) -> None:
     assert [ax.get_title()[:3] for ax in panels] == ["(a)", "(b)"]
     for ax, measure in zip(panels, ("weighted", "sp_max"), strict=True):
         lines = lines_of(ax)
-        mine = [r["value"] for r in rows if r["row"] == f"{measure} fc finetuned"]
+        mine = [r["value"] for r in rows if r["row"] == f"{measure} fc7 finetuned"]
         assert lines["-"][1].tolist() == mine
         assert len(ax.get_lines()) == 4
     mpl.pyplot.close("all")

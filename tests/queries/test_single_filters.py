@@ -25,7 +25,7 @@ from fstore.types import FloatArray, IntArray
 
 mpl.use("agg")
 
-WHERE: dict[str, Any] = {"ckpt": "5", "dataset": "g"}
+WHERE: dict[str, Any] = {"ckpt": "5k", "dataset": "g"}
 
 
 @pytest.fixture(scope="module")
@@ -158,9 +158,9 @@ def test_no_positive() -> None:
 
 def test_filters_of_a_store(world: StudyWorld) -> None:
     """Every filter and class: the devkit's loop on the largest responses of the test boxes."""
-    rows = single_filters(world.store, layer="conv", top=0, **WHERE)
+    rows = single_filters(world.store, layer="conv5", top=0, **WHERE)
     ids, _ = world.boxes()
-    X, Y = world.values["g", "5", "conv"][ids].max(axis=2), world.Y["g"][ids]
+    X, Y = world.values["g", "5k", "conv5"][ids].max(axis=2), world.Y["g"][ids]
     assert len(rows) == len(CLASSES) * X.shape[1]
     compared = 0
     for row in rows:
@@ -174,14 +174,14 @@ def test_filters_of_a_store(world: StudyWorld) -> None:
             compared += 1
         assert row["prior"] == pytest.approx(np.mean(y > 0))
         assert row["n"] == len(ids)
-    assert compared >= 4 * 8  # of 12 filters one never fires, few others repeat a value
+    assert compared >= 4 * 8  # of 32 filters one never fires, many give 0 twice
     silent = [row for row in rows if row["ap_11"] == pytest.approx(row["prior"])]
     assert {row["channel"] for row in silent} >= {7}  # it never fires: one block, the prior
 
 
 def test_equals_polars(world: StudyWorld) -> None:
     """Polars, on the Parquet files and the labels, gives the same APs and the same ranks."""
-    files = [str(f.path) for f in world.store.files(ckpt="5", dataset="g", layer="fc")]
+    files = [str(f.path) for f in world.store.files(ckpt="5k", dataset="g", layer="fc7")]
     ids = world.rows("g", 0, "test")
     labels = pl.LazyFrame(
         {
@@ -216,7 +216,7 @@ def test_equals_polars(world: StudyWorld) -> None:
         .collect()
     )
     theirs = {(name, channel): value for name, channel, value in at_11.rows()}
-    rows = single_filters(world.store, layer="fc", top=0, **WHERE)
+    rows = single_filters(world.store, layer="fc7", top=0, **WHERE)
     assert len(rows) == len(theirs) == 4 * 40
     for row in rows:
         assert row["ap_11"] == pytest.approx(theirs[row["class"], row["channel"]], abs=1e-12)
@@ -229,8 +229,8 @@ def test_difficult_boxes(world: StudyWorld) -> None:
     """A difficult box that is kept is a positive of its class and a negative of the others."""
     ids = np.flatnonzero(np.array(world.parts["g"][0]) == "test")
     Y = np.where(world.Y["g"] == 0, 1, world.Y["g"])[ids]
-    rows = single_filters(world.store, layer="fc", top=0, difficult=True, **WHERE)
-    X = world.values["g", "5", "fc"][ids, :, 0]
+    rows = single_filters(world.store, layer="fc7", top=0, difficult=True, **WHERE)
+    X = world.values["g", "5k", "fc7"][ids, :, 0]
     for row in rows:
         y = Y[:, CLASSES.index(row["class"])]
         assert row["ap_11"] == pytest.approx(voc_ap(X[:, row["channel"]], y))
@@ -242,7 +242,7 @@ def test_difficult_boxes(world: StudyWorld) -> None:
 
 def test_plot_single_filters(world: StudyWorld) -> None:
     """A dot a filter, in percent, at its class; classes by their best filter; priors as ticks."""
-    rows = single_filters(world.store, layer="fc", top=3, **WHERE)
+    rows = single_filters(world.store, layer="fc7", top=3, **WHERE)
     ax = plot_single_filters(rows)
     dots, priors = ax.get_lines()
     assert sorted(np.asarray(dots.get_xdata())) == pytest.approx(
@@ -260,7 +260,7 @@ def test_plot_single_filters(world: StudyWorld) -> None:
 @pytest.mark.parametrize("top", [1, 5, 20])
 def test_plot_filter_curves(world: StudyWorld, top: int) -> None:
     """A panel a class, a line a filter, however many; the dotted line is the prior."""
-    rows = filter_curves(world.store, layer="fc", top=top, **WHERE)
+    rows = filter_curves(world.store, layer="fc7", top=top, **WHERE)
     frame = plot_filter_curves(rows)
     panels = [ax for ax in frame.figure.axes if ax is not frame and ax.get_title()]
     assert [panel.get_title().split(" (")[0] for panel in panels] == list(CLASSES)

@@ -1,0 +1,255 @@
+"""What every registered analysis and report keeps to, whatever it asks."""
+
+import inspect
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from _build import add_checkpoint, add_layers
+from _studies import CKPTS, SHAPES, STUDY, StudyWorld, add_samples, make_study
+from fstore.errors import UnknownNameError
+from fstore.queries.analyses import ANALYSES
+from fstore.queries.reports import REPORTS
+from fstore.queries.reports._api import BESIDE, ROW_COLUMNS, paper_numbers
+from fstore.queries.reports._run import show_report
+from fstore.queries.study import Study, parse_study
+from fstore.store import Store
+
+mpl.use("agg")
+
+TESTS = Path(__file__).parent
+WITH_MORE = {
+    "top-images": "test_top_images.py",
+    "figure2": "test_figure2.py",
+    "figure6": "test_figure6.py",
+    "table1": "test_table1.py",
+    "table2": "test_table2.py",
+    "table4": "test_table4.py",
+    "table8": "test_table8.py",
+    "proposal-recall": "test_proposal_recall.py",
+}
+"""What needs images, weights, proposals or tuned checkpoints too, and the test that has them."""
+
+ANALYSIS_NAMES = [entry.name for entry in ANALYSES if entry.name not in WITH_MORE]
+REPORT_NAMES = [entry.name for entry in REPORTS if entry.name not in WITH_MORE]
+
+PAPER = {
+    "table3": ("conv5", "15k", 53.4),
+    "table5": ("finetuned 90%", "cat", 20),
+    "table6": ("conv5", "nonzero_percent", 27.7),
+    "table7": ("conv5", "sp_max", 62.5),
+    "table7_accuracy": ("conv5, pre-training set", "sp_max", 41.5),
+    "table9": ("fc7", "weighted 0.1", 20.58),
+    "table10": ("finetuned 90%", "cat", 8),
+}
+"""One of the paper's numbers from each of its tables, read off the paper."""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> StudyWorld:
+    """Return a store that has what a study needs, layers and classes named as the paper's."""
+    return make_study(tmp_path_factory.mktemp("world") / "s")
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    """Return the study of the store, with two seeds."""
+    return parse_study(STUDY.replace("[0, 1, 2]", "[0, 1]"))
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Return a store with the data sets and checkpoints of the study and no activations."""
+    store = Store.create(tmp_path_factory.mktemp("bare") / "s")
+    add_layers(store, "net", SHAPES)
+    for ckpt in CKPTS:
+        add_checkpoint(store, "net", ckpt)
+    Y = np.where(np.eye(4, dtype=bool)[np.arange(12) % 4], 1, -1).astype(np.int8)
+    parts: dict[int, Any] = {k: ["train", "val", "test"] * 4 for k in range(3)}
+    for name in ("d", "s"):
+        add_samples(store, name, Y, parts)
+    add_samples(store, "g", Y, {0: parts[0]}, view="gt")
+    return store
+
+
+@pytest.fixture(autouse=True)
+def figures() -> Iterator[None]:
+    """Close the figures that a test drew."""
+    yield
+    plt.close("all")
+
+
+def options(name: str) -> dict[str, Any]:
+    """Return what an analysis must be told: layer conv5 of the data set that suits its view."""
+    parameters = inspect.signature(ANALYSES[name].function).parameters
+    dataset = {"gt": "g", "image": "s" if name == "accuracy" else "d"}[parameters["view"].default]
+    number = "int" in str(parameters["channel"].annotation) if "channel" in parameters else False
+    known = {
+        "layer": "conv5",
+        "ckpt": "5k",
+        "dataset": dataset,
+        "channel": (0, 2) if number else ("0", "2"),
+    }
+    needed = [n for n, p in parameters.items() if p.default is p.empty and n != "store"]
+    return {n: known[n] for n in needed}
+
+
+def is_plain(value: object) -> bool:
+    """Say whether a value is one that JSON and CSV know, and a number."""
+    return (
+        value is None
+        or type(value) in {str, bool, int}
+        or (type(value) is float and np.isfinite(value))
+    )
+
+
+def check_drawn(plot: Any, rows: Sequence[Any]) -> None:  # noqa: ANN401 - any plot
+    """Draw rows, twice; what is drawn has data and is labelled."""
+    ax = plot(rows)
+    assert plot(rows, ax=plt.figure().add_subplot()) is not None
+    figure = ax.figure
+    assert any(a.lines or a.patches or a.images or a.collections for a in figure.axes)
+    texts = [a.get_xlabel() + a.get_ylabel() for a in figure.axes]
+    texts += [figure.get_supxlabel(), figure.get_supylabel()]
+    ticks = [t.get_text() for a in figure.axes for t in a.get_xticklabels()]
+    assert any(texts) or any(ticks)
+
+
+# analyses
+
+
+@pytest.mark.parametrize("name", ANALYSIS_NAMES)
+def test_analysis(world: StudyWorld, name: str) -> None:
+    """Asked twice it gives the same rows, of its declared columns and plain values; it is drawn."""
+    entry = ANALYSES[name]
+    first, second = (list(entry.function(world.store, **options(name))) for _ in range(2))
+    assert first
+    assert first == second
+    for row in first:
+        assert set(row) == set(entry.meta["columns"])
+        assert all(is_plain(value) for value in row.values()), row
+    assert json.loads(json.dumps(first)) == first
+    if entry.meta["plot"] is not None:
+        check_drawn(entry.meta["plot"], first)
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in ANALYSES])
+def test_analysis_says_what_it_is(name: str) -> None:
+    """It has a help line, a title and its source; each column is named once."""
+    entry = ANALYSES[name]
+    assert entry.summary.endswith(".")
+    assert entry.meta["title"]
+    assert entry.meta["source"]
+    assert len(set(entry.meta["columns"])) == len(entry.meta["columns"])
+
+
+@pytest.mark.parametrize("name", ANALYSIS_NAMES)
+def test_analysis_of_a_layer_that_is_not_there(world: StudyWorld, name: str) -> None:
+    """A layer, or a checkpoint, that is not extracted: the command that would do it."""
+    given = options(name)
+    view = inspect.signature(ANALYSES[name].function).parameters["view"].default
+    for change in ({"layer": "conv9"}, {"ckpt": "305k"}):
+        wanted = {**given, **change}
+        command = (
+            f"fstore extract --layer {wanted['layer']} --ckpt {wanted['ckpt']} "
+            f"--dataset {wanted['dataset']} --view {view}"
+        )
+        with pytest.raises(UnknownNameError, match=command):
+            list(ANALYSES[name].function(world.store, **wanted))
+
+
+# reports
+
+
+@pytest.mark.parametrize("name", REPORT_NAMES)
+def test_report(world: StudyWorld, study: Study, name: str) -> None:
+    """Cells are the same when computed twice, finite, each once, of the declared columns."""
+    entry = REPORTS[name]
+    needs = entry.meta["needs"](world.store, study)
+    first = {need: list(cells) for need, cells in entry.function(world.store, needs)}
+    assert set(first) == set(needs)
+    cells = [cell for need in first.values() for cell in need]
+    assert len({(cell.row, cell.col) for cell in cells}) == len(cells) > 0
+    declared = entry.meta["columns"]
+    for cell in cells:
+        assert type(cell.value) is float
+        assert np.isfinite(cell.value)
+        assert cell.std is None or np.isfinite(cell.std)
+        assert not declared or cell.col.split(BESIDE)[0] in declared
+    shown = show_report(world.store, study, name)  # computes them again
+    assert [tuple(row) for row in shown.rows] == [ROW_COLUMNS] * len(cells)
+    assert {(r["row"], r["col"]): r["value"] for r in shown.rows} == {
+        (c.row, c.col): c.value for c in cells
+    }
+    again = show_report(world.store, study, name)
+    assert (again.computed, again.rows) == (0, shown.rows)
+
+
+@pytest.mark.parametrize("name", REPORT_NAMES)
+def test_report_is_drawn(world: StudyWorld, study: Study, name: str) -> None:
+    """Its plot takes the rows that it shows, with and without those that stand beside."""
+    rows = show_report(world.store, study, name).rows
+    plot = REPORTS[name].meta["plot"]
+    plot(rows).figure.canvas.draw()
+    check_drawn(plot, [row for row in rows if BESIDE not in row["col"]])
+
+
+@pytest.mark.parametrize("name", REPORT_NAMES)
+def test_report_on_one_checkpoint(world: StudyWorld, study: Study, name: str) -> None:
+    """Without a fine-tuned checkpoint it shows the other, or says what the study lacks."""
+    study = replace(study, finetuned=None)
+    if name == "table9":
+        with pytest.raises(ValueError, match="says nothing of 'finetuned'"):
+            show_report(world.store, study, name)
+        return
+    shown = show_report(world.store, study, name)
+    assert not any("finetuned" in row["row"] for row in shown.rows)
+    check_drawn(REPORTS[name].meta["plot"], shown.rows)
+
+
+@pytest.mark.parametrize("name", REPORT_NAMES)
+def test_report_with_the_papers_numbers(world: StudyWorld, study: Study, name: str) -> None:
+    """The paper's number stands beside the cell of the same row and column, and nowhere else."""
+    rows = show_report(world.store, study, name).rows
+    beside = {(row["row"], row["col"]): row["paper"] for row in rows if row["paper"] is not None}
+    paper = REPORTS[name].meta["paper"]
+    assert (paper is not None) == (name in PAPER)
+    if paper is None:
+        assert beside == {}
+        return
+    row, col, number = PAPER[name]
+    assert beside[row, col] == number
+    shown = {(r["row"], r["col"]) for r in rows}
+    assert beside == {key: v for key, v in paper_numbers(paper).items() if key in shown}
+
+
+@pytest.mark.parametrize("name", REPORT_NAMES)
+def test_report_without_activations(bare: Store, study: Study, name: str) -> None:
+    """The error has the commands that make what the report reads, for each checkpoint."""
+    with pytest.raises(UnknownNameError, match="has nothing to show: ") as caught:
+        show_report(bare, study, name)
+    for need in REPORTS[name].meta["needs"](bare, study):
+        for reading in need.readings:
+            samples = reading.samples
+            command = (
+                f" --ckpt net/{reading.ckpt} --dataset {samples.dataset} --view {samples.view}"
+            )
+            assert command in str(caught.value)
+            assert f"--layer {reading.layer}" in str(caught.value)
+
+
+# what is proven elsewhere
+
+
+@pytest.mark.parametrize("name", WITH_MORE)
+def test_proven_elsewhere(name: str) -> None:
+    """What this file leaves out is registered only together with the test that proves it."""
+    if name in ANALYSES or name in REPORTS:
+        assert (TESTS / WITH_MORE[name]).exists()
