@@ -56,7 +56,7 @@ def test_plot(n_columns: int) -> None:
     ]
     ax = plot_table4([*rows, {**rows[0], "col": "0k:softmax"}])
     assert [bar.get_height() for bar in ax.patches] == [40 + i for i in range(n_columns)]  # type: ignore[attr-defined]
-    greys = [float(bar.get_facecolor()[0]) for bar in ax.patches]
+    greys = [mpl.colors.to_rgb(bar.get_facecolor())[0] for bar in ax.patches]
     assert greys == sorted(set(greys), reverse=True)
     mpl.pyplot.close("all")
 
