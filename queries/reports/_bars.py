@@ -26,6 +26,7 @@ def grouped_bars(
     ylabel: str,
     xlabel: str = "Layer",
     title: str = "",
+    ordered: bool = False,
     ax: "Axes | None" = None,
 ) -> "Axes":
     """Draw a group of bars a row, a bar a column; error bars are standard deviations over splits.
@@ -40,6 +41,8 @@ def grouped_bars(
         Quantity and unit; what the groups are.
     title : str
         Of the legend; the default says what the error bars are.
+    ordered : bool
+        Whether columns are steps of one thing: then each bar is darker than the one before.
     ax : Axes or None
 
     Returns
@@ -49,7 +52,9 @@ def grouped_bars(
     ax = new_axes(ax)
     groups = list(dict.fromkeys(str(row["row"]) for row in rows if row["col"] in columns))
     width = 0.8 / len(columns)
-    for i, (column, fill) in enumerate(zip(columns, _fills(len(columns)), strict=True)):
+    for i, (column, fill) in enumerate(
+        zip(columns, _fills(len(columns), ordered=ordered), strict=True)
+    ):
         mine = [row for row in rows if row["col"] == column]
         x = [groups.index(str(row["row"])) + (i + 0.5) * width - 0.4 for row in mine]
         y = [float(row["value"] or 0) for row in mine]
@@ -78,8 +83,8 @@ def grouped_bars(
     return ax
 
 
-def _fills(n: int) -> Sequence[Mapping[str, Any]]:
-    """Return how ``n`` bars of a group are filled: few differ in pattern, many in grey."""
-    if n <= len(FILLS):
+def _fills(n: int, *, ordered: bool) -> Sequence[Mapping[str, Any]]:
+    """Return how ``n`` bars of a group are filled: by pattern, or, ordered or many, by grey."""
+    if n <= len(FILLS) and not ordered:
         return FILLS[:n]
-    return [{"color": str(round(0.95 - 0.8 * i / (n - 1), 3))} for i in range(n)]
+    return [{"color": str(round(0.95 - 0.8 * i / max(1, n - 1), 3))} for i in range(n)]

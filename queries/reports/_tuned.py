@@ -130,7 +130,9 @@ def task_cells(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, li
         yield need, cells
 
 
-def draw_tasks(rows: Sequence[Row], columns: Sequence[str], *, ax: "Axes | None") -> "Axes":
+def draw_tasks(
+    rows: Sequence[Row], columns: Sequence[str], *, ordered: bool = False, ax: "Axes | None"
+) -> "Axes":
     """Draw a group of bars a task, a bar a column, the paper's numbers as marks."""
     named = [{**row, "row": f"{row['row']}\n{MEASURES[str(row['row'])].quantity}"} for row in rows]
-    return grouped_bars(named, columns, ylabel="Percent", xlabel="Task", ax=ax)
+    return grouped_bars(named, columns, ylabel="Percent", xlabel="Task", ordered=ordered, ax=ax)

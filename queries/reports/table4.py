@@ -35,7 +35,7 @@ def plot_table4(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
     Axes
     """
     columns = dict.fromkeys(str(row["col"]) for row in rows if BESIDE not in str(row["col"]))
-    return draw_tasks(rows, list(columns), ax=ax)
+    return draw_tasks(rows, list(columns), ordered=True, ax=ax)
 
 
 @report(

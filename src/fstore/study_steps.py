@@ -251,7 +251,8 @@ def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: s
     words = [*finetune_words(study, entry, ckpt), "--iterations", str(recipe.iterations)]
     words += ["--trainval"] if recipe.trainval else []
     origin = f"Fine-tune {entry.parent}" if entry.parent else f"Train {study.network} from scratch"
-    title = f"{origin} on {bounds[0].dataset} ({entry.mode}): {ckpt}"
+    samples = "boxes of " if VIEWS[entry.task] == "gt" else ""
+    title = f"{origin} on {samples}{bounds[0].dataset} ({entry.mode}): {ckpt}"
     there = ckpt in registered(context.store, study.network)
     return Step(title, join([*words, *_options(recipe.changes)]), there, run)
 
