@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fstore.errors import DataError
 
 if TYPE_CHECKING:
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image
 
     from fstore.queries.detection.detector import Detector
     from fstore.queries.detection.scoring import Keep
@@ -194,38 +194,50 @@ def draw_detections(
 
     drawn = image.copy()
     pen = ImageDraw.Draw(drawn)
-    unit = max(1, round(min(image.size) / 250))
-    font = ImageFont.load_default(11 * unit)
+    font = ImageFont.load_default(max(11, min(image.size) // 30))
     for row in reversed(rows):  # the best on top
-        colour = _colour(classes.index(row["class"]), len(classes))
-        left, top, right, bottom = (round(row[side]) - 1 for side in DETECTION_COLUMNS[2:])
-        pen.rectangle((left, top, right, bottom), outline=colour, width=2 * unit)
-    for row in reversed(rows):
-        colour = _colour(classes.index(row["class"]), len(classes))
+        box = tuple(round(row[side]) - 1 for side in DETECTION_COLUMNS[2:])
+        pen.rectangle(box, outline=_colour(row, classes), width=max(2, min(image.size) // 180))
+    taken: list[tuple[float, ...]] = []
+    for row in rows:
         text = f"{row['class']}: {row['score']:.2f}"
-        _label(pen, text, (row["xmin"] - 1, row["ymin"] - 1), colour, font)
+        left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
+        place = _free_place(row, (right - left + 4, bottom - top + 4), image.size, taken)
+        taken.append(place)
+        pen.rectangle(place, fill=_colour(row, classes))
+        corner = (place[0] + 2 - left, place[1] + 2 - top)
+        pen.text(corner, text, fill=_ink(_colour(row, classes)), font=font)
     return drawn
 
 
-def _label(
-    pen: "ImageDraw.ImageDraw",
-    text: str,
-    corner: tuple[float, float],
-    colour: tuple[int, int, int],
-    font: "ImageFont.ImageFont | ImageFont.FreeTypeFont",
-) -> None:
-    """Write above a box's corner, moved to where it can be read."""
-    left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
-    width, height = right - left + 4, bottom - top + 4
-    x = min(max(0, corner[0]), max(0, pen.im.size[0] - width))
-    y = corner[1] - height if corner[1] >= height else corner[1]
-    pen.rectangle((x, y, x + width, y + height), fill=colour)
-    dark = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] < 140
-    pen.text((x + 2 - left, y + 2 - top), text, fill="white" if dark else "black", font=font)
+def _free_place(
+    row: Mapping[str, Any],
+    label: tuple[float, float],
+    image: tuple[int, int],
+    taken: Sequence[tuple[float, ...]],
+) -> tuple[float, float, float, float]:
+    """Return where a label goes: above its box, or as far below as no better label is."""
+    width, height = label
+    x = min(max(0, row["xmin"] - 1), max(0, image[0] - width))
+    y = max(0, row["ymin"] - 1 - height)
+    for _ in taken:  # each step leaves at least one other label behind
+        under = [
+            o for o in taken if x < o[2] and o[0] < x + width and y < o[3] and o[1] < y + height
+        ]
+        if not under:
+            break
+        y = max(o[3] for o in under) + 1
+    return x, y, x + width, y + height
 
 
-def _colour(place: int, n: int) -> tuple[int, int, int]:
+def _ink(colour: tuple[int, int, int]) -> str:
+    """Return black or white, whichever can be read on a colour."""
+    return "white" if 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] < 140 else "black"
+
+
+def _colour(row: Mapping[str, Any], classes: Sequence[str]) -> tuple[int, int, int]:
     """Return a bright colour; neighbours in the list of classes look different."""
-    hue = place * 0.618 % 1 if n > 6 else place / max(n, 1)
+    place, n = classes.index(row["class"]), len(classes)
+    hue = place * 0.618 % 1 if n > 6 else place / n
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.85, 0.95)
     return round(255 * red), round(255 * green), round(255 * blue)
