@@ -186,7 +186,7 @@ def stop_in(title: str, after: int) -> Callable[[Step], Any]:
         pytest.param("Register data set places", 9, marks=pytest.mark.slow),
         pytest.param("Pre-train", 2, marks=pytest.mark.slow),
         ("Fine-tune 2 on places (ft)", 1),
-        ("Extract", 1),
+        pytest.param("Extract", 1, marks=pytest.mark.slow),
         pytest.param("table2", 0, marks=pytest.mark.slow),
     ],
 )
@@ -304,6 +304,7 @@ def test_another_recipe_under_the_same_name_is_refused(done: Store, data: Path) 
         list(reproduce(done, other, data=data))
 
 
+@pytest.mark.slow
 def test_the_commands_shown_do_the_same(tmp_path: Path, data: Path, done: Store) -> None:
     """Typed one after the other, the commands that are shown leave nothing else to be done."""
     file = tmp_path / "small.toml"
