@@ -465,7 +465,7 @@ def test_selective_search_of_real_photos(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "real")
     workflows.add_dataset(store, "voc", "voc", Path(data) / "voc" / "VOCdevkit")
     listed = tmp_path / "five.txt"
-    ids = store.samples("voc", "image", ["image_id"])["image_id"].to_pylist()
+    ids = store.samples("voc", "image", ["sample_id", "image_id"])["image_id"].to_pylist()
     listed.write_text("\n".join(ids[:5]))
     added = add_proposals(store, "voc", Choice(image_list=listed))
     assert added.found / added.images > 1000  # R-CNN speaks of about 2,000
