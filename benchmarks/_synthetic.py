@@ -39,9 +39,16 @@ CLASSES = tuple(f"class{i:02d}" for i in range(20))
 PRIORS = np.array([0.4, *np.linspace(0.12, 0.04, 19)])
 """Shares of images that show a class: one as common as VOC's person, the others as rare as most."""
 
-SIGNAL, SHARED, SPREAD, RANK = 0.2, 0.5, 0.7, 64
-"""What a class adds to a filter, variance of places that they share, variation between filters'
-thresholds, and how many directions the shared variance has. In standard deviations of a place."""
+SIGNAL = 0.13
+"""What a class adds to a filter where it is seen (standard deviation over filters)."""
+
+SHARED, RANK = 0.8, 256
+"""Share of a place's variance that lies in directions common to all places and filters, and how
+many: the j-th has 1/j of it, as the spectrum of real responses falls."""
+
+SPREAD = 1.2
+"""Standard deviation of what makes one filter fire more often than another. All three in standard
+deviations of a place."""
 
 SHARD = 384
 """Samples a file: what extraction makes of CaffeNet (384 MiB of raw float32, all layers)."""
@@ -137,24 +144,26 @@ def labelled_batches(
 
     Before rectification a response is the sum of what each of the sample's classes adds to the
     filter (at three places of ten), of variation that places and filters share, and of noise of
-    its own. Filters differ in how often they fire; the mean density is the paper's.
+    its own. Filters differ in how often they fire; the mean density is about the paper's.
     """
     channels, height, width = SHAPES[layer]
     places, random = height * width, np.random.default_rng(seed)
+    share = SHARED / np.arange(1, RANK + 1) / (1 / np.arange(1, RANK + 1)).sum()
     mixing = random.standard_normal((RANK, channels * places), dtype=np.float32)
-    mixing *= np.float32(np.sqrt(SHARED / RANK))
+    mixing *= np.sqrt(share).astype(np.float32)[:, None]
     tuning = random.standard_normal((Y.shape[1], channels), dtype=np.float32) * np.float32(SIGNAL)
-    offset = SPREAD * random.standard_normal(channels) - NormalDist(
-        sigma=float(np.hypot(1, SPREAD))
-    ).inv_cdf(1 - DENSITIES[layer])
+    offset = SPREAD * random.standard_normal(channels)
+    offset -= NormalDist(sigma=float(np.hypot(1, SPREAD))).inv_cdf(1 - DENSITIES[layer])
     for start in range(0, len(Y), size):
         shown = (Y[start : start + size] > 0).astype(np.float32)
         n = len(shown)
-        x = random.standard_normal((n, RANK), dtype=np.float32) @ mixing
-        x = x.reshape(n, channels, places)
-        x += np.float32(np.sqrt(1 - SHARED)) * random.standard_normal(x.shape, dtype=np.float32)
-        there = random.random((n, 1, places)) < 0.3
-        x += (shown @ tuning)[:, :, None] * there + offset.astype(np.float32)[:, None]
+        x = (random.standard_normal((n, RANK), dtype=np.float32) @ mixing).reshape(
+            n, channels, places
+        )
+        noise = random.standard_normal(x.shape, dtype=np.float32)
+        x += np.float32(np.sqrt(1 - SHARED)) * noise
+        seen = random.random((n, 1, places)) < 0.3
+        x += (shown @ tuning)[:, :, None] * seen + offset.astype(np.float32)[:, None]
         x = _rounded(np.maximum(x, 0) * np.float32(20))
         yield ActivationBatch(np.arange(start, start + n), {layer: _summarised(x)})
 

@@ -135,7 +135,7 @@ def speed(folder: Path, given: argparse.Namespace) -> None:
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for Cs, seeds in (((1e-3,), SEEDS[:1]), (CS, SEEDS)):
         ours, wall, cpu = median(lambda c=Cs, s=seeds: solve(folder, "conv5", c, s), given.rounds)
-        peers, *theirs = loop(X, found, Cs, seeds, classes, given.threads)
+        peers, *theirs = loop(X, found, Cs=Cs, seeds=seeds, classes=classes, threads=given.threads)
         their_wall, their_cpu = (t * Y.shape[1] / len(classes) for t in theirs)
         print(
             f"| {Y.shape[1]} classes x {len(Cs)} C x {len(seeds)} splits | {wall:.1f} | {cpu:.1f} "
@@ -171,6 +171,7 @@ def matrices(X: Floats, found: Problem, seed: int) -> tuple[Floats, Floats]:
 def loop(
     X: Floats,
     found: Problem,
+    *,
     Cs: Sequence[float],
     seeds: Sequence[int],
     classes: Sequence[int],
@@ -232,7 +233,16 @@ def compare(
             train, _ = matrices(X, found, seed)
             for k, column in zip(classes, columns, strict=True):
                 other, y = peers[seed, C, k], found.Y[split.test, k]
-                gaps.append(gap(other, train, found.Y[split.train, k], C, mine.models, column))
+                gaps.append(
+                    gap(
+                        other,
+                        train,
+                        found.Y[split.train, k],
+                        C=C,
+                        models=mine.models,
+                        column=column,
+                    )
+                )
                 s = mine.scores[:, column]
                 scores.append(np.abs(s - other.scores).max() / np.ptp(other.scores))
                 both = [100 * (voc_ap(x, y) or 0) for x in (s, other.scores)]
@@ -247,7 +257,7 @@ def compare(
 
 
 def gap(
-    other: Peer, train: Floats, y: NDArray[np.int8], C: float, models: SVMs, column: int
+    other: Peer, train: Floats, y: NDArray[np.int8], *, C: float, models: SVMs, column: int
 ) -> float:
     """Return how far above our lower bound a peer's objective lies, relative to it."""
     margins = y * (train @ other.w[:-1] + BIAS * other.w[-1])
@@ -267,10 +277,19 @@ def tighter(X: Floats, found: Problem, ours: Ours, classes: Sequence[int], threa
     middle = CS.index(1e-3) * n
     share = n / len(classes)
     for tol in (1e-4, 1e-5, 1e-6):
-        peers, wall, cpu = loop(X, found, (1e-3,), (0,), classes, threads, tol)
+        peers, wall, cpu = loop(
+            X, found, Cs=(1e-3,), seeds=(0,), classes=classes, threads=threads, tol=tol
+        )
         labels = found.Y[found.splits[0].train]
         gaps = [
-            gap(peers[0, 1e-3, k], train, labels[:, k], 1e-3, ours.models, middle + k)
+            gap(
+                peers[0, 1e-3, k],
+                train,
+                labels[:, k],
+                C=1e-3,
+                models=ours.models,
+                column=middle + k,
+            )
             for k in classes
         ]
         most = ours.models.gap[[middle + k for k in classes]].max()
