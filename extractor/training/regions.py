@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fstore.boxes import areas, iou_matrix
 from fstore.errors import DataError
 from fstore.extractor.images import decode, read_bytes_checked, warp_box
 from fstore.extractor.preprocess import Preprocess
@@ -37,7 +38,6 @@ __all__ = [
     "Regions",
     "StoredBoxes",
     "foreground_count",
-    "iou",
 ]
 
 FOREGROUND_IOU = 0.5
@@ -50,25 +50,6 @@ TRIES = 16
 
 ROUNDS = 64
 """Times that candidates are drawn before a place is given up."""
-
-
-def iou(a: Boxes, b: Boxes) -> NDArray[np.float64]:
-    """Intersection over union of every box of ``a`` with every box of ``b``, shape (n_a, n_b).
-
-    Boxes include their last pixel: a box from 1 to 10 is 10 pixels wide, as in PASCAL VOC.
-
-    Examples
-    --------
-    >>> one, two = np.array([[1.0, 1, 10, 10]]), np.array([[6.0, 1, 15, 10], [11, 1, 20, 10]])
-    >>> iou(one, two).round(4).tolist()
-    [[0.3333, 0.0]]
-    """
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.clip(high - low + 1, 0, None).prod(axis=2)
-    union = _areas(a)[:, None] + _areas(b)[None, :] - shared
-    found: NDArray[np.float64] = shared / union
-    return found
 
 
 def foreground_count(batch_size: int) -> int:
@@ -220,7 +201,7 @@ class DrawnBoxes:
         """Return a box that meets its own ground-truth box best, and enough."""
         for _ in range(ROUNDS):
             candidates = _jittered(rng, image, own, shift=0.3, factor=1.5)
-            overlaps = iou(candidates, image.boxes)
+            overlaps = iou_matrix(candidates, image.boxes)
             best = overlaps[:, own] >= overlaps.max(axis=1)
             fit = np.flatnonzero(best & (overlaps[:, own] >= FOREGROUND_IOU))
             if len(fit):
@@ -237,7 +218,7 @@ class DrawnBoxes:
             candidates = (
                 _jittered(rng, image, own, shift=1.0, factor=2.0) if near else _anywhere(rng, image)
             )
-            most = iou(candidates, image.boxes).max(axis=1, initial=0.0)
+            most = iou_matrix(candidates, image.boxes).max(axis=1, initial=0.0)
             fit = np.flatnonzero(most < FOREGROUND_IOU)
             if len(fit):
                 return place, candidates[fit[0]]
@@ -245,11 +226,6 @@ class DrawnBoxes:
             f"no background region was found in {ROUNDS} images: objects fill them; fine-tune on "
             "whole images (--view image) instead"
         )
-
-
-def _areas(boxes: Boxes) -> NDArray[np.float64]:
-    areas: NDArray[np.float64] = (boxes[:, 2:] - boxes[:, :2] + 1).prod(axis=1)
-    return areas
 
 
 def _jittered(
@@ -282,7 +258,7 @@ def _inside(centres: Boxes, sides: Boxes, image: RegionImage) -> Boxes:
     size = np.array([image.width, image.height])
     clipped = np.concatenate([np.maximum(low, 1), np.minimum(high, size)], axis=1)
     seen = (clipped[:, 2:] >= clipped[:, :2]).all(axis=1)
-    kept = seen & (2 * _areas(clipped) >= _areas(whole))
+    kept = seen & (2 * areas(clipped) >= areas(whole))
     return clipped[kept]
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from fstore.boxes import iou_matrix as iou
 from fstore.errors import DataError
 from fstore.extractor.images import digest_bytes, load_sample
 from fstore.extractor.preprocess import Preprocess
@@ -21,7 +22,6 @@ from fstore.extractor.training.regions import (
     Regions,
     StoredBoxes,
     foreground_count,
-    iou,
 )
 
 PREPROCESS = Preprocess(size=32, resize=32, context=4)
