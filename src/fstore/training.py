@@ -173,13 +173,14 @@ def train_into(store: "Store", plan: Plan, options: Options) -> list[CheckpointR
         return done
     processes = options.processes or ALONE
     device = _device(options.device, processes)
+    folder = _state_folder(store, plan)
     with together(processes, device=device):
         for snapshot in _snapshots(store, plan, options, device):
             record = _record(plan, snapshot)
-            write_checkpoint(store, record, snapshot.weights, plan.network.preprocess)
+            write_checkpoint(store, record, snapshot.weights, plan.network.preprocess, folder)
         processes.wait()
     if not processes.rank:
-        shutil.rmtree(_state_folder(store, plan), ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
     return _trained(store, plan)
 
 

@@ -261,8 +261,17 @@ def write_checkpoint(
     record: CheckpointRecord,
     weights: "Mapping[str, Tensor]",
     preprocess: "Preprocess",
+    folder: Path | None = None,
 ) -> CheckpointRecord:
     """Register weights: written beside their final place, then moved there whole.
+
+    Parameters
+    ----------
+    store, record, weights, preprocess
+        What to register.
+    folder : Path or None
+        Where to write first, in the store. A run of training gives the one that it clears at
+        its end; what others leave there when they are killed, ``fstore gc`` finds.
 
     Raises
     ------
@@ -279,9 +288,9 @@ def write_checkpoint(
         preprocessing_hash=preprocess.hash,
         sha256=tensors_sha256(weights),
     )
-    folder = store.path / "training"
+    folder = folder or store.path / "training"
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         place = tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True)
     except OSError as exc:
         raise StorageError(f"cannot write into {folder}: {exc}") from exc

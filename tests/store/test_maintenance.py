@@ -154,6 +154,8 @@ def test_gc_takes_orphans_only(built: Built) -> None:
     folder = next(iter(files)).parent
     orphans = [folder / "x.parquet.tmp", folder / "0-5-6-a-b-c.parquet"]
     orphans.append(next(iter(weights)).with_name("left-over.safetensors"))
+    orphans.append(root / "training" / "tmpx" / "weights.safetensors")
+    orphans[-1].parent.mkdir(parents=True)
     young = folder / "young.parquet.tmp"
     for path in [*orphans, young]:
         path.write_bytes(b"1234")
