@@ -5,12 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -158,24 +160,29 @@ def test_a_frozen_layer_is_in_the_recipe(tmp_path: Path, images: Path) -> None:
     }  # fmt: skip
 
 
+TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+       "-m", "fstore.cli"]  # fmt: skip
+ARGUMENTS = ["train", "pretrain", "--network", "caffenet-mini", "--dataset", "noise",
+             "--batch-size", "7", "--lr", "0.002", "--mirror", "--iterations", "6",
+             "--snapshots", "2,6", "--validate-every", "2", "--device", "cpu",
+             "--json"]  # fmt: skip
+
+
+def trained(store: Store, program: list[str], *options: str) -> list[dict[str, Any]]:
+    """Train by the command line, in processes of their own; return what it prints."""
+    command = [*program, "--store", str(store.path), *ARGUMENTS, *options]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return list(json.loads(done.stdout))
+
+
 @pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path: Path, images: Path) -> None:
     """Two CPU processes of torchrun register once what one process gives, to rounding."""
-    arguments = ["train", "pretrain", "--network", "caffenet-mini", "--dataset", "noise",
-                 "--batch-size", "7", "--lr", "0.002", "--mirror", "--iterations", "6",
-                 "--snapshots", "2,6", "--validate-every", "2", "--device", "cpu",
-                 "--json"]  # fmt: skip
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone",
-                "--nproc-per-node", "2", "-m", "fstore.cli"]  # fmt: skip
-    alone = [sys.executable, "-m", "fstore.cli"]
-    stores, outputs = [], []
-    for name, program in (("one", alone), ("two", torchrun)):
-        stores.append(make_store(tmp_path / name, images))
-        command = [*program, "--store", str(stores[-1].path), *arguments]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
-        assert done.returncode == 0, done.stderr
-        outputs.append(json.loads(done.stdout))
+    stores = [make_store(tmp_path / name, images) for name in ("one", "two")]
+    programs = ([sys.executable, "-m", "fstore.cli"], TWO)
+    outputs = [trained(store, program) for store, program in zip(stores, programs, strict=True)]
     for left, right in zip(*outputs, strict=True):
         assert (left["name"], left["lr"]) == (right["name"], right["lr"])
         assert left["loss"] == pytest.approx(right["loss"], rel=1e-5)  # order of sums
@@ -188,6 +195,25 @@ def test_two_processes_train_as_one(tmp_path: Path, images: Path) -> None:
     recipes = [json.loads(s.find_checkpoint("6").recipe) for s in stores]
     assert recipes[0].keys() == recipes[1].keys()
     assert [i for i, _ in recipes[1]["validation"]] == [2, 4, 6]
+
+
+@pytest.mark.slow
+def test_two_processes_killed_go_on(tmp_path: Path, images: Path) -> None:
+    """Torchrun's processes, all killed after a snapshot, go on to the same bits."""
+    killed, whole = (make_store(tmp_path / name, images) for name in ("killed", "whole"))
+    command = [*TWO, "--store", str(killed.path), *ARGUMENTS, "--save-every", "1"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with psutil.Popen(command, env=environment, stderr=subprocess.DEVNULL,
+                      stdout=subprocess.DEVNULL) as process:  # fmt: skip
+        while not killed.checkpoints():
+            assert process.poll() is None
+            time.sleep(0.02)
+        for one in [process, *process.children(recursive=True)]:
+            one.kill()
+    assert [record.name for record in killed.checkpoints()] == ["2"]
+    trained(killed, TWO)
+    trained(whole, TWO)
+    assert known(killed) == known(whole)
 
 
 def test_workers_and_saving_change_nothing(tmp_path: Path, images: Path) -> None:

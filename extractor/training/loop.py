@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -92,13 +93,14 @@ class Snapshot:
         """Return what a checkpoint's recipe keeps of the way: measures and a thinned curve.
 
         ``held_out_accuracy`` (or ``held_out_mean_ap``), ``curve`` as [[iteration, loss], ...] and
-        ``validation`` as [[iteration, value], ...].
+        ``validation`` as [[iteration, value], ...]. What could not be measured (no class has both
+        labels among the held-out examples) is None, and no point.
         """
         name = "held_out_" + self.measure.lower().replace(" ", "_")
         return {
-            name: self.accuracy,
+            name: None if isnan(self.accuracy) else self.accuracy,
             "curve": [list(point) for point in thin(self.curve)],
-            "validation": [list(point) for point in self.validation],
+            "validation": [[i, value] for i, value in self.validation if not isnan(value)],
         }
 
 

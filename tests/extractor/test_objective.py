@@ -1,5 +1,6 @@
 """What is minimised and measured follows from the targets: one class an example, or several."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +119,16 @@ def test_several_classes_are_learnt(tmp_path: Path, seed: int) -> None:
     assert found.measure == "mean AP"
     assert found.accuracy > 0.95
     assert found.to_recipe()["held_out_mean_ap"] == found.accuracy
+
+
+def test_what_cannot_be_measured_is_none(tmp_path: Path, seed: int) -> None:
+    """Held-out examples without a positive have no mean AP: None, not NaN, in valid JSON."""
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 2)).eval()
+    network = Network("toy", model, Preprocess(size=8, resize=8), {})
+    images, labels = several(10, seed)
+    data = TrainingData(ArrayExamples(images, labels), ArrayExamples(images, -np.abs(labels)))
+    (found,) = train(network, data, recipe=Recipe(lr=0.01, batch_size=5), iterations=2,
+                     snapshots=[2], seed=seed, validate_every=1, state_dir=tmp_path)  # fmt: skip
+    kept = json.loads(json.dumps(found.to_recipe(), allow_nan=False))
+    assert (kept["held_out_mean_ap"], kept["validation"], len(kept["curve"])) == (None, [], 2)
