@@ -3,13 +3,29 @@
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from fstore.cli.app import open_store
 from fstore.cli.output import AsCsv, AsJson, emit, note
-from fstore.cli.train import Amp, emit_trained, numbers, processes, progress, train
+from fstore.cli.recipe_options import (
+    Device,
+    Gamma,
+    Iterations,
+    LearningRate,
+    MixedPrecision,
+    Momentum,
+    RecipeFile,
+    SaveEvery,
+    Seed,
+    StepLength,
+    WeightDecay,
+    Workers,
+    numbers,
+    stated,
+)
+from fstore.cli.train import emit_trained, processes, progress, train
 from fstore.errors import DataError
 
 __all__ = ["evaluate", "finetune", "plot"]
@@ -46,7 +62,6 @@ class SplitName(StrEnum):
 Dataset = Annotated[str, typer.Option(help="Registered data set.")]
 Split = Annotated[SplitName, typer.Option(help="official or random.")]
 SplitSeed = Annotated[int, typer.Option(help="Which of the random splits.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
 
 
 @train.command("finetune")
@@ -80,9 +95,7 @@ def finetune(
     trainval: Annotated[
         bool, typer.Option("--trainval", help="Learn from train and val, measure on test.")
     ] = False,
-    iterations: Annotated[
-        int | None, typer.Option(min=1, help="Batches in all. Default: the network's own.")
-    ] = None,
+    iterations: Iterations = None,
     snapshots: Annotated[
         str, typer.Option(help="Register a checkpoint after these, too: 1000,5000.")
     ] = "",
@@ -90,30 +103,21 @@ def finetune(
         str | None,
         typer.Option(help="Of the checkpoint. Default: PARENT-DATASET-MODE, DATASET-scratch."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of all that is random.")] = 0,
-    recipe: Annotated[
-        Path | None,
-        typer.Option(help="TOML file of recipe entries; options win. See docs/training.md."),
-    ] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate at first.")] = None,
+    seed: Seed = 0,
+    recipe: RecipeFile = None,
+    lr: LearningRate = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Examples an iteration.")] = None,
-    momentum: Annotated[float | None, typer.Option(help="Share of the velocity kept.")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Of weights, not biases.")] = None,
-    step: Annotated[int | None, typer.Option(min=1, help="Iterations a learning rate.")] = None,
-    gamma: Annotated[float | None, typer.Option(help="Factor on it after each step.")] = None,
+    momentum: Momentum = None,
+    weight_decay: WeightDecay = None,
+    step: StepLength = None,
+    gamma: Gamma = None,
     mirror: Annotated[bool | None, typer.Option(help="Mirror half of the examples.")] = None,
-    amp: Annotated[
-        Amp | None, typer.Option(help="Mixed precision; float16 needs a GPU. Default: off.")
-    ] = None,
+    amp: MixedPrecision = None,
     validate_every: Annotated[
         int | None, typer.Option(min=1, help="Measure so often. Default: ten times in all.")
     ] = None,
-    save_every: Annotated[
-        int | None, typer.Option(min=1, help="Keep the run's state so often. Default: a minute.")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Decoding threads. Default: one a core.")
-    ] = None,
+    save_every: SaveEvery = None,
+    workers: Workers = None,
     device: Device = "auto",
     as_json: AsJson = False,
     as_csv: AsCsv = False,
@@ -125,22 +129,19 @@ def finetune(
 
     Example: fstore train finetune --from 305k --mode ft --dataset voc07 --view gt
     """
-    from fstore.extractor.training import read_recipe
     from fstore.finetuning import default_validation, plan_finetuning
     from fstore.training import Options, train_into
 
-    given = {
-        "iterations": iterations, "snapshots": numbers("--snapshots", snapshots) or None,
-        "lr": lr, "batch_size": batch_size, "momentum": momentum, "weight_decay": weight_decay,
-        "step": step, "gamma": gamma, "mirror": mirror, "amp": amp and amp.value,
-    }  # fmt: skip
-    stated: dict[str, Any] = {} if recipe is None else read_recipe(recipe)
-    stated |= {option: value for option, value in given.items() if value is not None}
+    entries = stated(
+        recipe, iterations=iterations, snapshots=numbers("--snapshots", snapshots) or None, lr=lr,
+        batch_size=batch_size, momentum=momentum, weight_decay=weight_decay, step=step,
+        gamma=gamma, mirror=mirror, amp=amp and amp.value,
+    )  # fmt: skip
     store, here = open_store(ctx), processes()
     plan = plan_finetuning(
         store, dataset=dataset, mode=mode.value, network=network, parent=parent,
         view=view.value, name=name, seed=seed, split=split.value, split_seed=split_seed,
-        trainval=trainval, workers=workers, **stated,
+        trainval=trainval, workers=workers, **entries,
     )  # fmt: skip
     with progress(quiet=ctx.obj["quiet"] or here.rank > 0) as on_step:
         options = Options(

@@ -1,5 +1,6 @@
 """``fstore report``: tables and figures of a study."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,11 +11,20 @@ from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.cli.progress import bar
 from fstore.errors import DataError
 
-__all__ = ["report"]
+__all__ = ["Format", "StudyName", "report"]
 
 report = sub_app("report", "Compute, show and draw the tables and figures of a study.")
 
 _LIST_COLUMNS = ("name", "title", "answers", "paper")
+
+
+class Format(StrEnum):
+    """How a table for a paper is written."""
+
+    MD = "md"
+    LATEX = "latex"
+    CSV = "csv"
+
 
 StudyName = Annotated[
     str, typer.Option("--study", help="A study that was set. Default: the one set last.")
@@ -48,6 +58,10 @@ def show(
     beside: Annotated[
         bool, typer.Option("--beside", help="Also the columns that the paper's table lacks.")
     ] = False,
+    form: Annotated[
+        Format | None,
+        typer.Option("--format", help="A table for a paper: rows and columns as there."),
+    ] = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
@@ -60,12 +74,16 @@ def show(
     from fstore.queries.reports._api import ROW_COLUMNS
 
     draw = REPORTS[name].meta["plot"]
+    if form is not None and (plot is not None or as_json or as_csv):
+        raise typer.BadParameter("choose one of --format, --plot, --json and --csv")
     if plot is not None:
         if draw is None:
             raise DataError(f"report '{name}' has no plot; print it as a table, or with --csv")
         check_out(plot, overwrite=overwrite)
     rows = _rows(ctx, name, study, beside=beside, drawn=plot is not None)
-    if plot is None:
+    if form is not None:
+        typer.echo(_table(name, rows, form), nl=False)
+    elif plot is None:
         emit(rows, columns=ROW_COLUMNS, as_json=as_json, as_csv=as_csv)
     else:
         typer.echo(save_plot(draw, rows, plot, columns=ROW_COLUMNS, overwrite=overwrite))
@@ -89,3 +107,10 @@ def _rows(
         note(f"{name}: {missing}")
     rows = [row for row in shown.rows if beside or BESIDE not in row["col"]]
     return illustrated(store, current, name, rows) if drawn else rows
+
+
+def _table(name: str, rows: list[dict[str, Any]], form: Format) -> str:
+    from fstore.queries.reports import REPORTS
+    from fstore.queries.tables import table_text
+
+    return table_text(rows, form.value, title=REPORTS[name].meta["title"], label=name)

@@ -4,34 +4,40 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from enum import StrEnum
-from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fstore.cli.app import open_store, sub_app
 from fstore.cli.output import AsCsv, AsJson, emit
 from fstore.cli.progress import bar
+from fstore.cli.recipe_options import (
+    Device,
+    Gamma,
+    Iterations,
+    LearningRate,
+    MixedPrecision,
+    Momentum,
+    RecipeFile,
+    SaveEvery,
+    Seed,
+    StepLength,
+    WeightDecay,
+    Workers,
+    numbers,
+    stated,
+)
 
 if TYPE_CHECKING:
     from fstore.extractor.training import Processes, Step
     from fstore.types import CheckpointRecord
 
-__all__ = ["Amp", "emit_trained", "numbers", "processes", "progress", "train"]
+__all__ = ["emit_trained", "processes", "progress", "train"]
 
 train = sub_app("train", "Train networks; snapshots become checkpoints.")
 
 COLUMNS = ["network", "name", "iteration", "lr", "loss"]
-
-
-class Amp(StrEnum):
-    """Mixed precision: what autocast computes in."""
-
-    OFF = "off"
-    BFLOAT16 = "bfloat16"
-    FLOAT16 = "float16"
 
 
 @train.callback()
@@ -45,9 +51,7 @@ def pretrain(
     *,
     network: Annotated[str, typer.Option(help="Network to train; see fstore networks.")],
     dataset: Annotated[str, typer.Option(help="Registered data set with a class an image.")],
-    iterations: Annotated[
-        int | None, typer.Option(min=1, help="Batches in all. Default: the network's own.")
-    ] = None,
+    iterations: Iterations = None,
     snapshots: Annotated[
         str,
         typer.Option(
@@ -56,32 +60,23 @@ def pretrain(
         ),
     ] = "",
     name_prefix: Annotated[str, typer.Option(help="Put before the checkpoints' names.")] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Of all that is random.")] = 0,
-    recipe: Annotated[
-        Path | None,
-        typer.Option(help="TOML file of recipe entries; options win. See docs/training.md."),
-    ] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate at first.")] = None,
+    seed: Seed = 0,
+    recipe: RecipeFile = None,
+    lr: LearningRate = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images an iteration.")] = None,
-    momentum: Annotated[float | None, typer.Option(help="Share of the velocity kept.")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Of weights, not biases.")] = None,
-    step: Annotated[int | None, typer.Option(min=1, help="Iterations a learning rate.")] = None,
-    gamma: Annotated[float | None, typer.Option(help="Factor on it after each step.")] = None,
+    momentum: Momentum = None,
+    weight_decay: WeightDecay = None,
+    step: StepLength = None,
+    gamma: Gamma = None,
     mirror: Annotated[bool | None, typer.Option(help="Mirror half of the images.")] = None,
-    amp: Annotated[
-        Amp | None, typer.Option(help="Mixed precision; float16 needs a GPU. Default: off.")
-    ] = None,
+    amp: MixedPrecision = None,
     split_seed: Annotated[int, typer.Option(help="Which random split, if none official.")] = 0,
     validate_every: Annotated[
         int | None, typer.Option(min=1, help="Measure on held-out images so often, too.")
     ] = None,
-    save_every: Annotated[
-        int | None, typer.Option(min=1, help="Keep the run's state so often. Default: a minute.")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Decoding threads. Default: one a core.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    save_every: SaveEvery = None,
+    workers: Workers = None,
+    device: Device = "auto",
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
@@ -91,17 +86,14 @@ def pretrain(
 
     Example: fstore train pretrain --network caffenet-mini --dataset digits --iterations 300
     """
-    from fstore.extractor.training import read_recipe
     from fstore.training import Options
     from fstore.training import pretrain as run
 
-    given = {
-        "iterations": iterations, "snapshots": numbers("--snapshots", snapshots) or None,
-        "lr": lr, "batch_size": batch_size, "momentum": momentum, "weight_decay": weight_decay,
-        "step": step, "gamma": gamma, "mirror": mirror, "amp": amp and amp.value,
-    }  # fmt: skip
-    stated: dict[str, Any] = {} if recipe is None else read_recipe(recipe)
-    stated |= {name: value for name, value in given.items() if value is not None}
+    entries = stated(
+        recipe, iterations=iterations, snapshots=numbers("--snapshots", snapshots) or None, lr=lr,
+        batch_size=batch_size, momentum=momentum, weight_decay=weight_decay, step=step,
+        gamma=gamma, mirror=mirror, amp=amp and amp.value,
+    )  # fmt: skip
     here = processes()
     with progress(quiet=ctx.obj["quiet"] or here.rank > 0) as on_step:
         options = Options(
@@ -110,18 +102,10 @@ def pretrain(
         )  # fmt: skip
         records = run(
             open_store(ctx), network=network, dataset=dataset, seed=seed,
-            name_prefix=name_prefix, split_seed=split_seed, options=options, **stated,
+            name_prefix=name_prefix, split_seed=split_seed, options=options, **entries,
         )  # fmt: skip
     if here.rank == 0:
         emit_trained(records, as_json=as_json, as_csv=as_csv)
-
-
-def numbers(option: str, text: str) -> list[int]:
-    """Return the whole numbers of a text such as ``5,15,50``; an option that takes them."""
-    try:
-        return [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise typer.BadParameter(f"{option} takes numbers such as 5,15,50, not {text!r}") from None
 
 
 def processes() -> "Processes":

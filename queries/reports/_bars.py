@@ -9,7 +9,7 @@ from fstore.queries.reports._api import Row
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["grouped_bars"]
+__all__ = ["grouped_bars", "mark_paper"]
 
 FILLS: tuple[dict[str, Any], ...] = (
     {"color": "0.25"},
@@ -61,17 +61,7 @@ def grouped_bars(
         spread = [float(row["std"] or 0) for row in mine]
         shown: dict[str, Any] = {"yerr": spread} if any(spread) else {}
         ax.bar(x, y, width, label=column, edgecolor="0.1", linewidth=0.6, **fill, **shown)
-        there = [(at, row["paper"]) for at, row in zip(x, mine, strict=True) if row["paper"]]
-        if there:
-            label = None if i else "the paper"
-            ax.plot(
-                *zip(*there, strict=True),
-                "D",
-                color="black",
-                markerfacecolor="white",
-                markersize=4,
-                label=label,
-            )
+        mark_paper(ax, x, mine, label=None if i else "the paper")
     ax.set_xticks(range(len(groups)), groups, rotation=30 if len(groups) > 7 else 0)
     ax.set_ylabel(ylabel)
     ax.set_xlabel(xlabel)
@@ -81,6 +71,17 @@ def grouped_bars(
     above: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}
     ax.legend(title=title or over, ncols=min(len(columns) + 1, 5), **above)
     return ax
+
+
+def mark_paper(
+    ax: "Axes", x: Sequence[float], rows: Sequence[Row], *, label: str | None = "the paper"
+) -> bool:
+    """Mark the paper's numbers of rows at some places, if it has any; say whether it does."""
+    there = [(at, row["paper"]) for at, row in zip(x, rows, strict=True) if row["paper"]]
+    if there:
+        face: dict[str, Any] = {"color": "black", "markerfacecolor": "white"}
+        ax.plot(*zip(*there, strict=True), "D", markersize=4, label=label, **face)
+    return bool(there)
 
 
 def _fills(n: int, *, ordered: bool) -> Sequence[Mapping[str, Any]]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from fstore.queries.plots import new_axes
 from fstore.queries.reports._api import BESIDE, Cell, Need, Reading, Row, report
+from fstore.queries.reports._bars import mark_paper
 from fstore.queries.reports._classify import ablations_of, positions, samples_of
 from fstore.queries.study import Study
 
@@ -69,10 +70,7 @@ def plot_table8(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
         if f"{col}{BESIDE}low" in ends:
             sides = [[value - ends[f"{col}{BESIDE}low"]], [ends[f"{col}{BESIDE}high"] - value]]
             ax.errorbar(x, value, yerr=sides, color="0.1", capsize=4)
-    paper = [(x, float(row["paper"] or 0)) for x, row in enumerate(main) if row["paper"]]
-    if paper:
-        x_of, y_of = zip(*paper, strict=True)
-        ax.plot(x_of, y_of, "D", color="black", markerfacecolor="white", label="the paper")
+    if mark_paper(ax, range(len(main)), main):
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1))
     ax.set_xticks(range(len(main)), [str(row["col"]) for row in main])
     ax.set_ylabel("Mean average precision (percent)")

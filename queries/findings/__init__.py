@@ -1,0 +1,17 @@
+"""The paper's claims as checks on the numbers at hand, registered by name in :data:`CLAIMS`."""
+
+from fstore.queries.findings._api import CLAIMS, Facts, Finding, Snapshot, Verdict
+from fstore.queries.findings._check import check_findings, paper_findings
+from fstore.registry import import_siblings
+
+__all__ = [
+    "CLAIMS",
+    "Facts",
+    "Finding",
+    "Snapshot",
+    "Verdict",
+    "check_findings",
+    "paper_findings",
+]
+
+import_siblings(__name__, list(__path__))

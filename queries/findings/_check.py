@@ -1,0 +1,153 @@
+"""Judge every claim by the numbers of a study, or by the paper's own."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from fstore.errors import FstoreError
+from fstore.queries.findings._api import CLAIMS, Facts, Finding, Judgement, Snapshot, Verdict
+from fstore.queries.reports import REPORTS
+from fstore.queries.reports._api import ROW_COLUMNS, Row, paper_numbers
+from fstore.queries.reports._stored import report_rows
+from fstore.queries.study import Study
+from fstore.registry import Entry
+from fstore.types import OnProgress
+
+if TYPE_CHECKING:
+    from fstore.store import Store
+
+__all__ = ["check_findings", "paper_findings", "study_facts"]
+
+
+def check_findings(
+    store: "Store", study: Study, *, compute: bool, on_progress: OnProgress | None = None
+) -> list[Finding]:
+    """Return what a study's numbers say of each of the paper's claims, in the paper's order.
+
+    Parameters
+    ----------
+    store : Store
+    study : Study
+    compute : bool
+        Compute and store what is stale or absent of the reports that claims read; else only what
+        is stored and still right is looked at.
+    on_progress : callable or None
+
+    Returns
+    -------
+    list of Finding
+        A claim that lacks numbers has the verdict ``not enough data``, and says what it lacks.
+    """
+    facts = study_facts(store, study, compute=compute, on_progress=on_progress)
+    paper = {finding.name: finding for finding in paper_findings()}
+    return [_beside(finding, paper[finding.name]) for finding in _findings(facts)]
+
+
+def paper_findings() -> list[Finding]:
+    """Return the same checks on the paper's own tables.
+
+    They give no spread; of figures, and of retrieval, the paper has no numbers.
+    """
+    return _findings(_paper_facts())
+
+
+def study_facts(
+    store: "Store", study: Study, *, compute: bool, on_progress: OnProgress | None = None
+) -> Facts:
+    """Return what claims are judged by; parameters as :func:`check_findings`."""
+    from fstore.queries.reports._classify import positions
+
+    rows: dict[str, Sequence[Row]] = {}
+    notes = {}
+    for name in dict.fromkeys(name for entry in CLAIMS for name in entry.meta["reports"]):
+        try:
+            found = report_rows(store, study, name, compute=compute, on_progress=on_progress)
+        except FstoreError as error:
+            notes[name] = f"{name}: {error}."
+            continue
+        rows[name] = found.rows
+        if found.note:
+            notes[name] = found.note
+    places = positions(store, study.network)
+    return Facts(
+        rows,
+        study.layers,
+        tuple(layer for layer in study.layers if places.get(layer) == 1),
+        study.mid_layer or "",
+        study.top_layer or "",
+        _snapshots(store, study),
+        notes,
+    )
+
+
+def _snapshots(store: "Store", study: Study) -> tuple[Snapshot, ...]:
+    """Return the sweep, with what the recipes of its checkpoints know."""
+    records = {record.name: record for record in store.checkpoints(study.network)}
+    found = []
+    for name in study.sweep:
+        if (record := records.get(name)) is None:
+            found.append(Snapshot(name))
+            continue
+        held = json.loads(record.recipe).get("held_out_accuracy")
+        found.append(Snapshot(name, record.iteration, held))
+    return tuple(found)
+
+
+def _findings(facts: Facts) -> list[Finding]:
+    entries = sorted(CLAIMS, key=lambda entry: _place(entry.meta["sections"][0]))
+    return [_finding(entry, entry.function(facts)) for entry in entries]
+
+
+def _place(section: str) -> tuple[bool, list[int]]:
+    """Return a section's place in the paper; the supplement (``S1.3``) comes last."""
+    return section.startswith("S"), [int(part) for part in re.findall(r"\d+", section)]
+
+
+def _finding(entry: Entry[Any], judged: Judgement) -> Finding:
+    seen = {(n.row["report"], n.row["row"], n.row["col"]): n.row for n in judged.numbers}
+    sections = entry.meta["sections"]
+    return Finding(
+        entry.name,
+        entry.meta["says"],
+        f"section{'s' if len(sections) > 1 else ''} {', '.join(sections)}",
+        judged.verdict.value,
+        judged.evidence,
+        entry.meta["reports"],
+        [{column: row.get(column) for column in ROW_COLUMNS} for row in seen.values()],
+        entry.meta["criterion"],
+    )
+
+
+def _beside(finding: Finding, paper: Finding) -> Finding:
+    if paper.verdict == Verdict.UNKNOWN:
+        return finding
+    return replace(finding, paper=f"{paper.verdict}: {paper.evidence}")
+
+
+def _paper_facts() -> Facts:
+    """Return the numbers of the paper's tables; its sweep is the columns of Table 3."""
+    rows = {
+        entry.name: _paper_rows(entry.name, paper_numbers(entry.meta["paper"]))
+        for entry in REPORTS
+        if entry.meta["paper"]
+    }
+    ckpts = dict.fromkeys(str(row["col"]) for row in rows["table3"])  # conv1 has all of them
+    sweep = tuple(Snapshot(name, 1000 * int(name.removesuffix("k"))) for name in ckpts)
+    return Facts(
+        rows,
+        tuple(dict.fromkeys(str(row["row"]) for row in rows["table3"])),
+        ("fc6", "fc7"),
+        "conv5",
+        "fc7",
+        sweep,
+    )
+
+
+def _paper_rows(report: str, numbers: Mapping[tuple[str, str], float]) -> list[dict[str, Any]]:
+    same = {"study": "paper", "report": report, "std": None, "n": None}
+    return [
+        {**same, "row": row, "col": col, "value": value, "paper": value}
+        for (row, col), value in numbers.items()
+    ]

@@ -1,0 +1,74 @@
+"""How class selective filters are (section 3.2, supplement 1.3; Figure 1 and Table 9)."""
+
+from fstore.queries.findings._api import Facts, Judgement, claim
+from fstore.queries.findings._judging import judged, lacking, listed
+from fstore.queries.findings._numbers import falls, number_text
+
+__all__ = ["fine_tuning_changes_fc", "selectivity_rises"]
+
+ROLES = {"pretrained": "before fine-tuning", "finetuned": "after"}
+ALL = "1.00"
+"""Figure 1's column of all filters of a layer."""
+
+TENTH = "label 0.1"
+"""Table 9's column of label entropy for the most selective tenth of the filters."""
+
+LITTLE = 0.5
+"""Share of the least change of a fully connected layer: what another may change."""
+
+
+@claim(
+    "selectivity-rises-with-depth",
+    says="Filters become more class selective from layer to layer, before fine-tuning and after.",
+    sections=("3.2",),
+    reports=("figure1",),
+    criterion="MCAuE over all filters falls with depth (rank correlation -0.75 or less), at the "
+    "pre-trained and at the fine-tuned checkpoint if there is one. The paper draws it only.",
+)
+def selectivity_rises(facts: Facts) -> Judgement:
+    """Order layers by their MCAuE."""
+    found = {
+        role: {
+            layer: number
+            for layer in facts.layers
+            if (number := facts.number("figure1", f"{layer} {role}", ALL)) is not None
+        }
+        for role in ROLES
+    }
+    there = {role: layers for role, layers in found.items() if len(layers) > 1}
+    if "pretrained" not in there:
+        return lacking(facts, "Figure 1 for two or more layers", "figure1")
+    orders = {role: falls([n.value for n in layers.values()]) for role, layers in there.items()}
+    evidence = " ".join(
+        f"MCAuE {ROLES[role]}, in nats: "
+        f"{listed({k: number_text(n.value) for k, n in layers.items()})}; rank correlation with "
+        f"depth {orders[role][1]:.2f} over {len(layers)} layers."
+        for role, layers in there.items()
+    )
+    used = [number for layers in there.values() for number in layers.values()]
+    return judged(
+        [order for order, _ in orders.values()], evidence, used, hidden="The order is not clear."
+    )
+
+
+@claim(
+    "fine-tuning-changes-fc-most",
+    says="Fine-tuning makes the fully connected layers more class selective, and changes the "
+    "others little.",
+    sections=("3.2", "S1.3"),
+    reports=("table9",),
+    criterion="MCAuE (label entropy, most selective tenth of the filters) falls in every fully "
+    "connected layer, and changes less than half as much in every other layer (conv5 36 % of fc7 "
+    "in the paper).",
+)
+def fine_tuning_changes_fc(facts: Facts) -> Judgement:
+    """Compare the decrease in fully connected layers with that in others."""
+    there = facts.numbers("table9", facts.layers, TENTH)
+    flat = [n.value for layer, n in there.items() if layer in facts.flat]
+    others = [n.value for layer, n in there.items() if layer not in facts.flat]
+    if not flat or not others:
+        return lacking(facts, "Table 9 for fully connected and for other layers", "table9")
+    shown = listed({layer: f"{number_text(n.value)} %" for layer, n in there.items()})
+    evidence = f"Decrease of MCAuE from fine-tuning: {shown}; one fine-tuned network."
+    most = max(abs(value) for value in others)
+    return judged([min(flat) > 0, most < LITTLE * min(flat)], evidence, there.values())

@@ -1,0 +1,283 @@
+"""A report's rows as a table for a paper: Markdown, LaTeX (booktabs) and CSV."""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fstore.errors import DataError, FstoreError
+from fstore.queries.reports._api import BESIDE, Row
+
+if TYPE_CHECKING:
+    from fstore.queries.study import Study
+    from fstore.store import Store
+
+__all__ = ["SUFFIXES", "table_text", "write_tables"]
+
+
+SUFFIXES = {"md": ".md", "latex": ".tex", "csv": ".csv"}
+"""Formats, and how their files end."""
+
+MOST_COLUMNS = 12
+"""A table of more columns, and fewer rows, is turned on its side for a page."""
+
+CONTROL = "[\x00-\x1f\x7f]"
+
+BESIDE_VALUE = ("std", "n", "paper")
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "[": "{[}",  # would be taken for an option of the line break before it
+    "*": "{*}",
+    **{character: f"\\{character}" for character in "$&#%_"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Wide:
+    """Cells by row and column; ``decimals`` suit the largest; ``n`` if it is that of all."""
+
+    rows: tuple[str, ...]
+    cols: tuple[str, ...]
+    cells: Mapping[tuple[str, str], Row]
+    decimals: int
+    n: object
+
+
+def table_text(
+    rows: Sequence[Row],
+    form: str,
+    *,
+    title: str = "",
+    label: str = "",
+) -> str:
+    """Return a report's rows as one table, a line a row and a column a column of the report.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        With the keys ``ROW_COLUMNS``.
+    form : {"md", "latex", "csv"}
+        ``md``: values, ± standard deviation, the paper's number in brackets; below it n, where it
+        is the same in all cells. ``latex``: the same as a ``table`` with booktabs' rules; names
+        are escaped. ``csv``: every number in full, ``std``, ``n`` and ``paper`` in columns of
+        their own. Tables of more than 12 columns and fewer rows are turned on their side, but
+        for CSV.
+    title : str
+        Caption.
+    label : str
+        LaTeX's label is ``tab:LABEL``.
+
+    Returns
+    -------
+    str
+        Ends with a line break.
+
+    Raises
+    ------
+    DataError
+        No such format; there are no rows.
+    """
+    _check_form(form)
+    if not rows:
+        raise DataError("a table needs at least one row")
+    if form == "csv":
+        return _csv(_wide(rows))
+    table = _wide(rows)
+    if len(table.cols) > MOST_COLUMNS and len(table.rows) < len(table.cols):
+        table = _wide([{**row, "row": row["col"], "col": row["row"]} for row in rows])
+    return _markdown(table, title) if form == "md" else _latex(table, title, label)
+
+
+def write_tables(
+    store: "Store",
+    study: "Study",
+    folder: Path,
+    form: str,
+    *,
+    compute: bool = False,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write the tables of a study to a folder, ``table3.tex`` and so on; return the files.
+
+    Parameters
+    ----------
+    store : Store
+    study : Study
+    folder : Path
+        Made if it is not there.
+    form : {"md", "latex", "csv"}
+        As :func:`table_text`. Markdown and LaTeX are for tables; CSV also has the points of
+        figures.
+    compute : bool
+        Compute and store what is stale or absent; else only what is stored and still right.
+    overwrite : bool
+        Replace files that are there.
+
+    Returns
+    -------
+    list of Path
+        A report that has no rows, or that the study binds no part for, has no file.
+
+    Raises
+    ------
+    DataError
+        No such format; a file exists.
+    """
+    from fstore.queries.reports import REPORTS
+    from fstore.queries.reports._stored import report_rows
+
+    _check_form(form)
+    written = []
+    for entry in REPORTS:
+        tabular = bool(entry.meta["paper"] or entry.meta["columns"])
+        if not tabular and form != "csv":
+            continue
+        try:
+            found = report_rows(store, study, entry.name, compute=compute).rows
+        except FstoreError:
+            continue
+        if rows := [row for row in found if BESIDE not in row["col"]]:
+            text = table_text(rows, form, title=entry.meta["title"], label=entry.name)
+            out = folder / (entry.name + SUFFIXES[form])
+            written.append(_write(out, text, overwrite=overwrite))
+    return written
+
+
+def _check_form(form: str) -> None:
+    if form not in SUFFIXES:
+        raise DataError(f"no format '{form}'; there are: {', '.join(SUFFIXES)}")
+
+
+def _write(out: Path, text: str, *, overwrite: bool) -> Path:
+    if out.exists() and not overwrite:
+        raise DataError(f"{out} exists; choose another folder, or add --overwrite")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text, encoding="utf-8")
+    return out
+
+
+def _wide(rows: Sequence[Row]) -> _Wide:
+    counts = {row.get("n") for row in rows}
+    return _Wide(
+        tuple(dict.fromkeys(str(row["row"]) for row in rows)),
+        tuple(dict.fromkeys(str(row["col"]) for row in rows)),
+        {(str(row["row"]), str(row["col"])): row for row in rows},
+        _decimals(rows),
+        counts.pop() if len(counts) == 1 else None,
+    )
+
+
+def _decimals(rows: Sequence[Row]) -> int:
+    """Return how many decimals suit all values: none for whole numbers, more for small ones."""
+    values = [float(row["value"] or 0) for row in rows]
+    if all(v.is_integer() for v in values) and not any(row.get("std") for row in rows):
+        return 0
+    most = max(map(abs, values))
+    return 1 if most >= 10 else 2 if most >= 1 else 3
+
+
+def _csv(table: _Wide) -> str:
+    shown = [k for k in BESIDE_VALUE if any(c.get(k) is not None for c in table.cells.values())]
+    # a carriage return would end a line: the csv module does not put it in quotes
+    rows, cols = (
+        [re.sub(CONTROL, " ", name) for name in names] for names in (table.rows, table.cols)
+    )
+    header = [name for col in cols for name in (col, *(f"{col} {key}" for key in shown))]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["row", *header])
+    for row, name in zip(table.rows, rows, strict=True):
+        cells = [table.cells.get((row, col), {}) for col in table.cols]
+        writer.writerow([name, *(cell.get(key) for cell in cells for key in ("value", *shown))])
+    return text.getvalue()
+
+
+def _markdown(table: _Wide, title: str) -> str:
+    lines = [[_md_text(row), *_cells(table, row, "{}", " ± ")] for row in table.rows]
+    head = ["", *map(_md_text, table.cols)]
+    ruled = [head, ["---", *["---:"] * len(table.cols)], *lines]
+    body = [f"| {' | '.join(line)} |" for line in ruled]
+    above = [f"**{_md_text(title)}**", ""] if title else []
+    below = ["", _note(table) + "."] if _note(table) else []
+    return "\n".join([*above, *body, *below]) + "\n"
+
+
+def _latex(table: _Wide, title: str, label: str) -> str:
+    lines = [[_tex_text(row), *_cells(table, row, "${}$", r" \pm ")] for row in table.rows]
+    head = ["", *map(_tex_text, table.cols)]
+    caption = ". ".join(filter(None, [_tex_text(title), _tex_text(_note(table))]))
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            *([f"\\caption{{{caption}.}}"] if caption else []),
+            *([f"\\label{{tab:{label}}}"] if label else []),
+            f"\\begin{{tabular}}{{l{'r' * len(table.cols)}}}",
+            r"\toprule",
+            f"{' & '.join(head)} \\\\",
+            r"\midrule",
+            *(f"{' & '.join(line)} \\\\" for line in lines),
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _cells(table: _Wide, row: str, number: str, between: str) -> list[str]:
+    """Return a row's cells; ``number`` is put around each number, ``between`` before the spread."""
+
+    def shown(value: object) -> str:
+        return f"{float(str(value)):.{table.decimals}f}"
+
+    found = []
+    for cell in (table.cells.get((row, col)) for col in table.cols):
+        if cell is None or cell["value"] is None:
+            found.append("")
+            continue
+        std, n, paper = (cell.get(key) for key in BESIDE_VALUE)
+        text = number.format(shown(cell["value"]) + ("" if std is None else between + shown(std)))
+        inside = [] if paper is None else [number.format(shown(paper))]
+        inside += [] if n is None or table.n is not None else [f"n = {n}"]
+        found.append(text + (f" ({', '.join(inside)})" if inside else ""))
+    return found
+
+
+def _note(table: _Wide) -> str:
+    """Say what stands in the cells beside the values."""
+    cells = table.cells.values()
+    says: list[tuple[object, str]] = [
+        (any(c.get("std") is not None for c in cells), "± is the standard deviation"),
+        (any(c.get("paper") is not None for c in cells), "in brackets: the paper"),
+        (table.n is not None, f"n = {table.n}"),
+    ]
+    text = "; ".join(words for there, words in says if there)
+    return text[:1].upper() + text[1:] if text and not text.startswith("n ") else text
+
+
+def _escape(text: str, replace: Callable[[str], str]) -> str:
+    """Return a name on one line, each character replaced."""
+    return "".join(replace(c) for c in re.sub(rf"({CONTROL}|\s)+", " ", text))
+
+
+def _tex_text(text: str) -> str:
+    return _escape(text, lambda c: LATEX.get(c, c))
+
+
+def _md_text(text: str) -> str:
+    """Escape what Markdown reads; an underscore within a word it does not."""
+    plain = _escape(text, lambda c: f"\\{c}" if c in "\\`*[]<>|&~$#!" else c)
+    return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", plain)

@@ -1,0 +1,55 @@
+"""``fstore report show --format``: a table for a paper on stdout."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from _build import Built, build
+from fstore.cli import app
+from fstore.queries.reports._run import show_report
+from fstore.queries.study import load_study
+from fstore.queries.tables import SUFFIXES, table_text
+
+STUDY = """
+name = "small"
+network = "net"
+layers = ["conv1", "fc"]
+pretrained = "5"
+
+[classification]
+dataset = "d"
+"""
+
+
+@pytest.fixture
+def ready(tmp_path: Path) -> Built:
+    """Build a store whose study is set."""
+    (tmp_path / "small.toml").write_text(STUDY)
+    built = build(tmp_path / "s")
+    assert run(built, "study", "set", str(tmp_path / "small.toml")).exit_code == 0
+    return built
+
+
+def run(built: Built, *words: str) -> Result:
+    """Run ``fstore --store ROOT WORDS``."""
+    return CliRunner().invoke(app, ["--store", str(built.store.path), *words])
+
+
+@pytest.mark.parametrize("form", SUFFIXES)
+def test_format(ready: Built, form: str) -> None:
+    """The table is that of the report's rows, with its title; nothing else is on stdout."""
+    done = run(ready, "report", "show", "table6", "--format", form)
+    rows = show_report(ready.store, load_study(ready.store), "table6").rows
+    assert done.exit_code == 0
+    assert done.stdout == table_text(rows, form, title="Sparsity by layer", label="table6")
+    assert "computed and stored" in done.stderr
+
+
+def test_one_way_at_a_time(ready: Built, tmp_path: Path) -> None:
+    """--format goes with neither --plot nor --json nor --csv; another format is wrong usage."""
+    for other in (["--json"], ["--csv"], ["--plot", str(tmp_path / "x.png")]):
+        done = run(ready, "report", "show", "table6", "--format", "md", *other)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert "choose one of" in done.stderr
+    assert run(ready, "report", "show", "table6", "--format", "doc").exit_code == 2

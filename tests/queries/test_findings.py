@@ -1,0 +1,547 @@
+"""Claims are judged by the numbers at hand; the paper's own numbers bear out what it claims."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from _studies import StudyWorld, make_study
+from fstore.queries.findings import (
+    CLAIMS,
+    Facts,
+    Finding,
+    Snapshot,
+    Verdict,
+    check_findings,
+    paper_findings,
+)
+from fstore.queries.findings._check import study_facts
+from fstore.queries.findings._judging import judged, majority
+from fstore.queries.findings._numbers import Number, exceeds, falls
+from fstore.queries.reports import REPORTS
+from fstore.queries.reports._api import ROW_COLUMNS
+from fstore.queries.reports._run import show_report
+from fstore.queries.reports._stored import report_rows
+from fstore.types import CheckpointRecord
+
+CONV = ("conv1", "conv2", "conv3", "conv4", "conv5")
+LAYERS = (*CONV, "fc6", "fc7")
+SWEEP = (
+    Snapshot("5k", 5000, 0.2),
+    Snapshot("15k", 15_000, 0.4),
+    Snapshot("50k", 50_000, 0.5),
+    Snapshot("305k", 305_000, 0.6),
+)
+Table = Mapping[str, Mapping[str, Any]]
+"""Row -> column -> a value, or value, standard deviation and n."""
+
+
+def facts(tables: Mapping[str, Table], *, sweep: tuple[Snapshot, ...] = SWEEP) -> Facts:
+    """Return what claims see of some tables, in a study like the paper's."""
+    rows = {report: list(_rows(report, table)) for report, table in tables.items()}
+    return Facts(rows, LAYERS, LAYERS[5:], "conv5", "fc7", sweep)
+
+
+def _rows(report: str, table: Table, paper: float | None = None) -> Sequence[dict[str, Any]]:
+    cells = [(row, col, cell) for row, cols in table.items() for col, cell in cols.items()]
+    return [
+        dict(zip(ROW_COLUMNS, ("mine", report, row, col, *_cell(cell), paper), strict=True))
+        for row, col, cell in cells
+    ]
+
+
+def _cell(cell: Any) -> tuple[float, float | None, int]:  # noqa: ANN401 - a number or three
+    return cell if isinstance(cell, tuple) else (float(cell), None, 1)
+
+
+def along(*values: float, std: float = 0.5) -> dict[str, Any]:
+    """Return a layer's row of Table 3."""
+    return {s.name: (v, std, 3) for s, v in zip(SWEEP, values, strict=True)}
+
+
+def layers_along(*finals: Sequence[float]) -> dict[str, Table]:
+    """Return Table 3 of seven layers; of the last given row all that remain."""
+    rows = [*finals, *[finals[-1]] * (len(LAYERS) - len(finals))]
+    return {"table3": {k: along(*row) for k, row in zip(LAYERS, rows, strict=True)}}
+
+
+def columns(**cols: float) -> dict[str, Any]:
+    """Return cells of three runs."""
+    return {col: (value, 0.2, 3) for col, value in cols.items()}
+
+
+def classes(*values: float) -> dict[str, float]:
+    """Return a row of classes c0, c1, ..."""
+    return {f"c{i}": value for i, value in enumerate(values)}
+
+
+def single(*shares: float, role: str = "pretrained") -> dict[str, Table]:
+    """Return Figures 3 and 4: best filters of some shares of the complete AP of 50 %."""
+    return {
+        "figure3": {f"c{i} {role} 1": {"ap": 50 * s, "0.10": 1.0} for i, s in enumerate(shares)},
+        "figure4": {
+            f"c{i} {role}": {"1": 0.5, "1:ap": 25, "256": 1.0, "256:ap": 50}
+            for i in range(len(shares))
+        },
+    }
+
+
+def selective(*values: float) -> dict[str, Table]:
+    """Return Figure 1 before and after fine-tuning."""
+    both = [(k, v) for k, v in zip(LAYERS, values, strict=True)]
+    rows = {f"{k} {role}": {"1.00": v} for k, v in both for role in ("pretrained", "finetuned")}
+    return {"figure1": rows}
+
+
+def changed(*values: float) -> dict[str, Table]:
+    """Return Table 9's most selective tenth."""
+    return {"table9": {k: {"label 0.1": v} for k, v in zip(LAYERS, values, strict=True)}}
+
+
+def shuffled(*values: float) -> dict[str, Table]:
+    """Return Table 7 of layers at 50 %, and what they have when shuffled."""
+    pairs = zip(CONV, values, strict=True)
+    return {"table7": {k: columns(none=50, sp_shuffle=v) for k, v in pairs}}
+
+
+CASES: dict[str, tuple[dict[str, Table], dict[str, Table]]] = {
+    "longer-is-better": (
+        layers_along((20, 21, 22, 23), (30, 60, 70, 75)),
+        layers_along((30, 60, 70, 75), (75, 70, 60, 50)),
+    ),
+    "early-gains": (
+        layers_along((20, 24, 24, 24), (30, 60, 66, 75)),
+        layers_along((20, 24, 24, 24), (30, 40, 66, 75)),
+    ),
+    "bottom-up": (
+        layers_along(*[(50 - i, 70 - i, 80 - i, 80) for i in range(7)]),
+        layers_along(*[(50 + i, 70 + i, 80 + i, 100) for i in range(7)]),
+    ),
+    "no-overfitting": (
+        layers_along((20, 24, 24.5, 24), (30, 60, 70, 75)),
+        layers_along((20, 24, 24.5, 24), (30, 60, 75, 65)),
+    ),
+    "longer-then-fine-tuned": (
+        {"table4": {"SUN-CLS": along(48, 49, 50, 52), "PASCAL-DET": along(50, 52, 54, 55)}},
+        {"table4": {"SUN-CLS": along(48, 49, 50, 52), "PASCAL-DET": along(50, 52, 51, 45)}},
+    ),
+    "fine-tuning-helps": (
+        {"table1": {"SUN-CLS": columns(scratch=35, pretrain=48, finetune=52)}},
+        {
+            "table1": {
+                "SUN-CLS": columns(scratch=35, pretrain=48, finetune=52),
+                "PASCAL-DET": columns(scratch=55, finetune=52),
+            }
+        },
+    ),
+    "more-data-rescues-scratch": (
+        {
+            "table1": {
+                "PASCAL-DET": columns(scratch=40, finetune=54),
+                "PASCAL-DET+DATA": columns(scratch=53),
+            }
+        },
+        {
+            "table1": {
+                "PASCAL-DET": columns(scratch=40, finetune=54),
+                "PASCAL-DET+DATA": columns(scratch=45),
+            }
+        },
+    ),
+    "fc-enough-with-little-data": (
+        {"table2": {"SUN-CLS": columns(ft=52, fc_ft=51.5)}},
+        {"table2": {"SUN-CLS": columns(ft=52, fc_ft=48)}},
+    ),
+    "fc-not-enough-with-more-data": (
+        {"table2": {"SUN-CLS+DATA": columns(ft=60, fc_ft=55), "SUN-CLS": columns(ft=5, fc_ft=5)}},
+        {"table2": {"SUN-CLS+DATA": columns(ft=60, fc_ft=60)}},
+    ),
+    "selectivity-rises-with-depth": (
+        selective(2.9, 2.8, 2.7, 2.75, 2.2, 2.0, 1.5),
+        selective(1.5, 2.0, 2.2, 2.3, 2.4, 2.5, 2.9),
+    ),
+    "fine-tuning-changes-fc-most": (
+        changed(0, -0.1, 0.2, -0.5, 1, 6, 3),
+        changed(0, -0.1, 0.2, -0.5, 2, 6, 3),
+    ),
+    "few-grandmother-cells": (
+        single(0.9, 0.3, 0.4, 0.5),
+        single(0.9, 0.85, 0.4, 0.5),
+    ),
+    "distributed-code": (
+        {"table5": {"pretrained 50%": classes(1, 5, 5), "pretrained 90%": classes(5, 30, 40)}},
+        {"table5": {"pretrained 50%": classes(1, 1, 5), "pretrained 90%": classes(5, 5, 40)}},
+    ),
+    "half-from-one-filter": (
+        {"table10": {"finetuned 50%": classes(1, 1, 2), "finetuned 90%": classes(5, 8, 9)}},
+        {"table10": {"finetuned 50%": classes(1, 2, 2), "finetuned 90%": classes(5, 8, 9)}},
+    ),
+    "little-overlap": (
+        {"figure5": {"c0": classes(1, 0.3), "(summary)": {"mean": 0.25, "chance": 0.195}}},
+        {"figure5": {"c0": classes(1, 0.3), "(summary)": {"mean": 0.5, "chance": 0.195}}},
+    ),
+    "related-classes-share-filters": (
+        {"figure5": {"(summary)": {"related": 0.3, "unrelated": 0.2}}},
+        {"figure5": {"(summary)": {"related": 0.2, "unrelated": 0.3}}},
+    ),
+    "binarizing-is-nearly-free-at-fc": (
+        {"table7": {"fc6": columns(none=72, binarize=71.5), "fc7": columns(none=74, binarize=75)}},
+        {"table7": {"fc6": columns(none=72, binarize=71.5), "fc7": columns(none=74, binarize=70)}},
+    ),
+    "binarizing-barely-hurts-detection": (
+        {"table8": {"conv5": columns(none=48, binarize=47)}},
+        {"table8": {"conv5": columns(none=48, binarize=40)}},
+    ),
+    "binary-codes-retrieve-as-well": (
+        {"retrieval": {"fc7": {"cosine": (60.0, 20.0, 5000), "hamming": (59.0, 20.0, 5000)}}},
+        {"retrieval": {"fc7": {"cosine": (60.0, 20.0, 5000), "hamming": (50.0, 20.0, 5000)}}},
+    ),
+    "place-hardly-matters-in-classification": (
+        {
+            "table7": {"conv5": columns(none=65, sp_max=62), "conv1": columns(none=25, sp_max=5)},
+            "table7_accuracy": {"conv5, pre-training set": columns(none=43, sp_max=41)},
+        },
+        {
+            "table7": {"conv5": columns(none=65, sp_max=62)},
+            "table7_accuracy": {"conv5, pre-training set": columns(none=43, sp_max=31)},
+        },
+    ),
+    "place-matters-in-detection": (
+        {"table8": {"conv5": columns(none=48, sp_max=25)}},
+        {"table8": {"conv5": columns(none=48, sp_max=44)}},
+    ),
+    "place-matters-less-with-depth": (
+        shuffled(30, 35, 40, 42, 45),
+        shuffled(45, 42, 40, 35, 30),
+    ),
+}
+"""By claim: rows by which it holds, and rows by which it does not."""
+
+HIDDEN: dict[str, dict[str, Table]] = {
+    "longer-is-better": layers_along((74.8, 60, 70, 75)),
+    "early-gains": layers_along((20, 56, 66, 75)),
+    "no-overfitting": layers_along((20, 60, 70, 68)),
+    "longer-then-fine-tuned": {"table4": {"SUN-CLS": along(51.9, 49, 50, 52)}},
+    "fine-tuning-helps": {"table1": {"SUN-CLS": columns(scratch=52, finetune=52.1)}},
+    "more-data-rescues-scratch": {
+        "table1": {
+            "PASCAL-DET": columns(scratch=40, finetune=54),
+            "PASCAL-DET+DATA": columns(scratch=51.3),
+        }
+    },
+    "fc-enough-with-little-data": {"table2": {"SUN-CLS": columns(ft=50, fc_ft=48.5)}},
+    "fc-not-enough-with-more-data": {"table2": {"S+DATA": columns(ft=50, fc_ft=48.5)}},
+    "binarizing-is-nearly-free-at-fc": {"table7": {"fc6": columns(none=70, binarize=68.5)}},
+    "binarizing-barely-hurts-detection": {"table8": {"conv5": columns(none=50, binarize=47.5)}},
+    "binary-codes-retrieve-as-well": {
+        "retrieval": {"fc7": {"cosine": (60.0, 20.0, 100), "hamming": (57.0, 20.0, 100)}}
+    },
+    "place-hardly-matters-in-classification": {"table7": {"conv5": columns(none=50, sp_max=45)}},
+    "place-matters-in-detection": {"table8": {"conv5": columns(none=40, sp_max=30)}},
+    "bottom-up": layers_along(*[(50, 70, v, 80) for v in (76, 70, 79, 71, 78, 72, 77)]),
+    "selectivity-rises-with-depth": selective(2.9, 2.0, 2.7, 1.5, 2.2, 2.8, 1.9),
+    "place-matters-less-with-depth": shuffled(40, 35, 42, 33, 41),
+}
+"""By claim: rows whose spread, or whose lack of order, leaves it open."""
+
+DRAWN_ONLY = {
+    "few-grandmother-cells",
+    "selectivity-rises-with-depth",
+    "little-overlap",
+    "related-classes-share-filters",
+    "binary-codes-retrieve-as-well",
+}
+"""Claims that the paper bears out by a figure, or in words, and no table."""
+
+NAMES = [entry.name for entry in CLAIMS]
+
+
+def verdict(name: str, tables: Mapping[str, Table]) -> Verdict:
+    """Judge a claim."""
+    return CLAIMS[name].function(facts(tables)).verdict
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_claim(name: str) -> None:
+    """Rows made by hand bear a claim out, or speak against it."""
+    holding, failing = CASES[name]
+    assert verdict(name, holding) is Verdict.HOLDS
+    assert verdict(name, failing) is Verdict.FAILS
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_claim_within_the_spread(name: str) -> None:
+    """What the spread hides, or is in no clear order, is neither borne out nor refuted."""
+    judgement = CLAIMS[name].function(facts(HIDDEN[name]))
+    assert judgement.verdict is Verdict.UNKNOWN
+    assert "hides the answer." in judgement.evidence or "not clear." in judgement.evidence
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_claim_without_numbers(name: str) -> None:
+    """Without rows there is not enough data; the sentence says what is needed, and why not."""
+    report = CLAIMS[name].meta["reports"][0]
+    empty = replace(facts({}), notes={report: f"{report}: nothing."})
+    judgement = CLAIMS[name].function(empty)
+    assert judgement.verdict is Verdict.UNKNOWN
+    assert judgement.evidence.startswith("It needs ")
+    assert judgement.evidence.endswith(f"{report}: nothing.")
+    assert judgement.numbers == ()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_papers_column_decides_nothing(name: str) -> None:
+    """The paper's number beside each cell may be anything, or none: nothing changes."""
+    for tables in CASES[name]:
+        found = []
+        for paper in (None, -1.0, 1e6):
+            rows = {report: _rows(report, table, paper) for report, table in tables.items()}
+            judgement = CLAIMS[name].function(replace(facts(tables), rows=rows))
+            found.append((judgement.verdict, judgement.evidence))
+        assert len(set(found)) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_evidence(name: str) -> None:
+    """The evidence is sentences with numbers, and the cells that it is about are handed on."""
+    for tables in CASES[name]:
+        judgement = CLAIMS[name].function(facts(tables))
+        assert judgement.evidence.endswith(".")
+        assert any(letter.isdigit() for letter in judgement.evidence)
+        assert judgement.numbers
+        assert {number.row["report"] for number in judgement.numbers} <= set(
+            CLAIMS[name].meta["reports"]
+        )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_claim_says_what_it_is(name: str) -> None:
+    """It has a sentence, a criterion, sections, reports that exist, and cases that prove it."""
+    meta = CLAIMS[name].meta
+    assert meta["says"].endswith(".")
+    assert meta["criterion"].endswith(".")
+    assert meta["sections"]
+    assert all(report in REPORTS for report in meta["reports"])
+    assert name in CASES
+
+
+# the paper
+
+
+def test_the_papers_own_numbers() -> None:
+    """What the paper claims and has a table for holds by its own numbers; the rest lacks them."""
+    found = {f.name: f.verdict for f in paper_findings()}
+    assert {name for name, v in found.items() if v == Verdict.HOLDS} == set(NAMES) - DRAWN_ONLY
+    assert {name for name, v in found.items() if v == Verdict.UNKNOWN} == DRAWN_ONLY
+
+
+SPREADS = {
+    "table1": {"SUN-CLS": 0.2},
+    "table2": {"SUN-CLS": 0.1},
+    "table3": dict(zip(LAYERS, (0.5, 0.7, 0.6, 0.7, 0.3, 0.3, 0.3), strict=True)),
+    "table4": {"SUN-CLS": 0.3},
+    "table7": dict(zip(LAYERS, (0.5, 0.7, 0.8, 0.8, 0.7, 0.4, 0.4), strict=True)),
+}
+"""The paper's standard deviations, of each row the largest; its tables have no others."""
+
+
+def test_the_papers_own_numbers_with_its_spread() -> None:
+    """They hold, too, with the standard deviations that the paper gives."""
+    for finding in paper_findings():
+        if finding.name in DRAWN_ONLY:
+            continue
+        read = _paper_rows(finding.reports)
+        rows = {
+            report: [
+                {**row, "std": SPREADS.get(report, {}).get(row["row"], row["std"]), "n": 3}
+                for row in mine
+            ]
+            for report, mine in read.items()
+        }
+        sweep = tuple(
+            Snapshot(name, 1000 * int(name[:-1]))
+            for name in ("5k", "15k", "25k", "35k", "50k", "95k", "105k", "195k", "205k", "305k")
+        )
+        judgement = CLAIMS[finding.name].function(replace(facts({}, sweep=sweep), rows=rows))
+        assert judgement.verdict is Verdict.HOLDS, judgement.evidence
+
+
+def _paper_rows(reports: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    from fstore.queries.reports._api import paper_numbers
+
+    same = {"study": "paper", "std": None, "n": None, "paper": None}
+    return {
+        name: [
+            {**same, "report": name, "row": row, "col": col, "value": value}
+            for (row, col), value in paper_numbers(REPORTS[name].meta["paper"]).items()
+        ]
+        for name in reports
+    }
+
+
+def test_the_papers_numbers_turned_round() -> None:
+    """The paper's Table 3 with its columns in reverse order bears out none of its claims."""
+    rows = _paper_rows(["table3"])["table3"]
+    cols = list(dict.fromkeys(row["col"] for row in rows))
+    mirror = dict(zip(cols, reversed(cols), strict=True))
+    turned = [{**row, "col": mirror[row["col"]]} for row in rows]
+    sweep = tuple(Snapshot(col, 1000 * int(col[:-1])) for col in cols)
+    seen = replace(facts({}, sweep=sweep), rows={"table3": turned})
+    for name in ("longer-is-better", "no-overfitting"):
+        assert CLAIMS[name].function(seen).verdict is Verdict.FAILS
+    assert CLAIMS["bottom-up"].function(seen).verdict is not Verdict.HOLDS
+
+
+# what claims are made of
+
+
+def number(value: float, std: float | None = None, n: int | None = None) -> Number:
+    """Return a number of no report."""
+    return Number(value, std, n, {})
+
+
+def test_exceeds() -> None:
+    """Differences count beyond the root of the summed squares; one run has the paper's 0.3."""
+    assert exceeds(number(10.0, 3.0), number(4.9, 4.0)) is True  # spread 5, by hand
+    assert exceeds(number(10.0, 3.0), number(5.1, 4.0)) is None
+    assert exceeds(number(4.9, 4.0), number(10.0, 3.0)) is False
+    assert exceeds(number(9.0, 0.0), number(10.0, 0.0), share=0.8) is True
+    assert exceeds(number(10.0), number(9.5)) is True  # 0.3 * sqrt(2) = 0.42
+    assert exceeds(number(10.0), number(9.6)) is None
+
+
+def test_number_of_mean() -> None:
+    """The standard error of a mean over 25 samples is a fifth of their deviation."""
+    assert number(1.0, 10.0, 25).of_mean.std == 2.0
+    assert number(1.0, None, 25).of_mean.std is None
+    assert str(number(65.63, 0.6, 3)) == "65.6 ± 0.600 (n = 3)"
+
+
+def test_falls() -> None:
+    """An order is told from five values on, at a rank correlation of 0.75 either way."""
+    assert falls([5, 4, 3, 2, 1]) == (True, -1.0)
+    assert falls([1, 2, 3, 4, 5]) == (False, 1.0)
+    assert falls([5, 1, 4, 2, 3])[0] is None  # Spearman -0.3, by hand
+    assert falls([5, 1, 4, 2, 3])[1] == pytest.approx(-0.3)
+    assert falls([4, 3, 2, 1])[0] is None
+    assert falls([1, 1, 1, 1, 1])[0] is None
+
+
+def test_one_failed_check_decides() -> None:
+    """A claim of several checks fails with one of them, and is open with one that is open."""
+    assert judged([True, None, False], "x").verdict is Verdict.FAILS
+    assert judged([True, None], "x").verdict is Verdict.UNKNOWN
+    assert judged([], "x").verdict is Verdict.UNKNOWN
+    assert judged([True, True], "x").verdict is Verdict.HOLDS
+    assert majority([]) is None
+
+
+def test_early_snapshots_are_near_or_none() -> None:
+    """A sweep without a snapshot near 5 % of the iterations says nothing of early gains."""
+    holding, _ = CASES["early-gains"]
+    far = tuple(replace(s, iteration=s.iteration and s.iteration * 12) for s in SWEEP[:-1])
+    unknown = tuple(replace(s, iteration=None) for s in SWEEP)
+    for sweep in ((*far, SWEEP[-1]), unknown):
+        judgement = CLAIMS["early-gains"].function(facts(holding, sweep=sweep))
+        assert judgement.verdict is Verdict.UNKNOWN
+
+
+def test_overfitting_beside_held_out_accuracy() -> None:
+    """Transfer is set beside held-out accuracy; where that did not rise, nothing can be said."""
+    holding, _ = CASES["no-overfitting"]
+    seen = CLAIMS["no-overfitting"].function(facts(holding)).evidence
+    assert "from 20.0 % at 5k to 60.0 % at 305k" in seen
+    stuck = tuple(replace(s, held_out=0.2) for s in SWEEP)
+    judgement = CLAIMS["no-overfitting"].function(facts(holding, sweep=stuck))
+    assert judgement.verdict is Verdict.UNKNOWN
+
+
+def test_tasks_of_no_result() -> None:
+    """A share of nothing is no number: a layer or task at 0 is left out."""
+    assert verdict("binarizing-barely-hurts-detection", {
+        "table8": {"conv5": columns(none=0, binarize=0)}
+    }) is Verdict.UNKNOWN  # fmt: skip
+    assert verdict("early-gains", layers_along((0, 0, 0, 0))) is Verdict.UNKNOWN
+    assert verdict("fc-enough-with-little-data", {
+        "table2": {"SUN-CLS": columns(ft=0, fc_ft=0)}
+    }) is Verdict.UNKNOWN  # fmt: skip
+
+
+# on a store
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> StudyWorld:
+    """Return a store with all activations of a small study."""
+    return make_study(tmp_path_factory.mktemp("world") / "s")
+
+
+def test_check_findings(world: StudyWorld) -> None:
+    """Without ``compute`` nothing is computed; with it, the same findings come from the store."""
+    store, study = world.store, world.study
+    before = {f.name: f for f in check_findings(store, study, compute=False)}
+    assert list(before) == [f.name for f in paper_findings()]
+    assert {f.verdict for f in before.values()} == {"not enough data"}
+    assert store.rows("reports").num_rows == 0
+    table7 = before["binarizing-is-nearly-free-at-fc"]
+    assert "compute them with: fstore report show table7" in table7.evidence
+    assert "has no view 'proposal'" in before["place-matters-in-detection"].evidence
+    computed = check_findings(store, study, compute=True)
+    stored = store.rows("reports").num_rows
+    assert stored > 0
+    assert check_findings(store, study, compute=False) == computed
+    assert store.rows("reports").num_rows == stored
+    assert {f.verdict for f in computed} == {"holds", "does not hold", "not enough data"}
+
+
+def test_findings_have_their_cells(world: StudyWorld) -> None:
+    """A finding's rows are those of the report, with the paper's number beside them."""
+    found = {f.name: f for f in check_findings(world.store, world.study, compute=True)}
+    finding: Finding = found["binarizing-is-nearly-free-at-fc"]
+    rows = show_report(world.store, world.study, "table7").rows
+    expected = [r for r in rows if r["row"] == "fc7" and r["col"] in {"none", "binarize"}]
+    assert sorted(finding.rows, key=str) == sorted(expected, key=str)
+    assert {r["paper"] for r in finding.rows} == {74.1, 73.7}
+    assert finding.source == "sections 1.1.4, 5.1"
+    assert finding.paper.startswith("holds: fc6: binarized 71.5")
+    assert found["little-overlap"].paper == ""
+    assert json.loads(json.dumps(finding.rows)) == finding.rows
+
+
+def test_stored_rows_are_those_shown(world: StudyWorld) -> None:
+    """What is read from the store alone equals what the report shows."""
+    shown = show_report(world.store, world.study, "table3")
+    assert report_rows(world.store, world.study, "table3", compute=False).rows == shown.rows
+
+
+def test_facts_of_a_study(world: StudyWorld) -> None:
+    """Depth, fully connected layers, iterations and held-out accuracy come from the store."""
+    weights = world.store.path.parent / "late.safetensors"
+    weights.write_text("late")
+    recipe = json.dumps({"held_out_accuracy": 0.25})
+    record = CheckpointRecord("net", "late", iteration=300, recipe=recipe, sha256="late" * 16)
+    world.store.add_checkpoint(record, weights)
+    study = replace(world.study, sweep=("5k", "late", "to come"))
+    found = study_facts(world.store, study, compute=False)
+    assert (found.layers, found.flat) == (("conv5", "fc7"), ("fc7",))
+    assert (found.mid_layer, found.top_layer) == ("conv5", "fc7")
+    assert found.sweep[1:] == (Snapshot("late", 300, 0.25), Snapshot("to come"))
+
+
+def test_import_is_light() -> None:
+    """Importing the findings loads no library that takes long."""
+    heavy = ("torch", "duckdb", "pyarrow", "matplotlib", "deltalake", "polars", "sklearn", "scipy")
+    code = f"import sys, fstore.queries.findings; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_documented() -> None:
+    """Every claim is in the document."""
+    text = (Path(__file__).parents[2] / "docs" / "findings.md").read_text()
+    assert [name for name in NAMES if f"`{name}`" not in text] == []
