@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fstore.errors import DataError
-from fstore.queries.reports._api import Cell, Need, Reading, Row
+from fstore.queries.reports._api import Cell, Need, Plot, Reading, Row
 from fstore.queries.reports._bars import grouped_bars
 from fstore.queries.reports._classify import Measure, accuracies, classified, mean_aps, spread
 from fstore.queries.study import Study
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from fstore.store import Store
 
-__all__ = ["TASKS", "draw_tasks", "task_cells", "task_needs"]
+__all__ = ["TASKS", "draw_tasks", "task_cells", "task_needs", "task_plot"]
 
 TASKS = {"scenes": "SUN-CLS", "classification": "PASCAL-CLS"}
 """Parts of a study that a linear classifier is tried on, and what the paper calls them."""
@@ -136,3 +136,12 @@ def draw_tasks(
     """Draw a group of bars a task, a bar a column, the paper's numbers as marks."""
     named = [{**row, "row": f"{row['row']}\n{MEASURES[str(row['row'])].quantity}"} for row in rows]
     return grouped_bars(named, columns, ylabel="Percent", xlabel="Task", ordered=ordered, ax=ax)
+
+
+def task_plot(columns: Sequence[str]) -> Plot:
+    """Return a plot of a report's rows: :func:`draw_tasks` with these columns."""
+
+    def plot(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
+        return draw_tasks(rows, columns, ax=ax)
+
+    return plot
