@@ -65,11 +65,18 @@ class Features:
 
 
 def default_name(features: Features, parts: Sequence[Samples]) -> str:
-    """Return the name of a detector that is given none: data sets, checkpoint, layer, ablation."""
-    datasets = {
-        p.dataset if p.split == "official" else f"{p.dataset}.{p.split}{p.seed}": None
-        for p in parts
-    }
+    """Return the name of a detector that is given none: data sets, checkpoint, layer, ablation.
+
+    A data set of which it does not learn from both train and val is named with its part.
+    """
+    splits: dict[str, list[str]] = {}
+    for p in parts:
+        name = p.dataset if p.split == "official" else f"{p.dataset}.{p.split}{p.seed}"
+        splits.setdefault(name, []).append(p.part)
+    datasets = [
+        name if {"train", "val"} <= set(own) else ".".join([name, *own])
+        for name, own in splits.items()
+    ]
     what = (features.network, features.ckpt, features.layer, features.ablation)
     return "-".join(["+".join(datasets), *what])
 

@@ -41,6 +41,11 @@ def table1(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[C
     precision. SVMs (C = 1e-3) are fitted on train and val; run i uses seed i of the split and the
     checkpoint that was trained for it; pre-training is the same in all. Beside it: C chosen on
     val, and what the networks that have learned the task reach with their own outputs (softmax
-    accuracy; mean all-points AP of the sigmoids). Source: the paper's Table 1.
+    accuracy; mean all-points AP of the sigmoids).
+
+    PASCAL-DET and PASCAL-DET+DATA: mean average precision of R-CNN's detectors, whose SVMs are
+    those of :func:`fstore.queries.detection.run.detection_map` on the study's proposals. Beside
+    it: AP over all points and, of a single run, an interval (95 %) over test images. Source: the
+    paper's Table 1.
     """
     yield from task_cells(store, needs)
