@@ -232,7 +232,7 @@ def detection_map(
         store,
         learned,
         features,
-        name=default_name(features, learned),
+        name=default_name(store, features, learned),
         options=options,
         overwrite=True,
         on_progress=on_progress,
