@@ -153,7 +153,11 @@ def draw_tasks(
     rows: Sequence[Row], columns: Sequence[str], *, ordered: bool = False, ax: "Axes | None"
 ) -> "Axes":
     """Draw a group of bars a task, a bar a column, the paper's numbers as marks."""
-    named = [{**row, "row": f"{row['row']}\n{MEASURES[str(row['row'])].quantity}"} for row in rows]
+    gap = " " if len({row["row"] for row in rows}) < 3 else "\n"  # many labels: narrow ones
+    labels = {
+        name: f"{name}\n{gap.join(t.quantity.rsplit(' ', 1))}" for name, t in MEASURES.items()
+    }
+    named = [{**row, "row": labels[str(row["row"])]} for row in rows]
     return grouped_bars(named, columns, ylabel="Percent", xlabel="Task", ordered=ordered, ax=ax)
 
 
