@@ -165,6 +165,19 @@ def task_plot(columns: Sequence[str]) -> Plot:
     """Return a plot of a report's rows: :func:`draw_tasks` with these columns."""
 
     def plot(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
+        """Draw a group of bars a task, a bar a column, the paper's numbers as marks.
+
+        Parameters
+        ----------
+        rows : sequence of mapping
+            Rows of the report.
+        ax : Axes or None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        Axes
+        """
         return draw_tasks(rows, columns, ax=ax)
 
     return plot
