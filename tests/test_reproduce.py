@@ -325,6 +325,28 @@ def test_detection(tmp_path: Path, data: Path) -> None:
         list(reproduce(store, other, data=data))
 
 
+def test_fine_tuning_on_the_parts_that_are_used(tmp_path: Path, data: Path) -> None:
+    """Without val a data set is fine-tuned on train; the role with all parts learns from both."""
+    commands: list[str] = []
+
+    @contextmanager
+    def noted(step: Step) -> Iterator[OnProgress]:
+        commands.append(step.command)
+        yield lambda _what, _done, _total, _note: None
+
+    role = '[detection]\ndataset = "scenes"\n'
+    half = f'{role}parts = ["train", "test"]\n[detection_more]\ndataset = "scenes"\n'
+    tuned = ' }, { task = "detection_more", mode = "ft", parent = "1" }]'
+    text = BOXES.replace(role, half).replace(" }]", tuned)
+    text += text[text.index("[[make.finetune]]") :].replace('"detection"', '"detection_more"')
+    list(reproduce(Store.create(tmp_path / "s"), text, data=data, dry_run=True, watch=noted))
+    one, both = [command for command in commands if "finetune" in command]
+    assert "--name 1-scenes-gt-ft " in one
+    assert "--trainval" not in one
+    assert "--name 1-scenes-gt-more-ft " in both
+    assert "--trainval" in both
+
+
 def test_detection_without_proposals(tmp_path: Path, data: Path) -> None:
     """A study that makes no proposals leaves out what reads them, and says what would make them."""
     store = Store.create(tmp_path / "s")

@@ -112,6 +112,7 @@ def _path(context: Context, path: str) -> Path:
 
 def _check_datasets(context: Context, entries: Sequence[_Dataset]) -> None:
     """Refuse unknown formats and options, and names that nothing stands for, before any work."""
+    from fstore.extractor.proposals import METHODS
     from fstore.workflows import check_format
 
     for dataset in entries:
@@ -126,6 +127,7 @@ def _check_datasets(context: Context, entries: Sequence[_Dataset]) -> None:
                     f'is made: [[make.datasets]] with name = "{bound.dataset}", format, root'
                 )
     for entry in context.study.make.proposals:
+        METHODS[entry.method]  # or an error that lists them
         if entry.dataset not in known:
             raise UnknownNameError(
                 f"make.proposals of study '{context.study.name}': no data set '{entry.dataset}'; "
@@ -176,10 +178,6 @@ def _is_registered(store: "Store", dataset: _Dataset) -> bool:
 
 
 def _proposals_step(context: Context, entry: MakeProposals) -> Step:
-    from fstore.extractor.proposals import METHODS
-
-    METHODS[entry.method]  # an unknown one is an error before any work
-
     def run(on_progress: OnProgress) -> str:
         from fstore.proposals import Choice, add_proposals
 
@@ -265,11 +263,6 @@ def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: s
         raise DataError(
             f"make.finetune: task '{entry.task}' of study '{study.name}' has several data sets; "
             "fine-tuning takes one: make the checkpoints by hand and leave the entry out"
-        )
-    if not bounds[0].uses("train"):
-        raise DataError(
-            f"make.finetune: task '{entry.task}' of study '{study.name}' leaves out part train, "
-            "which fine-tuning learns from"
         )
     seed = run_seeds(bounds)[entry.ckpts.index(ckpt)]
     trainval = recipe.trainval and bounds[0].uses("val")
