@@ -47,6 +47,7 @@ REPORTS = (
     ("table4", "And when fine-tuning follows? (Table 4)"),
     ("table6", "How sparse are the layers' responses? (Table 6)"),
     ("table7", "What do a response's size and place carry? (Table 7)"),
+    ("table8", "And in detection, from proposals to mean average precision? (Table 8)"),
 )
 
 STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (

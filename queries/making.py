@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
+from shlex import join
 from typing import Any, TypeAlias
 
 from fstore.errors import DataError
@@ -23,6 +24,7 @@ __all__ = [
     "MakeDataset",
     "MakeFinetune",
     "MakePretrain",
+    "MakeProposals",
     "Making",
     "parse_making",
 ]
@@ -45,6 +47,24 @@ class MakeDataset:
     seeds: tuple[int, ...] = ()
     fractions: tuple[float, float, float] | None = None
     options: Pairs = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MakeProposals:
+    """How proposals of a data set are found; keys are the options of ``fstore proposals``."""
+
+    dataset: str
+    method: str = "selective-search"
+    max_proposals: int | None = None
+    split: str | None = None
+
+    @property
+    def command(self) -> str:
+        """The command that finds them."""
+        words = ["fstore", "proposals", "--dataset", self.dataset, "--method", self.method]
+        if self.max_proposals is not None:
+            words += ["--max-proposals", str(self.max_proposals)]
+        return join([*words, "--split", self.split] if self.split else words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +111,7 @@ class Making:
     """All that a study file says of how to make things; what it leaves out must be there."""
 
     datasets: tuple[MakeDataset, ...] = ()
+    proposals: tuple[MakeProposals, ...] = ()
     checkpoints: tuple[MakeCheckpoint, ...] = ()
     pretrain: tuple[MakePretrain, ...] = ()
     finetune: tuple[MakeFinetune, ...] = ()
@@ -99,6 +120,11 @@ class Making:
         """Return how checkpoints of a task and mode are made, if the file says it."""
         fit = (m for m in self.finetune if m.task == task and mode in m.modes)
         return next(fit, None)
+
+    def proposals_of(self, dataset: str) -> MakeProposals:
+        """Return how proposals of a data set are found, as the file says it or else by default."""
+        fit = (m for m in self.proposals if m.dataset == dataset)
+        return next(fit, MakeProposals(dataset))
 
 
 RECIPE = ("lr", "batch_size", "momentum", "weight_decay", "step", "gamma", "mirror", "amp")
@@ -113,7 +139,7 @@ def parse_making(value: object, where: str) -> Making:
     DataError
         A key is missing, unknown or of a wrong type (which one is named).
     """
-    given = tables(value, where, "datasets, checkpoints, pretrain, finetune")
+    given = tables(value, where, "datasets, proposals, checkpoints, pretrain, finetune")
     check_keys(given[0], {f.name: False for f in fields(Making)}, where)
     found = {
         key: tuple(_entry(key, t, f"{where}.{key}") for t in tables(v, f"{where}.{key}", "keys"))
@@ -124,6 +150,9 @@ def parse_making(value: object, where: str) -> Making:
     if twice := [pair for pair in pairs if pairs.count(pair) > 1]:
         task, mode = twice[0]
         raise DataError(f"{where}.finetune: mode {mode} of task '{task}' is there twice")
+    searched = [m.dataset for m in making.proposals]
+    if again := [name for name in searched if searched.count(name) > 1]:
+        raise DataError(f"{where}.proposals: data set '{again[0]}' is there twice")
     return making
 
 
@@ -142,6 +171,7 @@ def _entry(key: str, table: Mapping[str, object], where: str) -> Any:  # noqa: A
 
 _ENTRIES: dict[str, tuple[Any, str, tuple[str, ...] | None]] = {
     "datasets": (MakeDataset, "options", None),
+    "proposals": (MakeProposals, "", ()),
     "checkpoints": (MakeCheckpoint, "", ()),
     "pretrain": (MakePretrain, "changes", RECIPE),
     "finetune": (MakeFinetune, "changes", RECIPE),
@@ -171,6 +201,7 @@ _READERS: dict[str, Reader] = {
     "fractions": _fractions,
     "iteration": whole_number,
     "iterations": whole_number,
+    "max_proposals": whole_number,
     "snapshots": whole_numbers,
     "seed": whole_number,
     "split_seed": whole_number,

@@ -12,6 +12,7 @@ from fstore.errors import DataError
 from fstore.queries.blocks import Rows
 from fstore.queries.classification import SplitRows
 from fstore.queries.samples import Samples, class_names, label_matrix, readable, sample_ids
+from fstore.types import PARTS
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -96,16 +97,37 @@ def problem(
     return Problem(rows, classes, np.concatenate(labels), _splits(at))
 
 
-def split_samples(store: "Store", dataset: str, view: str, split: str, seed: int) -> list[Samples]:
-    """Return the parts of one split; ``val`` may be absent, or ``test`` if there is a ``val``."""
-    rows = store.splits(dataset, view).to_pylist()
-    there = {r["part"] for r in rows if (r["split"], r["seed"]) == (split, seed)}
-    parts = [p for p in ("train", "val", "test") if p in there]
-    if (
-        parts[:1] != ["train"] or len(parts) < 2
-    ):  # asking for them gives an error that names what there is
-        parts = ["train", "test"]
-    return [Samples(dataset, view, split, seed, part) for part in parts]
+def split_samples(
+    store: "Store",
+    dataset: str,
+    view: str,
+    split: str,
+    seed: int,
+    *,
+    parts: Sequence[str] = (),
+    alone: bool = True,
+) -> list[Samples]:
+    """Return the parts of one split; ``val`` may be absent, or ``test`` if there is a ``val``.
+
+    Parameters
+    ----------
+    store : Store
+    dataset, view, split : str
+    seed : int
+    parts : sequence of str
+        Those that are used; none named: all.
+    alone : bool
+        No other data set plays the same part of a study. One of several need not have both a part
+        to learn from and one to test on (PASCAL VOC 2012 has no ``test``).
+    """
+    rows = store.splits(dataset, view).select(["split", "seed", "part"])
+    kinds = rows.group_by(rows.column_names).aggregate([]).to_pylist()
+    there = {r["part"] for r in kinds if (r["split"], r["seed"]) == (split, seed)}
+    found = [p for p in PARTS if p in there and p in (parts or PARTS)]
+    if not found or (alone and (found[0] != "train" or len(found) < 2)):
+        # asking for them gives an error that names what there is
+        found = [p for p in ("train", "test") if p in (parts or PARTS)]
+    return [Samples(dataset, view, split, seed, part) for part in found]
 
 
 def _union(ids: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:

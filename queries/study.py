@@ -1,15 +1,16 @@
 """A study: which data sets and checkpoints of a store play which part in the reports."""
 
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.making import Making, parse_making
-from fstore.queries.toml_values import check_keys, tables, text, texts, whole_numbers
+from fstore.queries.toml_values import check_keys, one_of, tables, text, texts, whole_numbers
 from fstore.queries.tuned import Tuned, parse_tuned
+from fstore.types import PARTS
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -27,15 +28,28 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A data set and its split that play a part; ``seeds`` are those of the split."""
+    """A data set and its split that play a part.
+
+    ``seeds`` are those of the split; ``parts`` those of its parts that are used, empty for all.
+    """
 
     dataset: str
     split: str = "official"
     seeds: tuple[int, ...] = (0,)
+    parts: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         seeds = f" (seeds {', '.join(map(str, self.seeds))})" if self.split != "official" else ""
-        return f"{self.dataset}, {self.split} split{seeds}"
+        parts = f", {' and '.join(self.parts)} only" if self.parts else ""
+        return f"{self.dataset}, {self.split} split{seeds}{parts}"
+
+    def uses(self, part: str) -> bool:
+        """Tell whether a part of the split is used, if there is one."""
+        return not self.parts or part in self.parts
+
+    def seed(self, run: int) -> int:
+        """Return the seed of a run: the only one is that of all runs."""
+        return self.seeds[run if len(self.seeds) > 1 else 0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +67,13 @@ class Study:
     mid_layer, top_layer : str or None
         The layer whose single filters are studied (conv5 in the paper), and the one whose
         features represent the network (fc7).
+    detection_layer : str or None
+        The layer whose features detectors of Table 8 see; None: ``mid_layer``.
     seeds : tuple of int
         Of random splits that name none of their own, and of repeated runs.
-    pretrain, classification, detection, scenes : tuples of Bound
-        ImageNet, PASCAL-CLS, PASCAL-DET and SUN-CLS in the paper; several data sets of one part
-        count as one set of samples. Empty: the study has none.
+    pretrain, classification, detection, detection_more, scenes : tuples of Bound
+        ImageNet, PASCAL-CLS, PASCAL-DET, PASCAL-DET+DATA and SUN-CLS in the paper; several data
+        sets of one part count as one set of samples. Empty: the study has none.
     sweep : tuple of str
         Checkpoints along pre-training, in order.
     pretrained, finetuned : str or None
@@ -73,10 +89,12 @@ class Study:
     layers: tuple[str, ...]
     mid_layer: str | None = None
     top_layer: str | None = None
+    detection_layer: str | None = None
     seeds: tuple[int, ...] = (0,)
     pretrain: tuple[Bound, ...] = ()
     classification: tuple[Bound, ...] = ()
     detection: tuple[Bound, ...] = ()
+    detection_more: tuple[Bound, ...] = ()
     scenes: tuple[Bound, ...] = ()
     sweep: tuple[str, ...] = ()
     pretrained: str | None = None
@@ -162,10 +180,10 @@ class Study:
         )
 
 
-NAMES = ("mid_layer", "top_layer", "pretrained", "finetuned")
+NAMES = ("mid_layer", "top_layer", "detection_layer", "pretrained", "finetuned")
 """Parts that a single layer or checkpoint plays."""
 
-ROLES = ("pretrain", "classification", "detection", "scenes")
+ROLES = ("pretrain", "classification", "detection", "detection_more", "scenes")
 """Parts that data sets play."""
 
 
@@ -294,7 +312,8 @@ def unknown_names(store: "Store", study: Study) -> list[str]:
     if absent:
         lines.append(f"network '{study.network}' has no checkpoint {', '.join(absent)}")
     layers = {row["layer"] for row in store.rows("layers", network=study.network).to_pylist()}
-    named = dict.fromkeys((*study.layers, study.mid_layer, study.top_layer))
+    layers_of_parts = (study.mid_layer, study.top_layer, study.detection_layer)
+    named = dict.fromkeys((*study.layers, *layers_of_parts))
     if strange := [n for n in named if layers and n is not None and n not in layers]:
         lines.append(f"network '{study.network}' has no layer {', '.join(strange)} on record")
     return lines
@@ -321,10 +340,20 @@ def _keys(kind: type[Study] | type[Bound]) -> dict[str, bool]:
 def _bounds(value: object, where: str, seeds: tuple[int, ...]) -> tuple[Bound, ...]:
     """Read one table, or a list of them."""
     found = []
-    for table in tables(value, where, "dataset, split, seeds"):
+    for table in tables(value, where, "dataset, split, seeds, parts"):
         check_keys(table, _keys(Bound), where)
         split = text(table.get("split", "official"), f"{where}.split")
         default = [0] if split == "official" else list(seeds)
         own = whole_numbers(table.get("seeds", default), f"{where}.seeds")
-        found.append(Bound(text(table["dataset"], f"{where}.dataset"), split, own))
+        parts = texts(table["parts"], f"{where}.parts") if "parts" in table else ()
+        parts = tuple(one_of(part, f"{where}.parts", PARTS) for part in parts)
+        found.append(Bound(text(table["dataset"], f"{where}.dataset"), split, own, parts))
+    _check_parts(found, where)
     return tuple(found)
+
+
+def _check_parts(bounds: Sequence[Bound], where: str) -> None:
+    """Refuse data sets without a part to learn from, or without one to test on."""
+    for needed in (("train",), ("test", "val")):
+        if not any(bound.uses(part) for bound in bounds for part in needed):
+            raise DataError(f"{where}.parts: no data set gives its part {' or '.join(needed)}")

@@ -24,7 +24,12 @@ __all__ = [
 MODES = ("ft", "fc-ft", "scratch")
 """All layers are fine-tuned; fully connected ones only; all are trained from initial weights."""
 
-VIEWS = {"classification": "image", "scenes": "image", "detection": "gt"}
+VIEWS = {
+    "classification": "image",
+    "scenes": "image",
+    "detection": "gt",
+    "detection_more": "gt",
+}
 """Which samples a checkpoint that is tuned for a task has learned from."""
 
 
@@ -34,7 +39,7 @@ class Tuned:
 
     Attributes
     ----------
-    task : {"classification", "scenes", "detection"}
+    task : {"classification", "scenes", "detection", "detection_more"}
         The part of the study whose data sets they learned from.
     mode : {"ft", "fc-ft", "scratch"}
         What learned, see :data:`MODES`.
@@ -129,7 +134,7 @@ def _default_names(
             f"{where}.ckpts is missing: task '{task}' has several data sets, name one checkpoint "
             "for each run"
         )
-    view = "-gt" if VIEWS[task] == "gt" else ""
+    view = {"detection": "-gt", "detection_more": "-gt-more"}.get(task, "")
     name = "-".join(part for part in (parent, bounds[0].dataset + view, mode) if part)
     return tuple(name + (f"-s{seed}" if seed else "") for seed in run_seeds(bounds))
 

@@ -140,8 +140,15 @@ def _manifest(
     path: Path,
     part: Sequence[Part],
     objects: Sequence[tuple[np.intp, Boxes, np.intp, np.bool_]],
+    *,
+    name: str = "d",
+    names: Sequence[int] = (),
+    seeds: Sequence[int] = (),
 ) -> DatasetManifest:
-    def record(i: int, **more: object) -> SampleRecord:
+    """``objects`` have the places of their images, which are numbered by ``names``."""
+
+    def record(place: int, **more: object) -> SampleRecord:
+        i = names[place] if names else place
         same = {"image_id": f"i{i:03d}", "uri": f"{i}.png", "digest": f"{i:032x}"}
         return SampleRecord(width=WIDTH, height=HEIGHT, **{"labels": {}, **same, **more})  # type: ignore[arg-type]
 
@@ -155,12 +162,16 @@ def _manifest(
         )
         for i, box, c, hard in objects
     )
-    own = tuple(part[int(i)] for i, *_ in objects)
+    splits = [Split("official", 0, tuple(part))]
+    for seed in seeds:
+        order = np.random.default_rng(seed).permutation(len(part))
+        splits.append(Split("random", seed, tuple(part[i] for i in order)))
+    of_boxes = [Split(s.name, s.seed, tuple(s.parts[int(i)] for i, *_ in objects)) for s in splits]
     views = (
-        ViewManifest("image", images, (Split("official", 0, tuple(part)),)),
-        ViewManifest("gt", boxes, (Split("official", 0, own),)),
+        ViewManifest("image", images, tuple(splits)),
+        ViewManifest("gt", boxes, tuple(of_boxes)),
     )
-    return DatasetManifest("d", "multi", CLASSES, path / "x", views)
+    return DatasetManifest(name, "multi", CLASSES, path / "x", views)
 
 
 def _register(
@@ -169,13 +180,52 @@ def _register(
     gt_boxes: Boxes,
     image: NDArray[np.intp],
     boxes: Boxes,
+    *,
+    dataset: str = "d",
 ) -> None:
     """Add the proposals and their overlaps as ``fstore proposals`` does."""
     iou = iou_matrix(boxes, gt_boxes) * (image[:, None] == gt_image)
     proposal, gt = np.nonzero(iou)
     names, counts = np.unique(image, return_counts=True)
     store.add_proposals(
-        "d",
+        dataset,
         Proposals(names.astype(np.int64), counts.astype(np.int64), boxes),
         Overlaps(proposal, gt, iou[proposal, gt]),
     )
+
+
+def add_images(
+    scenes: Scenes, name: str, images: NDArray[np.intp], *, seeds: Sequence[int] = ()
+) -> None:
+    """Register some of the images as a data set of their own, with random splits if asked for.
+
+    It has their boxes, proposals and features of layer ``conv``.
+    """
+    place = np.full(len(scenes.part), -1)
+    place[images] = np.arange(len(images))
+    gt, own = (np.flatnonzero(place[image] >= 0) for image in (scenes.gt_image, scenes.image))
+    gt_place, gt_boxes = place[scenes.gt_image[gt]], scenes.gt_boxes[gt]
+    parts = [scenes.part[i] for i in images]
+    labels, difficult = scenes.gt_label[gt], scenes.gt_difficult[gt]
+    objects = list(zip(gt_place, gt_boxes, labels, difficult, strict=True))
+    numbers = images.tolist()
+    scenes.store.add_dataset(
+        _manifest(scenes.store.path, parts, objects, name=name, names=numbers, seeds=seeds)
+    )
+    put(scenes.store, Partition("net", "5", name, "gt", "conv"), scenes.gt_values[gt])
+    add_proposals_of(scenes, name, images, own)
+
+
+def add_proposals_of(
+    scenes: Scenes, name: str, images: NDArray[np.intp], own: NDArray[np.intp]
+) -> None:
+    """Register proposals ``own`` of the images of a data set, and their features."""
+    place = np.full(len(scenes.part), -1)
+    place[images] = np.arange(len(images))
+    gt = np.flatnonzero(place[scenes.gt_image] >= 0)
+    objects = place[scenes.gt_image[gt]], scenes.gt_boxes[gt]
+    found = place[scenes.image[own]], scenes.boxes[own]
+    _register(scenes.store, *objects, *found, dataset=name)
+    where = Partition("net", "5", name, "proposal", "conv")
+    identity = {"weights": "5", "samples": f"{len(own)} proposals"}
+    put(scenes.store, where, scenes.values[own], identity=identity)

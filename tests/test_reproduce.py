@@ -71,6 +71,45 @@ lr = 0.01
 SHORT = STUDY[: STUDY.index("tuned")] + STUDY[STUDY.index("[scenes]") : STUDY.index("[[make.fine")]
 """The same without fine-tuning: quick."""
 
+BOXES = """
+name = "boxes"
+network = "caffenet-mini"
+layers = ["conv5", "fc7"]
+mid_layer = "conv5"
+top_layer = "fc7"
+pretrained = "1"
+tuned = [{ task = "detection", mode = "ft", parent = "1" }]
+
+[detection]
+dataset = "scenes"
+
+[[make.datasets]]
+name = "shapes"
+format = "imagefolder"
+root = "shapes"
+
+[[make.datasets]]
+name = "scenes"
+format = "digit-scenes"
+images = 60
+
+[[make.proposals]]
+dataset = "scenes"
+method = "components"
+max_proposals = 6
+
+[make.pretrain]
+dataset = "shapes"
+iterations = 1
+snapshots = [1]
+batch_size = 4
+
+[[make.finetune]]
+task = "detection"
+iterations = 1
+batch_size = 4
+"""
+
 TUNED = {
     f"{kind}{run}"
     for kind in ("places-scratch", "2-places-ft", "2-places-fc-ft")
@@ -263,6 +302,65 @@ def test_a_report_with_an_error_stops_no_other(
     assert "failed: no class can be told" in result.stderr
 
 
+def test_detection(tmp_path: Path, data: Path) -> None:
+    """Proposals are found on the way, and what detectors reach is in the tables; then no more."""
+    store = Store.create(tmp_path / "s")
+    planned = [r.step for r in reproduce(store, BOXES, data=data, dry_run=True)]
+    results = {r.step.split(":")[0]: r for r in reproduce(store, BOXES, data=data)}
+    assert results["Find proposals in scenes"].note == "360 proposals in 60 images"
+    assert {results[name].state for name in ("table1", "table2", "table4", "table8")} == {
+        "done",
+        "left out",
+    }
+    assert "says nothing of 'sweep'" in results["table4"].note
+    assert planned.index("Register data set scenes") < planned.index("Find proposals in scenes")
+    study = parse_study(BOXES)
+    rows = show_report(store, study, "table1").rows
+    assert [r["col"] for r in rows if ":" not in r["col"]] == ["pretrain", "finetune"]
+    assert {r["row"] for r in rows} == {"PASCAL-DET"}
+    again = list(reproduce(store, BOXES, data=data))
+    assert {r.state for r in again} == {"was there", "left out"}
+    other = BOXES.replace("max_proposals = 6", "max_proposals = 5")
+    with pytest.raises(ValueError, match="has other proposals"):
+        list(reproduce(store, other, data=data))
+
+
+def test_fine_tuning_on_the_parts_that_are_used(tmp_path: Path, data: Path) -> None:
+    """Without val a data set is fine-tuned on train; the role with all parts learns from both."""
+    commands: list[str] = []
+
+    @contextmanager
+    def noted(step: Step) -> Iterator[OnProgress]:
+        commands.append(step.command)
+        yield lambda _what, _done, _total, _note: None
+
+    role = '[detection]\ndataset = "scenes"\n'
+    half = f'{role}parts = ["train", "test"]\n[detection_more]\ndataset = "scenes"\n'
+    tuned = ' }, { task = "detection_more", mode = "ft", parent = "1" }]'
+    text = BOXES.replace(role, half).replace(" }]", tuned)
+    text += text[text.index("[[make.finetune]]") :].replace('"detection"', '"detection_more"')
+    list(reproduce(Store.create(tmp_path / "s"), text, data=data, dry_run=True, watch=noted))
+    one, both = [command for command in commands if "finetune" in command]
+    assert "--name 1-scenes-gt-ft " in one
+    assert "--trainval" not in one
+    assert "--name 1-scenes-gt-more-ft " in both
+    assert "--trainval" in both
+
+
+def test_detection_without_proposals(tmp_path: Path, data: Path) -> None:
+    """A study that makes no proposals leaves out what reads them, and says what would make them."""
+    store = Store.create(tmp_path / "s")
+    text = BOXES[: BOXES.index("[[make.proposals]]")] + BOXES[BOXES.index("[make.pretrain]") :]
+    results = {r.step.split(":")[0]: r for r in reproduce(store, text, data=data)}
+    for name in ("table1", "table2", "table8"):
+        assert results[name].state == "left out"
+        assert "fstore proposals --dataset scenes" in results[name].note
+    assert "failed" not in {r.state for r in results.values()}
+    assert not any("conv5" in step and "scenes.proposal" in step for step in results)
+    planned = [r.step for r in reproduce(store, BOXES, data=data, dry_run=True)]
+    assert "Extract features of proposals, known once scenes is searched" in planned
+
+
 def test_left_out_reports_say_why(done: Store, data: Path) -> None:
     """A report of which the study binds no part is left out, with the line that would bind it."""
     found = {r.step.split(":")[0]: r for r in reproduce(done, STUDY, data=data, dry_run=True)}
@@ -277,6 +375,19 @@ def test_left_out_reports_say_why(done: Store, data: Path) -> None:
         (('format = "imagefolder"', 'format = "folder"'), UnknownNameError, "no data-set format"),
         (('root = "places"', 'root = "places"\nyear = "2007"'), DataError, "no option --year"),
         (('root = "places"', 'root = "none"'), DataError, "none"),
+        (
+            ("[make.pretrain]", '[[make.proposals]]\ndataset = "faces"\n[make.pretrain]'),
+            UnknownNameError,
+            "make.proposals of study 'small': no data set 'faces'; there are: places, shapes",
+        ),
+        (
+            (
+                "[make.pretrain]",
+                '[[make.proposals]]\ndataset = "shapes"\nmethod = "luck"\n[make.pretrain]',
+            ),
+            UnknownNameError,
+            "luck",
+        ),
         (("batch_size = 4\n\n", "batches = 4\n\n"), DataError, "pretrain: unknown key 'batches'"),
     ],
 )

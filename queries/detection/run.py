@@ -35,6 +35,7 @@ __all__ = [
     "evaluate_detector",
     "evaluate_results",
     "export_results",
+    "tested_part",
 ]
 
 
@@ -177,6 +178,11 @@ def _stored(store: "Store", detector: Detector, images: DetectionSet) -> list[Sc
     return found
 
 
+def tested_part(parts: Sequence[Samples]) -> str:
+    """Return the part of some data sets that detectors are tested on, and do not learn from."""
+    return "test" if any(p.part == "test" for p in parts) else "val"
+
+
 def detection_map(
     store: "Store",
     samples: Sequence[Samples],
@@ -190,6 +196,8 @@ def detection_map(
     on_progress: OnProgress | None = None,
 ) -> DetectionResult:
     """Train a detector on train and val, detect on test, and evaluate by the rules of VOC.
+
+    Where none of the parts is a ``test``, ``val`` is what is tested on.
 
     The detector stays in the store, and a later call on the same activations uses it again; what
     it finds goes to table ``detections``.
@@ -218,16 +226,16 @@ def detection_map(
     parts = list(
         dict.fromkeys(Samples(s.dataset, "image", s.split, s.seed, s.part) for s in samples)
     )
-    learned = [p for p in parts if p.part != "test"]
+    tested = [p for p in parts if p.part == tested_part(parts)]
+    learned = [p for p in parts if p not in tested]
     detector = train_detector(
         store,
         learned,
         features,
-        name=default_name(features, learned),
+        name=default_name(store, features, learned),
         options=options,
         overwrite=True,
         on_progress=on_progress,
     )
-    tested = [p for p in parts if p.part == "test"]
     evaluated = evaluate_detector(store, detector, tested, keep=Keep(), on_progress=on_progress)
     return DetectionResult(detector, evaluated.evaluation)

@@ -20,7 +20,13 @@ from fstore.queries.detection.detector import (
 )
 from fstore.queries.detection.features import feature_rows, n_features, norm_sum, scale_of
 from fstore.queries.detection.mining import Block, Mined, Options, full_objectives, mine
-from fstore.queries.detection.regions import DetectionSet, Objects, detection_set, near_objects
+from fstore.queries.detection.regions import (
+    DetectionSet,
+    Objects,
+    detection_set,
+    near_objects,
+    set_parts,
+)
 from fstore.queries.samples import Samples
 from fstore.store.files import Partition
 from fstore.types import OnProgress
@@ -64,12 +70,20 @@ class Features:
         )
 
 
-def default_name(features: Features, parts: Sequence[Samples]) -> str:
-    """Return the name of a detector that is given none: data sets, checkpoint, layer, ablation."""
-    datasets = {
-        p.dataset if p.split == "official" else f"{p.dataset}.{p.split}{p.seed}": None
-        for p in parts
-    }
+def default_name(store: "Store", features: Features, parts: Sequence[Samples]) -> str:
+    """Return the name of a detector that is given none: data sets, checkpoint, layer, ablation.
+
+    Where it leaves out the train or the val part of a data set, the part it learns from is named.
+    """
+    own: dict[tuple[str, str, int], list[str]] = {}
+    for p in parts:
+        own.setdefault((p.dataset, p.split, p.seed), []).append(p.part)
+    datasets = []
+    for (dataset, split, seed), learned in own.items():
+        there = set_parts(store, [dataset], split=split, seed=seed, wanted=("train", "val"))
+        words = [dataset] if split == "official" else [dataset, f"{split}{seed}"]
+        words += [] if {s.part for s in there} <= set(learned) else learned
+        datasets.append(".".join(words))
     what = (features.network, features.ckpt, features.layer, features.ablation)
     return "-".join(["+".join(datasets), *what])
 
@@ -124,7 +138,7 @@ def train_detector(
     IdentityError
         The name stands for another detector.
     """
-    name = name or default_name(features, parts)
+    name = name or default_name(store, features, parts)
     job = _Job(
         store,
         detection_set(store, parts),

@@ -40,15 +40,20 @@ class Measured:
 Measure: TypeAlias = "Callable[[NDArray[np.float32], NDArray[np.int8], SplitRows], Measured]"
 
 
-def samples_of(store: "Store", bounds: Sequence[Bound], view: str) -> list[Samples]:
-    """Return every part of every seed of the data sets that play one part in a study."""
+def samples_of(
+    store: "Store", bounds: Sequence[Bound], view: str, *, run: int | None = None
+) -> list[Samples]:
+    """Return the parts of the data sets that play one part in a study: of one run, or of all."""
     from fstore.queries.problem import split_samples
 
+    alone = len(bounds) == 1
     return [
         samples
-        for bound in bounds
-        for seed in bound.seeds
-        for samples in split_samples(store, bound.dataset, view, bound.split, seed)
+        for b in bounds
+        for seed in (b.seeds if run is None else (b.seed(run),))
+        for samples in split_samples(
+            store, b.dataset, view, b.split, seed, parts=b.parts, alone=alone
+        )
     ]
 
 

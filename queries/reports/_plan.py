@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fstore.errors import FstoreError
 from fstore.queries.reports._api import REPORTS, Need
-from fstore.queries.reports._run import Inputs
+from fstore.queries.reports._run import NO_PROPOSALS, Inputs
 from fstore.queries.samples import Samples
 from fstore.queries.study import Study
 
@@ -71,6 +71,8 @@ def missing_extractions(
 ) -> list[Extraction]:
     """Return the extractions that would complete what some needs read; no others, none twice.
 
+    A need that reads proposals of images that were not searched is left out.
+
     Parameters
     ----------
     store : Store
@@ -82,8 +84,11 @@ def missing_extractions(
     """
     inputs = Inputs(store)
     there = {(r.network, r.name) for r in store.checkpoints()}.union(to_come)
-    readings = dict.fromkeys(reading for need in needs for reading in need.readings)
-    lacking = [r for r in readings if (r.network, r.ckpt) in there and inputs.lack(r)]
+    wanted = list(needs)
+    lacks = {r: inputs.lack(r) for r in dict.fromkeys(r for n in wanted for r in n.readings)}
+    able = [n for n in wanted if all(lacks[r] != NO_PROPOSALS for r in n.readings)]
+    readings = dict.fromkeys(r for n in able for r in n.readings)
+    lacking = [r for r in readings if (r.network, r.ckpt) in there and lacks[r]]
     parts: dict[tuple[str, str, str, str, str], set[Samples]] = defaultdict(set)
     for r in lacking:
         parts[r.network, r.ckpt, r.samples.dataset, r.samples.view, r.layer].add(r.samples)

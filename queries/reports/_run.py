@@ -172,6 +172,9 @@ def _stamps(name: str, needs: Sequence[Need], inputs: "Inputs") -> dict[Need, di
     return stamps
 
 
+NO_PROPOSALS = "no proposals"
+"""What a cell lacks if the images that it reads were not searched."""
+
 COMMIT_SECONDS = 5
 """What is computed waits no longer than this to be stored together with what comes next."""
 
@@ -277,6 +280,8 @@ class Inputs:
         from fstore.store.files import present
 
         wanted, files = self._wanted(reading.samples), self.files(reading)
+        if not len(wanted):
+            return NO_PROPOSALS
         if not files:
             return "no activations"
         absent = set(np.setdiff1d(wanted, present(files)).tolist())
@@ -286,18 +291,21 @@ class Inputs:
         return f"activations of {len(wanted) - len(absent)} of {len(wanted)} samples only"
 
     def _wanted(self, samples: Samples) -> "NDArray[np.int64]":
-        """Return the samples of a part of a split, ascending."""
-        if samples not in self._samples:
-            from fstore.store.export import part_samples
+        """Return the samples of a part of a split, ascending; no proposals if there are none."""
+        import numpy as np
 
-            self._samples[samples] = part_samples(
-                self.store,
-                samples.dataset,
-                samples.view,
-                split=samples.split,
-                seed=samples.seed,
-                part=samples.part,
-            )
+        from fstore.store.export import part_samples
+
+        if samples not in self._samples:
+            s, ids = samples, np.empty(0, dtype=np.int64)
+            try:
+                ids = part_samples(
+                    self.store, s.dataset, s.view, split=s.split, seed=s.seed, part=s.part
+                )
+            except UnknownNameError:
+                if s.view != "proposal":
+                    raise
+            self._samples[samples] = ids
         return self._samples[samples]
 
     def _sha256(self, weights: Weights) -> str:
@@ -328,22 +336,33 @@ def _partition(reading: Reading) -> "Partition":
 
 
 def _missing(store: "Store", study: Study, lacks: Mapping[Need, Sequence[Lack]]) -> list[Missing]:
-    """Put together what one command would make: a checkpoint, or layers of one view and one."""
+    """Put together what one command would make: proposals, a checkpoint, layers of one view."""
     from fstore.queries.tuned import checkpoint_command
     from fstore.store.features import extract_command
 
     there = {record.name for record in store.checkpoints(study.network)}
     absent: dict[str, list[str]] = defaultdict(list)
+    unsearched: dict[str, list[str]] = defaultdict(list)
     together: dict[tuple[str, str, str, str, str], list[tuple[str, Reading]]] = defaultdict(list)
     for need, lacking in lacks.items():
         for what, lack in lacking:
+            if isinstance(what, Reading) and lack == NO_PROPOSALS:
+                unsearched[what.samples.dataset].append(need.row)
             if isinstance(what, Weights) or what.ckpt not in there:
                 absent[what.ckpt].append(need.row)
-                continue
-            s = what.samples
-            key = (what.network, what.ckpt, s.dataset, s.view, lack)
-            together[key].append((need.row, what))
-    untrained = [
+            elif lack != NO_PROPOSALS:
+                s = what.samples
+                key = (what.network, what.ckpt, s.dataset, s.view, lack)
+                together[key].append((need.row, what))
+    unmade = [
+        Missing(
+            tuple(dict.fromkeys(rows)),
+            f"{NO_PROPOSALS} of data set {dataset}",
+            study.make.proposals_of(dataset).command,
+        )
+        for dataset, rows in unsearched.items()
+    ]
+    unmade += [
         Missing(
             tuple(dict.fromkeys(rows)),
             f"no checkpoint {study.network}/{ckpt}",
@@ -351,7 +370,7 @@ def _missing(store: "Store", study: Study, lacks: Mapping[Need, Sequence[Lack]])
         )
         for ckpt, rows in absent.items()
     ]
-    return untrained + [
+    return unmade + [
         Missing(
             tuple(dict.fromkeys(row for row, _ in found)),
             f"{lack} of {dataset}.{view} at {network}/{ckpt}",

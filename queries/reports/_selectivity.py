@@ -35,7 +35,7 @@ def box_samples(study: Study) -> list[Samples]:
     Neither checkpoint has learned from them.
     """
     bounds = study.bound("detection")
-    return [Samples(b.dataset, "gt", b.split, b.seeds[0], "test") for b in bounds]
+    return [Samples(b.dataset, "gt", b.split, b.seeds[0], "test") for b in bounds if b.uses("test")]
 
 
 def layer_needs(_store: "Store", study: Study) -> list[Need]:

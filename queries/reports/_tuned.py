@@ -8,42 +8,57 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fstore.errors import DataError
-from fstore.queries.reports._api import Cell, Need, Reading, Row
+from fstore.queries.reports._api import Cell, Need, Plot, Reading, Row
 from fstore.queries.reports._bars import grouped_bars
-from fstore.queries.reports._classify import Measure, accuracies, classified, mean_aps, spread
+from fstore.queries.reports._classify import (
+    Measure,
+    accuracies,
+    classified,
+    mean_aps,
+    samples_of,
+    spread,
+)
+from fstore.queries.reports._detect import detected, detector_readings
 from fstore.queries.study import Study
-from fstore.queries.tuned import VIEWS, run_seeds
+from fstore.queries.tuned import run_seeds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from fstore.store import Store
 
-__all__ = ["TASKS", "draw_tasks", "task_cells", "task_needs"]
+__all__ = ["TASKS", "draw_tasks", "task_cells", "task_needs", "task_plot"]
 
-TASKS = {"scenes": "SUN-CLS", "classification": "PASCAL-CLS"}
-"""Parts of a study that a linear classifier is tried on, and what the paper calls them."""
+TASKS = {
+    "scenes": "SUN-CLS",
+    "classification": "PASCAL-CLS",
+    "detection": "PASCAL-DET",
+    "detection_more": "PASCAL-DET+DATA",
+}
+"""Parts of a study that linear classifiers are tried on, and what the paper calls them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """How a task is measured.
+    """How a task is measured; ``measure`` is None where it is by detectors.
 
     ``own`` names the column of what the networks' own classifiers reach, ``recorded`` what their
-    training calls it in the checkpoints' recipes.
+    training calls it in the checkpoints' recipes; empty where theirs is another task.
     """
 
-    measure: Measure
     quantity: str
-    own: str
-    recorded: str
+    measure: "Measure | None" = None
+    own: str = ""
+    recorded: str = ""
 
 
 MEASURES = {
-    "SUN-CLS": Task(accuracies, "class-averaged accuracy", "softmax", "held_out_accuracy"),
+    "SUN-CLS": Task("class-averaged accuracy", accuracies, "softmax", "held_out_accuracy"),
     "PASCAL-CLS": Task(
-        mean_aps, "mean average precision", "sigmoid_all_points", "held_out_mean_ap"
+        "mean average precision", mean_aps, "sigmoid_all_points", "held_out_mean_ap"
     ),
+    "PASCAL-DET": Task("mean average precision"),
+    "PASCAL-DET+DATA": Task("mean average precision"),
 }
 
 OWN = "own classifier of "
@@ -86,14 +101,15 @@ def task_needs(
 
 def _need(store: "Store", study: Study, task: str, col: str, ckpts: Sequence[str]) -> Need:
     """Return a cell's need: of every run, one checkpoint's features of one seed of the split."""
-    from fstore.queries.problem import split_samples
-
-    layer = study.layer("top_layer")
-    readings = []
+    layer, bounds = study.layer("top_layer"), study.bound(task)
+    readings: list[Reading] = []
     for run, ckpt in enumerate(ckpts):
-        for bound in study.bound(task):
-            seed = bound.seeds[run if len(bound.seeds) > 1 else 0]
-            parts = split_samples(store, bound.dataset, VIEWS[task], bound.split, seed)
+        if MEASURES[TASKS[task]].measure is None:
+            readings += detector_readings(
+                store, bounds, network=study.network, ckpt=ckpt, layer=layer, run=run
+            )
+        else:
+            parts = samples_of(store, bounds, "image", run=run)
             readings += [Reading(study.network, ckpt, layer, samples) for samples in parts]
     parameters = (("ablation", "none"), ("shuffle_seed", study.seeds[0]))
     return Need(TASKS[task], col, tuple(readings), parameters)
@@ -104,10 +120,10 @@ def _with_own(store: "Store", need: Need) -> Need:
 
     Training that learned from train alone has recorded it on val, which is something else.
     """
-    names = dict.fromkeys(reading.ckpt for reading in need.readings)
+    key = MEASURES[need.row].recorded
+    names = dict.fromkeys(reading.ckpt for reading in need.readings if key)
     texts = {r.name: r.recipe for r in store.checkpoints(need.readings[0].network)}
     recipes = {name: json.loads(texts.get(name, "{}")) for name in names}
-    key = MEASURES[need.row].recorded
     own = [
         (OWN + name, 100 * float(recipe[key]))
         for name, recipe in recipes.items()
@@ -117,12 +133,15 @@ def _with_own(store: "Store", need: Need) -> Need:
 
 
 def task_cells(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
-    """Yield mean and deviation over runs of what the linear SVM reaches on the test part.
+    """Yield mean and deviation over runs of what linear SVMs reach on the test part.
 
     Beside it, where it is known of every checkpoint: what the networks' own classifiers reach.
     """
     for need in needs:
         task = MEASURES[need.row]
+        if task.measure is None:
+            yield need, detected(store, need)
+            continue
         cells = classified(store, need, task.measure)
         own = [float(v) for name, v in need.parameters if name.startswith(OWN)]
         if len(own) == len({reading.ckpt for reading in need.readings}):
@@ -134,5 +153,31 @@ def draw_tasks(
     rows: Sequence[Row], columns: Sequence[str], *, ordered: bool = False, ax: "Axes | None"
 ) -> "Axes":
     """Draw a group of bars a task, a bar a column, the paper's numbers as marks."""
-    named = [{**row, "row": f"{row['row']}\n{MEASURES[str(row['row'])].quantity}"} for row in rows]
+    gap = " " if len({row["row"] for row in rows}) < 3 else "\n"  # many labels: narrow ones
+    labels = {
+        name: f"{name}\n{gap.join(t.quantity.rsplit(' ', 1))}" for name, t in MEASURES.items()
+    }
+    named = [{**row, "row": labels[str(row["row"])]} for row in rows]
     return grouped_bars(named, columns, ylabel="Percent", xlabel="Task", ordered=ordered, ax=ax)
+
+
+def task_plot(columns: Sequence[str]) -> Plot:
+    """Return a plot of a report's rows: :func:`draw_tasks` with these columns."""
+
+    def plot(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
+        """Draw a group of bars a task, a bar a column, the paper's numbers as marks.
+
+        Parameters
+        ----------
+        rows : sequence of mapping
+            Rows of the report.
+        ax : Axes or None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        Axes
+        """
+        return draw_tasks(rows, columns, ax=ax)
+
+    return plot

@@ -38,7 +38,8 @@ def needs(_store: "Store", study: "Study") -> list[Need]:
     layer, ckpt = study.layer("mid_layer"), study.checkpoint("pretrained")
     view = "gt" if study.detection else "image"
     bounds = study.detection or study.bound("classification")
-    samples = [Samples(b.dataset, view, b.split, b.seeds[0], "test") for b in bounds]
+    tested = [b for b in bounds if b.uses("test")]
+    samples = [Samples(b.dataset, view, b.split, b.seeds[0], "test") for b in tested]
     readings = tuple(Reading(study.network, ckpt, layer, s) for s in samples)
     parameters = (("channels", CHANNELS), ("shuffle_seed", study.seeds[0]))
     return [Need(layer, "", readings, parameters)]

@@ -3,13 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fstore.queries.reports._api import Cell, Need, Row, report
-from fstore.queries.reports._tuned import draw_tasks, task_cells, task_needs
+from fstore.queries.reports._api import Cell, Need, report
+from fstore.queries.reports._tuned import task_cells, task_needs, task_plot
 from fstore.queries.study import Study
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from fstore.store import Store
 
 __all__ = ["plot_table1", "table1"]
@@ -24,21 +22,7 @@ def needs(store: "Store", study: Study) -> list[Need]:
     return task_needs(store, study, dict(zip(COLUMNS, kinds, strict=True)))
 
 
-def plot_table1(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw a group of bars a task, a bar a kind of training, the paper's numbers as marks.
-
-    Parameters
-    ----------
-    rows : sequence of mapping
-        Rows of the report.
-    ax : Axes or None
-        Where to draw; None makes a figure.
-
-    Returns
-    -------
-    Axes
-    """
-    return draw_tasks(rows, COLUMNS, ax=ax)
+plot_table1 = task_plot(COLUMNS)
 
 
 @report(
@@ -57,6 +41,11 @@ def table1(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[C
     precision. SVMs (C = 1e-3) are fitted on train and val; run i uses seed i of the split and the
     checkpoint that was trained for it; pre-training is the same in all. Beside it: C chosen on
     val, and what the networks that have learned the task reach with their own outputs (softmax
-    accuracy; mean all-points AP of the sigmoids). Source: the paper's Table 1.
+    accuracy; mean all-points AP of the sigmoids).
+
+    PASCAL-DET and PASCAL-DET+DATA: mean average precision of R-CNN's detectors, whose SVMs are
+    those of :func:`fstore.queries.detection.run.detection_map` on the study's proposals. Beside
+    it: AP over all points and, of a single run, an interval (95 %) over test images. Source: the
+    paper's Table 1.
     """
     yield from task_cells(store, needs)

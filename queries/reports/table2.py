@@ -3,13 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fstore.queries.reports._api import Cell, Need, Row, report
-from fstore.queries.reports._tuned import draw_tasks, task_cells, task_needs
+from fstore.queries.reports._api import Cell, Need, report
+from fstore.queries.reports._tuned import task_cells, task_needs, task_plot
 from fstore.queries.study import Study
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from fstore.store import Store
 
 __all__ = ["plot_table2", "table2"]
@@ -23,21 +21,7 @@ def needs(store: "Store", study: Study) -> list[Need]:
     return task_needs(store, study, {"ft": ("ft", parent), "fc_ft": ("fc-ft", parent)})
 
 
-def plot_table2(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw a group of bars a task, a bar a mode, the paper's numbers as marks.
-
-    Parameters
-    ----------
-    rows : sequence of mapping
-        Rows of the report.
-    ax : Axes or None
-        Where to draw; None makes a figure.
-
-    Returns
-    -------
-    Axes
-    """
-    return draw_tasks(rows, COLUMNS, ax=ax)
+plot_table2 = task_plot(COLUMNS)
 
 
 @report(

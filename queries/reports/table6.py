@@ -26,7 +26,8 @@ def needs(_store: "Store", study: Study) -> list[Need]:
     Of several random splits it is the first seed's: the paper gives a spread over samples.
     """
     ckpt, bounds = study.checkpoint("pretrained"), study.bound("classification")
-    samples = [Samples(b.dataset, "image", b.split, b.seeds[0], "test") for b in bounds]
+    tested = [b for b in bounds if b.uses("test")]
+    samples = [Samples(b.dataset, "image", b.split, b.seeds[0], "test") for b in tested]
     return [
         Need(layer, COLUMN, tuple(Reading(study.network, ckpt, layer, s) for s in samples))
         for layer in study.layers

@@ -4,9 +4,15 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from fstore.queries.plots import new_axes
-from fstore.queries.reports._api import BESIDE, Cell, Need, Reading, Row, report
+from fstore.queries.reports._api import BESIDE, Cell, Need, Row, report
 from fstore.queries.reports._bars import mark_paper
-from fstore.queries.reports._classify import ablations_of, positions, samples_of
+from fstore.queries.reports._classify import ablations_of, positions
+from fstore.queries.reports._detect import (
+    REPLICATES,
+    detector_readings,
+    n_classes,
+    run_results,
+)
 from fstore.queries.study import Study
 
 if TYPE_CHECKING:
@@ -19,26 +25,21 @@ __all__ = ["plot_table8", "table8"]
 
 COLUMNS = ("none", "binarize", "sp_max")
 
-REPLICATES = 1000
-"""Draws of test images behind the interval."""
-
 
 def needs(store: "Store", study: Study) -> list[Need]:
-    """Return a cell for each ablation of the mid layer, at the pre-trained checkpoint.
+    """Return a cell for each ablation of one layer, at the pre-trained checkpoint.
 
-    Read are ground-truth boxes of train and val, and proposals of all parts; of a random split
-    with several seeds the first.
+    The layer is the study's ``detection_layer``, else its ``mid_layer``. Of a random split with
+    several seeds the first is read.
     """
-    layer, ckpt = study.layer("mid_layer"), study.checkpoint("pretrained")
-    bounds = study.bound("detection")
-    first = {(b.dataset, b.seeds[0]) for b in bounds}
-    samples = [
-        s
-        for view in ("gt", "proposal")
-        for s in samples_of(store, bounds, view)
-        if (s.dataset, s.seed) in first and not (view == "gt" and s.part == "test")
-    ]
-    readings = tuple(Reading(study.network, ckpt, layer, s) for s in samples)
+    layer = study.detection_layer or study.layer("mid_layer")
+    readings = detector_readings(
+        store,
+        study.bound("detection"),
+        network=study.network,
+        ckpt=study.checkpoint("pretrained"),
+        layer=layer,
+    )
     there = ablations_of(positions(store, study.network).get(layer))
     return [
         Need(layer, name, readings, (("ablation", name), ("shuffle_seed", study.seeds[0])))
@@ -89,37 +90,25 @@ def plot_table8(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
     plot=plot_table8,
 )
 def table8(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
-    """Yield mean average precision in percent by ablation of the mid layer.
+    """Yield mean average precision in percent by ablation of one layer.
 
     R-CNN's detector: SVMs a class with mined hard negatives, 11-point AP on test, mean over
     classes. ``std`` and, beside it, ``low`` and ``high`` (95 %) are those of a bootstrap over
     the test images; ``n`` counts them. Beside it too: all-points AP, and the classes in the mean.
     Source: the paper's Table 8.
     """
-    from fstore.queries.detection.run import detection_map
-
     for need in needs:
-        first, parameters = need.readings[0], dict(need.parameters)
-        result = detection_map(
-            store,
-            [reading.samples for reading in need.readings],
-            network=first.network,
-            ckpt=first.ckpt,
-            layer=first.layer,
-            ablation=str(parameters["ablation"]),
-            shuffle_seed=int(parameters["shuffle_seed"]),
-        )
+        (result,) = run_results(store, need)
         yield need, _cells(need, result)
 
 
 def _cells(need: Need, result: "DetectionResult") -> list[Cell]:
     interval, n = result.interval(replicates=REPLICATES), result.evaluation.n_images
-    classes = sum(c.ap_11 is not None for c in result.evaluation.classes)
     beside = {
         "low": 100 * interval.low,
         "high": 100 * interval.high,
         "all_points": 100 * result.map_all,
-        "classes": float(classes),
+        "classes": float(n_classes(result)),
     }
     main = Cell(need.row, need.col, 100 * result.map_11, 100 * interval.std, n)
     return [main, *(Cell(need.row, need.col + BESIDE + k, v, n=n) for k, v in beside.items())]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fstore.errors import DataError, FstoreError, UnknownNameError
 from fstore.queries.study import Study, parse_study
-from fstore.study_steps import Context, Step, making_steps
+from fstore.study_steps import Context, Step, making_steps, unsearched
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ class Result:
     """What became of a step.
 
     ``state`` is ``done``; ``was there``; ``to do``, in a dry run; ``left out``, a report of which
-    the study binds no part; or ``failed``, a report that has an error. ``note`` says more.
+    the study binds no part, or for which it makes no proposals; or ``failed``, a report that has
+    an error. ``note`` says more.
     """
 
     step: str
@@ -140,6 +141,9 @@ def _extraction_steps(context: Context, *, dry_run: bool) -> Iterator[Step]:
         title = f"Extract what the reports read, known once {', '.join(absent)} is registered"
         yield Step(title, "fstore extract ...", there=False, run=lambda _: "")
         return
+    if dry_run and (absent := unsearched(context)):
+        title = f"Extract features of proposals, known once {', '.join(absent)} is searched"
+        yield Step(title, "fstore extract --view proposal ...", there=False, run=lambda _: "")
     needs, _ = study_needs(store, study)
     missing = missing_extractions(
         store,
@@ -219,14 +223,16 @@ def _report(
     context: Context, name: str, step: Step, found: "Standing", watch: Watch, *, dry_run: bool
 ) -> Result:
     """Refresh one report; its error does not stop the others."""
-    from fstore.queries.reports._run import show_report
+    from fstore.queries.reports._run import NO_PROPOSALS, show_report
 
     began = perf_counter()
     more = f" (and {len(found.missing) - 1} more)" if found.missing[1:] else ""
     note = str(found.missing[0]) + more if found.missing else ""
     state = "to do" if dry_run else "done"
     if not found.stale:
-        state = "was there" if found.stamps else "failed"
+        unsearched = any(m.lack.startswith(NO_PROPOSALS) for m in found.missing)
+        without = "left out" if unsearched else "failed"
+        state = "was there" if found.stamps else without
     with watch(step) as on_progress:
         try:
             if found.stale and not dry_run:

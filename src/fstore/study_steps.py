@@ -8,7 +8,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import DataError, UnknownNameError
-from fstore.queries.making import MakeCheckpoint, MakeDataset, MakeFinetune, MakePretrain
+from fstore.queries.making import (
+    MakeCheckpoint,
+    MakeDataset,
+    MakeFinetune,
+    MakePretrain,
+    MakeProposals,
+)
 from fstore.queries.study import ROLES, Study
 from fstore.queries.tuned import VIEWS, Tuned, finetune_words, run_seeds
 from fstore.types import OnProgress
@@ -17,7 +23,7 @@ if TYPE_CHECKING:
     from fstore.extractor.training import Step as Iteration
     from fstore.store import Store
 
-__all__ = ["Context", "Step", "making_steps", "registered"]
+__all__ = ["Context", "Step", "making_steps", "registered", "unsearched"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ class Step:
 
 
 def making_steps(context: Context) -> Iterator[Step]:
-    """Yield the steps that make data sets and checkpoints, in an order in which they can be done.
+    """Yield the steps that make data sets, proposals and checkpoints, each after what it needs.
 
     Raises
     ------
@@ -56,12 +62,19 @@ def making_steps(context: Context) -> Iterator[Step]:
     entries = [_described(context, entry) for entry in study.make.datasets]
     _check_datasets(context, entries)
     yield from (_dataset_step(context, entry) for entry in entries)
+    yield from (_proposals_step(context, entry) for entry in study.make.proposals)
     yield from (_import_step(context, entry) for entry in study.make.checkpoints)
     yield from (_pretrain_step(context, entry) for entry in study.make.pretrain)
     for entry in study.tuned:
         recipe = study.make.recipe(entry.task, entry.mode)
         if recipe is not None:
             yield from (_finetune_step(context, entry, recipe, ckpt) for ckpt in entry.ckpts)
+
+
+def unsearched(context: Context) -> list[str]:
+    """Return the data sets of which the study file says how proposals are made, and has none."""
+    there = {d.name for d in context.store.datasets() if "proposal" in d.views}
+    return [m.dataset for m in context.study.make.proposals if m.dataset not in there]
 
 
 def registered(store: "Store", network: str) -> set[str]:
@@ -99,6 +112,7 @@ def _path(context: Context, path: str) -> Path:
 
 def _check_datasets(context: Context, entries: Sequence[_Dataset]) -> None:
     """Refuse unknown formats and options, and names that nothing stands for, before any work."""
+    from fstore.extractor.proposals import METHODS
     from fstore.workflows import check_format
 
     for dataset in entries:
@@ -112,6 +126,13 @@ def _check_datasets(context: Context, entries: Sequence[_Dataset]) -> None:
                     "registered; add it with fstore dataset add, or say in the study file how it "
                     f'is made: [[make.datasets]] with name = "{bound.dataset}", format, root'
                 )
+    for entry in context.study.make.proposals:
+        METHODS[entry.method]  # or an error that lists them
+        if entry.dataset not in known:
+            raise UnknownNameError(
+                f"make.proposals of study '{context.study.name}': no data set '{entry.dataset}'; "
+                f"there are: {', '.join(sorted(known)) or 'none'}"
+            )
 
 
 def _dataset_step(context: Context, dataset: _Dataset) -> Step:
@@ -151,6 +172,26 @@ def _is_registered(store: "Store", dataset: _Dataset) -> bool:
     rows = store.rows("splits", dataset=entry.name).to_pylist()
     seeds = {row["seed"] for row in rows if row["split"] == "random"}
     return not moved and seeds.issuperset(dataset.seeds)
+
+
+# Proposals
+
+
+def _proposals_step(context: Context, entry: MakeProposals) -> Step:
+    def run(on_progress: OnProgress) -> str:
+        from fstore.proposals import Choice, add_proposals
+
+        choice = Choice(method=entry.method, max_proposals=entry.max_proposals, part=entry.split)
+        added = add_proposals(
+            context.store,
+            entry.dataset,
+            choice,
+            on_progress=lambda done, total: on_progress("searching", done, total, "images"),
+        )
+        return f"{added.kept} proposals in {added.images} images"
+
+    there = entry.dataset not in unsearched(context)
+    return Step(f"Find proposals in {entry.dataset}", entry.command, there, run)
 
 
 # Checkpoints
@@ -224,6 +265,7 @@ def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: s
             "fine-tuning takes one: make the checkpoints by hand and leave the entry out"
         )
     seed = run_seeds(bounds)[entry.ckpts.index(ckpt)]
+    trainval = recipe.trainval and bounds[0].uses("val")
     changes: dict[str, Any] = dict(recipe.changes)
 
     def run(on_progress: OnProgress) -> str:
@@ -241,7 +283,7 @@ def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: s
             seed=seed,
             split=bounds[0].split,
             split_seed=seed,
-            trainval=recipe.trainval,
+            trainval=trainval,
             device=context.device,
             on_step=_shown(on_progress),
             **changes,
@@ -249,7 +291,7 @@ def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: s
         return _reached(records[-1].recipe)
 
     words = [*finetune_words(study, entry, ckpt), "--iterations", str(recipe.iterations)]
-    words += ["--trainval"] if recipe.trainval else []
+    words += ["--trainval"] if trainval else []
     origin = f"Fine-tune {entry.parent}" if entry.parent else f"Train {study.network} from scratch"
     samples = "boxes of " if VIEWS[entry.task] == "gt" else ""
     title = f"{origin} on {samples}{bounds[0].dataset} ({entry.mode}): {ckpt}"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "PARTS",
     "ActivationBatch",
     "Box",
     "CheckpointRecord",
@@ -31,6 +32,7 @@ IntArray: TypeAlias = NDArray[np.integer[Any]]
 
 View: TypeAlias = Literal["image", "gt", "proposal"]
 Part: TypeAlias = Literal["train", "val", "test"]
+PARTS: tuple[Part, ...] = ("train", "val", "test")
 Precision: TypeAlias = Literal["float32", "tf32", "bfloat16", "bit"]
 
 Box: TypeAlias = tuple[float, float, float, float]

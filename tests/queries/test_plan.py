@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from _build import Built, build
+from _detection import make_scenes
 from fstore.queries.reports._api import Need, Reading
 from fstore.queries.reports._plan import Extraction, missing_extractions, study_needs
 from fstore.queries.samples import Samples
@@ -18,6 +19,16 @@ layers = ["conv1", "fc"]
 pretrained = "5"
 sweep = ["5", "15"]
 [classification]
+dataset = "d"
+"""
+
+DETECTION = """
+name = "boxes"
+network = "net"
+layers = ["conv"]
+mid_layer = "conv"
+pretrained = "5"
+[detection]
 dataset = "d"
 """
 
@@ -82,6 +93,33 @@ def test_checkpoints_that_are_not_there(built: Built) -> None:
     assert missing(built, wanted) == []
     (found,) = missing_extractions(built.store, [wanted], layers=("fc",), to_come={("net", "305k")})
     assert found.ckpts == ("net/305k",)
+
+
+def test_proposals_that_are_not_there(tmp_path: Path) -> None:
+    """A need whose images were not searched asks for no extraction, not of its boxes either."""
+    scenes = make_scenes(tmp_path / "t", n_images=12)
+    study = parse_study(DETECTION)
+    for view in ("gt", "proposal"):
+        scenes.store.drop(dataset="d", view=view, layer="conv")
+    needs, _ = study_needs(scenes.store, study)
+    found = missing_extractions(scenes.store, needs["table8"], layers=("conv",))
+    assert {(e.view, e.part) for e in found} == {("gt", "trainval"), ("proposal", None)}
+    scenes.store.drop(dataset="d", view="proposal")
+    needs, _ = study_needs(scenes.store, study)
+    assert len(needs["table8"]) == 3
+    assert missing_extractions(scenes.store, needs["table8"], layers=("conv",)) == []
+
+
+def test_the_layer_of_table_8(tmp_path: Path) -> None:
+    """Table 8 reads the middle layer, unless the study names another for it."""
+    scenes = make_scenes(tmp_path / "t", n_images=12)
+    needs, _ = study_needs(scenes.store, parse_study(DETECTION))
+    assert {r.layer for need in needs["table8"] for r in need.readings} == {"conv"}
+    other = DETECTION.replace("pretrained", 'detection_layer = "pool"\npretrained')
+    needs, _ = study_needs(scenes.store, parse_study(other))
+    assert {need.row for need in needs["table8"]} == {"pool"}
+    assert {r.layer for need in needs["table8"] for r in need.readings} == {"pool"}
+    assert {r.layer for need in needs["figure6"] for r in need.readings} == {"conv"}
 
 
 def test_reports_without_their_parts(built: Built) -> None:

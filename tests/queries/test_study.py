@@ -55,6 +55,12 @@ seeds = [0]
 fractions = [0.6, 0.1, 0.3]
 year = "2007"
 
+[[make.proposals]]
+dataset = "d"
+method = "components"
+max_proposals = 7
+split = "test"
+
 [[make.checkpoints]]
 name = "5"
 file = "a.npz"
@@ -82,6 +88,40 @@ def test_read() -> None:
     assert study.classification == (Bound("d", "official", (0,)),)
     assert study.scenes == (Bound("e", "random", (3, 4)),)
     assert (study.sweep, study.pretrained, study.finetuned) == (("5", "15"), "5", None)
+
+
+def test_parts_of_a_split() -> None:
+    """A role may use some parts of a split only; the words for it say which."""
+    text = SMALL + '[detection]\ndataset = "d"\nparts = ["train", "test"]\n'
+    (bound,) = parse_study(text).detection
+    assert bound == Bound("d", parts=("train", "test"))
+    assert [part for part in ("train", "val", "test") if bound.uses(part)] == ["train", "test"]
+    rows = {row["role"]: row["value"] for row in study_rows(parse_study(text))}
+    assert rows["detection"] == ["d, official split, train and test only"]
+    assert rows["classification"] == ["d, official split"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ('["train", "tests"]', "detection.parts: 'tests' is none of: train, val, test"),
+        ('"train"', 'detection.parts must be a list like ["a", "b"]'),
+        ('["train"]', "detection.parts: no data set gives its part test or val"),
+        ('["val", "test"]', "detection.parts: no data set gives its part train"),
+    ],
+)
+def test_mistakes_in_parts(parts: str, message: str) -> None:
+    """Unknown parts are named, and what nothing can be learned from or tested on is refused."""
+    with pytest.raises(DataError) as caught:
+        parse_study(SMALL + f'[detection]\ndataset = "d"\nparts = {parts}\n')
+    assert message in str(caught.value)
+
+
+def test_parts_of_several_data_sets() -> None:
+    """One of several data sets need not have all parts."""
+    more = '[[detection_more]]\ndataset = "a"\n[[detection_more]]\ndataset = "b"\nparts = ["val"]\n'
+    bounds = parse_study(SMALL + more).detection_more
+    assert bounds == (Bound("a"), Bound("b", parts=("val",)))
 
 
 def test_role_of_several_data_sets() -> None:
@@ -198,6 +238,14 @@ def test_tuned() -> None:
     assert rows["tuned"] == [str(t) for t in study.tuned]
 
 
+def test_more_data_has_names_of_its_own() -> None:
+    """Checkpoints of the two detection parts are told apart, also if both are one data set."""
+    more = '    { task = "detection_more", mode = "ft", parent = "5" },\n]'
+    text = with_tuned(TUNED.replace("]\n", more + "\n"))
+    study = parse_study(text + '[detection_more]\ndataset = "d"\n')
+    assert [t.ckpts for t in study.tuned[-2:]] == [("5-d-gt-ft",), ("5-d-gt-more-ft",)]
+
+
 def test_the_seed_of_zero_has_no_suffix() -> None:
     """Seed 0 is not in the name, as in fine-tuning's own."""
     text = with_tuned().replace("seeds = [3, 4]", "seeds = [0, 2]")
@@ -271,6 +319,10 @@ def test_making() -> None:
     (dataset,) = make.datasets
     assert (dataset.root, dataset.seeds, dataset.fractions) == ("VOCdevkit", (0,), (0.6, 0.1, 0.3))
     assert dataset.options == (("year", "2007"),)
+    assert make.proposals_of("d").command == (
+        "fstore proposals --dataset d --method components --max-proposals 7 --split test"
+    )
+    assert make.proposals_of("e").command.endswith("--dataset e --method selective-search")
     assert (make.checkpoints[0].file, make.checkpoints[0].iteration) == ("a.npz", 5)
     assert make.pretrain[0].snapshots == (5, 15)
     assert make.pretrain[0].changes == (("lr", 0.01), ("mirror", True))
@@ -292,6 +344,8 @@ def test_making() -> None:
         (("[5, 15]", "5"), "make.pretrain.snapshots must be a list like [0, 1, 2], got 5"),
         (('format = "voc"', ""), "make.datasets: key 'format' is missing"),
         (("[0.6, 0.1, 0.3]", "[0.6, 0.4]"), "make.datasets.fractions must be three shares"),
+        (("max_proposals = 7", "max_proposals = 7.5"), "make.proposals.max_proposals must be a wh"),
+        (("max_proposals = 7", "most = 7"), "make.proposals: unknown key 'most'"),
         (('"a.npz"', "1"), "make.checkpoints.file must be text in quotes, got 1"),
         (("iteration = 5", "iterations = 5"), "make.checkpoints: unknown key 'iterations'"),
         (('"scratch"]', '"all"]'), "make.finetune.modes: 'all' is none of: ft, fc-ft, scratch"),
@@ -313,6 +367,9 @@ def test_two_recipes_for_the_same() -> None:
     twice = MAKE + '[[make.finetune]]\ntask = "scenes"\niterations = 9\n'
     with pytest.raises(DataError, match="mode ft of task 'scenes' is there twice"):
         parse_study(with_tuned() + twice)
+    again = MAKE + '[[make.proposals]]\ndataset = "d"\n'
+    with pytest.raises(DataError, match=r"make\.proposals: data set 'd' is there twice"):
+        parse_study(with_tuned() + again)
 
 
 def test_recipe_entries_are_those_of_recipes() -> None:

@@ -1,5 +1,6 @@
 """Table 1 gives what scikit-learn gives on the features of each run's own checkpoint."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib as mpl
@@ -149,6 +150,21 @@ def test_plot() -> None:
     legend = ax.get_legend()
     assert legend is not None
     assert "n = 1 or 3 splits" in legend.get_title().get_text()
+    mpl.pyplot.close("all")
+
+
+def test_many_labels_do_not_meet() -> None:
+    """With a group for each of the four tasks, no label on the axis reaches into the next."""
+    tasks = ("SUN-CLS", "PASCAL-CLS", "PASCAL-DET", "PASCAL-DET+DATA")
+    rows: list[Row] = [
+        {"row": task, "col": "scratch", "value": 40.0, "std": None, "n": 1, "paper": None}
+        for task in tasks
+    ]
+    ax = plot_table1(rows)
+    ax.figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in ax.get_xticklabels()]
+    assert len(boxes) == 4
+    assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
     mpl.pyplot.close("all")
 
 

@@ -2,7 +2,6 @@
 
 import io
 from contextlib import redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from torchvision.ops import box_iou
 
+from _devkit import Devkit
 from fstore.boxes import iou_matrix
 from fstore.errors import DataError
 from fstore.queries.detection.results_files import read_results, write_results
@@ -66,54 +66,6 @@ def cases(draw: st.DrawFn, *, ties: bool) -> Case:
     else:
         scores = np.array(draw(st.permutations(range(len(d_image)))), dtype=np.float32)
     return Scored(d_image, d_boxes, scores), Boxes(o_image, o_boxes, difficult), n_images
-
-
-@dataclass
-class Devkit:
-    """What the devkit's VOCevaldet does, written as its loops: rows in the order of the scores."""
-
-    tp: list[int]
-    fp: list[int]
-    npos: int
-
-    @classmethod
-    def run(cls, detections: Scored, those: Boxes, order: NDArray[np.intp]) -> "Devkit":
-        """Go through the detections in an order."""
-        found = [False] * len(those.image)
-        tp, fp = [0] * len(order), [0] * len(order)
-        for d, row in enumerate(order):
-            ovmax, jmax = -np.inf, -1
-            for j in range(len(those.image)):
-                if those.image[j] != detections.image[row]:
-                    continue
-                bb, bbgt = detections.boxes[row], those.boxes[j]
-                iw = min(bb[2], bbgt[2]) - max(bb[0], bbgt[0]) + 1
-                ih = min(bb[3], bbgt[3]) - max(bb[1], bbgt[1]) + 1
-                if iw > 0 and ih > 0:
-                    ua = (bb[2] - bb[0] + 1) * (bb[3] - bb[1] + 1)
-                    ua += (bbgt[2] - bbgt[0] + 1) * (bbgt[3] - bbgt[1] + 1) - iw * ih
-                    if iw * ih / ua > ovmax:
-                        ovmax, jmax = iw * ih / ua, j
-            if ovmax < 0.5:
-                fp[d] = 1
-            elif not those.difficult[jmax]:
-                tp[d], fp[d] = (0, 1) if found[jmax] else (1, 0)
-                found[jmax] = True
-        return cls(tp, fp, int((~those.difficult).sum()))
-
-    def aps(self) -> tuple[float, float]:
-        """Return what VOCevaldet of 2007 and VOCap of 2010 compute."""
-        tp, fp = np.cumsum(self.tp), np.cumsum(self.fp)
-        rec, prec = tp / self.npos, tp / np.maximum(tp + fp, 1)
-        at_11 = 0.0
-        for t in range(11):
-            reached = prec[rec >= t / 10 - 1e-12]  # a recall of 3 / 10 reaches 0.3
-            at_11 += (max(reached) if len(reached) else 0) / 11
-        mrec, mpre = [0.0, *rec, 1.0], [0.0, *prec, 0.0]
-        for i in range(len(mpre) - 2, -1, -1):
-            mpre[i] = max(mpre[i], mpre[i + 1])
-        steps = [i for i in range(1, len(mrec)) if mrec[i] != mrec[i - 1]]
-        return at_11, sum((mrec[i] - mrec[i - 1]) * mpre[i] for i in steps)
 
 
 @given(cases(ties=False))
