@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fstore.queries.reports._api import BESIDE, Need
+from fstore.queries.reports._api import Need
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -79,7 +79,7 @@ def stale_reasons(
     past = _latest(store.rows("reports", study=study, report=name).to_pylist()) if stale else []
     found = {}
     for need, stamp in stale.items():
-        mine = next((row for row in past if _is_of(row, need)), None)
+        mine = next((row for row in past if _is_of(row, need, stamp)), None)
         found[need] = (NEW,) if mine is None else reasons(mine, stamp)
     return found
 
@@ -90,12 +90,13 @@ def _latest(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return list({row["fingerprint"]: row for row in reversed(ordered)}.values())[::-1]
 
 
-def _is_of(row: Mapping[str, Any], need: Need) -> bool:
-    """Whether a stored row is of a need; older rows do not name theirs, but it shows."""
-    cell = json.loads(row["inputs"]).get("cell")
-    if cell is not None:
-        return bool(cell == [need.row, need.col])
-    return row["row"] == need.row and need.col in ("", row["col"].split(BESIDE)[0])
+def _is_of(row: Mapping[str, Any], need: Need, stamp: Mapping[str, str]) -> bool:
+    """Whether a stored row is of a need; those of an older fstore show it by what they read."""
+    old, new = json.loads(row["inputs"]), json.loads(stamp["inputs"])
+    if "cell" in old:
+        return bool(old["cell"] == [need.row, need.col])
+    same_places = old["partitions"].keys() == new["partitions"].keys()
+    return same_places and bool(old["parameters"] == new["parameters"])
 
 
 def summary(found: Collection[tuple[str, ...]], total: int) -> str:
