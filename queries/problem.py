@@ -98,8 +98,8 @@ def problem(
 
 def split_samples(store: "Store", dataset: str, view: str, split: str, seed: int) -> list[Samples]:
     """Return the parts of one split; ``val`` may be absent, or ``test`` if there is a ``val``."""
-    rows = store.splits(dataset, view).to_pylist()
-    there = {r["part"] for r in rows if (r["split"], r["seed"]) == (split, seed)}
+    kinds = store.splits(dataset, view).group_by(["split", "seed", "part"]).aggregate([])
+    there = {r["part"] for r in kinds.to_pylist() if (r["split"], r["seed"]) == (split, seed)}
     parts = [p for p in ("train", "val", "test") if p in there]
     if (
         parts[:1] != ["train"] or len(parts) < 2

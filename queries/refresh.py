@@ -11,7 +11,7 @@ from uuid import uuid4
 from fstore.errors import DataError, FstoreError, UnknownNameError
 from fstore.queries.reports import REPORTS
 from fstore.queries.reports._history import last_noted, note_refresh
-from fstore.queries.reports._run import Missing, Standing, bring_up, later_than, standing
+from fstore.queries.reports._run import Inputs, Missing, Standing, bring_up, later_than, standing
 from fstore.queries.reports._why import stale_reasons, summary
 from fstore.queries.study import ROLES, Study
 from fstore.types import OnProgress
@@ -140,10 +140,8 @@ def states(store: "Store", study: Study, names: Sequence[str] = ()) -> list[Repo
     UnknownNameError
         No such report.
     """
-    from fstore.store.snapshot import Snapshot
-
-    frozen = Snapshot(store.path)
-    return [_state(frozen, study, name) for name in _chosen(names)]
+    inputs = Inputs.now(store)
+    return [_state(inputs, study, name) for name in _chosen(names)]
 
 
 def due(store: "Store", study: Study, names: Sequence[str] = ()) -> Iterator[Due]:
@@ -167,10 +165,8 @@ def due(store: "Store", study: Study, names: Sequence[str] = ()) -> Iterator[Due
     UnknownNameError
         No such report.
     """
-    from fstore.store.snapshot import Snapshot
-
-    frozen = Snapshot(store.path)
-    return (one for name in _chosen(names) for one in _due(frozen, study, name))
+    inputs = Inputs.now(store)
+    return (one for name in _chosen(names) for one in _due(inputs, study, name))
 
 
 def _chosen(names: Sequence[str]) -> list[str]:
@@ -187,14 +183,14 @@ class _Unknown:
     missing: tuple[Missing, ...] = ()
 
 
-def _look(store: "Store", study: Study, name: str) -> Standing | _Unknown:
+def _look(inputs: Inputs, study: Study, name: str) -> Standing | _Unknown:
     """Return how a report stands, or why it cannot be told."""
     try:
-        return standing(store, study, name)
+        return standing(inputs.store, study, name, inputs=inputs)
     except DataError as error:
         return _Unknown(LEFT_OUT, str(error))
     except UnknownNameError as error:
-        return _Unknown(MISSING, str(error), (_unregistered(store, study, str(error)),))
+        return _Unknown(MISSING, str(error), (_unregistered(inputs.store, study, str(error)),))
     except FstoreError as error:
         return _Unknown(FAILED, str(error))
 
@@ -214,8 +210,8 @@ def _unregistered(store: "Store", study: Study, why: str) -> Missing:
 # How reports stand
 
 
-def _state(store: "Store", study: Study, name: str) -> ReportState:
-    meta, found = REPORTS[name].meta, _look(store, study, name)
+def _state(inputs: Inputs, study: Study, name: str) -> ReportState:
+    meta, found, store = REPORTS[name].meta, _look(inputs, study, name), inputs.store
     known = ReportState(name, meta["title"], meta["answers"], **_last(store, study.name, name))
     if isinstance(found, _Unknown):
         commands = tuple(m.command for m in found.missing)
@@ -245,14 +241,14 @@ def _last(store: "Store", study: str, name: str) -> dict[str, Any]:
     }
 
 
-def _due(store: "Store", study: Study, name: str) -> Iterator[Due]:
-    found = _look(store, study, name)
+def _due(inputs: Inputs, study: Study, name: str) -> Iterator[Due]:
+    found = _look(inputs, study, name)
     if isinstance(found, _Unknown):
         if found.state != LEFT_OUT:
             command = "; ".join(m.command for m in found.missing)
             yield Due(name, found.state, "", "", found.why, command)
         return
-    for need, why in stale_reasons(store, study.name, name, found.stale).items():
+    for need, why in stale_reasons(inputs.store, study.name, name, found.stale).items():
         yield Due(name, STALE, need.row, need.col, "; ".join(why))
     for missing in found.missing:
         for row in missing.rows:
@@ -273,13 +269,11 @@ class _Refresh:
 
 
 def _refreshed(call: _Refresh, names: Sequence[str]) -> Iterator[Refreshed]:
-    from fstore.store.snapshot import Snapshot
-
-    frozen, refresh_id = Snapshot(call.store.path), uuid4().hex
+    inputs, refresh_id = Inputs.now(call.store), uuid4().hex
     for name in names:
         began = perf_counter()
         try:
-            done = _refresh_one(call, frozen, name, refresh_id)
+            done = _refresh_one(call, inputs, name, refresh_id)
         except FstoreError as error:
             done = Refreshed(name, FAILED, error=str(error))
         except Exception as error:  # noqa: BLE001 - the other reports have a right to be computed
@@ -288,11 +282,11 @@ def _refreshed(call: _Refresh, names: Sequence[str]) -> Iterator[Refreshed]:
         yield replace(done, seconds=perf_counter() - began)
 
 
-def _refresh_one(call: _Refresh, frozen: "Store", name: str, refresh_id: str) -> Refreshed:
+def _refresh_one(call: _Refresh, inputs: Inputs, name: str, refresh_id: str) -> Refreshed:
     store, study, on_wait = call.store, call.study, call.on_wait
-    found = _look(frozen, study, name)
+    found = _look(inputs, study, name)
     if isinstance(found, _Unknown):
-        noted = last_noted(frozen, study.name).get(name)
+        noted = last_noted(inputs.store, study.name).get(name)
         if noted and noted["fingerprints"] and found.state != FAILED:
             at = later_than(noted["finished_at"])
             note_refresh(store, study.name, name, [], refresh_id=refresh_id, at=at)

@@ -1,19 +1,24 @@
 """A store that is looked at once: what was read is remembered, for as long as one looks."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fstore.store.catalog import DatasetInfo
-from fstore.store.files import StoredFile
+from fstore.store.files import ACTIVATIONS, StoredFile, list_files
 from fstore.store.store import Store
+from fstore.store.tables import open_table
 from fstore.types import CheckpointRecord
 
 __all__ = ["Snapshot"]
 
 T = TypeVar("T")
+
+WHOLE = frozenset({"layers", "refreshes", "reports"})
+"""Tables that are asked for part by part: opening one takes longer than reading all of it."""
 
 
 class Snapshot(Store):
@@ -30,12 +35,15 @@ class Snapshot(Store):
     def rows(self, table: str, /, **equal: str) -> pa.Table:
         """Return a table's rows where columns equal the given values."""
         key = ("rows", table, *sorted(equal.items()))
-        return self._once(key, lambda: super(Snapshot, self).rows(table, **equal))
+        if table not in WHOLE or not equal:
+            return self._once(key, lambda: super(Snapshot, self).rows(table, **equal))
+        return self._once(key, lambda: _where(self.rows(table), equal))
 
     def files(self, **equal: str) -> list[StoredFile]:
         """List the committed files of activations, by partition values."""
         key = ("files", *sorted(equal.items()))
-        return self._once(key, lambda: super(Snapshot, self).files(**equal))
+        delta = self._once("activations", lambda: open_table(self.path, ACTIVATIONS))
+        return self._once(key, lambda: list_files(delta, **equal))
 
     def datasets(self) -> list[DatasetInfo]:
         """Return the registered data sets, by name."""
@@ -59,3 +67,10 @@ class Snapshot(Store):
             self._known[key] = read()
         found: T = self._known[key]
         return found
+
+
+def _where(rows: pa.Table, equal: Mapping[str, str]) -> pa.Table:
+    """Return the rows where columns equal the given values."""
+    for column, value in equal.items():
+        rows = rows.filter(pc.equal(rows[column], value))
+    return rows

@@ -241,10 +241,19 @@ class Standing:
         )
 
 
-def standing(store: "Store", study: Study, name: str) -> Standing:
-    """Return how a report stands, without computing anything; parameters as :func:`show_report`.
+def standing(
+    store: "Store", study: Study, name: str, *, inputs: "Inputs | None" = None
+) -> Standing:
+    """Return how a report stands, without computing anything.
 
-    A :class:`~fstore.store.snapshot.Snapshot` spares reading the same for the next report.
+    Parameters
+    ----------
+    store : Store
+    study : Study
+    name : str
+        A registered report.
+    inputs : Inputs or None
+        Of a store at one moment, to look at several reports; None for the present one.
 
     Raises
     ------
@@ -253,11 +262,9 @@ def standing(store: "Store", study: Study, name: str) -> Standing:
     DataError
         The study does not bind a part that the report needs.
     """
-    from fstore.store.snapshot import Snapshot
-
-    frozen = store if isinstance(store, Snapshot) else Snapshot(store.path)
+    inputs = inputs or Inputs.now(store)
+    frozen = inputs.store
     needs: Sequence[Need] = REPORTS[name].meta["needs"](frozen, study)
-    inputs = Inputs(frozen)
     lacks = {need: inputs.lacks(need) for need in needs}
     ready = [need for need in needs if not lacks[need]]
     return Standing(
@@ -345,12 +352,24 @@ class Inputs:
     store: "Store"
     _files: dict[tuple[str, str], "dict[Partition, list[StoredFile]]"] = field(default_factory=dict)
     _samples: dict[Samples, "NDArray[np.int64]"] = field(default_factory=dict)
+    _lacks: dict[Reading, str] = field(default_factory=dict)
+    _versions: dict[Samples, str] = field(default_factory=dict)
     _unreadable: dict[tuple[str, str], set[int]] | None = None
     _checkpoints: dict[Weights, str] | None = None
 
+    @classmethod
+    def now(cls, store: "Store") -> "Inputs":
+        """Return the inputs that a store has at this moment."""
+        from fstore.store.snapshot import Snapshot
+
+        return cls(Snapshot(store.path))
+
     def lacks(self, need: Need) -> list[Lack]:
         """Return what a cell reads and the store lacks."""
-        lacks: list[Lack] = [(reading, self.lack(reading)) for reading in need.readings]
+        for reading in need.readings:
+            if reading not in self._lacks:
+                self._lacks[reading] = self.lack(reading)
+        lacks: list[Lack] = [(reading, self._lacks[reading]) for reading in need.readings]
         lacks += [(w, "" if self._sha256(w) else "no checkpoint") for w in need.weights]
         return [(what, lack) for what, lack in lacks if lack]
 
@@ -428,7 +447,10 @@ class Inputs:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _version(self, samples: Samples) -> str:
-        return hashlib.sha256(self._wanted(samples).tobytes()).hexdigest()[:16]
+        if samples not in self._versions:
+            digest = hashlib.sha256(self._wanted(samples).tobytes())
+            self._versions[samples] = digest.hexdigest()[:16]
+        return self._versions[samples]
 
     def _bad(self, samples: Samples) -> set[int]:
         """Return the samples of a view whose images some run found unreadable."""
