@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,6 +24,9 @@ report = sub_app("report", "Compute, show and draw the tables and figures of a s
 _LIST_COLUMNS = ("name", "state", "computed_at", "seconds", "answers", "why")
 """Of the table; JSON and CSV have all there is."""
 
+_WHY_WIDTH = 80
+"""Characters of ``why`` in the table."""
+
 StudyName = Annotated[
     str, typer.Option("--study", help="A study that was set. Default: the one set last.")
 ]
@@ -39,8 +43,10 @@ def list_(
     from fstore.queries.refresh import ReportState
 
     found = _states(ctx, study)
-    columns = [f.name for f in fields(ReportState)] if as_json or as_csv else _LIST_COLUMNS
-    emit(map(_listed, found), columns=columns, as_json=as_json, as_csv=as_csv)
+    whole = as_json or as_csv
+    columns = [f.name for f in fields(ReportState)] if whole else _LIST_COLUMNS
+    rows = (_listed(one, whole=whole) for one in found)
+    emit(rows, columns=columns, as_json=as_json, as_csv=as_csv)
     tell_commands(ctx, [command for one in found for command in one.commands])
 
 
@@ -61,9 +67,11 @@ def _states(ctx: typer.Context, study: str) -> "list[ReportState]":
     return states(store, current)
 
 
-def _listed(state: "ReportState") -> dict[str, Any]:
+def _listed(state: "ReportState", *, whole: bool) -> dict[str, Any]:
+    """Return a row of the list, or of a table that fits a wide screen."""
     time = state.computed_at
-    return {**asdict(state), "computed_at": time and time.isoformat(timespec="seconds")}
+    why = state.why if whole else shorten(state.why, _WHY_WIDTH, placeholder=" ...")
+    return {**asdict(state), "why": why, "computed_at": time and time.isoformat(timespec="seconds")}
 
 
 def tell_commands(ctx: typer.Context, commands: Iterable[str]) -> None:
