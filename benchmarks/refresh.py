@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import fstore
@@ -81,8 +82,14 @@ def build(folder: Path, n: int) -> None:
     for seed, name in enumerate((*names, *TUNED)):
         add_checkpoint(store, name, seed)
     for dataset, view in (("digits", "image"), ("scenes", "proposal")):
-        wanted = {"layers": ["conv5"], "ckpts": names[-1:], "datasets": [dataset], "views": [view]}
-        extract(store, **wanted, options=Options(device="cpu"))
+        extract(
+            store,
+            layers=["conv5"],
+            ckpts=names[-1:],
+            datasets=[dataset],
+            views=[view],
+            options=Options(device="cpu"),
+        )
     set_study(store, STUDY.format(sweep=", ".join(f'"{i}"' for i in names), last=names[-1]))
 
 
@@ -110,7 +117,7 @@ def measure(folder: Path, store: Store, study: Study, rounds: int) -> None:
     commands = (["refresh"], ["refresh", "--dry-run"], ["list"])
     print("| question | wall s | CPU s |\n| --- | ---: | ---: |")
     for words in commands:
-        row("fstore report " + " ".join(words), lambda w=words: run(folder, w), rounds)
+        row("fstore report " + " ".join(words), partial(run, folder, words), rounds)
     row("refresh()", lambda: list(refresh(store, study)), rounds)
     row("due()", lambda: list(due(store, study)), rounds)
     row("states()", lambda: states(store, study), rounds)

@@ -43,8 +43,10 @@ def _store() -> Store:
 
 
 def _extract(store: Store, layers: list[str]) -> None:
-    wanted = {"ckpts": ["random0"], "datasets": ["digits"], "part": "test"}
-    extract(store, layers=layers, **wanted, options=Options(device="cpu"))
+    options = Options(device="cpu")
+    extract(
+        store, layers=layers, ckpts=["random0"], datasets=["digits"], part="test", options=options
+    )
 
 
 def extract_rest() -> None:

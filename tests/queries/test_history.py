@@ -52,7 +52,7 @@ def replace_fc(built: Built, x: FloatArray | None, weights: str = "5") -> None:
     drop(built.store.path, Selection(layer="fc"))
     if x is not None:
         identity = {"weights": weights, "samples": "s"}
-        put(built.store, built.partition("fc"), np.float32(x), identity=identity)
+        put(built.store, built.partition("fc"), x.astype(np.float32), identity=identity)
 
 
 def values_at(built: Built, time: datetime) -> dict[str, float]:
