@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def main() -> None:
         study = load_study(store)
         first(store, study)
         measure(folder, store, study, given.rounds)
-        one_more(store, given.checkpoints)
+        one_more(store, study)
 
 
 def build(folder: Path, n: int) -> None:
@@ -90,7 +90,7 @@ def build(folder: Path, n: int) -> None:
             views=[view],
             options=Options(device="cpu"),
         )
-    set_study(store, STUDY.format(sweep=", ".join(f'"{i}"' for i in names), last=names[-1]))
+    set_study(store, toml(names, names[-1]))
 
 
 def add_checkpoint(store: Store, name: str, seed: int) -> None:
@@ -149,16 +149,19 @@ def run(folder: Path, words: list[str]) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-def one_more(store: Store, n: int) -> None:
-    """Add a checkpoint to the sweep, and print what that computes."""
-    name = f"more{n}"
-    if name not in {r.name for r in store.checkpoints()}:
-        add_checkpoint(store, name, n + 100)
-    study = load_study(store)
-    names = ", ".join(f'"{ckpt}"' for ckpt in (name, *study.sweep))
-    more = set_study(store, STUDY.format(sweep=names, last=study.sweep[-1]))
+def one_more(store: Store, study: Study) -> None:
+    """Add a checkpoint to the sweep, print what that computes, and take it out again."""
+    name = f"more{len(store.checkpoints())}"
+    add_checkpoint(store, name, seed=len(store.checkpoints()))
+    more = set_study(store, toml((name, *study.sweep), study.sweep[-1]))
     found = [r for r in refresh(store, more) if r.state == "computed"]
     print("\none checkpoint more: " + ", ".join(f"{r.report} {r.computed} cells" for r in found))
+    set_study(store, toml(study.sweep, study.sweep[-1]))
+
+
+def toml(sweep: Sequence[str], last: str) -> str:
+    """Return a study over some checkpoints."""
+    return STUDY.format(sweep=", ".join(f'"{name}"' for name in sweep), last=last)
 
 
 if __name__ == "__main__":
