@@ -63,7 +63,7 @@ def _imported(statements: Iterable[ast.AST]) -> Iterator[str]:
     Only blocks are entered, not expressions, which hold no statement.
     """
     for node in statements:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        if isinstance(node, ast.If) and _for_annotations(node.test):
             continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if _is_ours(alias.name))
@@ -72,6 +72,11 @@ def _imported(statements: Iterable[ast.AST]) -> Iterator[str]:
         else:
             for block in BLOCKS:
                 yield from _imported(getattr(node, block, ()))
+
+
+def _for_annotations(test: ast.expr) -> bool:
+    name = test.id if isinstance(test, ast.Name) else getattr(test, "attr", "")
+    return bool(name == "TYPE_CHECKING")
 
 
 def _is_ours(name: str) -> bool:
