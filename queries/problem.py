@@ -120,9 +120,8 @@ def split_samples(
         No other data set plays the same part of a study. One of several need not have both a part
         to learn from and one to test on (PASCAL VOC 2012 has no ``test``).
     """
-    rows = store.splits(dataset, view).select(["split", "seed", "part"])
-    kinds = rows.group_by(rows.column_names).aggregate([]).to_pylist()
-    there = {r["part"] for r in kinds if (r["split"], r["seed"]) == (split, seed)}
+    kinds = store.splits(dataset, view).group_by(["split", "seed", "part"]).aggregate([])
+    there = {r["part"] for r in kinds.to_pylist() if (r["split"], r["seed"]) == (split, seed)}
     found = [p for p in PARTS if p in there and p in (parts or PARTS)]
     if not found or (alone and (found[0] != "train" or len(found) < 2)):
         # asking for them gives an error that names what there is

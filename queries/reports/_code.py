@@ -3,7 +3,7 @@
 import ast
 import hashlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +11,9 @@ __all__ = ["code_modules", "code_version"]
 
 ANSWERS_SQL = ("fstore.store.sql", "fstore.store.macros")
 """What every report reaches through the store it is given: views and macros."""
+
+BLOCKS = ("body", "orelse", "handlers", "finalbody", "cases")
+"""Where a statement holds others."""
 
 
 @cache
@@ -28,7 +31,7 @@ def code_version(module: str) -> str:
     """
     digest = hashlib.sha256()
     for name in code_modules(module):
-        digest.update(name.encode() + b"\0" + _source(name).read_bytes() + b"\0")
+        digest.update(name.encode() + b"\0" + _module(name)[0] + b"\0")
     return digest.hexdigest()[:16]
 
 
@@ -40,21 +43,40 @@ def code_modules(module: str) -> list[str]:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            waiting += _imported(ast.parse(_source(name).read_text(encoding="utf-8")))
+            waiting += _module(name)[1]
     return sorted(found)
 
 
-def _imported(tree: ast.AST) -> Iterator[str]:
-    """Yield the fstore modules that a source imports, ``if TYPE_CHECKING`` left out."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+@cache
+def _module(name: str) -> tuple[bytes, tuple[str, ...]]:
+    """Return a module's source and the fstore modules that it imports; reports share most."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise ValueError(f"no source for module {name}")
+    source = Path(spec.origin).read_bytes()
+    return source, tuple(dict.fromkeys(_imported(ast.parse(source).body)))
+
+
+def _imported(statements: Iterable[ast.AST]) -> Iterator[str]:
+    """Yield the fstore modules that statements import, ``if TYPE_CHECKING`` left out.
+
+    Only blocks are entered, not expressions, which hold no statement.
+    """
+    for node in statements:
+        if isinstance(node, ast.If) and _for_annotations(node.test):
             continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if _is_ours(alias.name))
         elif isinstance(node, ast.ImportFrom) and _is_ours(node.module or ""):
             yield from _named(node.module or "", [alias.name for alias in node.names])
         else:
-            yield from _imported(node)
+            for block in BLOCKS:
+                yield from _imported(getattr(node, block, ()))
+
+
+def _for_annotations(test: ast.expr) -> bool:
+    name = test.id if isinstance(test, ast.Name) else getattr(test, "attr", "")
+    return bool(name == "TYPE_CHECKING")
 
 
 def _is_ours(name: str) -> bool:
@@ -69,15 +91,9 @@ def _named(module: str, names: list[str]) -> Iterator[str]:
         yield module
 
 
+@cache
 def _is_module(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None
     except ModuleNotFoundError:  # the parent is a module, not a package
         return False
-
-
-def _source(name: str) -> Path:
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.origin is None:
-        raise ValueError(f"no source for module {name}")
-    return Path(spec.origin)

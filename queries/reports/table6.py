@@ -29,7 +29,12 @@ def needs(_store: "Store", study: Study) -> list[Need]:
     tested = [b for b in bounds if b.uses("test")]
     samples = [Samples(b.dataset, "image", b.split, b.seeds[0], "test") for b in tested]
     return [
-        Need(layer, COLUMN, tuple(Reading(study.network, ckpt, layer, s) for s in samples))
+        Need(
+            layer,
+            COLUMN,
+            tuple(Reading(study.network, ckpt, layer, s) for s in samples),
+            labels=False,
+        )
         for layer in study.layers
     ]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from fstore.errors import DataError, FstoreError, UnknownNameError
 from fstore.queries.study import Study, parse_study
@@ -205,6 +206,7 @@ def _reports(context: Context, watch: Watch, *, pending: bool, dry_run: bool) ->
     from fstore.queries.reports import REPORTS
     from fstore.queries.reports._run import standing
 
+    refresh_id = uuid4().hex
     for entry in REPORTS:
         title = f"{entry.name}: {entry.meta['title']}"
         try:
@@ -215,28 +217,38 @@ def _reports(context: Context, watch: Watch, *, pending: bool, dry_run: bool) ->
             yield Result(title, "to do" if pending else "failed", 0.0, str(error))
         else:
             step = Step(title, f"fstore report show {entry.name}", not found.stale, lambda _: "")
-            result = _report(context, entry.name, step, found, watch, dry_run=dry_run)
+            asked = "" if dry_run else refresh_id
+            result = _report(context, entry.name, step, found, watch, refresh_id=asked)
             yield Result(title, "to do", 0.0, "") if pending else result
 
 
 def _report(
-    context: Context, name: str, step: Step, found: "Standing", watch: Watch, *, dry_run: bool
+    context: Context, name: str, step: Step, found: "Standing", watch: Watch, *, refresh_id: str
 ) -> Result:
-    """Refresh one report; its error does not stop the others."""
+    """Refresh one report, as part of a refresh of all, or of none in a dry run.
+
+    Its error does not stop the others.
+    """
     from fstore.queries.reports._run import NO_PROPOSALS, show_report
 
     began = perf_counter()
     more = f" (and {len(found.missing) - 1} more)" if found.missing[1:] else ""
     note = str(found.missing[0]) + more if found.missing else ""
-    state = "to do" if dry_run else "done"
+    state = "done" if refresh_id else "to do"
     if not found.stale:
         unsearched = any(m.lack.startswith(NO_PROPOSALS) for m in found.missing)
         without = "left out" if unsearched else "failed"
         state = "was there" if found.stamps else without
     with watch(step) as on_progress:
         try:
-            if found.stale and not dry_run:
-                show_report(context.store, context.study, name, on_progress=on_progress)
+            if refresh_id and found.stamps and not found.is_noted:
+                show_report(
+                    context.store,
+                    context.study,
+                    name,
+                    on_progress=on_progress,
+                    refresh_id=refresh_id,
+                )
         except FstoreError as error:
             state, note = "failed", str(error)
     return Result(step.title, state, perf_counter() - began, note)

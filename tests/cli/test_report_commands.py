@@ -69,12 +69,40 @@ def test_study_mistakes(built: Built, tmp_path: Path) -> None:
     assert run(built, "study", "show").exit_code == 1
 
 
-def test_report_list(built: Built) -> None:
-    """The list has every report with its question."""
-    rows = json.loads(run(built, "report", "list", "--json").stdout)
-    (row,) = [r for r in rows if r["name"] == "table6"]
+def test_report_list(ready: Built) -> None:
+    """The list has every report with its question, how it stands, and why."""
+    done = run(ready, "report", "list", "--json")
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    row = rows["table6"]
     assert row["title"] == "Sparsity by layer"
-    assert row["paper"] == "table6.csv"
+    assert (row["state"], row["why"]) == ("stale", "2 of 2 cells: new cell")
+    assert rows["figure1"]["state"] == "left out"
+    run(ready, "report", "show", "table6")
+    line = next(x for x in run(ready, "report", "list").stdout.splitlines() if "table6" in x)
+    assert line.split()[:2] == ["table6", "fresh"]
+
+
+def test_report_list_of_what_is_missing(ready: Built) -> None:
+    """The command that makes what is missing is in the rows, and on stderr."""
+    drop(ready.store.path, Selection(layer="fc"))
+    done = run(ready, "report", "list", "--json")
+    (row,) = [row for row in json.loads(done.stdout) if row["name"] == "table6"]
+    command = "fstore extract --layer fc --ckpt net/5 --dataset d --view image"
+    assert row["commands"] == [command]
+    assert command in done.stderr.splitlines()[-1]
+
+
+def test_report_list_without_a_study(built: Built, tmp_path: Path) -> None:
+    """Without a study, or without a store, it says what reports there are; stderr says why."""
+    done = run(built, "report", "list", "--json")
+    assert done.exit_code == 0
+    assert {row["state"] for row in json.loads(done.stdout)} == {""}
+    assert "fstore study set FILE" in done.stderr
+    done = CliRunner().invoke(app, ["--store", str(tmp_path / "none"), "report", "list"])
+    assert done.exit_code == 0
+    assert "table6" in done.stdout
+    assert "no store at" in done.stderr
+    assert run(built, "report", "list", "--study", "other").exit_code == 1
 
 
 def test_report_show(ready: Built) -> None:

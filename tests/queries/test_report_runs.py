@@ -10,7 +10,7 @@ import pytest
 
 from _build import Built, add_checkpoint, add_dataset, build, put
 from fstore.errors import DataError, UnknownNameError
-from fstore.queries.reports import _run
+from fstore.queries.reports import _code, _run
 from fstore.queries.reports._code import code_modules, code_version
 from fstore.queries.reports._run import show_report
 from fstore.queries.study import Study, parse_study
@@ -231,8 +231,14 @@ def test_code_version_follows_the_source(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "fstore_plain.py").write_text("x = 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     first = code_version("fstore_plain")
-    code_version.cache_clear()
+    forget_code()
     assert code_version("fstore_plain") == first
     (tmp_path / "fstore_plain.py").write_text("x = 2\n")
-    code_version.cache_clear()
+    forget_code()
     assert code_version("fstore_plain") != first
+
+
+def forget_code() -> None:
+    """Make this process read sources again, as a new one would."""
+    _code.code_version.cache_clear()
+    _code._module.cache_clear()

@@ -1,0 +1,186 @@
+"""Tables as they stood, and what changed between two refreshes: old rows are never lost."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from _build import Built, build, put
+from fstore.errors import UnknownNameError
+from fstore.queries.history import _same, as_of, changes, last_refresh_span
+from fstore.queries.refresh import refresh
+from fstore.queries.reports import _run
+from fstore.queries.reports._run import show_report
+from fstore.queries.study import Study, parse_study
+from fstore.store.maintenance import Selection, drop
+from fstore.types import FloatArray
+
+STUDY = """
+name = "small"
+network = "net"
+layers = ["conv1", "fc"]
+pretrained = "5"
+[classification]
+dataset = "d"
+"""
+ONES = np.ones((6, 4, 1), dtype=np.float32)
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Built:
+    """Build a store whose table6 has been refreshed once."""
+    made = build(tmp_path / "s")
+    refreshed(made)
+    return made
+
+
+@pytest.fixture
+def study() -> Study:
+    """Read its study."""
+    return parse_study(STUDY)
+
+
+def refreshed(built: Built) -> datetime:
+    """Refresh the report; return a time after that."""
+    list(refresh(built.store, parse_study(STUDY), ["table6"]))
+    return max(built.store.rows("refreshes")["finished_at"].to_pylist())  # type: ignore[no-any-return]
+
+
+def replace_fc(built: Built, x: FloatArray | None, weights: str = "5") -> None:
+    """Put other responses in the place of a layer's, or none."""
+    drop(built.store.path, Selection(layer="fc"))
+    if x is not None:
+        identity = {"weights": weights, "samples": "s"}
+        put(built.store, built.partition("fc"), x.astype(np.float32), identity=identity)
+
+
+def values_at(built: Built, time: datetime) -> dict[str, float]:
+    """Return the values by row, as the table stood."""
+    return {row["row"]: row["value"] for row in as_of(built.store, "small", "table6", time)}
+
+
+def test_as_it_stood(built: Built, study: Study) -> None:
+    """A table of another time has the rows that were shown at that time, whatever came later."""
+    first = refreshed(built)
+    shown = show_report(built.store, study, "table6").rows
+    replace_fc(built, ONES, "new")
+    second = refreshed(built)
+    assert as_of(built.store, "small", "table6", first) == shown
+    assert as_of(built.store, "small", "table6", second - timedelta(microseconds=1)) == shown
+    assert values_at(built, second)["fc"] == 100 != values_at(built, first)["fc"]
+    assert values_at(built, second)["conv1"] == values_at(built, first)["conv1"]
+
+
+def test_there_and_back(built: Built) -> None:
+    """Cells that are reused after a change and back count from then on, though computed before."""
+    first = refreshed(built)
+    old = values_at(built, first)["fc"]
+    replace_fc(built, ONES, "new")
+    second = refreshed(built)
+    replace_fc(built, built.values["fc"])
+    third = refreshed(built)
+    assert first < second < third
+    assert built.store.rows("reports").num_rows == 3  # the third time computed nothing
+    assert [values_at(built, t)["fc"] for t in (first, second, third)] == [old, 100, old]
+    (change,) = changes(built.store, "small", start=second, end=third)
+    assert (change.old, change.new) == (100, old)
+
+
+def test_a_cell_that_went(built: Built) -> None:
+    """A cell whose inputs were deleted is not in the table any more, and was before."""
+    first = refreshed(built)
+    replace_fc(built, None)
+    second = refreshed(built)
+    assert list(values_at(built, second)) == ["conv1"]
+    (change,) = changes(built.store, "small", start=first, end=second)
+    assert (change.row, change.change, change.new, change.difference) == (
+        "fc",
+        "disappeared",
+        None,
+        None,
+    )
+    assert change.why == "its inputs are gone, or the study does not ask for it"
+    (back,) = changes(built.store, "small", start=second, end=first)
+    assert (back.change, back.old, back.why) == ("appeared", None, "new cell")
+
+
+def test_all_data_gone(built: Built) -> None:
+    """Without its data set a table is empty from the next refresh on."""
+    first = refreshed(built)
+    drop(built.store.path, Selection(dataset="d"))
+    second = refreshed(built)
+    assert (len(values_at(built, first)), len(values_at(built, second))) == (2, 0)
+
+
+def test_before_the_first_refresh(built: Built) -> None:
+    """There is no table before the first refresh: an error says when that was."""
+    first = refreshed(built)
+    with pytest.raises(UnknownNameError, match=r"was not refreshed before 2000.*; the first time"):
+        as_of(built.store, "small", "table6", datetime(2000, 1, 1, tzinfo=UTC))
+    with pytest.raises(UnknownNameError, match="fstore report refresh table3"):
+        as_of(built.store, "small", "table3", first)
+    with pytest.raises(UnknownNameError, match="no report 'table99'"):
+        as_of(built.store, "small", "table99", first)
+    with pytest.raises(UnknownNameError, match="no refresh of study 'other' is on record"):
+        last_refresh_span(built.store, "other")
+
+
+def test_a_refresh_under_way_is_not_seen(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells that a refresh stored before it was stopped are no part of any table yet."""
+    first = refreshed(built)
+    replace_fc(built, ONES, "new")
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_run, "note_refresh", stop)
+        with pytest.raises(KeyboardInterrupt):
+            refreshed(built)
+    assert built.store.rows("reports").num_rows == 3
+    assert values_at(built, datetime.now(UTC)) == values_at(built, first)
+    second = refreshed(built)
+    assert built.store.rows("reports").num_rows == 3
+    assert values_at(built, second)["fc"] == 100
+
+
+def test_changes(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A changed value comes with old, new, difference and all that changed; others do not."""
+    first = refreshed(built)
+    old = values_at(built, first)["fc"]
+    replace_fc(built, ONES, "new")
+    monkeypatch.setattr(_run, "code_version", lambda _: "other")
+    second = refreshed(built)
+    (change,) = changes(built.store, "small", ["table6"], start=first, end=second)
+    assert (change.report, change.row, change.col) == ("table6", "fc", "nonzero_percent")
+    assert (change.change, change.old, change.new) == ("changed", old, 100)
+    assert change.difference == pytest.approx(100 - old)
+    assert change.why == "code changed; activations of net/5 d.image fc changed"
+    assert list(changes(built.store, "small", ["table3"], start=first, end=second)) == []
+
+
+def test_between_the_last_two_refreshes(built: Built) -> None:
+    """The last refresh is the last that changed something: those that found all fresh are none."""
+    replace_fc(built, ONES, "new")
+    refreshed(built)
+    refreshed(built)
+    start, end = last_refresh_span(built.store, "small")
+    (change,) = changes(built.store, "small", start=start, end=end)
+    assert (change.row, change.new) == ("fc", 100)
+
+
+def test_from_the_beginning(built: Built) -> None:
+    """Before its first refresh a report has no cells: all of them appear."""
+    start, end = last_refresh_span(built.store, "small", ["table6"])
+    found = list(changes(built.store, "small", start=start, end=end))
+    assert [(c.row, c.change, c.why) for c in found] == [
+        ("conv1", "appeared", "new cell"),
+        ("fc", "appeared", "new cell"),
+    ]
+
+
+def test_a_value_that_is_no_number() -> None:
+    """NaN is the same as NaN, and nothing else is."""
+    nan = float("nan")
+    assert [_same(nan, nan), _same(nan, 1.0), _same(1.0, 1.0)] == [True, False, True]

@@ -1,0 +1,386 @@
+"""A refresh computes what is stale, nothing else, once; and says why."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import pytest
+
+from _build import Built, add_checkpoint, build, put
+from _kill import run_code, run_with_kills
+from _slow import N, computed, slow_entry, slow_study
+from _studies import STUDY as WORLD_STUDY
+from _studies import StudyWorld, add_samples, make_study
+from fstore.errors import DataError, UnknownNameError
+from fstore.queries.refresh import Refreshed, due, refresh, states
+from fstore.queries.reports import REPORTS, _run
+from fstore.queries.reports._code import code_version
+from fstore.queries.study import Study, parse_study
+from fstore.store import Store
+from fstore.store.files import Partition
+from fstore.store.maintenance import Selection, drop
+
+STUDY = """
+name = "small"
+network = "net"
+layers = ["conv1", "fc"]
+pretrained = "5"
+[classification]
+dataset = "d"
+"""
+SOME = ("figure5", "retrieval", "table3", "table6", "table7_accuracy")
+"""Reports of the larger store that are quick."""
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Built:
+    """Build a store that has all that table6 needs."""
+    return build(tmp_path / "s")
+
+
+@pytest.fixture
+def study() -> Study:
+    """Read its study."""
+    return parse_study(STUDY)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> StudyWorld:
+    """Make a store that has what most reports need."""
+    return make_study(tmp_path / "s")
+
+
+def state(store: Store, study: Study, name: str = "table6") -> tuple[str, str]:
+    """Return the state of one report and why."""
+    (found,) = states(store, study, [name])
+    return found.state, found.why
+
+
+def outcome(found: Refreshed) -> tuple[str, int, int]:
+    """Return what became of a report, and how many cells were computed and reused."""
+    return found.state, found.computed, found.reused
+
+
+def test_a_second_refresh_computes_nothing(built: Built, study: Study) -> None:
+    """What is fresh is left alone, and adds no row to any table."""
+    assert state(built.store, study) == ("stale", "2 of 2 cells: new cell")
+    (first,) = refresh(built.store, study, ["table6"])
+    assert outcome(first) == ("computed", 2, 0)
+    counts = [built.store.rows(t).num_rows for t in ("reports", "refreshes")]
+    (second,) = refresh(built.store, study, ["table6"])
+    assert outcome(second) == ("fresh", 0, 2)
+    assert [built.store.rows(t).num_rows for t in ("reports", "refreshes")] == counts == [2, 1]
+    assert state(built.store, study) == ("fresh", "")
+
+
+def test_what_cells_cost(built: Built, study: Study) -> None:
+    """The seconds of a report are those that its cells took, as they are stored."""
+    (done,) = refresh(built.store, study, ["table6"])
+    (found,) = states(built.store, study, ["table6"])
+    stored = built.store.rows("reports")["seconds"].to_pylist()
+    assert found.seconds == pytest.approx(sum(stored))
+    assert 0 < sum(stored) < done.seconds
+    assert found.computed_at == max(built.store.rows("reports")["computed_at"].to_pylist())
+
+
+def test_all_reports_are_looked_at(built: Built, study: Study) -> None:
+    """Without names it is all reports: those that the study binds no part of are left out."""
+    found = {r.report: r for r in refresh(built.store, study)}
+    assert list(found) == [entry.name for entry in REPORTS]
+    assert outcome(found["table6"]) == ("computed", 2, 0)
+    assert found["figure1"].state == "left out"
+    assert "says nothing of 'detection'" in found["figure1"].error
+    assert state(built.store, study, "figure1")[0] == "left out"
+
+
+def test_names(built: Built, study: Study) -> None:
+    """An unknown name is an error before anything is computed; one twice counts once."""
+    for ask in (refresh, states, due):
+        with pytest.raises(UnknownNameError, match="no report 'table99'"):
+            ask(built.store, study, ["table6", "table99"])
+    assert built.store.rows("reports").num_rows == 0
+    assert len(list(refresh(built.store, study, ["table6", "table6"]))) == 1
+
+
+# Why
+
+
+def test_code_of_one_report(world: StudyWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Changed code of one report stales its cells and no others."""
+    list(refresh(world.store, world.study, SOME))
+    changed = {"fstore.queries.reports.table6": "other"}
+    monkeypatch.setattr(_run, "code_version", lambda m: changed.get(m) or code_version(m))
+    assert {(d.report, d.row, d.why) for d in due(world.store, world.study, SOME)} == {
+        ("table6", "conv5", "code changed"),
+        ("table6", "fc7", "code changed"),
+    }
+    found = {r.report: r.computed for r in refresh(world.store, world.study, SOME)}
+    assert found == dict.fromkeys(SOME, 0) | {"table6": 2}
+
+
+def test_a_new_checkpoint_adds_its_cells(world: StudyWorld) -> None:
+    """One checkpoint more in the sweep computes its cells, a layer each, and nothing else."""
+    list(refresh(world.store, world.study, SOME))
+    before = set(world.store.rows("reports")["fingerprint"].to_pylist())
+    add_checkpoint(world.store, "net", "50k")
+    for layer in ("conv5", "fc7"):
+        x = world.values["d", "15k", layer]
+        put(world.store, Partition("net", "50k", "d", "image", layer), x)
+    more = parse_study(WORLD_STUDY.replace('"15k"]', '"15k", "50k"]'))
+    assert {(d.report, d.row, d.col, d.why) for d in due(world.store, more, SOME)} == {
+        ("table3", "conv5", "50k", "new cell"),
+        ("table3", "fc7", "50k", "new cell"),
+    }
+    found = {r.report: outcome(r) for r in refresh(world.store, more, SOME)}
+    assert found.pop("table3") == ("computed", 2, 4)
+    assert {(s, n) for s, n, _ in found.values()} == {("fresh", 0)}
+    rows = world.store.rows("reports").to_pylist()
+    new = {r["fingerprint"]: r["col"].split(":")[0] for r in rows}
+    assert [new[f] for f in new.keys() - before] == ["50k", "50k"]
+
+
+def test_a_new_data_set_adds_its_cells(world: StudyWorld) -> None:
+    """A part that is bound later computes the cells that read it, and nothing else."""
+    without = parse_study(WORLD_STUDY[: WORLD_STUDY.index("[scenes]")])
+    first = {r.report: r.computed for r in refresh(world.store, without, SOME)}
+    second = {r.report: outcome(r) for r in refresh(world.store, world.study, SOME)}
+    assert first["table7_accuracy"] == 2  # the pre-training set, with and without sp-max
+    assert second.pop("table7_accuracy") == ("computed", 6, 2)  # conv5 4 ablations, fc7 2
+    assert {(s, n) for s, n, _ in second.values()} == {("fresh", 0)}
+
+
+def test_labels(world: StudyWorld) -> None:
+    """Other labels of the same samples stale what looks at labels, and not what does not."""
+    names = ("retrieval", "table6")
+    list(refresh(world.store, world.study, names))
+    drop(world.store.path, Selection(dataset="d"))
+    add_samples(world.store, "d", world.Y["d"][::-1], world.parts["d"])
+    for (dataset, ckpt, layer), x in world.values.items():
+        if dataset == "d":
+            put(world.store, Partition("net", ckpt, dataset, "image", layer), x)
+    assert state(world.store, world.study, "table6") == ("fresh", "")
+    why = "1 of 1 cells: labels of d.image changed"
+    assert state(world.store, world.study, "retrieval") == ("stale", why)
+    assert [r.computed for r in refresh(world.store, world.study, names)] == [1, 0]
+
+
+def test_activations(built: Built, study: Study) -> None:
+    """New content of one layer stales its cell, and the reason names it."""
+    list(refresh(built.store, study, ["table6"]))
+    replace_fc(built, np.ones((6, 4, 1), dtype=np.float32))
+    why = "1 of 2 cells: activations of net/5 d.image fc changed"
+    assert state(built.store, study) == ("stale", why)
+    (found,) = due(built.store, study, ["table6"])
+    assert (found.row, found.why) == ("fc", "activations of net/5 d.image fc changed")
+
+
+def test_weights_and_parameters(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other weights under the same name, and another parameter, are named with their values."""
+    from fstore.queries.reports._api import Need, Weights
+
+    def needs(seed: int) -> None:
+        need = Need("0", "", (), (("seed", seed),), (Weights("net", "5"),))
+        entry = slow_entry(lambda: None)
+        entry.meta["needs"] = lambda _store, _study: [need]
+        monkeypatch.setitem(REPORTS._entries, "slow", entry)
+
+    needs(0)
+    list(refresh(built.store, slow_study(), ["slow"]))
+    drop(built.store.path, Selection(ckpt="5"), checkpoint=True)
+    assert state(built.store, slow_study(), "slow")[0] == "missing inputs"
+    rename_checkpoint(built.store, "6", "5")
+    needs(1)
+    why = "1 of 1 cells: weights of net/5 changed (1); parameter seed changed from 0 to 1 (1)"
+    assert state(built.store, slow_study(), "slow") == ("stale", why)
+
+
+def rename_checkpoint(store: Store, other: str, name: str) -> None:
+    """Register the weights of one name under another."""
+    from fstore.types import CheckpointRecord
+
+    weights = store.path.parent / "w.safetensors"
+    weights.write_text(other)
+    store.add_checkpoint(CheckpointRecord("net", name, sha256=f"net{other}" * 16), weights)
+
+
+def test_rewritten_files_stale_nothing(built: Built, study: Study) -> None:
+    """The same rows in other files, as compaction leaves them, are nothing new."""
+    list(refresh(built.store, study, ["table6"]))
+    drop(built.store.path, Selection(layer="fc"))
+    for ids in ([0, 1, 2, 3], [4, 5]):
+        x = built.values["fc"][ids]
+        put(built.store, built.partition("fc"), x, sample_ids=ids)
+    assert state(built.store, study) == ("fresh", "")
+
+
+def replace_fc(built: Built, x: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]") -> None:
+    """Put other responses in the place of a layer's."""
+    drop(built.store.path, Selection(layer="fc"))
+    identity = {"weights": "5" if x is built.values["fc"] else "new", "samples": "s"}
+    put(built.store, built.partition("fc"), x, identity=identity)
+
+
+# Missing inputs
+
+
+def test_a_deleted_partition(built: Built, study: Study) -> None:
+    """Its cell is missed, with the command; put back, it is there again and nothing is computed."""
+    list(refresh(built.store, study, ["table6"]))
+    drop(built.store.path, Selection(layer="fc"))
+    (found,) = states(built.store, study, ["table6"])
+    command = "fstore extract --layer fc --ckpt net/5 --dataset d --view image"
+    assert (found.state, found.commands) == ("missing inputs", (command,))
+    assert found.why == "no fc: no activations of d.image at net/5"
+    (done,) = refresh(built.store, study, ["table6"])
+    assert outcome(done) == ("missing inputs", 0, 1)
+    assert [m.command for m in done.missing] == [command]
+    (lacking,) = due(built.store, study, ["table6"])
+    assert (lacking.state, lacking.row, lacking.command) == ("missing inputs", "fc", command)
+    put(built.store, built.partition("fc"), built.values["fc"])
+    (done,) = refresh(built.store, study, ["table6"])
+    assert outcome(done) == ("fresh", 0, 2)
+
+
+def test_data_sets_that_are_not_registered(built: Built) -> None:
+    """The command registers the data set, with the format of the study file, or its split."""
+    making = '[[make.datasets]]\nname = "e"\nformat = "voc"\nroot = "r"\n'
+    commands = {
+        STUDY.replace('"d"', '"f"'): "fstore dataset add f --format FORMAT",
+        STUDY.replace('"d"', '"e"') + making: "fstore dataset add e --format voc",
+        STUDY + 'split = "random"': "fstore dataset add d --format  --seeds 0,1,2",
+    }
+    known = built.store.datasets()[0].format
+    for toml, command in commands.items():
+        (found,) = states(built.store, parse_study(toml), ["table6"])
+        expected = command.replace("--format  ", f"--format {known} ")
+        assert (found.state, found.commands) == ("missing inputs", (expected,))
+        (done,) = refresh(built.store, parse_study(toml), ["table6"])
+        assert (done.state, done.missing[0].command) == ("missing inputs", expected)
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize("error", [DataError("no such luck"), ZeroDivisionError("no such luck")])
+def test_an_error_stops_its_report_only(
+    world: StudyWorld, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """A report that fails says so; those after it are computed."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("fstore.queries.retrieval.cosine_similarity", fail)
+    found = {r.report: r for r in refresh(world.store, world.study, ["retrieval", "table6"])}
+    assert found["retrieval"].state == "failed"
+    assert "no such luck" in found["retrieval"].error
+    assert outcome(found["table6"]) == ("computed", 2, 0)
+
+
+def test_an_error_loses_no_cell(store_of_slow: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells that were done before an error are stored, and not computed again."""
+    left = iter([None] * 3)
+    monkeypatch.setitem(REPORTS._entries, "slow", slow_entry(lambda: next(left)))
+    (found,) = refresh(store_of_slow, slow_study(), ["slow"])
+    assert found.state == "failed"
+    monkeypatch.setitem(REPORTS._entries, "slow", slow_entry(lambda: None))
+    (found,) = refresh(store_of_slow, slow_study(), ["slow"])
+    assert outcome(found) == ("computed", N - 3, 3)
+    assert len(computed(store_of_slow)) == N
+
+
+def test_a_clock_that_goes_back(
+    built: Built, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is done later counts as later, whatever the clock says."""
+    list(refresh(built.store, study, ["table6"]))
+
+    class Past(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+            del tz
+            return datetime(2000, 1, 1, tzinfo=UTC)
+
+    monkeypatch.setattr(_run, "datetime", Past)
+    replace_fc(built, np.ones((6, 4, 1), dtype=np.float32))
+    (found,) = refresh(built.store, study, ["table6"])
+    assert outcome(found) == ("computed", 1, 1)
+    (found,) = refresh(built.store, study, ["table6"])
+    assert outcome(found) == ("fresh", 0, 2)
+    times = built.store.rows("refreshes")["finished_at"].to_pylist()
+    assert len(times) == len(set(times)) == 2
+    last = max(built.store.rows("refreshes").to_pylist(), key=lambda row: row["finished_at"])
+    latest = max(built.store.rows("reports").to_pylist(), key=lambda row: row["computed_at"])
+    assert (latest["row"], latest["value"]) == ("fc", 100)
+    assert latest["fingerprint"] in last["fingerprints"]
+
+
+# Several at once, and killed
+
+
+@pytest.fixture
+def store_of_slow(tmp_path: Path) -> Store:
+    """Make an empty store: the slow report needs nothing."""
+    return Store.create(tmp_path / "s")
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from _slow import add_slow, slow_study
+from fstore.queries.refresh import refresh
+from fstore.queries.reports import _run
+from fstore.store import Store
+_run.COMMIT_SECONDS = 0
+add_slow()
+(found,) = refresh(Store.open(sys.argv[1]), slow_study(), ["slow"])
+assert found.state == "computed", found
+"""
+
+
+def test_killed_refreshes_go_on(store_of_slow: Store, seed: int) -> None:
+    """After some kills every cell is stored once, and at most one a kill was computed twice.
+
+    The last run gets the lock, though those that held it were killed.
+    """
+    kills = 2
+    run_with_kills(KILLED, store_of_slow.path, kills=kills, longest=2, seed=seed)
+    rows = store_of_slow.rows("reports")["row"].to_pylist()
+    assert sorted(rows) == sorted(map(str, range(N)))
+    assert N <= len(computed(store_of_slow)) <= N + kills
+
+
+def test_two_at_once(store_of_slow: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second waits for the report that the first computes, says so, and finds it fresh."""
+    begun, waits = Event(), Event()
+
+    def wait() -> None:
+        begun.set()
+        assert waits.wait(60), "nobody waits"
+
+    monkeypatch.setitem(REPORTS._entries, "slow", slow_entry(wait))
+    told = []
+
+    def tell(name: str) -> None:
+        told.append(name)
+        waits.set()
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(lambda: list(refresh(store_of_slow, slow_study(), ["slow"])))
+        assert begun.wait(60)
+        again = refresh(Store.open(store_of_slow.path), slow_study(), ["slow"], on_wait=tell)
+        second = pool.submit(list, again)
+        found = [outcome(f.result()[0]) for f in (first, second)]
+    assert found == [("computed", N, 0), ("fresh", 0, N)]
+    assert told == ["slow"]
+    assert len(computed(store_of_slow)) == store_of_slow.rows("reports").num_rows == N
+
+
+def test_two_processes_at_once(store_of_slow: Store) -> None:
+    """Processes that start together compute every cell once."""
+    with ThreadPoolExecutor(2) as pool:
+        code = KILLED.replace('== "computed"', 'in ("computed", "fresh")')
+        list(pool.map(lambda _: run_code(code, store_of_slow.path), range(2)))
+    assert sorted(computed(store_of_slow)) == sorted(map(str, range(N)))

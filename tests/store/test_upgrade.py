@@ -1,0 +1,73 @@
+"""Stores of older versions are opened, and lose nothing."""
+
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+from fstore.errors import StorageError
+from fstore.store import Store
+from fstore.store.schema import SCHEMA_VERSION, TABLES
+from fstore.store.upgrade import upgrade
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """Make a store as version 1 wrote it: reports without ``seconds``, no table ``refreshes``."""
+    root = Store.create(tmp_path / "s").path
+    for name in ("reports", "refreshes"):
+        shutil.rmtree(root / name)
+    schema = pa.schema([f for f in TABLES["reports"].schema if f.name != "seconds"])
+    place = str(root / "reports")
+    DeltaTable.create(place, schema, configuration={"delta.dataSkippingNumIndexedCols": "0"})
+    for i in range(2):
+        row = {**dict.fromkeys(schema.names, "x"), "value": float(i), "std": None, "n": i}
+        rows = pa.Table.from_pylist([{**row, "computed_at": NOW}], schema=schema)
+        write_deltalake(place, rows, mode="append")
+    (root / "fstore.json").write_text('{"schema_version": 1}\n')
+    return root
+
+
+def test_rows_are_kept(old: Path) -> None:
+    """Every row is there after the upgrade, NULL in the new column, in Arrow and in SQL."""
+    store = Store.open(old)
+    assert json.loads((old / "fstore.json").read_text()) == {"schema_version": SCHEMA_VERSION}
+    rows = store.rows("reports").sort_by("value").to_pylist()
+    assert [(r["value"], r["n"], r["inputs"], r["seconds"]) for r in rows] == [
+        (0.0, 0, "x", None),
+        (1.0, 1, "x", None),
+    ]
+    (counted,) = store.sql("SELECT count(*) AS n, count(seconds) AS new FROM reports").rows()
+    assert counted == {"n": 2, "new": 0}
+    assert store.rows("refreshes").num_rows == 0
+
+
+def test_rows_are_added(old: Path) -> None:
+    """New rows stand beside old ones."""
+    store = Store.open(old)
+    store.append("reports", [{"study": "a", "value": 2.0, "seconds": 0.5}])
+    (found,) = store.sql("SELECT count(*) AS n, sum(seconds) AS s FROM reports").rows()
+    assert found == {"n": 3, "s": 0.5}
+    assert Store.open(old).rows("reports").num_rows == 3
+
+
+def test_an_upgrade_that_was_killed(old: Path) -> None:
+    """What an upgrade has done before it was killed is not done again."""
+    upgrade(old)  # all but the last step, the marker
+    version = DeltaTable(str(old / "reports")).version()
+    assert Store.open(old).rows("reports").num_rows == 2
+    assert DeltaTable(str(old / "reports")).version() == version
+
+
+def test_a_store_that_cannot_be_written(old: Path) -> None:
+    """A damaged table of an old store is a named error, and the store stays an old one."""
+    shutil.rmtree(old / "reports" / "_delta_log")
+    with pytest.raises(StorageError, match="cannot upgrade table 'reports'"):
+        Store.open(old)
+    assert json.loads((old / "fstore.json").read_text()) == {"schema_version": 1}
