@@ -11,7 +11,8 @@ from uuid import uuid4
 from fstore.errors import DataError, FstoreError, UnknownNameError
 from fstore.queries.reports import REPORTS
 from fstore.queries.reports._history import last_noted, note_refresh
-from fstore.queries.reports._run import Inputs, Missing, Standing, bring_up, later_than, standing
+from fstore.queries.reports._inputs import Inputs
+from fstore.queries.reports._run import Missing, Standing, bring_up, later_than, standing
 from fstore.queries.reports._why import stale_reasons, summary
 from fstore.queries.study import ROLES, Study
 from fstore.types import OnProgress

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fstore.errors import FstoreError
 from fstore.queries.reports._api import REPORTS, Need
-from fstore.queries.reports._run import NO_PROPOSALS, Inputs
+from fstore.queries.reports._inputs import NO_PROPOSALS, Inputs
 from fstore.queries.samples import Samples
 from fstore.queries.study import Study
 

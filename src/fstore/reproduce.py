@@ -229,7 +229,8 @@ def _report(
 
     Its error does not stop the others.
     """
-    from fstore.queries.reports._run import NO_PROPOSALS, show_report
+    from fstore.queries.reports._inputs import NO_PROPOSALS
+    from fstore.queries.reports._run import show_report
 
     began = perf_counter()
     more = f" (and {len(found.missing) - 1} more)" if found.missing[1:] else ""
