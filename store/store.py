@@ -37,6 +37,7 @@ PARTS = {
     "detectors",
     "proposals",
     "training",
+    "locks",
     *TABLES,
 }  # what a store's folder may hold
 
