@@ -1,20 +1,27 @@
 """``fstore report``: tables and figures of a study."""
 
+from collections.abc import Iterable
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fstore.cli.app import open_store, sub_app
 from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.cli.progress import bar
-from fstore.errors import DataError
+from fstore.cli.times import AsOf, parse_time
+from fstore.errors import DataError, StorageError, UnknownNameError
 
-__all__ = ["report"]
+if TYPE_CHECKING:
+    from fstore.queries.refresh import ReportState
+
+__all__ = ["StudyName", "report", "tell_commands", "tell_wait"]
 
 report = sub_app("report", "Compute, show and draw the tables and figures of a study.")
 
-_LIST_COLUMNS = ("name", "title", "answers", "paper")
+_LIST_COLUMNS = ("name", "state", "computed_at", "seconds", "answers", "why")
+"""Of the table; JSON and CSV have all there is."""
 
 StudyName = Annotated[
     str, typer.Option("--study", help="A study that was set. Default: the one set last.")
@@ -22,15 +29,52 @@ StudyName = Annotated[
 
 
 @report.command("list")
-def list_(as_json: AsJson = False, as_csv: AsCsv = False) -> None:
-    """List the reports: what each answers, and the file of the paper's numbers.
+def list_(
+    ctx: typer.Context, *, study: StudyName = "", as_json: AsJson = False, as_csv: AsCsv = False
+) -> None:
+    """List the reports: what each answers, and whether it is fresh for the study.
 
     Example: fstore report list
     """
-    from fstore.queries.reports import REPORTS
+    from fstore.queries.refresh import ReportState
 
-    rows = ({"name": entry.name, **entry.meta} for entry in REPORTS)
-    emit(rows, columns=_LIST_COLUMNS, as_json=as_json, as_csv=as_csv)
+    found = _states(ctx, study)
+    columns = [f.name for f in fields(ReportState)] if as_json or as_csv else _LIST_COLUMNS
+    emit(map(_listed, found), columns=columns, as_json=as_json, as_csv=as_csv)
+    tell_commands(ctx, [command for one in found for command in one.commands])
+
+
+def _states(ctx: typer.Context, study: str) -> "list[ReportState]":
+    """Return how the reports stand; without a store or a study, only what they are."""
+    from fstore.queries.refresh import ReportState, states
+    from fstore.queries.reports import REPORTS
+    from fstore.queries.study import load_study
+
+    try:
+        store = open_store(ctx)
+        current = load_study(store, study or None)
+    except (StorageError, UnknownNameError) as error:
+        if study:
+            raise
+        note(f"no states: {error}")
+        return [ReportState(e.name, e.meta["title"], e.meta["answers"]) for e in REPORTS]
+    return states(store, current)
+
+
+def _listed(state: "ReportState") -> dict[str, Any]:
+    time = state.computed_at
+    return {**asdict(state), "computed_at": time and time.isoformat(timespec="seconds")}
+
+
+def tell_commands(ctx: typer.Context, commands: Iterable[str]) -> None:
+    """Say on stderr which commands make what is missing, each once."""
+    if (each := dict.fromkeys(commands)) and not ctx.obj["quiet"]:
+        note("\n  ".join(["some cells lack inputs; make them with:", *each]))
+
+
+def tell_wait(name: str) -> None:
+    """Say on stderr that a report is waited for."""
+    note(f"{name}: another process is computing it; waiting for that")
 
 
 @report.command("show")
@@ -45,6 +89,7 @@ def show(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file of --plot.")
     ] = False,
+    as_of: AsOf = "",
     beside: Annotated[
         bool, typer.Option("--beside", help="Also the columns that the paper's table lacks.")
     ] = False,
@@ -52,6 +97,8 @@ def show(
     as_csv: AsCsv = False,
 ) -> None:
     """Show a report; what is stored and still right is not computed again.
+
+    With --as-of nothing is computed: the table is as the last refresh before that left it.
 
     Example: fstore report show table6 --plot table6.png
     """
@@ -64,7 +111,10 @@ def show(
         if draw is None:
             raise DataError(f"report '{name}' has no plot; print it as a table, or with --csv")
         check_out(plot, overwrite=overwrite)
-    rows = _rows(ctx, name, study, beside=beside, drawn=plot is not None)
+    if as_of:
+        rows = _past_rows(ctx, name, study, as_of, beside=beside, drawn=plot is not None)
+    else:
+        rows = _rows(ctx, name, study, beside=beside, drawn=plot is not None)
     if plot is None:
         emit(rows, columns=ROW_COLUMNS, as_json=as_json, as_csv=as_csv)
     else:
@@ -75,17 +125,43 @@ def _rows(
     ctx: typer.Context, name: str, study: str, *, beside: bool, drawn: bool
 ) -> list[dict[str, Any]]:
     """Return a report's rows; tell on stderr what was computed and what is missing."""
-    from fstore.queries.reports._api import BESIDE
     from fstore.queries.reports._run import illustrated, show_report
     from fstore.queries.study import load_study
 
     store = open_store(ctx)
     current = load_study(store, study or None)
     with bar(quiet=ctx.obj["quiet"]) as advance:
-        shown = show_report(store, current, name, on_progress=advance)
+        shown = show_report(
+            store, current, name, on_progress=advance, on_wait=lambda: tell_wait(name)
+        )
     if shown.computed and not ctx.obj["quiet"]:
         note(f"{name}: computed and stored {shown.computed} cells, {shown.reused} were stored")
     for missing in shown.missing:
         note(f"{name}: {missing}")
-    rows = [row for row in shown.rows if beside or BESIDE not in row["col"]]
+    rows = _chosen(shown.rows, beside=beside)
     return illustrated(store, current, name, rows) if drawn else rows
+
+
+def _chosen(rows: list[dict[str, Any]], *, beside: bool) -> list[dict[str, Any]]:
+    """Return the rows of the paper's columns, or all of them."""
+    from fstore.queries.reports._api import BESIDE
+
+    return [row for row in rows if beside or BESIDE not in row["col"]]
+
+
+def _past_rows(
+    ctx: typer.Context, name: str, study: str, time: str, *, beside: bool, drawn: bool
+) -> list[dict[str, Any]]:
+    """Return a report's rows as they stood at a time."""
+    from fstore.queries.history import as_of
+    from fstore.queries.reports import REPORTS
+    from fstore.queries.study import load_study
+
+    if drawn and REPORTS[name].meta["illustrate"] is not None:
+        raise DataError(
+            f"the plot of '{name}' shows pictures of today's images or weights, not of another "
+            "time; print it as a table, or leave out --as-of"
+        )
+    store = open_store(ctx)
+    rows = as_of(store, load_study(store, study or None).name, name, parse_time(time))
+    return _chosen(rows, beside=beside)

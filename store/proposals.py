@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +15,9 @@ from numpy.typing import NDArray
 
 from fstore.errors import IdentityError
 from fstore.store import catalog
+from fstore.store.locks import alone
 from fstore.store.schema import TABLES
-from fstore.store.tables import append_once, read_columns, read_rows, replace_rows, storage
+from fstore.store.tables import append_once, read_columns, read_rows, replace_rows
 
 __all__ = [
     "VIEW",
@@ -108,7 +108,7 @@ def add_proposals(root: Path, dataset: str, proposals: Proposals, overlaps: Over
     IdentityError
         The data set has other proposals.
     """
-    with _alone(root, dataset):
+    with alone(root / "proposals" / f"{dataset}.lock"):
         return _add(root, dataset, proposals, overlaps)
 
 
@@ -127,23 +127,6 @@ def _add(root: Path, dataset: str, proposals: Proposals, overlaps: Overlaps) -> 
     replace_rows(root, "overlaps", _overlaps(root, dataset, overlaps), dataset=dataset)
     _register(root, dataset, {"samples": len(proposals.boxes), "manifest": manifest})
     return True
-
-
-@contextmanager
-def _alone(root: Path, dataset: str) -> Iterator[None]:
-    """Wait until no other process registers proposals of this data set, where locks exist."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    folder = root / "proposals"
-    with storage(f"cannot lock {folder}"):
-        folder.mkdir(exist_ok=True)
-        file = (folder / f"{dataset}.lock").open("w")
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def other_proposals(dataset: str) -> str:

@@ -2,7 +2,7 @@
 
 Every table is a Delta table, a folder of hive-partitioned Parquet with a transaction log.
 :data:`TABLES` maps a table's name to its :class:`Table`; ``docs/store.md`` explains the columns.
-A change here bumps :data:`SCHEMA_VERSION` and ships the reader of the old version.
+A change here bumps :data:`SCHEMA_VERSION`; ``upgrade.py`` brings older stores up to it.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,8 @@ from fstore.errors import SchemaError
 
 __all__ = ["PARTITION", "SCHEMA_VERSION", "TABLES", "Table", "check_rows"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Version 1 had no table ``refreshes`` and no ``seconds`` in ``reports``; see ``upgrade.py``."""
 
 TEXT, INT, LONG = pa.string(), pa.int32(), pa.int64()
 REAL, DOUBLE, BOOL = pa.float32(), pa.float64(), pa.bool_()
@@ -192,6 +193,17 @@ TABLES: dict[str, Table] = {
                 "code_version": TEXT,
                 "inputs": TEXT,  # JSON: what was read, with versions
                 "computed_at": TIME,
+                "seconds": DOUBLE,  # of computing; NULL: an older fstore did not note them
+            },
+        ),
+        _table(
+            "refreshes",
+            {
+                "refresh_id": TEXT,
+                "study": TEXT,
+                "report": TEXT,
+                "finished_at": TIME,
+                "fingerprints": pa.list_(TEXT),  # of the cells that the report has since then
             },
         ),
         _table("studies", {"name": TEXT, "toml": TEXT, "set_at": TIME}),

@@ -23,6 +23,7 @@ from fstore.store.tables import (
     read_rows,
     storage,
 )
+from fstore.store.upgrade import OLDER, upgrade
 from fstore.types import CheckpointRecord, DatasetManifest, LayerSpec
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ PARTS = {
     "images",
     "checkpoints",
     "detectors",
+    "locks",
     "proposals",
     "training",
     "locks",
@@ -73,23 +75,19 @@ class Store:
                     "choose a new folder"
                 )
             create_tables(root)
-            with storage(f"cannot create a store in {root}"):
-                text = json.dumps({"schema_version": SCHEMA_VERSION})
-                unfinished = root / f"{MARKER}.{uuid4().hex}"
-                unfinished.write_text(text + "\n")
-                unfinished.replace(root / MARKER)
+            _write_marker(root)
         return cls.open(root)
 
     @classmethod
     def open(cls, path: str | Path) -> "Store":
-        """Open a store.
+        """Open a store; one that an older fstore wrote gets the tables and columns it lacks.
 
         Raises
         ------
         StorageError
-            There is none (``fstore init`` makes one).
+            There is none (``fstore init`` makes one), or an older one cannot be written.
         SchemaError
-            It was written by another version of fstore.
+            It was written by a newer version of fstore.
         """
         root = Path(path).resolve()
         try:
@@ -100,7 +98,10 @@ class Store:
             ) from error
         except (OSError, ValueError, TypeError) as error:
             raise StorageError(f"cannot read {root / MARKER}: {error}") from error
-        if version != SCHEMA_VERSION:
+        if version in OLDER:
+            upgrade(root)
+            _write_marker(root)
+        elif version != SCHEMA_VERSION:
             raise SchemaError(
                 f"the store at {root} has schema version {version}, this fstore knows "
                 f"{SCHEMA_VERSION}; use the version of fstore that wrote it"
@@ -266,3 +267,12 @@ class Store:
         from fstore.store.verify import verify
 
         return verify(self.path)
+
+
+def _write_marker(root: Path) -> None:
+    """Say of a folder that its tables are those of this fstore."""
+    text = json.dumps({"schema_version": SCHEMA_VERSION})
+    unfinished = root / f"{MARKER}.{uuid4().hex}"
+    with storage(f"cannot write {root / MARKER}"):
+        unfinished.write_text(text + "\n")
+        unfinished.replace(root / MARKER)

@@ -61,7 +61,8 @@ class Need:
     """A cell, or a series of cells, and all that it depends on, beside the code.
 
     ``row`` and ``col`` name it; a need that gives several cells names what they share, and
-    ``col`` may be empty. ``parameters`` are pairs of a name and a value that JSON knows.
+    ``col`` may be empty. ``parameters`` are pairs of a name and a value that JSON knows. Without
+    ``labels`` it plays no part what the samples show.
     """
 
     row: str
@@ -69,6 +70,7 @@ class Need:
     readings: tuple[Reading, ...] = ()
     parameters: tuple[tuple[str, str | float | int], ...] = ()
     weights: tuple[Weights, ...] = ()
+    labels: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,17 @@ import hashlib
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import quote
+from uuid import uuid4
 
 from fstore.errors import UnknownNameError
 from fstore.queries.reports._api import REPORTS, Need, Reading, Row, Samples, Weights, paper_numbers
 from fstore.queries.reports._code import code_version
+from fstore.queries.reports._history import last_noted, note_refresh
 from fstore.queries.study import Study
 from fstore.types import OnProgress
 
@@ -22,7 +25,18 @@ if TYPE_CHECKING:
     from fstore.store import Store
     from fstore.store.files import Partition, StoredFile
 
-__all__ = ["Inputs", "Missing", "Shown", "Standing", "illustrated", "show_report", "standing"]
+__all__ = [
+    "Inputs",
+    "Missing",
+    "Shown",
+    "Standing",
+    "bring_up",
+    "illustrated",
+    "later_than",
+    "show_report",
+    "standing",
+    "with_paper",
+]
 
 Lack: TypeAlias = tuple[Reading | Weights, str]
 """What a cell reads and the store does not have, and what exactly is not there."""
@@ -30,14 +44,17 @@ Lack: TypeAlias = tuple[Reading | Weights, str]
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Cells that cannot be computed: what is lacking, and the command that makes it."""
+    """Cells that cannot be computed: what is lacking, and the command that makes it.
+
+    Without ``rows`` it cannot even be told which they are.
+    """
 
     rows: tuple[str, ...]
     lack: str
     command: str
 
     def __str__(self) -> str:
-        return f"no {', '.join(self.rows)}: {self.lack}; make it with: {self.command}"
+        return f"no {', '.join(self.rows) or 'cells'}: {self.lack}; make it with: {self.command}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +72,13 @@ class Shown:
 
 
 def show_report(
-    store: "Store", study: Study, name: str, *, on_progress: OnProgress | None = None
+    store: "Store",
+    study: Study,
+    name: str,
+    *,
+    on_progress: OnProgress | None = None,
+    on_wait: Callable[[], object] | None = None,
+    refresh_id: str = "",
 ) -> Shown:
     """Return a report's rows, computing and storing those whose inputs or code changed.
 
@@ -68,6 +91,10 @@ def show_report(
     name : str
         A registered report.
     on_progress : callable or None
+    on_wait : callable or None
+        Called once if another process computes this report: that one is waited for.
+    refresh_id : str
+        Names the refresh that this is part of, in the history; empty for one of its own.
 
     Returns
     -------
@@ -83,20 +110,67 @@ def show_report(
         The study does not bind a part that the report needs.
     """
     found = standing(store, study, name)
+    found, computed = bring_up(
+        store, study, name, found, on_progress=on_progress, on_wait=on_wait, refresh_id=refresh_id
+    )
     if not found.stamps:
         raise UnknownNameError(
             f"report '{name}' of study '{study.name}' has nothing to show: "
             + "; ".join(str(m) for m in found.missing)
         )
-    stale, kept = found.stale, found.kept
-    if stale:
-        for new in _compute(store, study.name, name, stale, on_progress):
-            store.append("reports", new)
-        kept = _kept(store, study.name, name)
-    rows = [row for stamp in found.stamps.values() for row in kept[stamp["fingerprint"]]]
-    paper = REPORTS[name].meta["paper"]
-    reused = len(found.stamps) - len(stale)
-    return Shown(_with_paper(rows, paper), len(stale), reused, found.missing)
+    return Shown(
+        with_paper(found.rows, name), computed, len(found.stamps) - computed, found.missing
+    )
+
+
+def bring_up(
+    store: "Store",
+    study: Study,
+    name: str,
+    found: "Standing",
+    *,
+    on_progress: OnProgress | None = None,
+    on_wait: Callable[[], object] | None = None,
+    refresh_id: str = "",
+) -> "tuple[Standing, int]":
+    """Compute and store what is stale of a report, and note which cells it now has.
+
+    Parameters
+    ----------
+    store : Store
+    study : Study
+    name : str
+        A registered report.
+    found : Standing
+        How it stood a moment ago. If that was as it should be, nothing is done.
+    on_progress, on_wait, refresh_id
+        As :func:`show_report`.
+
+    Returns
+    -------
+    Standing
+        As it is now.
+    int
+        Needs that were computed.
+    """
+    if found.is_noted:
+        return found, 0
+    from fstore.store.locks import alone
+
+    lock = store.path / "locks" / f"{quote(study.name, safe='')}.{name}.lock"
+    with alone(lock, on_wait):
+        found = standing(store, study, name)  # another process may have been at it
+        if found.is_noted:
+            return found, 0
+        stale = found.stale
+        if stale:
+            _compute(store, study.name, name, found, on_progress)
+            found = replace(found, kept=_kept(store, study.name, name))
+        at = later_than(found.latest)
+        note_refresh(
+            store, study.name, name, found.cells, refresh_id=refresh_id or uuid4().hex, at=at
+        )
+    return found, len(stale)
 
 
 def illustrated(
@@ -127,12 +201,13 @@ class Standing:
     """What of a report can be computed, what of it is stored, and what it lacks.
 
     ``stamps`` has the needs (cells, or series of cells) whose activations are there, ``kept`` the
-    stored rows by fingerprint.
+    stored rows by fingerprint, ``noted`` the last row of table ``refreshes`` on the report.
     """
 
     stamps: dict[Need, dict[str, str]]
     kept: dict[str, list[dict[str, Any]]]
     missing: list[Missing]
+    noted: dict[str, Any] | None
 
     @property
     def stale(self) -> dict[Need, dict[str, str]]:
@@ -141,9 +216,35 @@ class Standing:
             n: stamp for n, stamp in self.stamps.items() if stamp["fingerprint"] not in self.kept
         }
 
+    @property
+    def cells(self) -> list[str]:
+        """The fingerprints of all that can be computed, in order."""
+        return [stamp["fingerprint"] for stamp in self.stamps.values()]
+
+    @property
+    def is_noted(self) -> bool:
+        """Whether nothing is stale, and the history says so."""
+        noted = [] if self.noted is None else self.noted["fingerprints"]
+        return not self.stale and self.cells == noted
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The stored rows of cells that are not stale, in order."""
+        return [row for cell in self.cells for row in self.kept.get(cell, ())]
+
+    @property
+    def latest(self) -> datetime | None:
+        """The time of the newest that is known of the report, or None."""
+        times = [row["computed_at"] for rows in self.kept.values() for row in rows]
+        return max(
+            times + ([] if self.noted is None else [self.noted["finished_at"]]), default=None
+        )
+
 
 def standing(store: "Store", study: Study, name: str) -> Standing:
     """Return how a report stands, without computing anything; parameters as :func:`show_report`.
+
+    A :class:`~fstore.store.snapshot.Snapshot` spares reading the same for the next report.
 
     Raises
     ------
@@ -152,12 +253,19 @@ def standing(store: "Store", study: Study, name: str) -> Standing:
     DataError
         The study does not bind a part that the report needs.
     """
-    needs: Sequence[Need] = REPORTS[name].meta["needs"](store, study)
-    inputs = Inputs(store)
+    from fstore.store.snapshot import Snapshot
+
+    frozen = store if isinstance(store, Snapshot) else Snapshot(store.path)
+    needs: Sequence[Need] = REPORTS[name].meta["needs"](frozen, study)
+    inputs = Inputs(frozen)
     lacks = {need: inputs.lacks(need) for need in needs}
     ready = [need for need in needs if not lacks[need]]
-    missing = _missing(store, study, lacks)
-    return Standing(_stamps(name, ready, inputs), _kept(store, study.name, name), missing)
+    return Standing(
+        stamps=_stamps(name, ready, inputs),
+        kept=_kept(frozen, study.name, name),
+        missing=_missing(frozen, study, lacks),
+        noted=last_noted(frozen, study.name).get(name),
+    )
 
 
 def _stamps(name: str, needs: Sequence[Need], inputs: "Inputs") -> dict[Need, dict[str, str]]:
@@ -165,9 +273,9 @@ def _stamps(name: str, needs: Sequence[Need], inputs: "Inputs") -> dict[Need, di
     code = code_version(REPORTS[name].function.__module__)
     stamps = {}
     for need in needs:
-        read = json.dumps(inputs.described(need), sort_keys=True)
-        text = json.dumps([name, need.row, need.col, read, code])
-        fingerprint = hashlib.sha256(text.encode()).hexdigest()
+        cell = {"cell": [need.row, need.col]}
+        read = json.dumps(inputs.described(need) | cell, sort_keys=True)
+        fingerprint = hashlib.sha256(json.dumps([name, read, code]).encode()).hexdigest()
         stamps[need] = {"fingerprint": fingerprint, "code_version": code, "inputs": read}
     return stamps
 
@@ -177,36 +285,33 @@ COMMIT_SECONDS = 5
 
 
 def _compute(
-    store: "Store",
-    study: str,
-    name: str,
-    stamps: Mapping[Need, Mapping[str, str]],
-    on_progress: OnProgress | None,
-) -> Iterator[list[dict[str, Any]]]:
-    """Yield rows for table ``reports``, all rows of some needs at a time."""
+    store: "Store", study: str, name: str, found: Standing, on_progress: OnProgress | None
+) -> None:
+    """Compute what is stale and store it, some needs at a time; an error loses none of them."""
+    left, total, latest = found.stale, len(found.stale), found.latest
     rows: list[dict[str, Any]] = []
-    left = dict(stamps)
-    started = time.monotonic()
-    for need, cells in REPORTS[name].function(store, list(stamps)):
-        now, stamp = _after_all(store), left.pop(need)
-        same = {"study": study, "report": name, **stamp, "computed_at": now}
-        rows += [{**same, **asdict(cell)} for cell in cells]
-        if on_progress is not None:
-            on_progress(name, len(stamps) - len(left), len(stamps), f"{need.row} {need.col}")
-        if time.monotonic() - started > COMMIT_SECONDS:
-            yield rows
-            rows, started = [], time.monotonic()
+    began = stored = time.perf_counter()
+    try:
+        for need, cells in REPORTS[name].function(store, list(left)):
+            seconds = (time.perf_counter() - began) / max(1, len(cells))
+            at, stamp = later_than(latest), left.pop(need)
+            same = {"study": study, "report": name, **stamp, "computed_at": at, "seconds": seconds}
+            rows += [{**same, **asdict(cell)} for cell in cells]
+            if on_progress is not None:
+                on_progress(name, total - len(left), total, f"{need.row} {need.col}")
+            if time.perf_counter() - stored > COMMIT_SECONDS:
+                store.append("reports", rows)
+                rows, stored = [], time.perf_counter()
+            began = time.perf_counter()
+    finally:
+        if rows:
+            store.append("reports", rows)
     if left:
         raise RuntimeError(f"report {name} gave no cell for {next(iter(left))}")
-    if rows:
-        yield rows
 
 
-def _after_all(store: "Store") -> datetime:
-    """Return the time, or the microsecond after the latest stored one if the clock went back."""
-    import pyarrow.compute as pc
-
-    latest = pc.max(store.rows("reports")["computed_at"]).as_py()
+def later_than(latest: datetime | None) -> datetime:
+    """Return the time, or the microsecond after the latest known one if the clock went back."""
     now = datetime.now(UTC)
     return now if latest is None else max(now, latest + timedelta(microseconds=1))
 
@@ -222,7 +327,9 @@ def _kept(store: "Store", study: str, name: str) -> dict[str, list[dict[str, Any
     return found
 
 
-def _with_paper(rows: Sequence[Mapping[str, Any]], paper: str | None) -> list[dict[str, Any]]:
+def with_paper(rows: Sequence[Mapping[str, Any]], name: str) -> list[dict[str, Any]]:
+    """Return stored rows of a report as it shows them, the paper's numbers beside them."""
+    paper = REPORTS[name].meta["paper"]
     numbers = paper_numbers(paper) if paper else {}
     columns = ("study", "report", "row", "col", "value", "std", "n")
     return [
@@ -257,6 +364,9 @@ class Inputs:
             for s in dict.fromkeys(r.samples for r in need.readings)
         }
         found = {"partitions": partitions, "samples": samples, "parameters": dict(need.parameters)}
+        if need.labels:
+            views = dict.fromkeys((r.samples.dataset, r.samples.view) for r in need.readings)
+            found["labels"] = {f"{name}.{view}": self._labels(name, view) for name, view in views}
         weights = {f"{w.network}/{w.ckpt}": self._sha256(w) for w in need.weights}
         return found | ({"weights": weights} if weights else {})
 
@@ -306,6 +416,16 @@ class Inputs:
             known = self.store.checkpoints()
             self._checkpoints = {Weights(r.network, r.name): r.sha256 for r in known}
         return self._checkpoints.get(weights, "")
+
+    def _labels(self, dataset: str, view: str) -> str:
+        """Return a hash of what the samples of a view show, and of the classes that they may.
+
+        Proposals have their labels from the ground-truth boxes that they overlap.
+        """
+        known = self.store.dataset(dataset)
+        labels = known.labels.get("gt" if view == "proposal" else view, "")
+        text = json.dumps([known.classes, labels])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _version(self, samples: Samples) -> str:
         return hashlib.sha256(self._wanted(samples).tobytes()).hexdigest()[:16]

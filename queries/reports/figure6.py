@@ -41,7 +41,7 @@ def needs(_store: "Store", study: "Study") -> list[Need]:
     samples = [Samples(b.dataset, view, b.split, b.seeds[0], "test") for b in bounds]
     readings = tuple(Reading(study.network, ckpt, layer, s) for s in samples)
     parameters = (("channels", CHANNELS), ("shuffle_seed", study.seeds[0]))
-    return [Need(layer, "", readings, parameters)]
+    return [Need(layer, "", readings, parameters, labels=False)]
 
 
 def add_picture(store: "Store", study: "Study", rows: Sequence[Row]) -> list[dict[str, Any]]:

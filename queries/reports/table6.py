@@ -28,7 +28,12 @@ def needs(_store: "Store", study: Study) -> list[Need]:
     ckpt, bounds = study.checkpoint("pretrained"), study.bound("classification")
     samples = [Samples(b.dataset, "image", b.split, b.seeds[0], "test") for b in bounds]
     return [
-        Need(layer, COLUMN, tuple(Reading(study.network, ckpt, layer, s) for s in samples))
+        Need(
+            layer,
+            COLUMN,
+            tuple(Reading(study.network, ckpt, layer, s) for s in samples),
+            labels=False,
+        )
         for layer in study.layers
     ]
 

@@ -1,0 +1,310 @@
+"""Keep all reports of a study fresh: how each stands, what is stale and why, and computing that."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from shlex import quote
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from fstore.errors import DataError, FstoreError, UnknownNameError
+from fstore.queries.reports import REPORTS
+from fstore.queries.reports._history import last_noted, note_refresh
+from fstore.queries.reports._run import Missing, Standing, bring_up, later_than, standing
+from fstore.queries.reports._why import stale_reasons, summary
+from fstore.queries.study import ROLES, Study
+from fstore.types import OnProgress
+
+if TYPE_CHECKING:
+    from fstore.store import Store
+
+__all__ = ["Due", "Missing", "Refreshed", "ReportState", "due", "refresh", "states"]
+
+FRESH, STALE, COMPUTED = "fresh", "stale", "computed"
+MISSING, LEFT_OUT, FAILED = "missing inputs", "left out", "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportState:
+    """How a report stands, without anything being computed.
+
+    Attributes
+    ----------
+    name, title, answers : str
+        The report.
+    state : {"fresh", "stale", "missing inputs", "left out", "failed", ""}
+        ``left out``: the study binds no such part. ``stale`` and ``missing inputs`` may both be
+        so; stale is said first. Empty: no study was given.
+    why : str
+        What changed, or is lacking.
+    commands : tuple of str
+        What makes the missing inputs.
+    computed_at : datetime or None
+        When a cell of it was last computed.
+    seconds : float or None
+        That its stored cells took to compute.
+    """
+
+    name: str
+    title: str
+    answers: str
+    state: str = ""
+    why: str = ""
+    commands: tuple[str, ...] = ()
+    computed_at: datetime | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What became of a report in a refresh.
+
+    ``state`` is ``fresh``; ``computed``, where a cell was; ``missing inputs``, where nothing
+    could be; ``left out``, where the study binds no part; or ``failed``, with ``error``.
+    ``error`` also says why a report is left out, or what is not registered. ``computed`` and
+    ``reused`` count needs (a cell, or a series of cells).
+    """
+
+    report: str
+    state: str
+    computed: int = 0
+    reused: int = 0
+    missing: tuple[Missing, ...] = ()
+    seconds: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A need that a refresh would compute, or cannot; ``state`` is one of :class:`ReportState`."""
+
+    report: str
+    state: str
+    row: str
+    col: str
+    why: str
+    command: str = ""
+
+
+def refresh(
+    store: "Store",
+    study: Study,
+    names: Sequence[str] = (),
+    *,
+    on_progress: OnProgress | None = None,
+    on_wait: Callable[[str], object] | None = None,
+) -> Iterator[Refreshed]:
+    """Compute the stale cells of reports, and no others; each is stored as it is done.
+
+    A refresh that is stopped goes on from there when it is run again. Of two at once, the second
+    waits for each report that the first is computing, and finds it fresh.
+
+    Parameters
+    ----------
+    store : Store
+    study : Study
+    names : sequence of str
+        Reports; none for all.
+    on_progress : callable or None
+        Called with the report, the cells of it that are done, those to do, and the cell.
+    on_wait : callable or None
+        Called with a report that another process is computing, before it is waited for.
+
+    Yields
+    ------
+    Refreshed
+        Of each report, when it is over. An error of one does not stop the others.
+
+    Raises
+    ------
+    UnknownNameError
+        No such report.
+    """
+    chosen = _chosen(names)
+    return _refreshed(_Refresh(store, study, on_progress, on_wait), chosen)
+
+
+def states(store: "Store", study: Study, names: Sequence[str] = ()) -> list[ReportState]:
+    """Return how reports stand; nothing is computed.
+
+    Parameters
+    ----------
+    store : Store
+    study : Study
+    names : sequence of str
+        Reports; none for all.
+
+    Raises
+    ------
+    UnknownNameError
+        No such report.
+    """
+    from fstore.store.snapshot import Snapshot
+
+    frozen = Snapshot(store.path)
+    return [_state(frozen, study, name) for name in _chosen(names)]
+
+
+def due(store: "Store", study: Study, names: Sequence[str] = ()) -> Iterator[Due]:
+    """Yield what a refresh would compute, and why, and what it could not; nothing is computed.
+
+    Parameters
+    ----------
+    store : Store
+    study : Study
+    names : sequence of str
+        Reports; none for all.
+
+    Yields
+    ------
+    Due
+        A stale cell, or series of cells; or cells whose inputs are missing. Nothing of a report
+        that is fresh, or of which the study binds no part.
+
+    Raises
+    ------
+    UnknownNameError
+        No such report.
+    """
+    from fstore.store.snapshot import Snapshot
+
+    frozen = Snapshot(store.path)
+    return (one for name in _chosen(names) for one in _due(frozen, study, name))
+
+
+def _chosen(names: Sequence[str]) -> list[str]:
+    """Return the names of reports, each once; all of them if none is given."""
+    return [REPORTS[name].name for name in dict.fromkeys(names)] or [e.name for e in REPORTS]
+
+
+@dataclass(frozen=True, slots=True)
+class _Unknown:
+    """Why it cannot be told what a report needs."""
+
+    state: str
+    why: str
+    missing: tuple[Missing, ...] = ()
+
+
+def _look(store: "Store", study: Study, name: str) -> Standing | _Unknown:
+    """Return how a report stands, or why it cannot be told."""
+    try:
+        return standing(store, study, name)
+    except DataError as error:
+        return _Unknown(LEFT_OUT, str(error))
+    except UnknownNameError as error:
+        return _Unknown(MISSING, str(error), (_unregistered(store, study, str(error)),))
+    except FstoreError as error:
+        return _Unknown(FAILED, str(error))
+
+
+def _unregistered(store: "Store", study: Study, why: str) -> Missing:
+    """Say which command registers the data set, the split or the proposals that an error names."""
+    names = dict.fromkeys(bound.dataset for role in ROLES for bound in getattr(study, role))
+    name = next((n for n in names if f"'{n}'" in why), "NAME")
+    known = {d.name: d.format for d in store.datasets()}
+    if name in known and "'proposal'" in why:
+        return Missing((), why, f"fstore proposals --dataset {quote(name)}")
+    formats = known | {d.name: d.format for d in study.make.datasets}
+    command = f"fstore dataset add {quote(name)} --format {formats.get(name, 'FORMAT')}"
+    return Missing((), why, command + (" --seeds 0,1,2" if name in known else ""))
+
+
+# How reports stand
+
+
+def _state(store: "Store", study: Study, name: str) -> ReportState:
+    meta, found = REPORTS[name].meta, _look(store, study, name)
+    known = ReportState(name, meta["title"], meta["answers"], **_last(store, study.name, name))
+    if isinstance(found, _Unknown):
+        commands = tuple(m.command for m in found.missing)
+        return replace(known, state=found.state, why=found.why, commands=commands)
+    stale = stale_reasons(store, study.name, name, found.stale)
+    lacks = [f"no {', '.join(m.rows)}: {m.lack}" for m in found.missing]
+    return replace(
+        known,
+        state=STALE if stale else MISSING if lacks else FRESH,
+        why="; ".join([summary(stale.values(), len(found.stamps))] * bool(stale) + lacks),
+        commands=tuple(m.command for m in found.missing),
+    )
+
+
+def _last(store: "Store", study: str, name: str) -> dict[str, Any]:
+    """Return when a report was last computed, and what its last cells cost."""
+    rows = store.rows("reports", study=study, report=name)
+    noted = last_noted(store, study).get(name)
+    if not rows.num_rows:
+        return {}
+    now = set(noted["fingerprints"]) if noted else set(rows["fingerprint"].to_pylist())
+    columns = (rows["fingerprint"].to_pylist(), rows["seconds"].to_pylist())
+    seconds = [s for f, s in zip(*columns, strict=True) if f in now and s is not None]
+    return {
+        "computed_at": max(rows["computed_at"].to_pylist()),
+        "seconds": sum(seconds) if seconds else None,
+    }
+
+
+def _due(store: "Store", study: Study, name: str) -> Iterator[Due]:
+    found = _look(store, study, name)
+    if isinstance(found, _Unknown):
+        if found.state != LEFT_OUT:
+            command = "; ".join(m.command for m in found.missing)
+            yield Due(name, found.state, "", "", found.why, command)
+        return
+    for need, why in stale_reasons(store, study.name, name, found.stale).items():
+        yield Due(name, STALE, need.row, need.col, "; ".join(why))
+    for missing in found.missing:
+        for row in missing.rows:
+            yield Due(name, MISSING, row, "", missing.lack, missing.command)
+
+
+# Refreshing
+
+
+@dataclass(frozen=True, slots=True)
+class _Refresh:
+    """One call of :func:`refresh`."""
+
+    store: "Store"
+    study: Study
+    on_progress: OnProgress | None
+    on_wait: Callable[[str], object] | None
+
+
+def _refreshed(call: _Refresh, names: Sequence[str]) -> Iterator[Refreshed]:
+    from fstore.store.snapshot import Snapshot
+
+    frozen, refresh_id = Snapshot(call.store.path), uuid4().hex
+    for name in names:
+        began = perf_counter()
+        try:
+            done = _refresh_one(call, frozen, name, refresh_id)
+        except FstoreError as error:
+            done = Refreshed(name, FAILED, error=str(error))
+        except Exception as error:  # noqa: BLE001 - the other reports have a right to be computed
+            text = f"{type(error).__name__}: {error} (fstore report show {name} shows where)"
+            done = Refreshed(name, FAILED, error=text)
+        yield replace(done, seconds=perf_counter() - began)
+
+
+def _refresh_one(call: _Refresh, frozen: "Store", name: str, refresh_id: str) -> Refreshed:
+    store, study, on_wait = call.store, call.study, call.on_wait
+    found = _look(frozen, study, name)
+    if isinstance(found, _Unknown):
+        noted = last_noted(frozen, study.name).get(name)
+        if noted and noted["fingerprints"] and found.state != FAILED:
+            at = later_than(noted["finished_at"])
+            note_refresh(store, study.name, name, [], refresh_id=refresh_id, at=at)
+        return Refreshed(name, found.state, missing=found.missing, error=found.why)
+    found, computed = bring_up(
+        store,
+        study,
+        name,
+        found,
+        on_progress=call.on_progress,
+        on_wait=None if on_wait is None else lambda: on_wait(name),
+        refresh_id=refresh_id,
+    )
+    state = COMPUTED if computed else MISSING if found.missing else FRESH
+    return Refreshed(name, state, computed, len(found.stamps) - computed, tuple(found.missing))

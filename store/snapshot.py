@@ -1,0 +1,61 @@
+"""A store that is looked at once: what was read is remembered, for as long as one looks."""
+
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from fstore.store.catalog import DatasetInfo
+from fstore.store.files import StoredFile
+from fstore.store.store import Store
+from fstore.types import CheckpointRecord
+
+__all__ = ["Snapshot"]
+
+T = TypeVar("T")
+
+
+class Snapshot(Store):
+    """A store whose answers stay what they were when first asked for.
+
+    For questions that ask many times for the same few tables, such as which cells of all reports
+    are stale. It does not see what is added later, and nothing is to be written through it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._known: dict[Hashable, Any] = {}
+
+    def rows(self, table: str, /, **equal: str) -> pa.Table:
+        """Return a table's rows where columns equal the given values."""
+        key = ("rows", table, *sorted(equal.items()))
+        return self._once(key, lambda: super(Snapshot, self).rows(table, **equal))
+
+    def files(self, **equal: str) -> list[StoredFile]:
+        """List the committed files of activations, by partition values."""
+        key = ("files", *sorted(equal.items()))
+        return self._once(key, lambda: super(Snapshot, self).files(**equal))
+
+    def datasets(self) -> list[DatasetInfo]:
+        """Return the registered data sets, by name."""
+        return self._once("datasets", super().datasets)
+
+    def checkpoints(self, network: str | None = None) -> list[CheckpointRecord]:
+        """Return the checkpoints, by network, iteration and name."""
+        key = ("checkpoints", network)
+        return self._once(key, lambda: super(Snapshot, self).checkpoints(network))
+
+    def _view_rows(
+        self, table: str, dataset: str, view: str, columns: Sequence[str] = ()
+    ) -> pa.Table:
+        key = ("view", table, dataset, view, *columns)
+        read = super()._view_rows
+        return self._once(key, lambda: read(table, dataset, view, columns))
+
+    def _once(self, key: Hashable, read: Callable[[], T]) -> T:
+        """Return what was read before under a key, or read it."""
+        if key not in self._known:
+            self._known[key] = read()
+        found: T = self._known[key]
+        return found

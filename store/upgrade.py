@@ -1,0 +1,67 @@
+"""Bring a store that an older fstore wrote up to the present tables; see ``schema.py``."""
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from fstore.store.schema import TABLES
+from fstore.store.tables import COMMIT_TRIES, create_tables, storage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deltalake import DeltaTable
+
+__all__ = ["OLDER", "upgrade"]
+
+OLDER = (1,)
+"""Schema versions that :func:`upgrade` knows."""
+
+ADDED = {"reports": ("seconds",)}
+"""Columns that older tables lack; NULL in the rows that are there."""
+
+
+def upgrade(root: "Path") -> None:
+    """Make the tables that are not there, and rewrite those that lack a column.
+
+    A rewritten table has the column in all its files, so every reader finds it. Each step is one
+    transaction and is done once: an upgrade that was killed goes on, two at once do no harm.
+
+    Raises
+    ------
+    StorageError
+        The store cannot be written.
+    """
+    for name, columns in ADDED.items():
+        _add_columns(root, name, columns)
+    create_tables(root)
+
+
+def _add_columns(root: "Path", name: str, columns: tuple[str, ...]) -> None:
+    from deltalake import DeltaTable, write_deltalake
+    from deltalake.exceptions import CommitFailedError
+
+    for _ in range(COMMIT_TRIES):
+        with storage(f"cannot upgrade table '{name}'"):
+            delta = DeltaTable(str(root / name))
+        if {field.name for field in delta.schema().fields} >= set(columns):
+            return
+        try:
+            with storage(f"cannot upgrade table '{name}'"):
+                write_deltalake(
+                    delta, _widened(delta, name), mode="overwrite", schema_mode="overwrite"
+                )
+        except CommitFailedError:  # another process adds to the table, or upgrades it
+            continue
+
+
+def _widened(delta: "DeltaTable", name: str) -> pa.Table:
+    """Return a table's rows with the present columns."""
+    schema, old = TABLES[name].schema, delta.to_pyarrow_table()
+    columns = {
+        f.name: old[f.name].cast(f.type)
+        if f.name in old.schema.names
+        else pa.nulls(old.num_rows, f.type)
+        for f in schema
+    }
+    return pa.table(columns, schema=schema)
