@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from fstore.queries.reports._history import note_refresh
 from fstore.queries.study import Study, set_study
 from fstore.schedule import Surroundings
 from fstore.store import Store
@@ -32,9 +33,15 @@ class Done:
 
 
 def put_cells(store: Store, report: str, values: dict[str, float], at: datetime) -> None:
-    """Store cells of a report of study ``small``; rows by name."""
+    """Store a report of study ``small`` as a refresh at some time leaves it; cells by row."""
     same = {"study": "small", "report": report, "col": "c", "computed_at": at}
-    store.append("reports", [{**same, "row": row, "value": v} for row, v in values.items()])
+    same |= {"code_version": "v", "inputs": "{}"}
+    prints = {row: f"{report} {row} {value} {at}" for row, value in values.items()}
+    store.append(
+        "reports",
+        [{**same, "row": r, "value": v, "fingerprint": prints[r]} for r, v in values.items()],
+    )
+    note_refresh(store, "small", report, list(prints.values()), refresh_id="r", at=at)
 
 
 @dataclass

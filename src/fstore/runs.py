@@ -5,10 +5,9 @@ run is at work and is replaced at its end. A process that is killed leaves it so
 the same job, which holds the job's lock, sees that nobody is at work and puts ``killed``.
 """
 
-import fcntl
 import hashlib
 import json
-import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +16,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import StorageError
-from fstore.store.tables import replace_rows, storage
+from fstore.store import locks
+from fstore.store.tables import replace_rows
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -87,9 +87,9 @@ class Outcome:
     error : str
         What went wrong in the last attempt beside single reports.
     changed : dict
-        Report's name to its number of cells whose value is another one, or new.
+        Report's name to its number of cells that have another value, appeared or disappeared.
     seen : str
-        Time of the last cell that was told of, in ISO form; see :func:`seen`.
+        Up to when ``changed`` tells what changed; see :func:`seen`.
     """
 
     run_id: str
@@ -132,36 +132,23 @@ class Outcome:
 
 @contextmanager
 def alone(store: "Store", job: Job) -> Iterator[None]:
-    """Hold a job's lock; the system frees it when the process ends, however it ends.
+    """Hold a job's lock, which the system frees when the process ends, however it ends.
 
     Raises
     ------
     StorageError
         Another process holds it.
     """
-    digest = hashlib.sha256(json.dumps(job.identity).encode()).hexdigest()[:16]
-    place = store.path / "locks" / f"schedule-{digest}.lock"
-    with storage(f"cannot lock {place}"):
-        place.parent.mkdir(exist_ok=True)
-        held = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        _lock(held, job)
-        yield
-    finally:
-        os.close(held)
 
-
-def _lock(held: int, job: Job) -> None:
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.pread(held, 100, 0).decode().strip() or "unknown"
+    def refuse() -> None:
         raise StorageError(
-            f"process {holder} is at work on the same reports of study '{job.study}'; "
-            "let it finish, or end it with SIGTERM"
-        ) from error
-    os.truncate(held, 0)
-    os.pwrite(held, f"{os.getpid()}\n".encode(), 0)
+            f"another process is at work on the same reports of study '{job.study}'; let it "
+            "finish, or end it with SIGTERM"
+        )
+
+    digest = hashlib.sha256(json.dumps(job.identity).encode()).hexdigest()[:16]
+    with locks.alone(store.path / "locks" / f"schedule-{digest}.lock", on_wait=refuse):
+        yield
 
 
 # Table runs
@@ -249,30 +236,18 @@ def close_killed(store: "Store", job: Job) -> list[datetime]:
 
 # What changed
 
-CHANGES = """
-    WITH cells AS (
-        SELECT report, "row", col,
-               max_by({'value': value, 'std': std, 'n': n}, computed_at)
-                   FILTER (computed_at <= ?) AS old,
-               max_by({'value': value, 'std': std, 'n': n}, computed_at)
-                   FILTER (computed_at > ?) AS new
-        FROM reports WHERE study = ? GROUP BY ALL)
-    SELECT report, count(*) AS n FROM cells
-    WHERE new IS NOT NULL AND new IS DISTINCT FROM old GROUP BY report ORDER BY report
-"""
-
 
 def seen(store: "Store", job: Job) -> str:
-    """Return the time of the last cell that a job's runs have told of, in ISO form.
+    """Return up to when a job's runs have told what changed, in ISO form.
 
-    Before its first run that is the latest cell there is; empty if there is none.
+    Before its first run that is the last refresh there was; empty if there was none.
     """
     before = runs_of(store, job)
     return str(before[-1]["parameters"]["seen"]) if before else _latest(store, job)
 
 
 def changes(store: "Store", job: Job, since: str) -> tuple[dict[str, int], str]:
-    """Return how many cells of each report got another value.
+    """Return how many cells of each report got another value, appeared or disappeared.
 
     What a killed run computed, or somebody in between, counts as well: it was not told of.
 
@@ -286,23 +261,25 @@ def changes(store: "Store", job: Job, since: str) -> tuple[dict[str, int], str]:
     Returns
     -------
     changed : dict of report's name to number
-        Of cells of the study that are new or have another value, deviation or n.
     seen : str
-        Time of the latest cell.
+        Up to when that is.
     """
+    from fstore.queries import history
+
     latest = _latest(store, job)
-    after = datetime.fromisoformat(since) if since else datetime(1970, 1, 1, tzinfo=UTC)
-    rows = store.sql(CHANGES, [after, after, job.study]).rows()
-    changed = {
-        row["report"]: row["n"] for row in rows if not job.reports or row["report"] in job.reports
-    }
-    return changed, latest
+    if latest == since:
+        return {}, latest
+    start = datetime.fromisoformat(since) if since else datetime.min.replace(tzinfo=UTC)
+    end = datetime.fromisoformat(latest)
+    found = history.changes(store, job.study, job.reports, start=start, end=end)
+    return dict(Counter(change.report for change in found)), latest
 
 
 def _latest(store: "Store", job: Job) -> str:
+    """Return when a report of the job's study was last refreshed to something new."""
     import pyarrow.compute as pc
 
-    latest = pc.max(store.rows("reports", study=job.study)["computed_at"]).as_py()
+    latest = pc.max(store.rows("refreshes", study=job.study)["finished_at"]).as_py()
     return "" if latest is None else str(latest.isoformat())
 
 
