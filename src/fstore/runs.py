@@ -121,9 +121,9 @@ class Outcome:
     def __str__(self) -> str:
         told = f": {self.message}" if self.message else ""
         return (
-            f"run {self.exit}: {self.total('computed')} cells computed, {self.total('reused')} "
-            f"reused, {sum(self.changed.values())} changed, {len(self.failures)} reports "
-            f"failed{told}"
+            f"run {self.exit}: computed {self.total('computed')}, reused {self.total('reused')} "
+            f"cells or series; {sum(self.changed.values())} values changed; "
+            f"{len(self.failures)} reports failed{told}"
         )
 
 

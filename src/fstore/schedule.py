@@ -258,5 +258,5 @@ def _note(done: Refreshed, around: Surroundings, outcome: Outcome) -> None:
         "error": done.error,
     }
     if done.computed or done.state == "failed":
-        why = f" ({done.error})" if done.state == "failed" else ""
-        around.say(f"{done.report}: {done.state}{why}, {done.computed} cells computed")
+        why = f"failed ({done.error}), " if done.state == "failed" else ""
+        around.say(f"{done.report}: {why}computed {done.computed}, reused {done.reused}")

@@ -1,0 +1,206 @@
+"""Dagster's view of a store: definitions load, and reports and extraction materialise."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from _studies import STUDY, make_study
+from fstore.queries.refresh import Refreshed
+from fstore.queries.reports import REPORTS
+from fstore.queries.reports._run import show_report
+from fstore.queries.study import parse_study, set_study
+from fstore.store import Store
+from fstore.workflows import add_dataset, init_checkpoint
+
+dg = pytest.importorskip("dagster", reason="Dagster is not installed: pip install 'fstore[dagster]'")
+
+DIGITS = """
+name = "digits"
+network = "caffenet-mini"
+layers = ["conv5", "fc7"]
+pretrained = "random"
+[classification]
+dataset = "digits"
+"""
+
+# Dagster's own, at version 1.13 on Python 3.11.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_telemetry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep Dagster off the network."""
+    monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "1")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Store:
+    """Return a store of responses whose study is set."""
+    store = make_study(tmp_path / "store").store
+    set_study(store, STUDY)
+    return store
+
+
+@pytest.fixture
+def digits(tmp_path: Path) -> Store:
+    """Return a store of images and a checkpoint, without responses."""
+    store = Store.create(tmp_path / "store")
+    add_dataset(store, "digits", "digits")
+    init_checkpoint(store, network="caffenet-mini", name="random", seed=0)
+    set_study(store, DIGITS)
+    return store
+
+
+def materialise(store: Store, *assets: Any, **options: Any) -> Any:
+    """Materialise assets in this process; return Dagster's result."""
+    from fstore.cli.dagster import Place
+
+    resources = {"place": Place(store=str(store.path), device="cpu")}
+    return dg.materialize(list(assets), resources=resources, **options)
+
+
+def asset(name: str) -> Any:
+    """Return an asset of the definitions."""
+    from fstore.cli.dagster import defs
+
+    return next(a for a in defs.assets or () if a.key == dg.AssetKey(name))
+
+
+def metadata(result: Any, name: str) -> dict[str, Any]:
+    """Return what an asset's materialisation says."""
+    (event,) = result.asset_materializations_for_node(name)
+    return {key: value.value for key, value in event.metadata.items()}
+
+
+def test_every_report_is_an_asset() -> None:
+    """Each report is an asset below ``activations``, and in the scheduled job."""
+    from fstore.cli.dagster import defs
+
+    names = {entry.name for entry in REPORTS}
+    graph = defs.resolve_asset_graph()
+    for name in names:
+        assert graph.get(dg.AssetKey(name)).parent_keys == {dg.AssetKey("activations")}
+    repository = defs.get_repository_def()
+    schedule = repository.get_schedule_def("refresh_reports")
+    assert schedule.cron_schedule == "0 3 * * *"
+    job = repository.get_job(schedule.job_name)
+    assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == names
+
+
+def test_dagster_loads_the_module(tmp_path: Path) -> None:
+    """`dagster definitions validate -m fstore.cli.dagster` finds nothing wrong, without a store."""
+    command = [sys.executable, "-m", "dagster", "definitions", "validate"]
+    done = subprocess.run(
+        [*command, "-m", "fstore.cli.dagster"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Validation successful for code location fstore.cli.dagster" in done.stdout + done.stderr
+
+
+def test_a_report_materialises(small: Store) -> None:
+    """A report computes its cells once; its metadata are those of ``report show``."""
+    first = metadata(materialise(small, asset("table6")), "table6")
+    assert (first["computed"], first["reused"], first["rows"]) == (2, 0, 2)
+    again = metadata(materialise(small, asset("table6")), "table6")
+    assert (again["computed"], again["reused"]) == (0, 2)
+    rows = show_report(small, parse_study(STUDY), "table6").rows
+    lines = again["values"].splitlines()
+    assert lines[0] == "| row | col | value | std | n | paper |"
+    for row, line in zip(rows, lines[2:], strict=True):
+        cells = line.strip("| ").split(" | ")
+        assert cells[:3] == [row["row"], row["col"], f"{row['value']:.6g}"]
+
+
+def test_reports_materialise_together(small: Store) -> None:
+    """Reports succeed in one run; one that the study binds no part of is left out, no failure."""
+    names = ("table4", "table5", "table6")
+    result = materialise(small, *map(asset, names))
+    assert result.success
+    there = {e.asset_key.to_user_string() for e in result.get_asset_materialization_events()}
+    assert there == {"table5", "table6"}  # nothing is fine-tuned from a sweep
+
+
+def test_a_failing_report_fails(small: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report with an error is a failure for Dagster, with the reason."""
+    from fstore.cli.dagster import Place
+    from fstore.queries import refresh
+
+    def broken(*_: Any, **__: Any) -> Any:
+        yield Refreshed("table6", "failed", error="no luck")
+
+    monkeypatch.setattr(refresh, "refresh", broken)
+    place = Place(store=str(small.path))
+    with pytest.raises(dg.Failure, match="no luck"):
+        list(asset("table6")(dg.build_asset_context(), place))
+
+
+def test_extraction_is_upstream(digits: Store) -> None:
+    """A partition extracts what the reports read of a checkpoint and data set, and only once."""
+    instance = dg.DagsterInstance.ephemeral()
+    place = {"place": _place(digits)}
+    context = dg.build_sensor_context(instance=instance, resources=place)
+    found = _sensor()(context)
+    for request in found.dynamic_partitions_requests:
+        instance.add_dynamic_partitions(request.partitions_def_name, request.partition_keys)
+    assert instance.get_dynamic_partitions("fstore_checkpoint") == ["caffenet-mini/random"]
+    key = dg.MultiPartitionKey({"checkpoint": "caffenet-mini/random", "dataset": "digits"})
+    assert not materialise(digits, asset("table6")).get_asset_materialization_events()
+    counts = []
+    for _ in range(2):
+        result = materialise(digits, asset("activations"), partition_key=key, instance=instance)
+        counts.append(metadata(result, "activations")["extracted"])
+    n_test = digits.splits("digits", "image")["part"].to_pylist().count("test")
+    assert counts == [n_test, 0]
+    assert {row["layer"] for row in digits.status()} == {"conv5", "fc7"}
+    assert metadata(materialise(digits, asset("table6")), "table6")["computed"] == 2
+
+
+def test_partitions_follow_the_store(digits: Store) -> None:
+    """The sensor adds new checkpoints and data sets, removes dropped ones, and then is quiet."""
+    instance = dg.DagsterInstance.ephemeral()
+    instance.add_dynamic_partitions("fstore_checkpoint", ["net/gone"])
+    context = dg.build_sensor_context(instance=instance, resources={"place": _place(digits)})
+    sensor = _sensor()
+    asked = [
+        (type(r).__name__, r.partitions_def_name, list(r.partition_keys))
+        for r in sensor(context).dynamic_partitions_requests
+    ]
+    assert asked == [
+        ("AddDynamicPartitionsRequest", "fstore_checkpoint", ["caffenet-mini/random"]),
+        ("DeleteDynamicPartitionsRequest", "fstore_checkpoint", ["net/gone"]),
+        ("AddDynamicPartitionsRequest", "fstore_dataset", ["digits"]),
+    ]
+    instance.add_dynamic_partitions("fstore_checkpoint", ["caffenet-mini/random"])
+    instance.delete_dynamic_partition("fstore_checkpoint", "net/gone")
+    instance.add_dynamic_partitions("fstore_dataset", ["digits"])
+    assert sensor(context).dynamic_partitions_requests == []
+
+
+def test_the_program_does_not_load_dagster() -> None:
+    """`fstore --help` imports neither Dagster nor APScheduler."""
+    code = "import fstore.cli, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"dagster", "apscheduler", "fstore.cli.dagster"} & set(done.stdout.split())
+
+
+def _place(store: Store) -> Any:
+    from fstore.cli.dagster import Place
+
+    return Place(store=str(store.path), device="cpu")
+
+
+def _sensor() -> Any:
+    from fstore.cli.dagster import defs
+
+    (sensor,) = defs.sensors or ()
+    return sensor
