@@ -87,9 +87,7 @@ def schedule(
 def runs(
     ctx: typer.Context,
     *,
-    kind: Annotated[
-        str, typer.Option(help="Only these: extract, proposals or schedule.")
-    ] = "",
+    kind: Annotated[str, typer.Option(help="Only these: extract, proposals or schedule.")] = "",
     last: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="No more than the latest N.")
     ] = None,

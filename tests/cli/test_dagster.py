@@ -15,7 +15,9 @@ from fstore.queries.study import parse_study, set_study
 from fstore.store import Store
 from fstore.workflows import add_dataset, init_checkpoint
 
-dg = pytest.importorskip("dagster", reason="Dagster is not installed: pip install 'fstore[dagster]'")
+dg = pytest.importorskip(
+    "dagster", reason="Dagster is not installed: pip install 'fstore[dagster]'"
+)
 
 DIGITS = """
 name = "digits"
@@ -144,9 +146,9 @@ def test_a_failing_report_fails(small: Store, monkeypatch: pytest.MonkeyPatch) -
         list(asset("table6")(dg.build_asset_context(), place))
 
 
-def test_extraction_is_upstream(digits: Store) -> None:
+def test_extraction_is_upstream(digits: Store, tmp_path: Path) -> None:
     """A partition extracts what the reports read of a checkpoint and data set, and only once."""
-    instance = dg.DagsterInstance.ephemeral()
+    instance = dg.DagsterInstance.ephemeral(tempdir=str(tmp_path))
     place = {"place": _place(digits)}
     context = dg.build_sensor_context(instance=instance, resources=place)
     found = _sensor()(context)
@@ -159,15 +161,14 @@ def test_extraction_is_upstream(digits: Store) -> None:
     for _ in range(2):
         result = materialise(digits, asset("activations"), partition_key=key, instance=instance)
         counts.append(metadata(result, "activations")["extracted"])
-    n_test = digits.splits("digits", "image")["part"].to_pylist().count("test")
-    assert counts == [n_test, 0]
+    assert counts == [digits.dataset("digits").counts["image"], 0]  # some report reads each part
     assert {row["layer"] for row in digits.status()} == {"conv5", "fc7"}
     assert metadata(materialise(digits, asset("table6")), "table6")["computed"] == 2
 
 
-def test_partitions_follow_the_store(digits: Store) -> None:
+def test_partitions_follow_the_store(digits: Store, tmp_path: Path) -> None:
     """The sensor adds new checkpoints and data sets, removes dropped ones, and then is quiet."""
-    instance = dg.DagsterInstance.ephemeral()
+    instance = dg.DagsterInstance.ephemeral(tempdir=str(tmp_path))
     instance.add_dynamic_partitions("fstore_checkpoint", ["net/gone"])
     context = dg.build_sensor_context(instance=instance, resources={"place": _place(digits)})
     sensor = _sensor()
