@@ -162,7 +162,7 @@ def _report(name: str, title: str, answers: str) -> dg.AssetsDefinition:
         if done.computed + done.reused:
             yield dg.MaterializeResult(metadata=_metadata(store, study, done))
         else:
-            context.log.warning(f"{name}: {done.state}. {done.error}")
+            context.log.warning("%s: %s. %s", name, done.state, done.error)
 
     return computed
 

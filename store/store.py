@@ -39,7 +39,6 @@ PARTS = {
     "locks",
     "proposals",
     "training",
-    "locks",
     *TABLES,
 }  # what a store's folder may hold
 

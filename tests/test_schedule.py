@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -321,7 +320,7 @@ def test_a_full_disk_does_not_stop_the_run(
 ) -> None:
     """Where the run cannot be recorded, it is done all the same, and its failure is told."""
 
-    def full(*_: Any, **__: Any) -> None:
+    def full(*_: object) -> None:
         raise StorageError("no space left")
 
     monkeypatch.setattr(store, "append", full)

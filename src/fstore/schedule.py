@@ -36,15 +36,15 @@ class Refreshed(Protocol):
     """What became of a report; see :func:`fstore.queries.refresh.refresh`."""
 
     @property
-    def report(self) -> str: ...  # noqa: D102
+    def report(self) -> str: ...
     @property
-    def state(self) -> str: ...  # noqa: D102
+    def state(self) -> str: ...
     @property
-    def computed(self) -> int: ...  # noqa: D102
+    def computed(self) -> int: ...
     @property
-    def reused(self) -> int: ...  # noqa: D102
+    def reused(self) -> int: ...
     @property
-    def error(self) -> str: ...  # noqa: D102
+    def error(self) -> str: ...
 
 
 def _now() -> datetime:

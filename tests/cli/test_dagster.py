@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from fstore.queries.study import parse_study, set_study
 from fstore.store import Store
 from fstore.workflows import add_dataset, init_checkpoint
 
-dg = pytest.importorskip(
-    "dagster", reason="Dagster is not installed: pip install 'fstore[dagster]'"
-)
+pytest.importorskip("dagster", reason="not installed: pip install 'fstore[dagster]'")
+
+import dagster as dg
+
+from fstore.cli.dagster import Place, activations, partitions_of_the_store, reports
 
 DIGITS = """
 name = "digits"
@@ -27,12 +30,6 @@ pretrained = "random"
 [classification]
 dataset = "digits"
 """
-
-# Dagster's own, at version 1.13 on Python 3.11.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
 
 
 @pytest.fixture(autouse=True)
@@ -59,22 +56,24 @@ def digits(tmp_path: Path) -> Store:
     return store
 
 
-def materialise(store: Store, *assets: Any, **options: Any) -> Any:
-    """Materialise assets in this process; return Dagster's result."""
-    from fstore.cli.dagster import Place
-
-    resources = {"place": Place(store=str(store.path), device="cpu")}
-    return dg.materialize(list(assets), resources=resources, **options)
-
-
-def asset(name: str) -> Any:
-    """Return an asset of the definitions."""
-    from fstore.cli.dagster import defs
-
-    return next(a for a in defs.assets or () if a.key == dg.AssetKey(name))
+def materialise(
+    store: Store,
+    *assets: dg.AssetsDefinition,
+    partition_key: str | None = None,
+    instance: dg.DagsterInstance | None = None,
+) -> dg.ExecuteInProcessResult:
+    """Materialise assets in this process."""
+    place = {"place": Place(store=str(store.path), device="cpu")}
+    return dg.materialize(assets, resources=place, partition_key=partition_key, instance=instance)
 
 
-def metadata(result: Any, name: str) -> dict[str, Any]:
+def asset(name: str) -> dg.AssetsDefinition:
+    """Return the asset of a report."""
+    (found,) = [a for a in reports if a.key == dg.AssetKey(name)]
+    return found
+
+
+def metadata(result: dg.ExecuteInProcessResult, name: str) -> dict[str, Any]:
     """Return what an asset's materialisation says."""
     (event,) = result.asset_materializations_for_node(name)
     return {key: value.value for key, value in event.metadata.items()}
@@ -134,10 +133,9 @@ def test_reports_materialise_together(small: Store) -> None:
 
 def test_a_failing_report_fails(small: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A report with an error is a failure for Dagster, with the reason."""
-    from fstore.cli.dagster import Place
     from fstore.queries import refresh
 
-    def broken(*_: Any, **__: Any) -> Any:
+    def broken(*_: object) -> Iterator[Refreshed]:
         yield Refreshed("table6", "failed", error="no luck")
 
     monkeypatch.setattr(refresh, "refresh", broken)
@@ -149,9 +147,9 @@ def test_a_failing_report_fails(small: Store, monkeypatch: pytest.MonkeyPatch) -
 def test_extraction_is_upstream(digits: Store, tmp_path: Path) -> None:
     """A partition extracts what the reports read of a checkpoint and data set, and only once."""
     instance = dg.DagsterInstance.ephemeral(tempdir=str(tmp_path))
-    place = {"place": _place(digits)}
+    place = {"place": Place(store=str(digits.path))}
     context = dg.build_sensor_context(instance=instance, resources=place)
-    found = _sensor()(context)
+    found = partitions_of_the_store(context)
     for request in found.dynamic_partitions_requests:
         instance.add_dynamic_partitions(request.partitions_def_name, request.partition_keys)
     assert instance.get_dynamic_partitions("fstore_checkpoint") == ["caffenet-mini/random"]
@@ -159,7 +157,7 @@ def test_extraction_is_upstream(digits: Store, tmp_path: Path) -> None:
     assert not materialise(digits, asset("table6")).get_asset_materialization_events()
     counts = []
     for _ in range(2):
-        result = materialise(digits, asset("activations"), partition_key=key, instance=instance)
+        result = materialise(digits, activations, partition_key=key, instance=instance)
         counts.append(metadata(result, "activations")["extracted"])
     assert counts == [digits.dataset("digits").counts["image"], 0]  # some report reads each part
     assert {row["layer"] for row in digits.status()} == {"conv5", "fc7"}
@@ -170,11 +168,12 @@ def test_partitions_follow_the_store(digits: Store, tmp_path: Path) -> None:
     """The sensor adds new checkpoints and data sets, removes dropped ones, and then is quiet."""
     instance = dg.DagsterInstance.ephemeral(tempdir=str(tmp_path))
     instance.add_dynamic_partitions("fstore_checkpoint", ["net/gone"])
-    context = dg.build_sensor_context(instance=instance, resources={"place": _place(digits)})
-    sensor = _sensor()
+    context = dg.build_sensor_context(
+        instance=instance, resources={"place": Place(store=str(digits.path))}
+    )
     asked = [
         (type(r).__name__, r.partitions_def_name, list(r.partition_keys))
-        for r in sensor(context).dynamic_partitions_requests
+        for r in partitions_of_the_store(context).dynamic_partitions_requests
     ]
     assert asked == [
         ("AddDynamicPartitionsRequest", "fstore_checkpoint", ["caffenet-mini/random"]),
@@ -184,7 +183,7 @@ def test_partitions_follow_the_store(digits: Store, tmp_path: Path) -> None:
     instance.add_dynamic_partitions("fstore_checkpoint", ["caffenet-mini/random"])
     instance.delete_dynamic_partition("fstore_checkpoint", "net/gone")
     instance.add_dynamic_partitions("fstore_dataset", ["digits"])
-    assert sensor(context).dynamic_partitions_requests == []
+    assert partitions_of_the_store(context).dynamic_partitions_requests == []
 
 
 def test_the_program_does_not_load_dagster() -> None:
@@ -192,16 +191,3 @@ def test_the_program_does_not_load_dagster() -> None:
     code = "import fstore.cli, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"dagster", "apscheduler", "fstore.cli.dagster"} & set(done.stdout.split())
-
-
-def _place(store: Store) -> Any:
-    from fstore.cli.dagster import Place
-
-    return Place(store=str(store.path), device="cpu")
-
-
-def _sensor() -> Any:
-    from fstore.cli.dagster import defs
-
-    (sensor,) = defs.sensors or ()
-    return sensor

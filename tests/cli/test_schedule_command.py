@@ -124,7 +124,7 @@ def test_a_signal_ends_the_schedule(ready: Store, stop: signal.Signals) -> None:
     words = ["--cron", "0 0 1 1 *", "--timezone", "UTC", "--report", "table6"]
     with subprocess.Popen([*command, *words], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        lines = []
+        lines: list[str] = []
         while not any("next run at" in line for line in lines):
             lines.append(process.stderr.readline())
             assert lines[-1], lines
