@@ -107,7 +107,9 @@ def series(rows: Rows, look: Look, roles: Roles) -> Chart:
         f"{', ...' if len(labels) > 8 else ''}."
     )
     layout = {"xaxis": _x_axis(rows, other, look), "yaxis": _y_axis(look)}
-    layout |= {"barmode": "group", "scattermode": "group"} if look.kind == "bars" else {}
+    if look.kind == "bars":
+        gap = max(0.25, 1 - 0.12 * len(rows))  # a few bars are no wider than many
+        layout |= {"barmode": "group", "scattermode": "group", "bargap": gap, "scattergap": gap}
     return Chart(traces, layout, alt, facets_of)
 
 
@@ -273,8 +275,9 @@ def _x_axis(rows: Rows, other: str, look: Look) -> dict[str, Any]:
 def _y_axis(look: Look) -> dict[str, Any]:
     axis: dict[str, Any] = {"title": {"text": plain(look.quantity)}}
     if look.log_y:
-        return axis | {"type": "log", "dtick": "D2"}
-    return axis | ({"rangemode": "tozero"} if look.kind != "points" else {})
+        ticks = [k * 10**e for e in range(5) for k in (1, 2, 5)]
+        return axis | {"type": "log", "tickvals": ticks, "ticktext": [f"{t:,}" for t in ticks]}
+    return axis | ({"rangemode": "tozero"} if look.kind in {"bars", "curve"} else {})
 
 
 def plain(text: str) -> str:

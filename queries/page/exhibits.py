@@ -153,7 +153,8 @@ def exhibit(
     except DataError as error:
         return Exhibit(*about, state="left out", why=str(error))
     except Exception as error:  # noqa: BLE001 - one report must not keep the others from the page
-        return Exhibit(*about, state=_blame(error), why=_told(error))
+        lacks = _proposals(store, study) if "proposal" in str(error) else ()
+        return Exhibit(*about, state=_blame(error), why=_told(error), missing=lacks)
     why = ""
     if compute and found.stale:
         try:
@@ -170,6 +171,17 @@ def exhibit(
 def _blame(error: Exception) -> str:
     """Return the state of a report whose needs cannot be told: names that are not there yet."""
     return "missing inputs" if isinstance(error, FstoreError) else "failed"
+
+
+def _proposals(store: "Store", study: Study) -> tuple[Missing, ...]:
+    """Return how the proposals that a detection set has not are made."""
+    known = {info.name: info.views for info in store.datasets()}
+    names = [b.dataset for b in study.detection if "proposal" not in known.get(b.dataset, ())]
+    return tuple(
+        Missing((), f"no proposals of data set {name}", f"fstore proposals --dataset {name}")
+        for name in dict.fromkeys(names)
+        if name in known
+    )
 
 
 def _told(error: Exception) -> str:

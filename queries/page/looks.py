@@ -34,6 +34,8 @@ class Look:
         Decimals shown in tables.
     log_x, log_y : bool
         Logarithmic axes.
+    pictures : bool
+        Whether the report's own plot shows what numbers cannot, and comes first.
     """
 
     kind: str = "bars"
@@ -50,6 +52,7 @@ class Look:
     digits: int = 1
     log_x: bool = False
     log_y: bool = False
+    pictures: bool = False
 
     @property
     def over(self) -> str:
@@ -95,14 +98,16 @@ LOOKS: dict[str, Look] = {
     "retrieval": replace(_LAYERS, quantity=f"Retrieval, {_MEAN_AP[0].lower()}{_MEAN_AP[1:]}",
                          col="Code", facets=("Code",)),
     "figure1": _SELECTIVITY,
-    "figure2": Look("filters", "Cosine to the last state", "Checkpoint", "Quantity", digits=3),
+    "figure2": Look("filters", "Cosine to the last state", "Checkpoint", "Quantity", digits=3,
+                    pictures=True),
     "figure3": Look(
         "precision", "Precision", "Class, checkpoint and rank", "Recall",
         facets=("Class", "Checkpoint", "Rank"), colour="Checkpoint", choose="Class", digits=3,
     ),
     "figure4": _FRACTIONS,
     "figure5": Look("matrix", "Share of the best filters in common", "Class", "Class", digits=2),
-    "figure6": Look("maps", "Response", "Filter and ablation", "Row and column", digits=3),
+    "figure6": Look("maps", "Response", "Filter and ablation", "Row and column", digits=3,
+                    pictures=True),
     "s_figure1": replace(_SELECTIVITY, row="Measure, layer and checkpoint",
                          facets=("Measure", "Layer", "Checkpoint"), choose="Measure"),
     "s_figure2": _FRACTIONS,

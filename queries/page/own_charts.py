@@ -122,7 +122,7 @@ def matrix(rows: Rows, look: Look, _roles: Roles) -> Chart:
         (0.0, 1.0),
     )
     names = [plain(c) for c in classes]
-    trace |= {"x": names, "y": names, "colorbar": {"title": {"text": "Share"}, "thickness": 12}}
+    trace |= {"x": names, "y": names, "colorbar": {"title": {"text": "Share", "side": "right"}, "thickness": 12}}
     layout = {
         "xaxis": {"type": "category", "title": {"text": "Class"}},
         "yaxis": {"type": "category", "autorange": "reversed", "title": {"text": "Class"}},
@@ -194,7 +194,8 @@ def _grid(titles: list[str]) -> dict[str, Any]:
     for i, title in enumerate(titles):
         row, col, key = i // 2, i % 2, str(i + 1) if i else ""
         left, top = 0.53 * col, 1 - row / n_rows
-        bare = {"showticklabels": False, "showgrid": False, "zeroline": False, "ticks": ""}
+        bare = {"showticklabels": False, "showgrid": False, "zeroline": False, "ticks": "",
+                "showline": False}
         at = {"domain": [left, left + 0.47], "anchor": f"y{key}", "constrain": "domain"}
         layout[f"xaxis{key}"] = {**bare, **at}
         layout[f"yaxis{key}"] = {

@@ -50,10 +50,21 @@ def _code(text: str) -> "Markup":
 def method(name: str) -> list["Markup"]:
     """Return how a report measures, in paragraphs: what its function's docstring says."""
     text = inspect.getdoc(REPORTS[name].function) or ""
-    text = re.sub(r":\w+:`[\w.]*?\.?(\w+)`", lambda found: f"`{label(found[1])}`", text)
-    text = text.removeprefix("Yield ")
-    parts = [" ".join(part.split()) for part in text.split("\n\n")]
-    return [_code(part[:1].upper() + part[1:]) for part in parts if part]
+    parts = [" ".join(part.split()) for part in text.removeprefix("Yield ").split("\n\n")]
+    return [_linked(part[:1].upper() + part[1:]) for part in parts if part]
+
+
+def _linked(text: str) -> "Markup":
+    """Return text whose references to other reports are links."""
+    from markupsafe import Markup, escape
+
+    parts = re.split(r":\w+:`[\w.]*?(\w+)`", text)
+    names = [
+        Markup('<a href="{0}.html">{1}</a>').format(name, label(name)) if name in REPORTS else escape(name)
+        for name in parts[1::2]
+    ]
+    texts = [_code(part) for part in parts[::2]]
+    return Markup("").join(x for pair in zip(texts, [*names, Markup("")], strict=True) for x in pair)
 
 
 def script_json(value: Mapping[str, Any]) -> "Markup":

@@ -52,12 +52,18 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A table of rows and columns; ``n`` is said once if it is the same everywhere."""
+    """A table of rows and columns; ``n`` is said once if it is the same everywhere.
+
+    ``spread``, ``with_paper`` and ``agreements`` say what some cell has; ``by_cell``: whether
+    numbers, and not rows, have a provenance of their own.
+    """
 
     columns: tuple[str, ...]
     lines: tuple[Line, ...]
     n: str
+    spread: bool
     with_paper: bool
+    by_cell: bool
     agreements: tuple[str, ...]
 
 
@@ -118,7 +124,9 @@ def grid(
         tuple(worded(c) for c in columns),
         tuple(lines),
         "" if n is None else f"{n:,}",
+        any(row["std"] is not None for row in rows),
         any(row["paper"] is not None for row in rows),
+        not all(line.provenance for line in lines),
         tuple(sorted(marks)),
     )
 

@@ -30,6 +30,8 @@ function contents() {
 
 // Charts
 
+const BUTTONS = [["toImage"], ["zoom2d", "pan2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]];
+
 function tokens() {
   const style = getComputedStyle(document.body);
   const probe = document.createElement("span");
@@ -67,8 +69,8 @@ function axis(given, t) {
 function layoutOf(spec, t, width) {
   const layout = {
     paper_bgcolor: t.paper, plot_bgcolor: t.paper, font: { family: t.font, color: t.ink, size: 12 },
-    margin: { l: width < 500 ? 44 : 60, r: 12, t: 12, b: 50 }, height: spec.layout.height || 420,
-    showlegend: false, hovermode: "closest", hoverdistance: 30, dragmode: "zoom", ...spec.layout,
+    margin: { l: width < 500 ? 44 : 60, r: 12, t: 32, b: 50 }, showlegend: false, hovermode: "closest", hoverdistance: 30, dragmode: "zoom", ...spec.layout,
+    width, height: Math.min(spec.layout.height || 420, Math.max(360, 1.15 * width)),
     hoverlabel: { bgcolor: t.ink, bordercolor: t.ink, font: { color: t.paper, family: t.font, size: 13 }, align: "left" },
   };
   for (const key of Object.keys(layout)) {
@@ -109,7 +111,9 @@ function facetControls(spec, chosen, changed) {
       const select = document.createElement("select");
       if (facet.every) select.append(new Option("all", "\u0000"));
       for (const v of values) select.append(new Option(v, v));
-      label.append(`${facet.name} `, select);
+      label.className = "choose";
+      label.append(document.createElement("span"), select);
+      label.firstChild.textContent = facet.name;
       chosen[facet.name] = new Set(facet.every ? values : values.slice(0, 1));
       select.addEventListener("change", () => {
         chosen[facet.name] = new Set(select.value === "\u0000" ? values : [select.value]);
@@ -147,14 +151,19 @@ function chart() {
   const spec = JSON.parse(source.textContent);
   const chosen = {};
   const shown = (trace) => Object.entries(trace.facets || {}).every(([k, v]) => !chosen[k] || chosen[k].has(v));
+  let width = 0;
   const draw = () => {
     const t = tokens();
+    width = plot.clientWidth;
     const traces = spec.traces.map((trace) => ({ ...coloured(trace, t), visible: shown(trace) }));
-    const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
-    return Plotly.react(plot, traces, layoutOf(spec, t, plot.clientWidth), config);
+    const config = { displaylogo: false, showSendToCloud: false, plotlyServerURL: "", topojsonURL: "", modeBarButtons: BUTTONS };
+    const layout = layoutOf(spec, t, width);
+    plot.style.height = `${layout.height}px`;
+    return Plotly.react(plot, traces, layout, config);
   };
   facetControls(spec, chosen, draw);
   draw();
+  new ResizeObserver(() => { if (plot.clientWidth !== width) draw(); }).observe(plot);
   return draw;
 }
 
