@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from fstore.store import Store
 
-__all__ = ["MARKER", "build_page"]
+__all__ = ["MARKER", "build_page", "check_place"]
 
 MARKER = "fstore-page.json"
 """File that says that a folder is a site of ours, which may be replaced."""
@@ -77,7 +77,7 @@ def build_page(
         It cannot be written.
     """
     out = out.resolve()
-    _check_place(out, overwrite=overwrite)
+    check_place(out, overwrite=overwrite)
     progress = on_progress or (lambda *_: None)
     every = names()
     exhibits = []
@@ -93,8 +93,13 @@ def build_page(
     return out / "index.html"
 
 
-def _check_place(out: Path, *, overwrite: bool) -> None:
-    """Refuse a folder of something else, and an earlier site unless it may be replaced."""
+def check_place(out: Path, *, overwrite: bool) -> None:
+    """Refuse a folder of something else, and an earlier site unless it may be replaced.
+
+    Raises
+    ------
+    DataError
+    """
     if not out.exists():
         return
     if not out.is_dir():

@@ -42,15 +42,20 @@ def about(findings: Sequence[Finding], report: str) -> list[Finding]:
 
 
 def cells_of(findings: Sequence[Finding], report: str) -> dict[tuple[str, str], tuple[str, str]]:
-    """Return verdict and claim for the cells of a report that findings name.
+    """Return verdict and claims for the cells of a report that findings were judged by.
 
-    A finding's row names a cell by ``report``, ``row`` and ``col``; it may have a ``verdict`` of
-    its own.
+    A finding's row names a cell by ``report``, ``row`` and ``col``. Where findings on one cell
+    differ, what does not hold is told.
     """
-    found = {}
+    claims: dict[tuple[str, str], dict[str, list[str]]] = {}
     for finding in findings:
         for row in finding.rows:
             if row.get("report") == report and "row" in row and "col" in row:
-                verdict = str(row.get("verdict", finding.verdict))
-                found[str(row["row"]), str(row["col"])] = (verdict, finding.claim)
+                of_cell = claims.setdefault((str(row["row"]), str(row["col"])), {})
+                of_cell.setdefault(str(finding.verdict), []).append(finding.claim)
+    order = ("does not hold", "holds", "not enough data")
+    found = {}
+    for cell, by_verdict in claims.items():
+        verdict = next((v for v in order if v in by_verdict), "")
+        found[cell] = (verdict, " ".join(dict.fromkeys(by_verdict.get(verdict, ()))))
     return found

@@ -16,7 +16,7 @@ MAX_LINES = 300
 """A listing with more is cut; the CSV has all."""
 
 VERDICTS = {"holds": "agrees", "does not hold": "differs"}
-"""Verdict of a finding, and what it says of a cell."""
+"""Verdict of the paper's finding that rests on a cell, and how the cell is marked."""
 
 
 @dataclass(frozen=True, slots=True)

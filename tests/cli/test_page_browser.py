@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import fstore.queries.reports  # registers them
-from _page import EVIL, Site, make_site
+from _page import EVIL, Site
 from fstore.queries.page.exhibits import names
 
 if TYPE_CHECKING:
@@ -68,12 +68,6 @@ POINT = """() => {
   return [box.x + x._offset + px, box.y + y._offset + py];
 }"""
 """Where on the screen a point of the first trace is that is shown."""
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """Build the site, once."""
-    return make_site(tmp_path_factory.mktemp("page"))
 
 
 @pytest.fixture(scope="module")
