@@ -6,6 +6,8 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -45,6 +47,10 @@ def schedule(
     retry_wait: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Before the first; then doubled.")
     ] = 60.0,
+    page: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="After each run, write the page there anew."),
+    ] = None,
     on_change: Annotated[
         str, typer.Option(metavar="COMMAND", help="Run it when a cell's value changed.")
     ] = "",
@@ -76,7 +82,7 @@ def schedule(
     store = open_store(ctx)
     job = _job(store, study, report or (), retries=retries, retry_wait=retry_wait)
     with _until_stopped() as wait:
-        around = _surroundings(wait, quiet=ctx.obj["quiet"])
+        around = _surroundings(wait, page, quiet=ctx.obj["quiet"])
         if times is not None:
             run_schedule(store, times, job, around, hooks=hooks, catch_up=catch_up)
             return
@@ -114,7 +120,10 @@ def _job(store: "Store", study: str, reports: Any, **retries: Any) -> "Job":  # 
     return Job(study=name, reports=tuple(REPORTS[r].name for r in reports), **retries)
 
 
-def _surroundings(wait: Callable[[float], bool], *, quiet: bool) -> "Surroundings":
+def _surroundings(
+    wait: Callable[[float], bool], page: Path | None, *, quiet: bool
+) -> "Surroundings":
+    from fstore.queries.page import build_page, check_place
     from fstore.queries.refresh import refresh
     from fstore.schedule import Surroundings
 
@@ -122,7 +131,11 @@ def _surroundings(wait: Callable[[float], bool], *, quiet: bool) -> "Surrounding
         if not quiet:
             note(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}  {line}")
 
-    return Surroundings(refresh=refresh, wait=wait, say=say)
+    if page is None:
+        return Surroundings(refresh=refresh, wait=wait, say=say)
+    check_place(page, overwrite=True)
+    write = partial(build_page, out=page, compute=False, overwrite=True)
+    return Surroundings(refresh=refresh, wait=wait, say=say, publish=write)
 
 
 def _exit(outcome: "Outcome") -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -359,3 +360,24 @@ def test_the_lock_ends_with_the_run(store: Store) -> None:
     (place,) = (store.path / "locks").iterdir()
     with place.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_the_page_follows_each_run(store: Store) -> None:
+    """The page is made after a run, also of what is left where a report failed."""
+    made: list[str] = []
+    for act in (failing(), failing("table7")):
+        around = replace(World(acts=[act]).around, publish=lambda _, study: made.append(study.name))
+        run_once(store, JOB, around)
+    assert made == ["small", "small"]
+    assert exits(store) == ["ok", "failed"]
+
+
+def test_a_page_that_fails_fails_the_run(store: Store) -> None:
+    """If the page cannot be made, the run failed, and says why; the reports are kept."""
+
+    def publish(*_: object) -> None:
+        raise StorageError("no space left for the page")
+
+    outcome = run_once(store, JOB, replace(World().around, publish=publish))
+    assert (outcome.exit, outcome.message) == ("failed", "no space left for the page")
+    assert outcome.total("computed") == 1

@@ -16,9 +16,11 @@ from uuid import uuid4
 from fstore.cron import Cron
 from fstore.errors import FstoreError, StorageError
 from fstore.hooks import Hooks, call_hooks
+from fstore.queries.study import load_study
 from fstore.runs import Job, Outcome, alone, changes, close_killed, record, runs_of, seen, summary
 
 if TYPE_CHECKING:
+    from fstore.queries.study import Study
     from fstore.store import Store
 
 __all__ = ["Surroundings", "missed", "run_once", "run_schedule"]
@@ -65,12 +67,15 @@ class Surroundings:
         Takes a line for people.
     clock : callable
         Returns the time, aware.
+    publish : callable or None
+        ``publish(store, study)`` makes a page of what was refreshed.
     """
 
     refresh: Callable[..., Iterator[Refreshed]]
     wait: Callable[[float], bool]
     say: Callable[[str], None]
     clock: Callable[[], datetime] = _now
+    publish: "Callable[[Store, Study], object] | None" = None
 
 
 def run_schedule(
@@ -174,6 +179,8 @@ def run_once(
             outcome.seen = seen(store, job)
             record(store, job, outcome)
         _attempt_all(store, job, around, outcome)
+        if around.publish is not None and outcome.exit in FINISHED:
+            _publish(store, job, around, outcome, around.publish)
         if outcome.exit in FINISHED:
             with _noted(around, "cannot tell what changed"):
                 outcome.changed, outcome.seen = changes(store, job, outcome.seen)
@@ -221,14 +228,33 @@ def _attempt_all(store: "Store", job: Job, around: Surroundings, outcome: Outcom
 def _attempt(
     store: "Store", job: Job, around: Surroundings, outcome: Outcome, names: Sequence[str]
 ) -> None:
-    """Refresh some reports once; whatever is raised becomes part of the outcome."""
-    from fstore.queries.study import load_study
-
+    """Refresh some reports once."""
     outcome.error = ""
-    try:
+    with _caught(around, outcome):
         study = load_study(store, job.study)
         for done in around.refresh(store, study, names, on_progress=_stopping(around)):
             _note(done, around, outcome)
+
+
+def _publish(
+    store: "Store",
+    job: Job,
+    around: Surroundings,
+    outcome: Outcome,
+    publish: "Callable[[Store, Study], object]",
+) -> None:
+    """Make the page, also of what is left where a report failed."""
+    with _caught(around, outcome):
+        publish(store, load_study(store, job.study))
+    if outcome.error:
+        outcome.exit = "failed"
+
+
+@contextmanager
+def _caught(around: Surroundings, outcome: Outcome) -> Iterator[None]:
+    """Make whatever is raised part of the outcome."""
+    try:
+        yield
     except KeyboardInterrupt:
         outcome.exit = "interrupted"
     except FstoreError as error:

@@ -87,6 +87,20 @@ def test_once_that_fails(ready: Store, tmp_path: Path) -> None:
     assert (row["status"], row["failed"]) == ("failed", 1)
 
 
+def test_page(ready: Store, tmp_path: Path) -> None:
+    """With --page each run writes the page; a folder of something else is refused at the start."""
+    page, other = tmp_path / "page", tmp_path / "other"
+    other.mkdir()
+    (other / "mine.txt").touch()
+    words = ["schedule", "--once", "--report", "table6", "--page"]
+    for _ in range(2):
+        assert run(ready, *words, str(page)).exit_code == 0
+        assert "Sparsity by layer" in (page / "index.html").read_text()
+        (page / "index.html").write_text("old")
+    assert run(ready, *words, str(other)).exit_code == 1
+    assert [row["status"] for row in history(ready)] == ["ok", "ok"]
+
+
 @pytest.mark.parametrize(
     ("words", "status", "why"),
     [
