@@ -182,6 +182,15 @@ def test_a_retry_heals(store: Store) -> None:
     assert outcome.total("computed") == 3
 
 
+def test_missing_inputs_are_no_failure(store: Store) -> None:
+    """A report whose inputs are missing, or of which the study binds no part, fails nothing."""
+    states = [Done("table6", "missing inputs", 0), Done("table7", "left out", 0, 0, "no part")]
+    world = World(acts=[lambda _s, _n: states])
+    outcome = run_once(store, JOB, world.around)
+    assert (outcome.exit, outcome.message, outcome.attempts) == ("ok", "", 1)
+    assert "table6: missing inputs, see: fstore report list" in world.said
+
+
 @pytest.mark.parametrize(
     ("error", "told"),
     [

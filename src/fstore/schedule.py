@@ -286,3 +286,5 @@ def _note(done: Refreshed, around: Surroundings, outcome: Outcome) -> None:
     if done.computed or done.state == "failed":
         why = f"failed ({done.error}), " if done.state == "failed" else ""
         around.say(f"{done.report}: {why}computed {done.computed}, reused {done.reused}")
+    elif done.state == "missing inputs":
+        around.say(f"{done.report}: missing inputs, see: fstore report list")
