@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from fstore.queries.refresh import Refreshed
 from fstore.queries.reports._history import note_refresh
 from fstore.queries.study import Study, set_study
 from fstore.schedule import Surroundings
 from fstore.store import Store
 
-__all__ = ["START", "Done", "World", "put_cells", "set_small_study"]
+__all__ = ["START", "World", "became", "put_cells", "set_small_study"]
 
 START = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -21,15 +22,11 @@ def set_small_study(store: Store) -> None:
     set_study(store, STUDY)
 
 
-@dataclass(frozen=True)
-class Done:
-    """What became of a report."""
-
-    report: str
-    state: str = "computed"
-    computed: int = 1
-    reused: int = 0
-    error: str = ""
+def became(
+    report: str, state: str = "computed", computed: int = 1, reused: int = 0, error: str = ""
+) -> Refreshed:
+    """Return what became of a report."""
+    return Refreshed(report, state, computed, reused, error=error)
 
 
 def put_cells(store: Store, report: str, values: dict[str, float], at: datetime) -> None:
@@ -54,7 +51,9 @@ class World:
 
     now: datetime = START
     stop_at: datetime = START + timedelta(days=365)
-    acts: "list[Callable[[Store, Sequence[str]], Sequence[Done]]]" = field(default_factory=list)
+    acts: "list[Callable[[Store, Sequence[str]], Sequence[Refreshed]]]" = field(
+        default_factory=list
+    )
     asked: list[tuple[datetime, tuple[str, ...]]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
 
@@ -82,11 +81,11 @@ class World:
         names: Sequence[str],
         *,
         on_progress: Callable[[str, int, int, str], None],
-    ) -> Iterator[Done]:
+    ) -> Iterator[Refreshed]:
         """Do the next act."""
         assert study.name == "small"
         self.asked.append((self.now, tuple(names)))
         act = self.acts.pop(0) if len(self.acts) > 1 else self.acts[0] if self.acts else None
-        for done in act(store, names) if act else [Done("table6")]:
+        for done in act(store, names) if act else [became("table6")]:
             on_progress(done.report, 1, 1, "")
             yield done

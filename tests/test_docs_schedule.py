@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from fstore.cli import app
@@ -29,6 +30,7 @@ UNITS = {
 def parsed(words: list[str]) -> tuple[str, dict[str, object]]:
     """Parse a command line of ``fstore``, without doing it: the command and its options."""
     program = get_command(app)
+    assert isinstance(program, TyperGroup)
     context = program.make_context("fstore", words)
     name, command, rest = program.resolve_command(
         context, [*context._protected_args, *context.args]
@@ -84,7 +86,7 @@ def test_units_are_right(name: str, tmp_path: Path) -> None:
         (tmp_path / other).write_text(shown.replace("User=fstore", "User=root"))
     command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / name)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    ours = [line for line in done.stderr.splitlines() if name.split(".")[0] in line]
+    ours = [line for line in done.stderr.splitlines() if Path(name).stem in line]
     assert (done.returncode, ours) == (0, [])
 
 

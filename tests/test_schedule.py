@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from _world import START, Done, World, put_cells, set_small_study
+from _world import START, World, became, put_cells, set_small_study
 from fstore.cron import parse_cron
 from fstore.errors import DataError, StorageError
 from fstore.hooks import Hooks
+from fstore.queries.refresh import Refreshed
 from fstore.runs import Job, alone, past_runs, runs_of
 from fstore.schedule import missed, run_once, run_schedule
 from fstore.store import Store
@@ -31,10 +32,10 @@ def store(empty: Store) -> Store:
     return empty
 
 
-def failing(*reports: str) -> Callable[[Store, Sequence[str]], list[Done]]:
+def failing(*reports: str) -> Callable[[Store, Sequence[str]], list[Refreshed]]:
     """Return an act in which table6 is right and other reports fail."""
-    bad = [Done(name, "failed", 0, 0, "no luck") for name in reports]
-    return lambda _store, _names: [Done("table6"), *bad]
+    bad = [became(name, "failed", 0, 0, "no luck") for name in reports]
+    return lambda _store, _names: [became("table6"), *bad]
 
 
 def exits(store: Store) -> list[str]:
@@ -112,9 +113,9 @@ def test_times_during_a_run_are_left_out(store: Store) -> None:
     """A run that takes two and a half days leaves two times out, and overlaps with none."""
     world = World(stop_at=START + timedelta(days=4))
 
-    def long(_store: Store, _names: Sequence[str]) -> list[Done]:
+    def long(_store: Store, _names: Sequence[str]) -> list[Refreshed]:
         world.now += timedelta(days=2, hours=12)
-        return [Done("table6")]
+        return [became("table6")]
 
     world.acts = [long, failing()]
     run_schedule(store, NIGHTLY, JOB, world.around, catch_up=False)
@@ -154,7 +155,9 @@ def test_the_clock_is_set_back(store: Store) -> None:
 
 def test_retries_wait_longer_each_time(store: Store) -> None:
     """A failing report is asked for again after 60, 120 and 240 s, alone; then the run failed."""
-    world = World(acts=[failing("table7"), lambda _s, _n: [Done("table7", "failed", 0, 0, "bad")]])
+    world = World(
+        acts=[failing("table7"), lambda _s, _n: [became("table7", "failed", 0, 0, "bad")]]
+    )
     outcome = run_once(store, JOB, world.around)
     waits = [(at - START).total_seconds() for at, _ in world.asked]
     assert waits == [0, 60, 180, 420]
@@ -175,7 +178,7 @@ def test_waits_end_at_an_hour(store: Store) -> None:
 
 def test_a_retry_heals(store: Store) -> None:
     """If a further attempt succeeds, the run is ok, and counts what all attempts computed."""
-    world = World(acts=[failing("table7", "table8"), lambda _s, n: [Done(name) for name in n]])
+    world = World(acts=[failing("table7", "table8"), lambda _s, n: [became(name) for name in n]])
     outcome = run_once(store, JOB, world.around)
     assert (outcome.exit, outcome.attempts, outcome.message) == ("ok", 2, "")
     assert world.asked[1][1] == ("table7", "table8")
@@ -184,7 +187,7 @@ def test_a_retry_heals(store: Store) -> None:
 
 def test_missing_inputs_are_no_failure(store: Store) -> None:
     """A report whose inputs are missing, or of which the study binds no part, fails nothing."""
-    states = [Done("table6", "missing inputs", 0), Done("table7", "left out", 0, 0, "no part")]
+    states = [became("table6", "missing inputs", 0), became("table7", "left out", 0, 0, "no part")]
     world = World(acts=[lambda _s, _n: states])
     outcome = run_once(store, JOB, world.around)
     assert (outcome.exit, outcome.message, outcome.attempts) == ("ok", "", 1)
@@ -202,7 +205,7 @@ def test_an_error_beside_the_reports(store: Store, error: Exception, told: str) 
     """Whatever is raised fails the attempt, is tried again in full, and the schedule lives on."""
     world = World(stop_at=START + timedelta(days=2))
 
-    def broken(_store: Store, _names: Sequence[str]) -> list[Done]:
+    def broken(_store: Store, _names: Sequence[str]) -> list[Refreshed]:
         raise error
 
     world.acts = [broken, broken, broken, broken, failing()]
@@ -223,9 +226,9 @@ def test_stopping_keeps_what_is_done(store: Store) -> None:
     """Told to stop within a run, it ends after the cell at work; the row says ``interrupted``."""
     world = World()
 
-    def stopped(_store: Store, _names: Sequence[str]) -> list[Done]:
+    def stopped(_store: Store, _names: Sequence[str]) -> list[Refreshed]:
         world.stop_at = world.now
-        return [Done("table6"), Done("table7")]
+        return [became("table6"), became("table7")]
 
     world.acts = [stopped]
     run_schedule(store, NIGHTLY, JOB, world.around)
@@ -257,7 +260,7 @@ def test_no_overlap_between_processes(store: Store) -> None:
 KILLED = """
 import sys, time
 from pathlib import Path
-from _world import Done, World, put_cells
+from _world import World, became, put_cells
 from fstore.runs import Job
 from fstore.schedule import run_once
 from fstore.store import Store
@@ -265,7 +268,7 @@ from fstore.store import Store
 world = World()
 def slow(store, names):
     put_cells(store, "table6", {"fc": 2.0}, world.now)
-    yield Done("table6")
+    yield became("table6")
     print("at work", flush=True)
     time.sleep(60)
 world.acts = [slow]
@@ -288,7 +291,7 @@ def test_a_killed_run_is_healed_by_the_next(store: Store, tmp_path: Path) -> Non
     assert missed(store, NIGHTLY, JOB, START + timedelta(hours=1))
     world, told = World(now=START + timedelta(hours=1)), tmp_path / "told.json"
     world.stop_at = world.now + timedelta(hours=1)
-    world.acts = [lambda _s, _n: [Done("table6", "fresh", 0, 1)]]
+    world.acts = [lambda _s, _n: [became("table6", "fresh", 0, 1)]]
     hooks = Hooks(on_change=("cp", "/dev/stdin", str(told)))
     run_schedule(store, NIGHTLY, JOB, world.around, hooks=hooks)
     assert exits(store) == ["killed", "ok"]
@@ -301,10 +304,10 @@ def test_changes_are_those_of_values(store: Store) -> None:
     put_cells(store, "table6", {"conv1": 1.0, "fc": 2.0, "gone": 3}, START - timedelta(days=1))
     put_cells(store, "table7", {"nan": float("nan")}, START - timedelta(days=1))
 
-    def act(store: Store, _names: Sequence[str]) -> list[Done]:
+    def act(store: Store, _names: Sequence[str]) -> list[Refreshed]:
         put_cells(store, "table6", {"conv1": 1.0, "fc": 2.5, "new": 0.0}, START)
         put_cells(store, "table7", {"nan": float("nan")}, START)
-        return [Done("table6", computed=3), Done("table7")]
+        return [became("table6", computed=3), became("table7")]
 
     outcome = run_once(store, JOB, World(acts=[act]).around)
     assert outcome.changed == {"table6": 3}

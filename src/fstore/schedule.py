@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from fstore.cron import Cron
@@ -20,6 +20,7 @@ from fstore.queries.study import load_study
 from fstore.runs import Job, Outcome, alone, changes, close_killed, record, runs_of, seen, summary
 
 if TYPE_CHECKING:
+    from fstore.queries.refresh import Refreshed
     from fstore.queries.study import Study
     from fstore.store import Store
 
@@ -34,21 +35,6 @@ LONGEST_WAIT = 3600.0
 """Between two attempts, in seconds."""
 
 
-class Refreshed(Protocol):
-    """What became of a report; see :func:`fstore.queries.refresh.refresh`."""
-
-    @property
-    def report(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def computed(self) -> int: ...
-    @property
-    def reused(self) -> int: ...
-    @property
-    def error(self) -> str: ...
-
-
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -60,7 +46,7 @@ class Surroundings:
     Attributes
     ----------
     refresh : callable
-        ``refresh(store, study, names, *, on_progress)`` yields a :class:`Refreshed` a report.
+        As :func:`fstore.queries.refresh.refresh`.
     wait : callable
         ``wait(seconds)`` sleeps, and returns True as soon as the process is to stop.
     say : callable
@@ -71,7 +57,7 @@ class Surroundings:
         ``publish(store, study)`` makes a page of what was refreshed.
     """
 
-    refresh: Callable[..., Iterator[Refreshed]]
+    refresh: "Callable[..., Iterator[Refreshed]]"
     wait: Callable[[float], bool]
     say: Callable[[str], None]
     clock: Callable[[], datetime] = _now
@@ -274,7 +260,7 @@ def _stopping(around: Surroundings) -> Callable[[str, int, int, str], None]:
     return after_cell
 
 
-def _note(done: Refreshed, around: Surroundings, outcome: Outcome) -> None:
+def _note(done: "Refreshed", around: Surroundings, outcome: Outcome) -> None:
     """Count a report; what an earlier attempt computed of it stays counted."""
     before = outcome.reports.get(done.report, {"computed": 0})
     outcome.reports[done.report] = {
