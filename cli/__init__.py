@@ -7,7 +7,7 @@ from fstore.registry import import_siblings
 
 __all__ = ["app", "main"]
 
-import_siblings(__name__, list(__path__))
+import_siblings(__name__, list(__path__), leave_out=["dagster"])  # no part of the program
 
 
 def main() -> None:

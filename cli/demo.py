@@ -67,6 +67,9 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     *((question, ("report", "show", name)) for name, question in REPORTS),
 )
 
+PAGE = "page"
+"""Folder of the built page, in the store's."""
+
 
 @app.command()
 def demo(
@@ -83,6 +86,8 @@ def demo(
     for title, command in STEPS:
         typer.echo(f"\n# {title}")
         _run(out, command, quiet=ctx.obj["quiet"])
+    typer.echo("\n# All tables and figures as a page; open this file in a browser:")
+    _run(out, ("report", "build", str(out / PAGE), "--overwrite"), quiet=ctx.obj["quiet"])
     typer.echo(f"\nDone in {perf_counter() - began:.0f} s. Ask on:")
     typer.echo(
         f'  fstore --store {shlex.quote(str(out))} sql "SELECT ..."   # docs/sql.md has recipes'

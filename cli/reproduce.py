@@ -32,6 +32,9 @@ def reproduce(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
     ] = False,
+    page: Annotated[
+        Path | None, typer.Option(help="Build the page there at the end, as fstore report build.")
+    ] = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
@@ -43,17 +46,35 @@ def reproduce(
     from fstore.reproduce import reproduce as run
 
     toml, quiet = read_study(file), ctx.obj["quiet"]
+    if page is not None:
+        from fstore.queries.page import check_place
+
+        check_place(page, overwrite=True)  # before hours of work
     with _store(Path(ctx.obj["store"]), dry_run=dry_run) as store:
         results = run(
             store, toml, source=str(file), data=data, device=device, dry_run=dry_run,
             watch=lambda step: _watched(step, quiet=quiet),
         )  # fmt: skip
         rows = [_told(result, quiet=quiet) for result in results]
+        if page is not None and not dry_run:
+            _build(store, toml, page, quiet=quiet)
     shown = ({**asdict(row), "seconds": round(row.seconds, 1)} for row in rows)
     emit(shown, columns=RESULT_COLUMNS, as_json=as_json, as_csv=as_csv)
     if any(row.state == "failed" for row in rows):
         note("some reports failed or lack what they read; the notes above say what")
         raise typer.Exit(1)
+
+
+def _build(store: "Store", toml: str, out: Path, *, quiet: bool) -> None:
+    """Build the page of what was reproduced; an earlier one is replaced. Its path is a note."""
+    from fstore.queries.page import build_page
+    from fstore.queries.study import parse_study
+
+    if not quiet:
+        note(f"\n# Build the page\n$ fstore report build {out} --overwrite")
+    with bar(quiet=quiet) as update:
+        index = build_page(store, parse_study(toml), out, overwrite=True, on_progress=update)
+    note(str(index))
 
 
 @contextmanager

@@ -163,10 +163,10 @@ TABLES: dict[str, Table] = {
             "runs",
             {
                 "run_id": TEXT,
-                "kind": TEXT,  # extract, proposals, train, refresh
+                "kind": TEXT,  # extract, proposals, schedule
                 "started_at": TIME,
                 "finished_at": TIME,
-                "exit": TEXT,  # ok, failed, interrupted
+                "exit": TEXT,  # ok, failed, interrupted; schedule: running, killed as well
                 "message": TEXT,
                 "parameters": TEXT,  # JSON
                 "fingerprints": TEXT,  # JSON: partition -> fingerprint

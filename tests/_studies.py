@@ -77,8 +77,8 @@ class StudyWorld:
         return rows, self.Y["g"][rows].argmax(axis=1)
 
 
-def make_study(path: Path) -> StudyWorld:
-    """Make a store of 48 samples a data set, which say something of their classes."""
+def make_study(path: Path, *, classes: Sequence[str] = CLASSES) -> StudyWorld:
+    """Make a store of 48 samples a data set, which say something of their four classes."""
     rng = np.random.default_rng(11)
     store = Store.create(path)
     add_layers(store, "net", SHAPES)
@@ -93,7 +93,7 @@ def make_study(path: Path) -> StudyWorld:
     values = {}
     for name, labels in Y.items():
         view: View = "gt" if name == "g" else "image"
-        add_samples(store, name, labels, parts[name], view=view)
+        add_samples(store, name, labels, parts[name], view=view, classes=classes)
         for ckpt in CKPTS:
             for layer in SHAPES:
                 x = _responses(rng, labels, layer, 1 if ckpt == "5k" else 2)

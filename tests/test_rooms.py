@@ -17,7 +17,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "queries": {"store"},
     "cli": {"extractor", "store", "queries"},
 }
-NO_ROOM = {"errors", "types", "registry", "geometry", "image_files", "boxes"}
+NO_ROOM = {"errors", "types", "registry", "geometry", "image_files", "boxes", "cron", "hooks"}
 JOINERS = {
     "workflows",
     "extraction",
@@ -33,6 +33,8 @@ JOINERS = {
     "estimate",
     "proposals",
     "detection",
+    "runs",
+    "schedule",
 }  # join rooms that do not know each other
 OPENERS = {"__init__", "__main__"}  # hand out what one room offers
 MAY_USE_TORCH = {

@@ -6,7 +6,7 @@ A new entry is one new file: the decorator adds its function under a name, the f
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -69,8 +69,8 @@ class Registry(Generic[F]):
         return iter(self._entries.values())
 
 
-def import_siblings(package: str, path: list[str]) -> None:
-    """Import every module of a package, so that its decorators run."""
+def import_siblings(package: str, path: list[str], *, leave_out: Collection[str] = ()) -> None:
+    """Import every module of a package, so that its decorators run, but those left out."""
     for module in pkgutil.iter_modules(path):
-        if not module.name.startswith("_"):
+        if not module.name.startswith("_") and module.name not in leave_out:
             importlib.import_module(f"{package}.{module.name}")

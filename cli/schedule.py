@@ -1,0 +1,172 @@
+"""``fstore schedule|runs``: reports refreshed at set times, and the runs on record."""
+
+import os
+import select
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fstore.cli.app import app, open_store
+from fstore.cli.output import AsCsv, AsJson, emit, note
+from fstore.errors import FstoreError
+
+if TYPE_CHECKING:
+    from fstore.runs import Job, Outcome
+    from fstore.schedule import Surroundings
+    from fstore.store import Store
+
+__all__ = ["runs", "schedule"]
+
+
+@app.command("schedule")
+def schedule(
+    ctx: typer.Context,
+    *,
+    cron: Annotated[
+        str, typer.Option(metavar="EXPR", help="Run at these times, as in crontab: '0 3 * * *'.")
+    ] = "",
+    once: Annotated[
+        bool, typer.Option("--once", help="Run now, once; for cron and systemd timers.")
+    ] = False,
+    timezone: Annotated[
+        str, typer.Option(help="Of --cron, such as Europe/Berlin. Default: the machine's.")
+    ] = "",
+    study: Annotated[
+        str, typer.Option(help="A study that was set. Default: the one set last.")
+    ] = "",
+    report: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this report. [repeatable]")
+    ] = None,
+    retries: Annotated[int, typer.Option(min=0, help="Further attempts at what failed.")] = 3,
+    retry_wait: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Before the first; then doubled.")
+    ] = 60.0,
+    page: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="After each run, write the page there anew."),
+    ] = None,
+    on_change: Annotated[
+        str, typer.Option(metavar="COMMAND", help="Run it when a cell's value changed.")
+    ] = "",
+    on_failure: Annotated[
+        str, typer.Option(metavar="COMMAND", help="Run it when a run failed.")
+    ] = "",
+    webhook: Annotated[
+        str, typer.Option(metavar="URL", help="POST a summary as JSON on change and failure.")
+    ] = "",
+    catch_up: Annotated[
+        bool, typer.Option(help="Run at once if a time was missed before the start.")
+    ] = True,
+) -> None:
+    """Refresh the reports at set times; what is stored and still right is not computed again.
+
+    Each run is recorded: fstore runs --kind schedule. SIGTERM or Ctrl-C ends the work after the
+    cell that is being computed; a second one at once.
+
+    Example: fstore schedule --cron "0 3 * * *" --timezone Europe/Berlin
+    """
+    from fstore.cron import parse_cron
+    from fstore.hooks import parse_hooks
+    from fstore.schedule import run_once, run_schedule
+
+    if bool(cron) == once:
+        raise typer.BadParameter("give one of --cron and --once")
+    times = parse_cron(cron, timezone) if cron else None
+    hooks = parse_hooks(on_change=on_change, on_failure=on_failure, webhook=webhook)
+    store = open_store(ctx)
+    job = _job(store, study, report or (), retries=retries, retry_wait=retry_wait)
+    with _until_stopped() as wait:
+        around = _surroundings(wait, page, quiet=ctx.obj["quiet"])
+        if times is not None:
+            run_schedule(store, times, job, around, hooks=hooks, catch_up=catch_up)
+            return
+        _exit(run_once(store, job, around, hooks=hooks))
+
+
+@app.command("runs")
+def runs(
+    ctx: typer.Context,
+    *,
+    kind: Annotated[str, typer.Option(help="Only these: extract, proposals or schedule.")] = "",
+    last: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="No more than the latest N.")
+    ] = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """List the runs on record, the latest first: when, how they ended, what they did.
+
+    Example: fstore runs --kind schedule
+    """
+    from fstore.runs import RUN_COLUMNS, past_runs
+
+    rows = past_runs(open_store(ctx), kind)[:last]
+    emit(rows, columns=RUN_COLUMNS, as_json=as_json, as_csv=as_csv)
+
+
+def _job(store: "Store", study: str, reports: Any, **retries: Any) -> "Job":  # noqa: ANN401
+    """Return what is to be done; unknown names are refused now, not at night."""
+    from fstore.queries.reports import REPORTS
+    from fstore.queries.study import load_study
+    from fstore.runs import Job
+
+    name = load_study(store, study or None).name
+    return Job(study=name, reports=tuple(REPORTS[r].name for r in reports), **retries)
+
+
+def _surroundings(
+    wait: Callable[[float], bool], page: Path | None, *, quiet: bool
+) -> "Surroundings":
+    from fstore.queries.page import build_page, check_place
+    from fstore.queries.refresh import refresh
+    from fstore.schedule import Surroundings
+
+    def say(line: str) -> None:
+        if not quiet:
+            note(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}  {line}")
+
+    if page is None:
+        return Surroundings(refresh=refresh, wait=wait, say=say)
+    check_place(page, overwrite=True)
+    write = partial(build_page, out=page, compute=False, overwrite=True)
+    return Surroundings(refresh=refresh, wait=wait, say=say, publish=write)
+
+
+def _exit(outcome: "Outcome") -> None:
+    """End with 1 after a failure, 130 after an interruption."""
+    if outcome.exit == "interrupted":
+        raise KeyboardInterrupt
+    if outcome.exit != "ok":
+        raise FstoreError(f"the run failed: {outcome.message}")
+
+
+@contextmanager
+def _until_stopped() -> Iterator[Callable[[float], bool]]:
+    """Give a sleep that returns True as soon as SIGTERM or SIGINT came; a second one interrupts.
+
+    The handler writes to a pipe, which wakes the sleep.
+    """
+    reading, writing = os.pipe()
+
+    def ask(_signal: int, _frame: object) -> None:
+        if wait(0):
+            raise KeyboardInterrupt
+        os.write(writing, b"!")
+
+    def wait(seconds: float) -> bool:
+        return bool(select.select([reading], [], [], seconds)[0])
+
+    before = {s: signal.signal(s, ask) for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield wait
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(reading)
+        os.close(writing)

@@ -1,0 +1,61 @@
+"""Findings as the page shows them: verdicts, and which cells they speak of."""
+
+import importlib
+import importlib.util
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fstore.queries.study import Study
+
+if TYPE_CHECKING:
+    from fstore.store import Store
+
+__all__ = ["VERDICTS", "Finding", "about", "cells_of", "check"]
+
+VERDICTS = {"holds": "✓", "does not hold": "✗", "not enough data": "–"}
+"""Verdicts and their signs, in the order of the summary."""
+
+
+class Finding(Protocol):
+    """A claim of the paper, checked on the numbers at hand."""
+
+    name: str
+    claim: str
+    source: str
+    verdict: str
+    evidence: str
+    reports: tuple[str, ...]
+    rows: list[dict[str, Any]]
+
+
+def check(store: "Store", study: Study, *, compute: bool) -> list[Finding]:
+    """Return the findings of a study; none where no checks are installed."""
+    if importlib.util.find_spec("fstore.queries.findings") is None:
+        return []
+    module = importlib.import_module("fstore.queries.findings")
+    return list(module.check_findings(store, study, compute=compute))
+
+
+def about(findings: Sequence[Finding], report: str) -> list[Finding]:
+    """Return the findings that rest on a report."""
+    return [finding for finding in findings if report in finding.reports]
+
+
+def cells_of(findings: Sequence[Finding], report: str) -> dict[tuple[str, str], tuple[str, str]]:
+    """Return verdict and claims for the cells of a report that findings were judged by.
+
+    A finding's row names a cell by ``report``, ``row`` and ``col``. Where findings on one cell
+    differ, what does not hold is told.
+    """
+    claims: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for finding in findings:
+        for row in finding.rows:
+            if row.get("report") == report and "row" in row and "col" in row:
+                of_cell = claims.setdefault((str(row["row"]), str(row["col"])), {})
+                of_cell.setdefault(str(finding.verdict), []).append(finding.claim)
+    order = ("does not hold", "holds", "not enough data")
+    found = {}
+    for cell, by_verdict in claims.items():
+        verdict = next((v for v in order if v in by_verdict), "")
+        found[cell] = (verdict, " ".join(dict.fromkeys(by_verdict.get(verdict, ()))))
+    return found

@@ -1,0 +1,131 @@
+"""What is told of a run: a command of the user's, or a POST to a web address."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from fstore.errors import DataError
+
+__all__ = ["Hooks", "call_hooks", "parse_hooks"]
+
+STDERR = 2  # stdout is for data
+COMMAND_SECONDS = 300
+WEBHOOK_SECONDS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hooks:
+    """Commands, as lists of words, and a web address; an empty one is left out."""
+
+    on_change: tuple[str, ...] = ()
+    on_failure: tuple[str, ...] = ()
+    webhook: str = ""
+
+
+def parse_hooks(*, on_change: str = "", on_failure: str = "", webhook: str = "") -> Hooks:
+    """Read hooks as they are given on a command line.
+
+    Parameters
+    ----------
+    on_change, on_failure : str
+        A command line; it is split as a shell does, but no shell runs it.
+    webhook : str
+        An http or https address.
+
+    Raises
+    ------
+    DataError
+        A quote is left open, there is no such program, or the address is of another kind.
+    """
+    if webhook and (urlsplit(webhook).scheme not in ("http", "https") or not _host(webhook)):
+        raise DataError(f"webhook '{webhook}' is no address; expected http://... or https://...")
+    words = _words("--on-change", on_change), _words("--on-failure", on_failure)
+    return Hooks(on_change=words[0], on_failure=words[1], webhook=webhook)
+
+
+def _words(option: str, text: str) -> tuple[str, ...]:
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError as error:
+        raise DataError(f"cannot read the command of {option}, {text}: {error}") from error
+    if words and shutil.which(words[0]) is None:
+        raise DataError(
+            f"{option}: there is no program '{words[0]}'; no shell runs the command: for pipes and "
+            "variables write a script, or sh -c '...'"
+        )
+    return words
+
+
+def call_hooks(hooks: Hooks, summary: Mapping[str, Any], say: Callable[[str], None]) -> None:
+    """Tell of a run that changed something or failed; a hook that fails is only noted.
+
+    Parameters
+    ----------
+    hooks : Hooks
+    summary : mapping
+        What JSON knows. ``events`` is a list of ``change`` and ``failure``; ``changed`` maps a
+        report to its number of changed cells; ``exit`` is ``ok`` or ``failed``.
+    say : callable
+        Takes a line for people.
+    """
+    events: Sequence[str] = summary["events"]
+    body = json.dumps(summary).encode()
+    for event, words in (("change", hooks.on_change), ("failure", hooks.on_failure)):
+        if event in events and words:
+            _run(words, body, _environment(summary), say)
+    if events and hooks.webhook:
+        _post(hooks.webhook, body, say)
+
+
+def _environment(summary: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        **os.environ,
+        "FSTORE_STORE": summary["store"],
+        "FSTORE_STUDY": summary["study"],
+        "FSTORE_REPORTS_CHANGED": " ".join(summary["changed"]),
+        "FSTORE_EXIT_STATUS": "0" if summary["exit"] == "ok" else "1",
+    }
+
+
+def _run(
+    words: Sequence[str], body: bytes, environment: Mapping[str, str], say: Callable[[str], None]
+) -> None:
+    """Run a command with JSON on its stdin; what it prints goes to stderr."""
+    try:
+        done = subprocess.run(  # noqa: S603 - the user's own command, without a shell
+            words,
+            input=body,
+            env=environment,
+            stdout=STDERR,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        say(f"hook {words[0]}: {error}")
+        return
+    if done.returncode:
+        say(f"hook {words[0]}: it ended with status {done.returncode}")
+
+
+def _post(address: str, body: bytes, say: Callable[[str], None]) -> None:
+    """Send JSON; the address itself is not shown, as it may hold a key."""
+    headers = {"Content-Type": "application/json", "User-Agent": "fstore"}
+    request = Request(address, data=body, headers=headers, method="POST")  # noqa: S310 - checked
+    try:
+        with urlopen(request, timeout=WEBHOOK_SECONDS):  # noqa: S310 - http and https only
+            pass
+    except (URLError, HTTPException, OSError, ValueError) as error:
+        say(f"webhook at {_host(address)}: {error}")
+
+
+def _host(address: str) -> str:
+    return urlsplit(address).hostname or ""

@@ -1,0 +1,332 @@
+"""``fstore report build``: the folder, its files, and what is shown where something is lacking."""
+
+import json
+import re
+from html import unescape
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import plotly.graph_objects as go
+import pytest
+
+from _build import Built, build
+from _page import EVIL, Site, run, shown_rows
+from fstore.queries.page import build as building
+from fstore.queries.page import findings
+from fstore.queries.page.charts import chart_of
+from fstore.queries.page.exhibits import names
+from fstore.queries.page.looks import LOOKS, look_of
+from fstore.queries.page.render import script_json
+from fstore.queries.page.tables import MAX_LINES, number
+from fstore.queries.reports import REPORTS
+from fstore.queries.reports._api import BESIDE
+from fstore.queries.study import set_study
+from fstore.store.maintenance import Selection, drop
+
+STUDY = """
+name = "small"
+network = "net"
+layers = ["conv1", "fc"]
+pretrained = "5"
+[classification]
+dataset = "d"
+"""
+SHOWN = [name for name in names() if name != "table8"]
+CELL = re.compile(
+    r'data-row="([^"]*)" data-col="([^"]*)">(?:<span class="ours">)?<[^>]*class="value"[^>]*>([^<]*)<'
+)
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Built:
+    """Build a small store whose study is set."""
+    built = build(tmp_path / "s")
+    set_study(built.store, STUDY)
+    return built
+
+
+def page(folder: Path, name: str) -> str:
+    """Return the text of a page."""
+    return (folder / f"{name}.html").read_text(encoding="utf-8")
+
+
+def spec_of(folder: Path, name: str) -> dict[str, Any]:
+    """Return what a page tells its script to draw."""
+    found = re.search(r'id="spec">(.*?)</script>', page(folder, name), re.DOTALL)
+    assert found is not None
+    return dict(json.loads(found[1]))
+
+
+# the numbers
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_numbers_are_those_of_report_show(site: Site, name: str) -> None:
+    """The JSON, the CSV and the table have the rows that ``report show`` prints."""
+    rows = shown_rows(site.store, name)
+    files = site.folder / "files"
+    own = json.loads((files / f"{name}.json").read_text())
+    assert [{key: row[key] for key in rows[0]} for row in own["rows"]] == rows
+    printed = run(site.store, "report", "show", name, "--csv", "--beside").stdout
+    assert (files / f"{name}.csv").read_text() == printed
+    values = {(str(r["row"]), str(r["col"])): r["value"] for r in rows}
+    cells = [tuple(map(unescape, found)) for found in CELL.findall(page(site.folder, name))]
+    assert len(cells) == min(MAX_LINES, sum(BESIDE not in col for _, col in values))
+    for row, col, text in cells:
+        assert text == number(values[row, col], look_of(name).digits)
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_lineage_is_that_of_the_store(site: Site, name: str) -> None:
+    """Each row names a fingerprint that the store computed it under, and all that it covers."""
+    own = json.loads((site.folder / "files" / f"{name}.json").read_text())
+    stored = site.store.rows("reports", report=name).to_pylist()
+    known = {(r["fingerprint"], r["row"], r["col"]): r for r in stored}
+    for row in own["rows"]:
+        source = own["lineage"][row["fingerprint"]]
+        kept = known[row["fingerprint"], row["row"], row["col"]]
+        assert source["code_version"] == kept["code_version"]
+        assert source["computed_at"] == kept["computed_at"].isoformat()
+        inputs = json.loads(kept["inputs"])
+        assert {k: source[k] for k in inputs} == inputs
+        read = {text.split(" ")[0] for k in ("partitions", "weights") for text in source[k]}
+        assert {f"{c['network']}/{c['name']}" for c in source["checkpoints"]} == read
+        paper = row["paper"]
+        assert row["difference"] == (None if paper is None else row["value"] - paper)
+
+
+def test_paper_stands_beside(site: Site) -> None:
+    """A cell has the paper's number and ours minus it; the paper's whole table is below."""
+    (row,) = [r for r in shown_rows(site.store, "table7") if (r["row"], r["col"]) == ("fc7", "none")]
+    value, paper = float(str(row["value"])), 74.1
+    assert row["paper"] == paper
+    text = page(site.folder, "table7")
+    (cell,) = re.findall(r'data-row="fc7" data-col="none">(.*?)</td>', text, re.DOTALL)
+    assert "74.1" in cell
+    assert f"{abs(value - paper):.1f}" in cell
+    assert "The paper’s own table" in text
+
+
+# charts
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_chart_is_plotlys(site: Site, name: str) -> None:
+    """Every trace and layout is one that Plotly knows, and has values of the report."""
+    spec = spec_of(site.folder, name)
+    own = ("light", "dark", "facets", "ring")
+    traces = [{k: v for k, v in t.items() if k not in own} for t in spec["traces"]]
+    figure = go.Figure(traces, spec["layout"])  # refuses what it does not know
+    assert len(figure.data) > 0
+    values = {row["value"] for row in shown_rows(site.store, name)}
+    for trace in traces:
+        drawn = trace["y"] if trace["type"] != "heatmap" else [z for line in trace["z"] for z in line]
+        ours = [y for y in drawn if y in values]
+        assert ours or "the paper" in trace["name"]
+
+
+def test_every_look_is_of_a_report() -> None:
+    """No look is kept of a report that is gone; one without a look is drawn plainly."""
+    assert set(LOOKS) <= {entry.name for entry in REPORTS}
+    row = {"row": "a", "col": "b", "value": 2.0, "std": None, "n": None, "paper": None}
+    chart = chart_of([row], look_of("of tomorrow"), {}, title="T")
+    assert chart is not None
+    assert chart.traces[0]["y"] == [2.0]
+    assert chart.alt.startswith("T. 1 series")
+
+
+def test_script_cannot_be_left() -> None:
+    """JSON in a page has no sign that HTML minds, and is the same JSON."""
+    text = script_json({"name": "</script><!-- & \u2028"})
+    assert not set("<>&\u2028") & set(text)
+    assert json.loads(text) == {"name": "</script><!-- & \u2028"}
+
+
+def test_evil_name_is_escaped(site: Site) -> None:
+    """A class that is called as a script stands in no page as it is."""
+    for file in site.folder.glob("*.html"):
+        assert EVIL.split(">", 1)[0] + ">document" not in file.read_text()
+    assert EVIL in unescape(page(site.folder, "table5"))
+
+
+# the folder
+
+
+def test_folder(site: Site) -> None:
+    """A page and files a report, assets, a marker; nothing names another host."""
+    found = {str(p.relative_to(site.folder)) for p in site.folder.rglob("*") if p.is_file()}
+    pages = {"index.html", *(f"{name}.html" for name in names())}
+    files = {f"files/{name}.{end}" for name in SHOWN for end in ("csv", "json", "svg")}
+    assets = {f"assets/{name}" for name in ("page.css", "page.js", "plotly.min.js")}
+    files -= {"files/figure6.svg"}  # its photographs are not there
+    assert found == pages | files | assets | {"files/table8.json", "fstore-page.json"}
+    for file in found - {"assets/plotly.min.js"}:
+        if not file.endswith((".svg", ".json", ".csv")):
+            assert not re.search(r"(src|href)=\"(https?:)?//", (site.folder / file).read_text())
+    assert "Not drawn: " in page(site.folder, "figure6")
+
+
+def test_replaced_only_when_asked(built: Built, tmp_path: Path) -> None:
+    """An earlier page is replaced with --overwrite alone; an empty folder is taken."""
+    out = tmp_path / "page"
+    out.mkdir()
+    words = ("report", "build", str(out))
+    assert run(built.store, *words).exit_code == 0
+    (out / "old.html").write_text("")
+    again = run(built.store, *words)
+    assert (again.exit_code, again.stdout) == (1, "")
+    assert "--overwrite" in again.stderr
+    done = run(built.store, *words, "--overwrite")
+    assert done.stdout == f"{out / 'index.html'}\n"
+    assert not (out / "old.html").exists()
+    assert sorted(p.name for p in tmp_path.iterdir() if "page" in p.name) == ["page"]
+
+
+def test_foreign_folder_is_refused(built: Built, tmp_path: Path) -> None:
+    """A folder of something else, or a file, is left as it is, also with --overwrite."""
+    out = tmp_path / "thesis"
+    out.mkdir()
+    (out / "chapter1.tex").write_text("precious")
+    done = run(built.store, "report", "build", str(out), "--overwrite")
+    assert done.exit_code == 1
+    assert "'chapter1.tex'" in done.stderr
+    assert [p.name for p in out.iterdir()] == ["chapter1.tex"]
+    done = run(built.store, "report", "build", str(out / "chapter1.tex"))
+    assert "is a file" in done.stderr
+
+
+def test_all_or_nothing(built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build that breaks off leaves the earlier page, and nothing of its own."""
+    out = tmp_path / "page"
+    assert run(built.store, "report", "build", str(out)).exit_code == 0
+    before = page(out, "index")
+
+    def full(_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(building, "_write_rest", full)
+    done = run(built.store, "report", "build", str(out), "--overwrite")
+    assert done.exit_code == 1
+    assert "No space left" in done.stderr
+    assert page(out, "index") == before
+    assert sorted(p.name for p in tmp_path.iterdir() if "page" in p.name) == ["page"]
+
+
+def test_reproduce_ends_with_the_page(built: Built, tmp_path: Path) -> None:
+    """``reproduce --page`` builds it, names it on stderr, and refuses a foreign folder at once."""
+    file, out = tmp_path / "small.toml", tmp_path / "page"
+    file.write_text(STUDY)
+    for _ in range(2):  # an earlier one is replaced
+        done = run(built.store, "reproduce", str(file), "--page", str(out), "--json")
+        assert str(out / "index.html") in done.stderr
+        assert "table6" in done.stdout
+        assert json.loads(done.stdout)
+    assert json.loads((out / "files/table6.json").read_text())["state"] == "complete"
+    refused = run(built.store, "reproduce", str(file), "--page", str(built.store.path))
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "is not empty" in refused.stderr
+
+
+# what is lacking
+
+
+def test_without_computing(built: Built, tmp_path: Path) -> None:
+    """--no-compute shows what is stored and how the rest is made, and stores nothing."""
+    out = tmp_path / "page"
+    assert run(built.store, "report", "build", str(out), "--no-compute").exit_code == 0
+    assert built.store.rows("reports").num_rows == 0
+    assert json.loads((out / "files/table6.json").read_text())["state"] == "stale"
+    assert "fstore report show table6" in page(out, "index")
+    run(built.store, "report", "show", "table6")
+    run(built.store, "report", "build", str(out), "--no-compute", "--overwrite")
+    assert json.loads((out / "files/table6.json").read_text())["state"] == "complete"
+
+
+def test_missing_cell_has_its_command(built: Built, tmp_path: Path) -> None:
+    """A cell without activations says so, and the page has the command that makes them."""
+    run(built.store, "report", "show", "table6")
+    drop(built.store.path, Selection(layer="fc"))
+    out = tmp_path / "page"
+    run(built.store, "report", "build", str(out))
+    text = page(out, "table6")
+    assert re.search(r'data-row="fc" data-col="nonzero_percent"><a class="gap"[^>]*>no inputs', text)
+    assert "fstore extract --layer fc --ckpt net/5" in text
+    assert json.loads((out / "files/table6.json").read_text())["state"] == "incomplete"
+
+
+def test_failing_and_left_out(built: Built, tmp_path: Path) -> None:
+    """A report that fails shows its error, one of an unbound part how to bind it; others stand."""
+    out = tmp_path / "page"
+    done = run(built.store, "report", "build", str(out))
+    assert done.exit_code == 0
+    state = {n: json.loads((out / f"files/{n}.json").read_text())["state"] for n in names()}
+    assert state["figure2"] == "failed"  # the checkpoint's file is no file of weights
+    assert "cannot read the weights" in page(out, "figure2")
+    assert state["figure1"] == "left out"
+    assert "add [detection] with dataset" in unescape(page(out, "index"))
+    assert state["table6"] == state["table7"] == "complete"
+
+
+def test_bug_in_a_report(built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that is nobody's fault but ours is named with its kind, and stops nothing."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("of <nothing>")
+
+    monkeypatch.setattr("fstore.queries.page.exhibits.show_report", broken)
+    out = tmp_path / "page"
+    assert run(built.store, "report", "build", str(out)).exit_code == 0
+    assert "ZeroDivisionError: of &lt;nothing&gt;" in page(out, "table6")
+
+
+# findings
+
+
+def finding(verdict: str, **changes: Any) -> SimpleNamespace:  # noqa: ANN401 - any field
+    """Return a finding on a cell of table 6."""
+    cell = {"report": "table6", "row": "conv1", "col": "nonzero_percent"}
+    given = {"name": "sparse", "claim": "Layers are <sparse>.", "source": "section 5",
+             "verdict": verdict, "evidence": "66 percent.", "reports": ("table6",), "rows": [cell]}
+    return SimpleNamespace(**given | changes)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("verdict", "mark", "sign"), [("holds", "agrees", "✓"), ("does not hold", "differs", "✗")]
+)
+def test_findings(
+    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verdict: str, mark: str, sign: str
+) -> None:
+    """A finding marks its cells by colour, sign and word; it is told at the front and on its page."""
+    monkeypatch.setattr(findings, "check", lambda *_, **__: [finding(verdict)])
+    out = tmp_path / "page"
+    run(built.store, "report", "build", str(out))
+    assert f'class="{mark}" data-row="conv1"' in page(out, "table6")
+    assert f'title="Layers are &lt;sparse&gt;.">{sign} {mark}' in page(out, "table6")
+    assert "Layers are &lt;sparse&gt;." in page(out, "index")
+    assert "66 percent." in page(out, "findings")
+    assert 'id="sparse"' in page(out, "findings")
+
+
+def test_findings_that_fail(
+    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without findings the page says why; tables and figures are there."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("conv9")
+
+    monkeypatch.setattr(findings, "check", broken)
+    out = tmp_path / "page"
+    assert run(built.store, "report", "build", str(out)).exit_code == 0
+    assert "The findings could not be checked: KeyError" in page(out, "index")
+    assert not (out / "findings.html").exists()
+
+
+def test_what_does_not_hold_is_told() -> None:
+    """Of findings on one cell the one that does not hold is what the cell says."""
+    both = [finding("does not hold", claim="A."), finding("holds", claim="B.")]
+    assert findings.cells_of(both, "table6") == {
+        ("conv1", "nonzero_percent"): ("does not hold", "A.")
+    }
+    assert findings.cells_of(both, "table7") == {}

@@ -1,0 +1,163 @@
+"""``fstore schedule`` and ``fstore runs`` as they are typed."""
+
+import csv
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from _build import build
+from fstore.cli import app
+from fstore.runs import Job, alone
+from fstore.store import Store
+
+STUDY = """
+name = "small"
+network = "net"
+layers = ["conv1", "fc"]
+pretrained = "5"
+[classification]
+dataset = "d"
+"""
+
+
+@pytest.fixture
+def ready(tmp_path: Path) -> Store:
+    """Build a store whose study is set."""
+    from fstore.queries.study import set_study
+
+    store = build(tmp_path / "s").store
+    set_study(store, STUDY)
+    return store
+
+
+def run(store: Store, *words: str) -> Result:
+    """Run ``fstore --store ROOT WORDS``."""
+    return CliRunner().invoke(app, ["--store", str(store.path), *words])
+
+
+def history(store: Store) -> list[dict[str, object]]:
+    """Return what ``fstore runs --kind schedule --json`` lists."""
+    rows: list[dict[str, object]] = json.loads(
+        run(store, "runs", "--kind", "schedule", "--json").stdout
+    )
+    return rows
+
+
+def test_once(ready: Store, tmp_path: Path) -> None:
+    """``--once`` refreshes, tells of the change, and is on record; a second run has no change."""
+    told = tmp_path / "told.json"
+    words = ["schedule", "--once", "--report", "table6", "--on-change", f"cp /dev/stdin {told}"]
+    done = run(ready, *words)
+    assert (done.exit_code, done.stdout) == (0, ""), done.stderr
+    assert "table6: computed 2, reused 0" in done.stderr
+    assert json.loads(told.read_text())["changed"] == {"table6": 2}
+    told.unlink()
+    assert run(ready, *words).exit_code == 0
+    assert not told.exists()
+    rows = history(ready)
+    assert [(r["status"], r["computed"], r["reused"], r["changed"]) for r in rows] == [
+        ("ok", 0, 2, 0),
+        ("ok", 2, 0, 2),
+    ]
+
+
+def test_once_that_fails(ready: Store, tmp_path: Path) -> None:
+    """A run that fails exits with 1 and the reason, also with --quiet, and calls its hook."""
+    hook, told = tmp_path / "hook", tmp_path / "told"
+    hook.write_text(f'#!/bin/sh\necho "$FSTORE_EXIT_STATUS $FSTORE_STUDY" > {told}\n')
+    hook.chmod(0o755)
+    for file in ready.files(layer="fc"):
+        file.path.unlink()
+    words = ["schedule", "--once", "--report", "table6", "--retries", "0"]
+    done = CliRunner().invoke(
+        app, ["--store", str(ready.path), "--quiet", *words, "--on-failure", str(hook)]
+    )
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: the run failed: table6:")
+    assert "computed" not in done.stderr
+    assert told.read_text() == "1 small\n"
+    (row,) = history(ready)
+    assert (row["status"], row["failed"]) == ("failed", 1)
+
+
+def test_page(ready: Store, tmp_path: Path) -> None:
+    """With --page each run writes the page; a folder of something else is refused at the start."""
+    page, other = tmp_path / "page", tmp_path / "other"
+    other.mkdir()
+    (other / "mine.txt").touch()
+    words = ["schedule", "--once", "--report", "table6", "--page"]
+    for _ in range(2):
+        assert run(ready, *words, str(page)).exit_code == 0
+        assert "Sparsity by layer" in (page / "index.html").read_text()
+        (page / "index.html").write_text("old")
+    assert run(ready, *words, str(other)).exit_code == 1
+    assert [row["status"] for row in history(ready)] == ["ok", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "why"),
+    [
+        ([], 2, "one of --cron and --once"),
+        (["--cron", "0 3 * * *", "--once"], 2, "one of --cron and --once"),
+        (["--cron", "0 3 * *"], 1, "4 fields, not 5"),
+        (["--cron", "0 3 * * *", "--timezone", "Mars"], 1, "no time zone 'Mars'"),
+        (["--once", "--report", "table66"], 1, "no report 'table66'"),
+        (["--once", "--study", "none"], 1, "no study 'none'"),
+        (["--once", "--on-change", "no-such-program"], 1, "no program 'no-such-program'"),
+        (["--once", "--webhook", "ftp://x"], 1, "expected http"),
+        (["--once", "--retries", "-1"], 2, "--retries"),
+    ],
+)
+def test_mistakes_are_found_at_once(ready: Store, words: list[str], status: int, why: str) -> None:
+    """What could not work at night is refused when it is typed, and leaves no run behind."""
+    done = run(ready, "schedule", *words)
+    assert done.exit_code == status
+    assert why in done.stderr
+    assert history(ready) == []
+
+
+def test_at_work_elsewhere(ready: Store) -> None:
+    """While another process does the same, --once exits with 1 and says so."""
+    with alone(ready, Job(study="small")):
+        done = run(ready, "schedule", "--once")
+    assert done.exit_code == 1
+    assert "another process is at work on the same reports of study 'small'" in done.stderr
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_schedule(ready: Store, stop: signal.Signals) -> None:
+    """A schedule that waits ends at once with status 0; what it ran before is on record."""
+    command = [sys.executable, "-m", "fstore", "--store", str(ready.path), "schedule"]
+    words = ["--cron", "0 0 1 1 *", "--timezone", "UTC", "--report", "table6"]
+    with subprocess.Popen([*command, *words], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        lines: list[str] = []
+        while not any("next run at" in line for line in lines):
+            lines.append(process.stderr.readline())
+            assert lines[-1], lines
+        process.send_signal(stop)
+        sent = time.monotonic()
+        assert process.wait(timeout=30) == 0
+        assert time.monotonic() - sent < 10
+    assert "running now" in lines[0]
+    assert [row["status"] for row in history(ready)] == ["ok"]
+
+
+def test_runs(ready: Store) -> None:
+    """Runs are listed as JSON and CSV with the same keys, the latest first, as many as asked."""
+    for _ in range(3):
+        run(ready, "schedule", "--once", "--report", "table6")
+    rows = json.loads(run(ready, "runs", "--json").stdout)
+    assert len(rows) == 3
+    assert rows == sorted(rows, key=lambda r: r["started"], reverse=True)
+    table = list(csv.DictReader(io.StringIO(run(ready, "runs", "--last", "2", "--csv").stdout)))
+    assert [r["started"] for r in table] == [r["started"] for r in rows[:2]]
+    assert list(table[0]) == list(rows[0])
+    assert run(ready, "runs", "--kind", "extract", "--json").stdout == "[]\n"
