@@ -52,7 +52,9 @@ def sources(exhibit: Exhibit, known: Known) -> dict[str, Source]:
 def _checkpoints(found: Provenance) -> list[tuple[str, str]]:
     """Return network and name of the checkpoints that were read; names have no slash or space."""
     read = [*found.inputs.get("partitions", {}), *found.inputs.get("weights", {})]
-    pairs = (text.split(" ", 1)[0].partition("/") for text in read)  # "network/ckpt data.view layer"
+    pairs = (
+        text.split(" ", 1)[0].partition("/") for text in read
+    )  # "network/ckpt data.view layer"
     return list(dict.fromkeys((network, ckpt) for network, _, ckpt in pairs))
 
 
