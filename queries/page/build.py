@@ -124,13 +124,23 @@ def _replaced(out: Path) -> Iterator[Path]:
         with storage(f"cannot write the page to {out}"):
             new.mkdir(parents=True)
             yield new
-            old = new.with_name(f"{new.name}.old")
-            if out.exists():
-                out.rename(old)
-            new.rename(out)
-            shutil.rmtree(old, ignore_errors=True)
+            _swap(new, out)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def _swap(new: Path, out: Path) -> None:
+    """Put a folder in the place of another, which goes; if it cannot be, that one stays."""
+    old = new.with_name(f"{new.name}.old")
+    if out.exists():
+        out.rename(old)
+    try:
+        new.rename(out)
+    except OSError:
+        if old.exists():
+            old.rename(out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 @dataclass(frozen=True)

@@ -113,32 +113,32 @@ def _curve(points: list[tuple[float, float]], name: str, style: Mapping[str, Any
 
 
 def matrix(rows: Rows, look: Look, _roles: Roles) -> Chart:
-    """Draw Figure 5: the share of filters that two classes have in common."""
+    """Draw Figure 5: the share of filters that two classes have in common; a class has all."""
     values = {(row["row"], row["col"]): row["value"] for row in rows if row["row"] != SUMMARY}
+    chance = next((r["value"] for r in rows if (r["row"], r["col"]) == (SUMMARY, "chance")), None)
     classes = list(dict.fromkeys(row for row, _ in values))
+    others = [v for (a, b), v in values.items() if a != b]
     trace = _heat(
-        [[values.get((a, b)) for b in classes] for a in classes],
-        [
-            [f"{plain(a)} and {plain(b)}<br><b>{values.get((a, b), 0):.2f}</b>" for b in classes]
-            for a in classes
-        ],
-        (0.0, 1.0),
+        [[values.get((a, b)) if a != b else None for b in classes] for a in classes],
+        [[_pair(a, b, values.get((a, b))) for b in classes] for a in classes],
+        (0.0, max(others, default=1.0)),
     )
     names = [plain(c) for c in classes]
-    trace |= {
-        "x": names,
-        "y": names,
-        "colorbar": {"title": {"text": "Share", "side": "right"}, "thickness": 12},
-    }
+    title = "Share" if chance is None else f"Share (by chance {chance:.2f})"
+    bar = {"title": {"text": title, "side": "right"}, "thickness": 12}
+    trace |= {"x": names, "y": names, "colorbar": bar, "hoverongaps": False}
     layout = {
         "xaxis": {"type": "category", "title": {"text": "Class"}},
         "yaxis": {"type": "category", "autorange": "reversed", "title": {"text": "Class"}},
         "height": 480,
     }
-    others = [v for (a, b), v in values.items() if a != b]
     mean = sum(others) / max(1, len(others))
     alt = f"{look.quantity} for {len(classes)} classes; two classes share {mean:.2f} on average."
     return Chart([trace], layout, alt)
+
+
+def _pair(a: str, b: str, share: float | None) -> str:
+    return "" if share is None else f"{plain(a)} and {plain(b)}<br><b>{share:.2f}</b>"
 
 
 def maps(rows: Rows, _look: Look, _roles: Roles) -> Chart:

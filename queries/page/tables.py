@@ -9,7 +9,7 @@ from fstore.queries.page.looks import Look, worded
 
 __all__ = ["MAX_COLUMNS", "Cell", "Grid", "Line", "Listing", "grid", "listing"]
 
-MAX_COLUMNS = 24
+MAX_COLUMNS = 32
 """A report with more columns is listed row by row."""
 
 MAX_LINES = 300

@@ -65,7 +65,8 @@ POINT = """() => {
   const trace = plot._fullData[at];
   const x = whole[trace.xaxis.replace("x", "xaxis")], y = whole[trace.yaxis.replace("y", "yaxis")];
   const points = plot.calcdata[at], p = points[Math.floor(points.length / 2)];
-  const [px, py] = trace.type === "heatmap" ? [x.c2p(0), y.c2p(0)] : [x.c2p(p.x), y.c2p(p.y)];
+  const below = trace.y ? 1 : 0;  // the first cell of a matrix is empty
+  const [px, py] = trace.type === "heatmap" ? [x.c2p(0), y.c2p(below)] : [x.c2p(p.x), y.c2p(p.y)];
   return [box.x + x._offset + px, box.y + y._offset + py];
 }"""
 """Where on the screen a point of the first trace is that is shown."""
