@@ -1,6 +1,8 @@
 """The page in a real browser: Chromium, headless, from files."""
 
+import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +25,7 @@ pytestmark = pytest.mark.skipif(
 )
 PAGES = ("index", *names())
 WIDTHS = (1280, 360)
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 CONTRASTS = """() => {
   const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
@@ -128,7 +131,9 @@ def hover(page: "Page") -> str:
         page.wait_for_timeout(50)
         if label.count():
             break
-    return label.text_content(timeout=1000) or ""
+    lines = "e => [...e.querySelectorAll('tspan.line')].map((line) => line.textContent).join('\\n')"
+    found: str = label.evaluate(lines, timeout=1000)
+    return found
 
 
 def check_outline(page: "Page") -> None:
@@ -154,6 +159,14 @@ def check_links(page: "Page", folder: Path) -> None:
         assert file or page.locator(f"[id='{part}']").count() == 1, link
 
 
+def has_value(label: str, file: Path) -> bool:
+    """Say whether a label tells a row's value, or the paper's, to the decimals that it shows."""
+    told = [(float(text), len(text.partition(".")[2])) for text in NUMBER.findall(label)]
+    rows = json.loads(file.read_text())["rows"]
+    values = [row[key] for row in rows for key in ("value", "paper") if row[key] is not None]
+    return any(abs(v - x) <= 0.5001 * 10.0**-d for x, d in told for v in values)
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_page(watched: Watched, site: Site, name: str) -> None:
     """At both widths no sideways scrolling, and charts answer; in both themes text has contrast.
@@ -168,7 +181,7 @@ def test_page(watched: Watched, site: Site, name: str) -> None:
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 800})
         if page.locator("#plot").count():
-            assert any(sign.isdigit() for sign in hover(page))
+            assert has_value(hover(page), site.folder / f"files/{name}.json")
             page.mouse.move(0, 0)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     for _ in ("light", "dark"):
