@@ -26,10 +26,7 @@ class Source:
         self.code_version = found.code_version
         self.computed_at = found.computed_at
         self.checkpoints = [_ancestry(key, known) for key in _checkpoints(found)]
-        self.partitions = dict(found.inputs.get("partitions", {}))
-        self.samples = dict(found.inputs.get("samples", {}))
-        self.weights = dict(found.inputs.get("weights", {}))
-        self.parameters = dict(found.inputs.get("parameters", {}))
+        self.inputs = found.inputs
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for JSON."""
@@ -37,10 +34,7 @@ class Source:
             "computed_at": self.computed_at.isoformat(),
             "code_version": self.code_version,
             "checkpoints": self.checkpoints,
-            "partitions": self.partitions,
-            "samples": self.samples,
-            "weights": self.weights,
-            "parameters": self.parameters,
+            **self.inputs,
         }
 
 

@@ -91,7 +91,7 @@ def test_lineage_is_that_of_the_store(site: Site, name: str) -> None:
         assert source["computed_at"] == kept["computed_at"].isoformat()
         inputs = json.loads(kept["inputs"])
         assert {k: source[k] for k in inputs} == inputs
-        read = {text.split(" ")[0] for k in ("partitions", "weights") for text in source[k]}
+        read = {text.split(" ")[0] for k in ("partitions", "weights") for text in source.get(k, ())}
         assert {f"{c['network']}/{c['name']}" for c in source["checkpoints"]} == read
         paper = row["paper"]
         assert row["difference"] == (None if paper is None else row["value"] - paper)
