@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save_file
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from _studies import CKPTS, STUDY, make_study
 from fstore.cli import app
@@ -49,7 +49,7 @@ def make_site(path: Path) -> Site:
     return Site(store, folder)
 
 
-def run(store: Store, *words: str):  # type: ignore[no-untyped-def]  # noqa: ANN201 - typer's own
+def run(store: Store, *words: str) -> Result:
     """Run ``fstore --store ROOT WORDS``."""
     return CliRunner().invoke(app, ["--store", str(store.path), *words])
 

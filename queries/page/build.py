@@ -116,7 +116,7 @@ def check_place(out: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def _replaced(out: Path) -> Iterator[Path]:
-    """Give a new folder that takes the place of ``out`` at the end, or goes if there is an error."""
+    """Give a new folder that takes the place of ``out`` at the end; after an error it goes."""
     from fstore.store.tables import storage
 
     new = out.with_name(f".{out.name}.{uuid4().hex[:8]}")
@@ -124,13 +124,23 @@ def _replaced(out: Path) -> Iterator[Path]:
         with storage(f"cannot write the page to {out}"):
             new.mkdir(parents=True)
             yield new
-            old = new.with_name(f"{new.name}.old")
-            if out.exists():
-                out.rename(old)
-            new.rename(out)
-            shutil.rmtree(old, ignore_errors=True)
+            _swap(new, out)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def _swap(new: Path, out: Path) -> None:
+    """Put a folder in the place of another, which goes; if it cannot be, that one stays."""
+    old = new.with_name(f"{new.name}.old")
+    if out.exists():
+        out.rename(old)
+    try:
+        new.rename(out)
+    except OSError:
+        if old.exists():
+            old.rename(out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -188,7 +198,8 @@ def _write_exhibit(site: _Site, shown: Exhibit) -> None:
     own.parent.mkdir(exist_ok=True)
     origin = sources(shown, site.known)
     write_json(shown, origin, own.with_suffix(".json"))
-    look, unseen = look_of(shown.name), []
+    look = look_of(shown.name)
+    unseen: list[str] = []
     if shown.rows:
         write_csv(shown.rows, own.with_suffix(".csv"))
     chart = _tried(lambda: chart_of(shown.rows, look, site.roles, title=shown.title), unseen)
@@ -278,9 +289,7 @@ def _tree(site: _Site) -> list[tuple[str, CheckpointRecord]]:
     from fstore.queries.lineage import lineage
 
     read: Mapping[str, Source] = {
-        key: source
-        for shown in site.exhibits
-        for key, source in sources(shown, site.known).items()
+        key: source for shown in site.exhibits for key, source in sources(shown, site.known).items()
     }
     used = {(c["network"], c["name"]) for source in read.values() for c in source.checkpoints}
     return [(d.branch, d.record) for d in lineage([r for k, r in site.known.items() if k in used])]

@@ -93,24 +93,30 @@ def series(rows: Rows, look: Look, roles: Roles) -> Chart:
     for i, (name, mine) in enumerate(drawn.items()):
         facets, style = labels[name], styles[tuple(labels[name].values())]
         with_source = facets | ({"Numbers": OURS} if both else {})
-        traces.append(_ours(mine, other, look, facets, style, group=str(i)) | {"facets": with_source})
+        traces.append(
+            _ours(mine, other, look, facets, style, group=str(i)) | {"facets": with_source}
+        )
         if any(row["paper"] is not None for row in mine):
             traces.append(_papers(mine, other, look, facets, style, group=str(i)))
     facets_of = facet_list(labels.values(), styles, look)
     if both:
         marks = [{"value": OURS, "mark": ""}, {"value": PAPER, "mark": "◇"}]
         facets_of.append({"name": "Numbers", "values": marks, "choose": False})
-    values = [row["value"] for row in rows]
-    alt = (
-        f"{len(drawn)} series of {look.quantity} over {look.over}, from {min(values):.4g} to "
-        f"{max(values):.4g}: {', '.join(' '.join(f.values()) for f in list(labels.values())[:8])}"
-        f"{', ...' if len(labels) > 8 else ''}."
-    )
-    layout = {"xaxis": _x_axis(rows, other, look), "yaxis": _y_axis(look)}
+    layout: dict[str, Any] = {"xaxis": _x_axis(rows, other, look), "yaxis": _y_axis(look)}
     if look.kind == "bars":
         gap = max(0.25, 1 - 0.12 * len(rows))  # a few bars are no wider than many
         layout |= {"barmode": "group", "scattermode": "group", "bargap": gap, "scattergap": gap}
-    return Chart(traces, layout, alt, facets_of)
+    return Chart(traces, layout, _described(rows, look, list(labels.values())), facets_of)
+
+
+def _described(rows: Rows, look: Look, labels: Sequence[Mapping[str, str]]) -> str:
+    """Return what is drawn in words: quantity, range, and the first series."""
+    values = [row["value"] for row in rows]
+    first = ", ".join(" ".join(facets.values()) for facets in labels[:8])
+    return (
+        f"{len(labels)} series of {look.quantity} over {look.over}, from {min(values):.4g} to "
+        f"{max(values):.4g}: {first}{', ...' if len(labels) > 8 else ''}."
+    )
 
 
 def _of(rows: Rows, key: str) -> list[str]:
@@ -207,7 +213,11 @@ def _ours(
         "dark": style["dark"],
     }
     if any(row["std"] for row in rows):
-        trace["error_y"] = {"array": [row["std"] or 0 for row in rows], "thickness": 1.2, "width": 3}
+        trace["error_y"] = {
+            "array": [row["std"] or 0 for row in rows],
+            "thickness": 1.2,
+            "width": 3,
+        }
     if look.kind == "bars":
         return trace | {"type": "bar", "offsetgroup": group}
     mode = {"points": "markers", "lines": "lines+markers", "curve": "lines"}[look.kind]
@@ -238,7 +248,8 @@ def _papers(
         "y": [row["paper"] for row in there],
         "name": f"{name}, {PAPER}",
         "hovertext": [
-            f"{name}, {plain(worded(str(row[other])))}<br>{PAPER}: {row['paper']:g}" for row in there
+            f"{name}, {plain(worded(str(row[other])))}<br>{PAPER}: {row['paper']:g}"
+            for row in there
         ],
         "hoverinfo": "text",
         "light": light,

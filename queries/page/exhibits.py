@@ -38,7 +38,7 @@ class Provenance:
 
     fingerprint: str
     code_version: str
-    inputs: dict[str, dict[str, Any]]
+    inputs: dict[str, Any]
     computed_at: datetime
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VERDICTS", "Finding", "about", "cells_of", "check"]
 
-VERDICTS = {"holds": "✓", "does not hold": "✗", "not enough data": "–"}
+VERDICTS = {"holds": "✓", "does not hold": "✗", "not enough data": "\N{EN DASH}"}
 """Verdicts and their signs, in the order of the summary."""
 
 

@@ -26,10 +26,7 @@ class Source:
         self.code_version = found.code_version
         self.computed_at = found.computed_at
         self.checkpoints = [_ancestry(key, known) for key in _checkpoints(found)]
-        self.partitions = dict(found.inputs.get("partitions", {}))
-        self.samples = dict(found.inputs.get("samples", {}))
-        self.weights = dict(found.inputs.get("weights", {}))
-        self.parameters = dict(found.inputs.get("parameters", {}))
+        self.inputs = found.inputs
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for JSON."""
@@ -37,10 +34,7 @@ class Source:
             "computed_at": self.computed_at.isoformat(),
             "code_version": self.code_version,
             "checkpoints": self.checkpoints,
-            "partitions": self.partitions,
-            "samples": self.samples,
-            "weights": self.weights,
-            "parameters": self.parameters,
+            **self.inputs,
         }
 
 
@@ -52,7 +46,9 @@ def sources(exhibit: Exhibit, known: Known) -> dict[str, Source]:
 def _checkpoints(found: Provenance) -> list[tuple[str, str]]:
     """Return network and name of the checkpoints that were read; names have no slash or space."""
     read = [*found.inputs.get("partitions", {}), *found.inputs.get("weights", {})]
-    pairs = (text.split(" ", 1)[0].partition("/") for text in read)  # "network/ckpt data.view layer"
+    pairs = (
+        text.split(" ", 1)[0].partition("/") for text in read
+    )  # "network/ckpt data.view layer"
     return list(dict.fromkeys((network, ckpt) for network, _, ckpt in pairs))
 
 

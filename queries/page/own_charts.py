@@ -1,4 +1,4 @@
-"""Charts of reports whose rows are no plain series: filters, precision and recall, a matrix, maps."""
+"""Charts of rows that are no plain series: filters, precision and recall, a matrix, maps."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -62,7 +62,8 @@ def filters(rows: Rows, look: Look, _roles: Roles) -> Chart | None:
         "yaxis": {"title": {"text": plain(look.quantity)}},
     }
     low = min(row["value"] for row in mine)
-    alt = f"Cosine of {len(mine) // len(ckpts)} filters to their last state at {len(ckpts)} checkpoints"
+    n = len(mine) // len(ckpts)
+    alt = f"Cosine of {n} filters to their last state at {len(ckpts)} checkpoints"
     return Chart([trace], layout, f"{alt}, the lowest {low:.3f}.")
 
 
@@ -77,7 +78,9 @@ def precision(rows: Rows, look: Look, roles: Roles) -> Chart:
     for name, points in lines.items():
         facets, style = labels[name], styles[tuple(labels[name].values())]
         curve = sorted((float(x), y) for x, y in points.items() if x[0].isdigit())
-        title = f"{', '.join(facets.values())}: filter {points['channel']:.0f}, AP {points['ap']:.1f}"
+        title = (
+            f"{', '.join(facets.values())}: filter {points['channel']:.0f}, AP {points['ap']:.1f}"
+        )
         traces.append(_curve(curve, plain(title), style) | {"facets": facets})
         priors[facets["Class"]] = points["prior"]
     traces += [
@@ -110,28 +113,32 @@ def _curve(points: list[tuple[float, float]], name: str, style: Mapping[str, Any
 
 
 def matrix(rows: Rows, look: Look, _roles: Roles) -> Chart:
-    """Draw Figure 5: the share of filters that two classes have in common."""
+    """Draw Figure 5: the share of filters that two classes have in common; a class has all."""
     values = {(row["row"], row["col"]): row["value"] for row in rows if row["row"] != SUMMARY}
+    chance = next((r["value"] for r in rows if (r["row"], r["col"]) == (SUMMARY, "chance")), None)
     classes = list(dict.fromkeys(row for row, _ in values))
+    others = [v for (a, b), v in values.items() if a != b]
     trace = _heat(
-        [[values.get((a, b)) for b in classes] for a in classes],
-        [
-            [f"{plain(a)} and {plain(b)}<br><b>{values.get((a, b), 0):.2f}</b>" for b in classes]
-            for a in classes
-        ],
-        (0.0, 1.0),
+        [[values.get((a, b)) if a != b else None for b in classes] for a in classes],
+        [[_pair(a, b, values.get((a, b))) for b in classes] for a in classes],
+        (0.0, max(others, default=1.0)),
     )
     names = [plain(c) for c in classes]
-    trace |= {"x": names, "y": names, "colorbar": {"title": {"text": "Share", "side": "right"}, "thickness": 12}}
+    title = "Share" if chance is None else f"Share (by chance {chance:.2f})"
+    bar = {"title": {"text": title, "side": "right"}, "thickness": 12}
+    trace |= {"x": names, "y": names, "colorbar": bar, "hoverongaps": False}
     layout = {
         "xaxis": {"type": "category", "title": {"text": "Class"}},
         "yaxis": {"type": "category", "autorange": "reversed", "title": {"text": "Class"}},
         "height": 480,
     }
-    others = [v for (a, b), v in values.items() if a != b]
     mean = sum(others) / max(1, len(others))
-    alt = f"{look.quantity} for {len(classes)} classes; different classes share {mean:.2f} on average."
+    alt = f"{look.quantity} for {len(classes)} classes; two classes share {mean:.2f} on average."
     return Chart([trace], layout, alt)
+
+
+def _pair(a: str, b: str, share: float | None) -> str:
+    return "" if share is None else f"{plain(a)} and {plain(b)}<br><b>{share:.2f}</b>"
 
 
 def maps(rows: Rows, _look: Look, _roles: Roles) -> Chart:
@@ -154,7 +161,8 @@ def maps(rows: Rows, _look: Look, _roles: Roles) -> Chart:
             traces.append(heat | axes | {"facets": facet, "showscale": False})
     values = [{"value": f"filter {channel}"} for channel in cells]
     facets = [{"name": "Filter", "values": values, "choose": True, "every": False}]
-    alt = f"Response maps of {len(cells)} filters to one sample, after {', '.join(ABLATIONS.values())}."
+    after = ", ".join(ABLATIONS.values())
+    alt = f"Response maps of {len(cells)} filters to one sample, after {after}."
     return Chart(traces, layout, alt, facets)
 
 
@@ -194,8 +202,13 @@ def _grid(titles: list[str]) -> dict[str, Any]:
     for i, title in enumerate(titles):
         row, col, key = i // 2, i % 2, str(i + 1) if i else ""
         left, top = 0.53 * col, 1 - row / n_rows
-        bare = {"showticklabels": False, "showgrid": False, "zeroline": False, "ticks": "",
-                "showline": False}
+        bare = {
+            "showticklabels": False,
+            "showgrid": False,
+            "zeroline": False,
+            "ticks": "",
+            "showline": False,
+        }
         at = {"domain": [left, left + 0.47], "anchor": f"y{key}", "constrain": "domain"}
         layout[f"xaxis{key}"] = {**bare, **at}
         layout[f"yaxis{key}"] = {
@@ -206,10 +219,7 @@ def _grid(titles: list[str]) -> dict[str, Any]:
             "scaleanchor": f"x{key}",
             "constrain": "domain",
         }
-        layout["annotations"].append(
-            {
-                "text": title, "showarrow": False, "xref": "paper", "yref": "paper",
-                "x": left + 0.235, "y": top - 0.05 / n_rows, "yanchor": "bottom", "xanchor": "center",
-            }
-        )  # fmt: skip
+        above = {"x": left + 0.235, "y": top - 0.05 / n_rows, "xref": "paper", "yref": "paper"}
+        anchored = {"xanchor": "center", "yanchor": "bottom", "showarrow": False}
+        layout["annotations"].append({"text": title, **above, **anchored})
     return layout

@@ -60,11 +60,15 @@ def _linked(text: str) -> "Markup":
 
     parts = re.split(r":\w+:`[\w.]*?(\w+)`", text)
     names = [
-        Markup('<a href="{0}.html">{1}</a>').format(name, label(name)) if name in REPORTS else escape(name)
+        Markup('<a href="{0}.html">{1}</a>').format(name, label(name))
+        if name in REPORTS
+        else escape(name)
         for name in parts[1::2]
     ]
     texts = [_code(part) for part in parts[::2]]
-    return Markup("").join(x for pair in zip(texts, [*names, Markup("")], strict=True) for x in pair)
+    return Markup("").join(
+        x for pair in zip(texts, [*names, Markup("")], strict=True) for x in pair
+    )
 
 
 def script_json(value: Mapping[str, Any]) -> "Markup":

@@ -9,11 +9,13 @@ from fstore.queries.page.looks import Look, worded
 
 __all__ = ["MAX_COLUMNS", "Cell", "Grid", "Line", "Listing", "grid", "listing"]
 
-MAX_COLUMNS = 24
+MAX_COLUMNS = 32
 """A report with more columns is listed row by row."""
 
 MAX_LINES = 300
 """A listing with more is cut; the CSV has all."""
+
+MINUS = "\N{MINUS SIGN}"
 
 VERDICTS = {"holds": "agrees", "does not hold": "differs"}
 """Verdict of the paper's finding that rests on a cell, and how the cell is marked."""
@@ -140,7 +142,9 @@ def listing(rows: Sequence[Mapping[str, Any]], look: Look) -> Listing:
 
 def _heading(name: str, roles: Mapping[str, str]) -> str:
     """Return a row's name with the checkpoint that a role stands for."""
-    return " ".join(f"{word} ({roles[word]})" if word in roles else word for word in name.split(" "))
+    return " ".join(
+        f"{word} ({roles[word]})" if word in roles else word for word in name.split(" ")
+    )
 
 
 def _cell(
@@ -171,24 +175,26 @@ def _cell(
 
 
 def number(value: float, digits: int) -> str:
-    """Return a number with a true minus sign.
+    r"""Return a number with a true minus sign.
 
     Examples
     --------
-    >>> number(-1.25, 1), number(-0.01, 1), number(7, 0)
-    ('−1.2', '0.0', '7')
+    >>> [number(x, 1) for x in (-1.25, -0.01, 7)] == ["\N{MINUS SIGN}1.2", "0.0", "7.0"]
+    True
     """
     text = f"{value:.{digits}f}"
-    return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
+    return text.removeprefix("-") if float(text) == 0 else text.replace("-", MINUS)
 
 
 def signed(value: float, digits: int) -> str:
-    """Return a difference, its sign always there.
+    r"""Return a difference, its sign always there.
 
     Examples
     --------
-    >>> signed(2.25, 1), signed(-2.0, 1), signed(0.01, 1)
-    ('+2.2', '−2.0', '±0.0')
+    >>> [signed(x, 1) for x in (2.25, -2, 0.01)] == ["+2.2", "\N{MINUS SIGN}2.0", "±0.0"]
+    True
     """
     text = number(value, digits)
-    return f"±{text}" if float(text.replace("−", "-")) == 0 else text if value < 0 else f"+{text}"
+    if text.startswith(MINUS):
+        return text
+    return f"+{text}" if float(text) else f"±{text}"

@@ -1,6 +1,8 @@
 """The page in a real browser: Chromium, headless, from files."""
 
+import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +25,7 @@ pytestmark = pytest.mark.skipif(
 )
 PAGES = ("index", *names())
 WIDTHS = (1280, 360)
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 CONTRASTS = """() => {
   const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
@@ -38,7 +41,8 @@ CONTRASTS = """() => {
   };
   const low = [];
   for (const e of document.body.querySelectorAll("*")) {
-    const text = [...e.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data.trim()).join("");
+    const own = [...e.childNodes].filter((n) => n.nodeType === 3);
+    const text = own.map((n) => n.data.trim()).join("");
     const box = e.getBoundingClientRect();
     if (!text || !box.width || ["SCRIPT", "NOSCRIPT", "STYLE"].includes(e.tagName)) continue;
     const style = getComputedStyle(e);
@@ -64,7 +68,8 @@ POINT = """() => {
   const trace = plot._fullData[at];
   const x = whole[trace.xaxis.replace("x", "xaxis")], y = whole[trace.yaxis.replace("y", "yaxis")];
   const points = plot.calcdata[at], p = points[Math.floor(points.length / 2)];
-  const [px, py] = trace.type === "heatmap" ? [x.c2p(0), y.c2p(0)] : [x.c2p(p.x), y.c2p(p.y)];
+  const below = trace.y ? 1 : 0;  // the first cell of a matrix is empty
+  const [px, py] = trace.type === "heatmap" ? [x.c2p(0), y.c2p(below)] : [x.c2p(p.x), y.c2p(p.y)];
   return [box.x + x._offset + px, box.y + y._offset + py];
 }"""
 """Where on the screen a point of the first trace is that is shown."""
@@ -126,7 +131,9 @@ def hover(page: "Page") -> str:
         page.wait_for_timeout(50)
         if label.count():
             break
-    return label.text_content(timeout=1000) or ""
+    lines = "e => [...e.querySelectorAll('tspan.line')].map((line) => line.textContent).join('\\n')"
+    found: str = label.evaluate(lines, timeout=1000)
+    return found
 
 
 def check_outline(page: "Page") -> None:
@@ -152,6 +159,14 @@ def check_links(page: "Page", folder: Path) -> None:
         assert file or page.locator(f"[id='{part}']").count() == 1, link
 
 
+def has_value(label: str, file: Path) -> bool:
+    """Say whether a label tells a row's value, or the paper's, to the decimals that it shows."""
+    told = [(float(text), len(text.partition(".")[2])) for text in NUMBER.findall(label)]
+    rows = json.loads(file.read_text())["rows"]
+    values = [row[key] for row in rows for key in ("value", "paper") if row[key] is not None]
+    return any(abs(v - x) <= 0.5001 * 10.0**-d for x, d in told for v in values)
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_page(watched: Watched, site: Site, name: str) -> None:
     """At both widths no sideways scrolling, and charts answer; in both themes text has contrast.
@@ -166,7 +181,7 @@ def test_page(watched: Watched, site: Site, name: str) -> None:
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 800})
         if page.locator("#plot").count():
-            assert any(sign.isdigit() for sign in hover(page))
+            assert has_value(hover(page), site.folder / f"files/{name}.json")
             page.mouse.move(0, 0)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     for _ in ("light", "dark"):
@@ -253,9 +268,11 @@ def test_evil_name_is_text(watched: Watched, site: Site) -> None:
     page.locator("#plot .plot-container").wait_for()
     assert page.title().startswith("Table 5")
     assert EVIL in page.locator("table.cells thead th").all_inner_texts()
-    assert EVIL in page.locator("#plot .xtick").all_inner_texts() + page.locator(
-        "#plot .xtick"
-    ).all_text_contents()
+    assert (
+        EVIL
+        in page.locator("#plot .xtick").all_inner_texts()
+        + page.locator("#plot .xtick").all_text_contents()
+    )
     page = watched.open(site, "figure4")
     page.locator("select").select_option(EVIL)
     assert EVIL in hover(page)

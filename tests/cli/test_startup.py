@@ -10,7 +10,7 @@ import fstore.errors
 
 HEAVY = {
     *("torch", "torchvision", "duckdb", "polars", "pyarrow", "sklearn", "deltalake", "numpy"),
-    *("matplotlib", "PIL", "pandas", "scipy", "safetensors", "rich.progress"),
+    *("matplotlib", "PIL", "pandas", "scipy", "safetensors", "rich.progress", "plotly", "jinja2"),
 }
 
 

@@ -9,7 +9,7 @@ const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : darkB
 
 function themeButton(redraw) {
   const button = document.getElementById("theme");
-  const tell = () => { button.textContent = isDark() ? "Light theme" : "Dark theme"; };
+  const tell = () => { button.textContent = isDark() ? "Light" : "Dark"; };
   button.hidden = false;
   button.addEventListener("click", () => {
     root.dataset.theme = isDark() ? "light" : "dark";
