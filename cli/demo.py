@@ -53,7 +53,7 @@ REPORTS = (
 STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "A study of a small CaffeNet, from data sets that need no download to all its reports",
-        ("reproduce", STUDY),
+        ("reproduce", STUDY, "--no-page"),
     ),
     (
         "How dense are the layers' responses, in percent, as pre-training goes on?",

@@ -1,13 +1,18 @@
 """``fstore report build``: a study's tables and figures as a site of files."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fstore.cli.app import open_store
+from fstore.cli.output import note
 from fstore.cli.progress import bar
-from fstore.cli.report import StudyName, report
+from fstore.cli.report import Format, StudyName, report
+
+if TYPE_CHECKING:
+    from fstore.queries.study import Study
+    from fstore.store import Store
 
 __all__ = ["build"]
 
@@ -23,10 +28,16 @@ def build(
         typer.Option("--compute/--no-compute", help="Compute cells that are not stored, or not."),
     ] = True,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a site that was built there before.")
+        bool, typer.Option("--overwrite", help="Replace what was built there before.")
     ] = False,
+    form: Annotated[
+        Format | None,
+        typer.Option("--format", help="Instead of pages, a file for a paper of each table."),
+    ] = None,
 ) -> None:
     """Write all tables and figures as pages that open without a server; print the first one's path.
+
+    With --format, a table is a Markdown, LaTeX or CSV file, and the files' paths are printed.
 
     Example: fstore report build page
     """
@@ -35,8 +46,26 @@ def build(
 
     store = open_store(ctx)
     current = load_study(store, study or None)
+    if form is not None:
+        _write_tables(store, current, out, form, compute=compute, overwrite=overwrite)
+        return
     with bar(quiet=ctx.obj["quiet"]) as advance:
         index = build_page(
             store, current, out, compute=compute, overwrite=overwrite, on_progress=advance
         )
     typer.echo(index)
+
+
+def _write_tables(
+    store: "Store", study: "Study", out: Path, form: Format, *, compute: bool, overwrite: bool
+) -> None:
+    """Write tables for a paper; say what is not in them."""
+    from fstore.queries.refresh import states
+    from fstore.queries.tables import tabular, write_tables
+
+    files = write_tables(store, study, out, form.value, compute=compute, overwrite=overwrite)
+    for file in files:
+        typer.echo(file)
+    for found in states(store, study, tabular(form.value)):
+        if found.state not in {"left out", "fresh"}:
+            note(f"{found.name} is not complete: {found.state}: {found.why}")

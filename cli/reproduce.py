@@ -33,12 +33,17 @@ def reproduce(
         bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
     ] = False,
     page: Annotated[
-        Path | None, typer.Option(help="Build the page there at the end, as fstore report build.")
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where the page is built at the end. Default: page, in the store's folder.",
+        ),
     ] = None,
+    no_page: Annotated[bool, typer.Option("--no-page", help="Build none.")] = False,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Do what a study lacks: data sets, checkpoints, activations, reports; rerun to go on.
+    """Do what a study lacks: data sets, checkpoints, activations, reports, page; rerun to go on.
 
     Example: fstore reproduce study/digits.toml
     """
@@ -46,23 +51,29 @@ def reproduce(
     from fstore.reproduce import reproduce as run
 
     toml, quiet = read_study(file), ctx.obj["quiet"]
-    if page is not None:
-        from fstore.queries.page import check_place
-
-        check_place(page, overwrite=True)  # before hours of work
+    site = None if no_page or dry_run else _place(ctx, page)
     with _store(Path(ctx.obj["store"]), dry_run=dry_run) as store:
         results = run(
             store, toml, source=str(file), data=data, device=device, dry_run=dry_run,
             watch=lambda step: _watched(step, quiet=quiet),
         )  # fmt: skip
         rows = [_told(result, quiet=quiet) for result in results]
-        if page is not None and not dry_run:
-            _build(store, toml, page, quiet=quiet)
+        if site is not None:
+            _build(store, toml, site, quiet=quiet)
     shown = ({**asdict(row), "seconds": round(row.seconds, 1)} for row in rows)
     emit(shown, columns=RESULT_COLUMNS, as_json=as_json, as_csv=as_csv)
     if any(row.state == "failed" for row in rows):
         note("some reports failed or lack what they read; the notes above say what")
         raise typer.Exit(1)
+
+
+def _place(ctx: typer.Context, page: Path | None) -> Path:
+    """Return the page's folder; one that holds something else is refused before hours of work."""
+    from fstore.queries.page import check_place
+
+    site = page or Path(ctx.obj["store"]) / "page"
+    check_place(site, overwrite=True)
+    return site
 
 
 def _build(store: "Store", toml: str, out: Path, *, quiet: bool) -> None:

@@ -20,7 +20,7 @@ from fstore.types import OnProgress
 if TYPE_CHECKING:
     from fstore.store import Store
 
-__all__ = ["Due", "Missing", "Refreshed", "ReportState", "due", "refresh", "states"]
+__all__ = ["Due", "Missing", "Refreshed", "ReportState", "due", "refresh", "states", "unregistered"]
 
 FRESH, STALE, COMPUTED = "fresh", "stale", "computed"
 MISSING, LEFT_OUT, FAILED = "missing inputs", "left out", "failed"
@@ -191,13 +191,21 @@ def _look(inputs: Inputs, study: Study, name: str) -> Standing | _Unknown:
     except DataError as error:
         return _Unknown(LEFT_OUT, str(error))
     except UnknownNameError as error:
-        return _Unknown(MISSING, str(error), (_unregistered(inputs.store, study, str(error)),))
+        return _Unknown(MISSING, str(error), (unregistered(inputs.store, study, str(error)),))
     except FstoreError as error:
         return _Unknown(FAILED, str(error))
 
 
-def _unregistered(store: "Store", study: Study, why: str) -> Missing:
-    """Say which command registers the data set, the split or the proposals that an error names."""
+def unregistered(store: "Store", study: Study, why: str) -> Missing:
+    """Say which command registers the data set, the split or the proposals that an error names.
+
+    Parameters
+    ----------
+    store : Store
+    study : Study
+    why : str
+        The error.
+    """
     names = dict.fromkeys(bound.dataset for role in ROLES for bound in getattr(study, role))
     name = next((n for n in names if f"'{n}'" in why), "NAME")
     known = {d.name: d.format for d in store.datasets()}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fstore.queries.study import Study
     from fstore.store import Store
 
-__all__ = ["SUFFIXES", "table_text", "write_tables"]
+__all__ = ["SUFFIXES", "table_text", "tabular", "write_tables"]
 
 
 SUFFIXES = {"md": ".md", "latex": ".tex", "csv": ".csv"}
@@ -140,19 +140,27 @@ def write_tables(
 
     _check_form(form)
     written = []
-    for entry in REPORTS:
-        tabular = bool(entry.meta["paper"] or entry.meta["columns"])
-        if not tabular and form != "csv":
-            continue
+    for name in tabular(form):
         try:
-            found = report_rows(store, study, entry.name, compute=compute).rows
+            found = report_rows(store, study, name, compute=compute).rows
         except FstoreError:
             continue
         if rows := [row for row in found if BESIDE not in row["col"]]:
-            text = table_text(rows, form, title=entry.meta["title"], label=entry.name)
-            out = folder / (entry.name + SUFFIXES[form])
+            text = table_text(rows, form, title=REPORTS[name].meta["title"], label=name)
+            out = folder / (name + SUFFIXES[form])
             written.append(_write(out, text, overwrite=overwrite))
     return written
+
+
+def tabular(form: str) -> list[str]:
+    """Return the reports that are written in a format: tables, in CSV figures too."""
+    from fstore.queries.reports import REPORTS
+
+    return [
+        entry.name
+        for entry in REPORTS
+        if form == "csv" or entry.meta["paper"] or entry.meta["columns"]
+    ]
 
 
 def _check_form(form: str) -> None:

@@ -296,7 +296,7 @@ def test_a_report_with_an_error_stops_no_other(
     assert (found["table2"].state, found["table4"].state) == ("done", "done")
     file = tmp_path / "again.toml"
     file.write_text(again)
-    words = ["--store", str(done.path), "reproduce", str(file), "--data", str(data)]
+    words = ["--store", str(done.path), "reproduce", str(file), "--data", str(data), "--no-page"]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 1
     assert "failed: no class can be told" in result.stderr
@@ -456,6 +456,7 @@ def test_command(tmp_path: Path, data: Path) -> None:
     ]
     assert "\n# Register data set shapes\n$ fstore dataset add shapes --format" in result.stderr
     assert "16 image" in result.stderr
+    assert (tmp_path / "s" / "page" / "index.html").is_file()
     missing = CliRunner().invoke(app, ["reproduce", str(tmp_path / "none.toml")])
     assert missing.exit_code == 1
     assert "cannot read" in missing.stderr
@@ -471,7 +472,7 @@ def test_killed(tmp_path: Path, data: Path, done: Store, fraction: float) -> Non
     def start(store: Path) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", "fstore.cli", "--store", str(store), "--quiet"]
         return subprocess.Popen(
-            [*command, "reproduce", str(file), "--data", str(data)],
+            [*command, "reproduce", str(file), "--data", str(data), "--no-page"],
             stdout=subprocess.DEVNULL,
             env=dict(os.environ),
         )

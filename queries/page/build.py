@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from fstore.errors import DataError
+from fstore.queries.findings import Finding, check_findings
 from fstore.queries.page import findings as checks
 from fstore.queries.page.charts import Chart, chart_of
 from fstore.queries.page.exhibits import Exhibit, exhibit, names
@@ -151,8 +152,7 @@ class _Site:
     study: Study
     folder: Path
     exhibits: tuple[Exhibit, ...]
-    findings: "tuple[checks.Finding, ...]"
-
+    findings: tuple[Finding, ...]
     known: Known
     templates: "Environment"
 
@@ -182,12 +182,10 @@ def _site(
     return _Site(store, study, folder, tuple(exhibits), tuple(found), known, templates)
 
 
-def _found(
-    store: "Store", study: Study, *, compute: bool
-) -> "tuple[Sequence[checks.Finding], str]":
+def _found(store: "Store", study: Study, *, compute: bool) -> tuple[Sequence[Finding], str]:
     """Return the findings, or why there are none."""
     try:
-        return checks.check(store, study, compute=compute), ""
+        return check_findings(store, study, compute=compute), ""
     except Exception as error:  # noqa: BLE001 - tables and figures are shown all the same
         return (), f"{type(error).__name__}: {error}"
 

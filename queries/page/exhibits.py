@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from fstore.errors import DataError, FstoreError
+from fstore.errors import DataError, FstoreError, UnknownNameError
+from fstore.queries.refresh import unregistered
 from fstore.queries.reports._api import BESIDE, REPORTS, Need, paper_numbers
 from fstore.queries.reports._run import Missing, Standing, show_report, standing
 from fstore.queries.study import Study
@@ -152,9 +153,11 @@ def exhibit(
         found = standing(store, study, name)
     except DataError as error:
         return Exhibit(*about, state="left out", why=str(error))
+    except UnknownNameError as error:
+        lacks = (unregistered(store, study, str(error)),)
+        return Exhibit(*about, state="missing inputs", why=str(error), missing=lacks)
     except Exception as error:  # noqa: BLE001 - one report must not keep the others from the page
-        lacks = _proposals(store, study) if "proposal" in str(error) else ()
-        return Exhibit(*about, state=_blame(error), why=_told(error), missing=lacks)
+        return Exhibit(*about, state="failed", why=_told(error))
     why = ""
     if compute and found.stale:
         try:
@@ -166,22 +169,6 @@ def exhibit(
     rows, provenance = _stored(found, meta["paper"])
     state = "failed" if why else _state(found, shown=bool(rows))
     return Exhibit(*about, state, why, rows, provenance, tuple(found.missing), absent)
-
-
-def _blame(error: Exception) -> str:
-    """Return the state of a report whose needs cannot be told: names that are not there yet."""
-    return "missing inputs" if isinstance(error, FstoreError) else "failed"
-
-
-def _proposals(store: "Store", study: Study) -> tuple[Missing, ...]:
-    """Return how the proposals that a detection set has not are made."""
-    known = {info.name: info.views for info in store.datasets()}
-    names = [b.dataset for b in study.detection if "proposal" not in known.get(b.dataset, ())]
-    return tuple(
-        Missing((), f"no proposals of data set {name}", f"fstore proposals --dataset {name}")
-        for name in dict.fromkeys(names)
-        if name in known
-    )
 
 
 def _told(error: Exception) -> str:

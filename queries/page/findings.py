@@ -1,39 +1,13 @@
 """Findings as the page shows them: verdicts, and which cells they speak of."""
 
-import importlib
-import importlib.util
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
 
-from fstore.queries.study import Study
+from fstore.queries.findings import Finding
 
-if TYPE_CHECKING:
-    from fstore.store import Store
-
-__all__ = ["VERDICTS", "Finding", "about", "cells_of", "check"]
+__all__ = ["VERDICTS", "about", "cells_of"]
 
 VERDICTS = {"holds": "✓", "does not hold": "✗", "not enough data": "\N{EN DASH}"}
 """Verdicts and their signs, in the order of the summary."""
-
-
-class Finding(Protocol):
-    """A claim of the paper, checked on the numbers at hand."""
-
-    name: str
-    claim: str
-    source: str
-    verdict: str
-    evidence: str
-    reports: tuple[str, ...]
-    rows: list[dict[str, Any]]
-
-
-def check(store: "Store", study: Study, *, compute: bool) -> list[Finding]:
-    """Return the findings of a study; none where no checks are installed."""
-    if importlib.util.find_spec("fstore.queries.findings") is None:
-        return []
-    module = importlib.import_module("fstore.queries.findings")
-    return list(module.check_findings(store, study, compute=compute))
 
 
 def about(findings: Sequence[Finding], report: str) -> list[Finding]:

@@ -4,7 +4,6 @@ import json
 import re
 from html import unescape
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import plotly.graph_objects as go
@@ -12,6 +11,7 @@ import pytest
 
 from _build import Built, build
 from _page import EVIL, Site, run, shown_rows
+from fstore.queries.findings import Finding
 from fstore.queries.page import build as building
 from fstore.queries.page import findings
 from fstore.queries.page.charts import chart_of
@@ -161,7 +161,7 @@ def test_evil_name_is_escaped(site: Site) -> None:
 def test_folder(site: Site) -> None:
     """A page and files a report, assets, a marker; nothing names another host."""
     found = {str(p.relative_to(site.folder)) for p in site.folder.rglob("*") if p.is_file()}
-    pages = {"index.html", *(f"{name}.html" for name in names())}
+    pages = {"index.html", "findings.html", *(f"{name}.html" for name in names())}
     files = {f"files/{name}.{end}" for name in SHOWN for end in ("csv", "json", "svg")}
     assets = {f"assets/{name}" for name in ("page.css", "page.js", "plotly.min.js")}
     files -= {"files/figure6.svg"}  # its photographs are not there
@@ -290,19 +290,20 @@ def test_bug_in_a_report(built: Built, tmp_path: Path, monkeypatch: pytest.Monke
 # findings
 
 
-def finding(verdict: str, **changes: Any) -> SimpleNamespace:  # noqa: ANN401 - any field
+def finding(verdict: str, claim: str = "Layers are <sparse>.") -> Finding:
     """Return a finding on a cell of table 6."""
     cell = {"report": "table6", "row": "conv1", "col": "nonzero_percent"}
-    given = {
-        "name": "sparse",
-        "claim": "Layers are <sparse>.",
-        "source": "section 5",
-        "verdict": verdict,
-        "evidence": "66 percent.",
-        "reports": ("table6",),
-        "rows": [cell],
-    }
-    return SimpleNamespace(**given | changes)  # fmt: skip
+    return Finding(
+        name="sparse",
+        claim=claim,
+        source="section 5",
+        verdict=verdict,
+        evidence="66 percent.",
+        reports=("table6",),
+        rows=[cell],
+        criterion="Below <70> percent.",
+        paper="holds: 30 percent.",
+    )
 
 
 @pytest.mark.parametrize(
@@ -316,7 +317,7 @@ def test_findings(
     told: str,
 ) -> None:
     """A finding marks its cells by colour, sign and word, and is told at the front."""
-    monkeypatch.setattr(findings, "check", lambda *_, **__: [finding(verdict)])
+    monkeypatch.setattr(building, "check_findings", lambda *_, **__: [finding(verdict)])
     out = tmp_path / "page"
     run(built.store, "report", "build", str(out))
     assert f'class="{told[2:]}" data-row="conv1"' in page(out, "table6")
@@ -324,6 +325,8 @@ def test_findings(
     assert "Layers are &lt;sparse&gt;." in page(out, "index")
     assert "66 percent." in page(out, "findings")
     assert 'id="sparse"' in page(out, "findings")
+    assert "Below &lt;70&gt; percent." in page(out, "findings")
+    assert "holds: 30 percent." in page(out, "findings")
 
 
 def test_findings_that_fail(built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,7 +335,7 @@ def test_findings_that_fail(built: Built, tmp_path: Path, monkeypatch: pytest.Mo
     def broken(*_: object, **__: object) -> None:
         raise KeyError("conv9")
 
-    monkeypatch.setattr(findings, "check", broken)
+    monkeypatch.setattr(building, "check_findings", broken)
     out = tmp_path / "page"
     assert run(built.store, "report", "build", str(out)).exit_code == 0
     assert "The findings could not be checked: KeyError" in page(out, "index")

@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 from _build import Built, build
 from fstore.cli import app
 from fstore.queries.reports._run import show_report
-from fstore.queries.study import load_study
+from fstore.queries.study import load_study, set_study
 from fstore.queries.tables import SUFFIXES, table_text
 
 STUDY = """
@@ -53,3 +53,25 @@ def test_one_way_at_a_time(ready: Built, tmp_path: Path) -> None:
         assert (done.exit_code, done.stdout) == (2, "")
         assert "choose one of" in done.stderr
     assert run(ready, "report", "show", "table6", "--format", "doc").exit_code == 2
+
+
+def test_build_writes_every_table(ready: Built, tmp_path: Path) -> None:
+    """Build --format writes a file a table, names each, and says what is lacking."""
+    out = tmp_path / "tables"
+    study = STUDY.replace("layers = [", 'sweep = ["5", "7"]\nlayers = [').replace(
+        "[cl", '[pretrain]\ndataset = "d"\n[cl'
+    )
+    set_study(ready.store, study)  # there is no checkpoint 7
+    done = run(ready, "report", "build", str(out), "--format", "md")
+    assert done.exit_code == 0, done.output
+    assert str(out / "table6.md") in done.stdout.splitlines()
+    assert {path.name for path in out.iterdir()} == {
+        Path(line).name for line in done.stdout.splitlines()
+    }
+    one = run(ready, "report", "show", "table6", "--format", "md").stdout
+    assert (out / "table6.md").read_text() == one
+    assert "table3 is not complete: missing inputs: " in done.stderr
+    assert "figure" not in done.stderr
+    again = run(ready, "report", "build", str(out), "--format", "md")
+    assert (again.exit_code, again.stdout) == (1, "")
+    assert "exists" in again.stderr
