@@ -47,7 +47,7 @@ def build(
     store = open_store(ctx)
     current = load_study(store, study or None)
     if form is not None:
-        _write_tables(store, current, out, form, compute=compute, overwrite=overwrite)
+        _tables(ctx, store, current, out, form, compute=compute, overwrite=overwrite)
         return
     with bar(quiet=ctx.obj["quiet"]) as advance:
         index = build_page(
@@ -56,16 +56,32 @@ def build(
     typer.echo(index)
 
 
-def _write_tables(
-    store: "Store", study: "Study", out: Path, form: Format, *, compute: bool, overwrite: bool
+def _tables(
+    ctx: typer.Context,
+    store: "Store",
+    study: "Study",
+    out: Path,
+    form: Format,
+    *,
+    compute: bool,
+    overwrite: bool,
 ) -> None:
     """Write tables for a paper; say what is not in them."""
-    from fstore.queries.refresh import states
-    from fstore.queries.tables import tabular, write_tables
+    from fstore.queries.refresh import refresh, states
+    from fstore.queries.tables import check_files, tabular, write_tables
 
-    files = write_tables(store, study, out, form.value, compute=compute, overwrite=overwrite)
-    for file in files:
+    names, failed = tabular(form.value), []
+    check_files(out, form.value, overwrite=overwrite)  # before anything is computed
+    if compute:
+        with bar(quiet=ctx.obj["quiet"]) as advance:
+            for done in refresh(store, study, names, on_progress=advance):
+                failed += [done] if done.state == "failed" else []
+    for file in write_tables(store, study, out, form.value, overwrite=overwrite):
         typer.echo(file)
-    for found in states(store, study, tabular(form.value)):
+    for found in states(store, study, names):
         if found.state not in {"left out", "fresh"}:
             note(f"{found.name} is not complete: {found.state}: {found.why}")
+    for done in failed:
+        note(f"{done.report} failed: {done.error}")
+    if failed:
+        raise typer.Exit(1)

@@ -13,6 +13,7 @@ from fstore.cli.app import app
 from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.cli.progress import bar
 from fstore.cli.study import read_study
+from fstore.errors import DataError
 
 if TYPE_CHECKING:
     from fstore.reproduce import Result, Step
@@ -51,28 +52,37 @@ def reproduce(
     from fstore.reproduce import reproduce as run
 
     toml, quiet = read_study(file), ctx.obj["quiet"]
-    site = None if no_page or dry_run else _place(ctx, page)
+    if no_page and page is not None:
+        raise typer.BadParameter("choose one of --page and --no-page")
+    site = None if no_page or dry_run else _place(ctx, page, toml)
     with _store(Path(ctx.obj["store"]), dry_run=dry_run) as store:
         results = run(
             store, toml, source=str(file), data=data, device=device, dry_run=dry_run,
             watch=lambda step: _watched(step, quiet=quiet),
         )  # fmt: skip
         rows = [_told(result, quiet=quiet) for result in results]
+        shown = ({**asdict(row), "seconds": round(row.seconds, 1)} for row in rows)
+        emit(shown, columns=RESULT_COLUMNS, as_json=as_json, as_csv=as_csv)
         if site is not None:
             _build(store, toml, site, quiet=quiet)
-    shown = ({**asdict(row), "seconds": round(row.seconds, 1)} for row in rows)
-    emit(shown, columns=RESULT_COLUMNS, as_json=as_json, as_csv=as_csv)
     if any(row.state == "failed" for row in rows):
         note("some reports failed or lack what they read; the notes above say what")
         raise typer.Exit(1)
 
 
-def _place(ctx: typer.Context, page: Path | None) -> Path:
-    """Return the page's folder; one that holds something else is refused before hours of work."""
-    from fstore.queries.page import check_place
+def _place(ctx: typer.Context, page: Path | None, toml: str) -> Path:
+    """Return the page's folder; one that holds something else is refused before hours of work.
+
+    The default folder is not taken from another study.
+    """
+    from fstore.queries.page import check_place, study_of
+    from fstore.queries.study import parse_study
 
     site = page or Path(ctx.obj["store"]) / "page"
     check_place(site, overwrite=True)
+    held = study_of(site)
+    if page is None and held not in {None, parse_study(toml).name}:
+        raise DataError(f"{site} holds the page of study '{held}'; add --page DIR, or --no-page")
     return site
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fstore.queries.study import Study
     from fstore.store import Store
 
-__all__ = ["SUFFIXES", "table_text", "tabular", "write_tables"]
+__all__ = ["SUFFIXES", "check_files", "table_text", "tabular", "write_tables"]
 
 
 SUFFIXES = {"md": ".md", "latex": ".tex", "csv": ".csv"}
@@ -101,15 +101,12 @@ def table_text(
 
 
 def write_tables(
-    store: "Store",
-    study: "Study",
-    folder: Path,
-    form: str,
-    *,
-    compute: bool = False,
-    overwrite: bool = False,
+    store: "Store", study: "Study", folder: Path, form: str, *, overwrite: bool = False
 ) -> list[Path]:
     """Write the tables of a study to a folder, ``table3.tex`` and so on; return the files.
+
+    They have the cells that are stored and still right; nothing is computed
+    (:func:`fstore.queries.refresh.refresh` does that).
 
     Parameters
     ----------
@@ -120,8 +117,6 @@ def write_tables(
     form : {"md", "latex", "csv"}
         As :func:`table_text`. Markdown and LaTeX are for tables; CSV also has the points of
         figures.
-    compute : bool
-        Compute and store what is stale or absent; else only what is stored and still right.
     overwrite : bool
         Replace files that are there.
 
@@ -133,23 +128,47 @@ def write_tables(
     Raises
     ------
     DataError
-        No such format; a file exists.
+        No such format; a file exists (then none is written).
+    StorageError
+        A file cannot be written.
     """
+    _check_form(form)
+    check_files(folder, form, overwrite=overwrite)
+    texts = {name: _text(store, study, name, form) for name in tabular(form)}
+    written = []
+    for name, text in texts.items():
+        if text:
+            written.append(_write(_file(folder, name, form), text))
+    return written
+
+
+def check_files(folder: Path, form: str, *, overwrite: bool) -> None:
+    """Refuse a folder that holds files which :func:`write_tables` would write.
+
+    Raises
+    ------
+    DataError
+    """
+    for name in tabular(form):
+        if (out := _file(folder, name, form)).exists() and not overwrite:
+            raise DataError(f"{out} exists; choose another folder, or add --overwrite")
+
+
+def _file(folder: Path, name: str, form: str) -> Path:
+    return folder / (name + SUFFIXES[form])
+
+
+def _text(store: "Store", study: "Study", name: str, form: str) -> str:
+    """Return a report's table, or nothing if no cell of it can be told or is stored."""
     from fstore.queries.reports import REPORTS
     from fstore.queries.reports._stored import report_rows
 
-    _check_form(form)
-    written = []
-    for name in tabular(form):
-        try:
-            found = report_rows(store, study, name, compute=compute).rows
-        except FstoreError:
-            continue
-        if rows := [row for row in found if BESIDE not in row["col"]]:
-            text = table_text(rows, form, title=REPORTS[name].meta["title"], label=name)
-            out = folder / (name + SUFFIXES[form])
-            written.append(_write(out, text, overwrite=overwrite))
-    return written
+    try:
+        found = report_rows(store, study, name, compute=False).rows
+    except FstoreError:
+        return ""
+    rows = [row for row in found if BESIDE not in row["col"]]
+    return table_text(rows, form, title=REPORTS[name].meta["title"], label=name) if rows else ""
 
 
 def tabular(form: str) -> list[str]:
@@ -168,11 +187,12 @@ def _check_form(form: str) -> None:
         raise DataError(f"no format '{form}'; there are: {', '.join(SUFFIXES)}")
 
 
-def _write(out: Path, text: str, *, overwrite: bool) -> Path:
-    if out.exists() and not overwrite:
-        raise DataError(f"{out} exists; choose another folder, or add --overwrite")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(text, encoding="utf-8")
+def _write(out: Path, text: str) -> Path:
+    from fstore.store.tables import storage
+
+    with storage(f"cannot write {out}"):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
     return out
 
 
@@ -249,7 +269,8 @@ def _cells(table: _Wide, row: str, number: str, between: str) -> list[str]:
     """Return a row's cells; ``number`` is put around each number, ``between`` before the spread."""
 
     def shown(value: object) -> str:
-        return f"{float(str(value)):.{table.decimals}f}"
+        text = f"{float(str(value)):.{table.decimals}f}"
+        return text.removeprefix("-") if float(text) == 0 else text
 
     found = []
     for cell in (table.cells.get((row, col)) for col in table.cols):
@@ -258,10 +279,17 @@ def _cells(table: _Wide, row: str, number: str, between: str) -> list[str]:
             continue
         std, n, paper = (cell.get(key) for key in BESIDE_VALUE)
         text = number.format(shown(cell["value"]) + ("" if std is None else between + shown(std)))
-        inside = [] if paper is None else [number.format(shown(paper))]
+        inside = [] if paper is None else [number.format(_papers(float(paper), table.decimals))]
         inside += [] if n is None or table.n is not None else [f"n = {n}"]
         found.append(text + (f" ({', '.join(inside)})" if inside else ""))
     return found
+
+
+def _papers(value: float, decimals: int) -> str:
+    """Return the paper's number with all decimals that it has, or as many as ours."""
+    text = f"{value:g}"
+    own = len(text.partition(".")[2])
+    return text if own > decimals else f"{value:.{decimals}f}"
 
 
 def _note(table: _Wide) -> str:

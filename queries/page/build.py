@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from fstore.store import Store
 
-__all__ = ["MARKER", "build_page", "check_place"]
+__all__ = ["MARKER", "build_page", "check_place", "study_of"]
 
 MARKER = "fstore-page.json"
 """File that says that a folder is a site of ours, which may be replaced."""
@@ -86,7 +86,7 @@ def build_page(
         progress("page", i, len(every), name)
         exhibits.append(exhibit(store, study, name, compute=compute, on_progress=on_progress))
     with _replaced(out) as folder:
-        site = _site(store, study, folder, exhibits, compute=compute)
+        site = _site(store, study, folder, exhibits)
         for i, shown in enumerate(exhibits):
             progress("page", i, len(exhibits), f"drawing {shown.name}")
             _write_exhibit(site, shown)
@@ -113,6 +113,14 @@ def check_place(out: Path, *, overwrite: bool) -> None:
             f"{out} is not empty and no page of fstore's (it holds {held.name!r}); "
             "name a new folder"
         )
+
+
+def study_of(out: Path) -> str | None:
+    """Return the study whose site a folder holds, or None."""
+    try:
+        return str(json.loads((out / MARKER).read_text(encoding="utf-8"))["study"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 @contextmanager
@@ -163,12 +171,10 @@ class _Site:
         return {role: name for role, name in found.items() if name}
 
 
-def _site(
-    store: "Store", study: Study, folder: Path, exhibits: Sequence[Exhibit], *, compute: bool
-) -> _Site:
+def _site(store: "Store", study: Study, folder: Path, exhibits: Sequence[Exhibit]) -> _Site:
     import fstore
 
-    found, error = _found(store, study, compute=compute)
+    found, error = _found(store, study)
     templates = environment(
         study=study,
         exhibits=exhibits,
@@ -182,10 +188,10 @@ def _site(
     return _Site(store, study, folder, tuple(exhibits), tuple(found), known, templates)
 
 
-def _found(store: "Store", study: Study, *, compute: bool) -> tuple[Sequence[Finding], str]:
-    """Return the findings, or why there are none."""
+def _found(store: "Store", study: Study) -> tuple[Sequence[Finding], str]:
+    """Return the findings on what is stored by now, or why there are none."""
     try:
-        return check_findings(store, study, compute=compute), ""
+        return check_findings(store, study, compute=False), ""
     except Exception as error:  # noqa: BLE001 - tables and figures are shown all the same
         return (), f"{type(error).__name__}: {error}"
 

@@ -11,7 +11,7 @@ from fstore.queries.page.exhibits import Exhibit, Provenance
 from fstore.queries.reports._api import ROW_COLUMNS
 from fstore.types import CheckpointRecord
 
-__all__ = ["Known", "Source", "sources", "write_csv", "write_json"]
+__all__ = ["Known", "Source", "finite", "sources", "write_csv", "write_json"]
 
 Known = Mapping[tuple[str, str], CheckpointRecord]
 """The store's checkpoints by network and name."""
@@ -84,19 +84,24 @@ def write_json(exhibit: Exhibit, found: Mapping[str, Source], path: Path) -> Non
         "state": exhibit.state,
         "why": exhibit.why,
         "missing": [{"lack": m.lack, "command": m.command} for m in exhibit.missing],
-        "rows": list(_json_rows(exhibit)),
+        "rows": list(_rows(exhibit)),
         "lineage": {key: source.as_dict() for key, source in found.items()},
     }
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(finite(content), indent=1, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def _json_rows(exhibit: Exhibit) -> Iterator[dict[str, Any]]:
+def _rows(exhibit: Exhibit) -> Iterator[dict[str, Any]]:
     for row in exhibit.rows:
         paper, value = row["paper"], row["value"]
         difference = None if paper is None else value - paper
-        yield {key: _finite(v) for key, v in {**row, "difference": difference}.items()}
+        yield {**row, "difference": difference}
 
 
-def _finite(value: Any) -> Any:  # noqa: ANN401 - JSON has no NaN
+def finite(value: Any) -> Any:  # noqa: ANN401 - JSON of any shape
+    """Return what JSON can say of a value: None for numbers that are not finite, at any depth."""
+    if isinstance(value, Mapping):
+        return {key: finite(own) for key, own in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(own) for own in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fstore.queries.page.exhibits import STATES, label
+from fstore.queries.page.lineage import finite
 from fstore.queries.reports._api import REPORTS
 
 if TYPE_CHECKING:
@@ -72,10 +73,10 @@ def _linked(text: str) -> "Markup":
 
 
 def script_json(value: Mapping[str, Any]) -> "Markup":
-    """Return JSON for a script element: nothing in it ends the element."""
+    """Return JSON for a script element: nothing in it ends the element; no number is null."""
     from markupsafe import Markup
 
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return Markup(text)  # noqa: S704 - no markup is left in it

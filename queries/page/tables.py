@@ -101,7 +101,7 @@ def grid(
     columns = list(dict.fromkeys([row["col"] for row in rows] + [c for _, c in exhibit.absent]))
     names = list(dict.fromkeys([row["row"] for row in rows] + [r for r, _ in exhibit.absent]))
     if len(columns) > MAX_COLUMNS:
-        return listing(rows, look)
+        return listing(rows, look, verdicts)
     counts = {row["n"] for row in rows}
     shown_n = len(counts) > 1
     lines = []
@@ -133,10 +133,20 @@ def grid(
     )
 
 
-def listing(rows: Sequence[Mapping[str, Any]], look: Look) -> Listing:
+def listing(rows: Sequence[Mapping[str, Any]], look: Look, verdicts: Verdicts) -> Listing:
     """Return rows one by one, the first of them if they are many."""
     shown = rows[:MAX_LINES]
-    cells = (_cell(row, look, "", ("", ""), with_n=True, with_provenance=True) for row in shown)
+    cells = (
+        _cell(
+            row,
+            look,
+            "",
+            verdicts.get((row["row"], row["col"]), ("", "")),
+            with_n=True,
+            with_provenance=True,
+        )
+        for row in shown
+    )
     return Listing(tuple(cells), len(rows) - len(shown))
 
 

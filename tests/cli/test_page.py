@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from fstore.queries.findings import Finding
 from fstore.queries.page import build as building
 from fstore.queries.page import findings
 from fstore.queries.page.charts import chart_of
-from fstore.queries.page.exhibits import names
+from fstore.queries.page.exhibits import Exhibit, exhibit, names
 from fstore.queries.page.looks import LOOKS, look_of
 from fstore.queries.page.render import script_json
 from fstore.queries.page.tables import MAX_LINES, number
@@ -228,6 +229,14 @@ def test_reproduce_ends_with_the_page(built: Built, tmp_path: Path) -> None:
         assert "table6" in done.stdout
         assert json.loads(done.stdout)
     assert json.loads((out / "files/table6.json").read_text())["state"] == "complete"
+    assert run(built.store, "reproduce", str(file), "--no-page", "--page", str(out)).exit_code == 2
+    run(built.store, "reproduce", str(file))
+    assert (built.store.path / "page" / "index.html").is_file()
+    other = tmp_path / "other.toml"
+    other.write_text(STUDY.replace('name = "', 'name = "other-'))
+    kept = run(built.store, "reproduce", str(other))
+    assert (kept.exit_code, kept.stdout) == (1, "")
+    assert "holds the page of study" in kept.stderr
     refused = run(built.store, "reproduce", str(file), "--page", str(built.store.path))
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert "is not empty" in refused.stderr
@@ -285,6 +294,23 @@ def test_bug_in_a_report(built: Built, tmp_path: Path, monkeypatch: pytest.Monke
     out = tmp_path / "page"
     assert run(built.store, "report", "build", str(out)).exit_code == 0
     assert "ZeroDivisionError: of &lt;nothing&gt;" in page(out, "table6")
+
+
+def test_a_spread_that_is_no_number(
+    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cell whose spread is NaN is shown, and is null in the files; the page is built."""
+
+    def spoilt(*given: Any, **named: Any) -> Exhibit:  # noqa: ANN401 - handed on
+        found = exhibit(*given, **named)
+        return replace(found, rows=[{**row, "std": float("nan")} for row in found.rows])
+
+    monkeypatch.setattr(building, "exhibit", spoilt)
+    out = tmp_path / "page"
+    assert run(built.store, "report", "build", str(out)).exit_code == 0
+    content = json.loads((out / "files/table6.json").read_text())
+    assert {row["std"] for row in content["rows"]} == {None}
+    assert "NaN" not in page(out, "table6")
 
 
 # findings

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from _build import build
-from fstore.errors import DataError
+from fstore.errors import DataError, StorageError
+from fstore.queries.refresh import refresh
 from fstore.queries.reports._api import ROW_COLUMNS
 from fstore.queries.reports._run import show_report
 from fstore.queries.study import parse_study
@@ -237,7 +238,7 @@ dataset = "d"
 
 @pytest.mark.parametrize("form", SUFFIXES)
 def test_write_tables(tmp_path: Path, form: str) -> None:
-    """What is stored is written, a file a table; nothing is computed unasked or overwritten."""
+    """What is stored is written, a file a table; nothing is overwritten unasked."""
     store, study = build(tmp_path / "s").store, parse_study(STUDY)
     assert write_tables(store, study, tmp_path / "none", form) == []
     assert not (tmp_path / "none").exists()
@@ -248,6 +249,27 @@ def test_write_tables(tmp_path: Path, form: str) -> None:
     assert file.read_text() == table_text(rows, form, title=title, label="table6")
     with pytest.raises(DataError, match="exists"):
         write_tables(store, study, tmp_path / "out", form)
-    more = write_tables(store, study, tmp_path / "out", form, compute=True, overwrite=True)
+    assert [done.state for done in refresh(store, study, ["table3", "table7"])] == ["computed"] * 2
+    more = write_tables(store, study, tmp_path / "out", form, overwrite=True)
     assert {"table3", "table6", "table7"} <= {path.stem for path in more}
     assert not any("all_points" in re.sub(r"\\", "", path.read_text()) for path in more)
+
+
+def test_papers_numbers_keep_their_decimals() -> None:
+    """The paper's 74.1 and 0.97 stay so beside ours; what rounds to nothing has no sign."""
+    rows: list[dict[str, Any]] = [
+        {"row": "a", "col": "x", "value": 70.0, "std": None, "n": 1, "paper": 74.1},
+        {"row": "b", "col": "x", "value": -0.01, "std": None, "n": 1, "paper": 0.97},
+    ]
+    text = table_text(rows, "md")
+    assert "| a | 70.0 (74.1) |" in text
+    assert "| b | 0.0 (0.97) |" in text
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    """A folder that is a file is a named error."""
+    store, study = build(tmp_path / "s").store, parse_study(STUDY)
+    show_report(store, study, "table6")
+    (tmp_path / "out").write_text("")
+    with pytest.raises(StorageError, match="cannot write"):
+        write_tables(store, study, tmp_path / "out", "csv")
