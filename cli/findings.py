@@ -62,4 +62,8 @@ def findings(
 
 def _wrapped(row: dict[str, Any]) -> dict[str, str]:
     """Return a row of the table, its sentences over several lines, a blank one after them."""
-    return {column: fill(row[column], width) + "\n " for column, width in SHOWN.items()}
+    return {
+        # a command is copied from here: its options stay whole
+        column: fill(row[column], width, break_on_hyphens=False) + "\n "
+        for column, width in SHOWN.items()
+    }

@@ -1,8 +1,10 @@
 """What a claim is: a function of the numbers of some reports that gives a verdict."""
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import isfinite
 from typing import Any, TypeAlias
 
 from fstore.queries.findings._numbers import Number
@@ -48,6 +50,9 @@ class Facts:
         In order.
     notes : mapping of report to str
         Why it has no rows, or not all.
+    wanted : mapping of report to set of (str, str)
+        Row and column of the cells that the study asks of it, an empty column for a whole row;
+        nothing of a report that the study does not bind.
     """
 
     rows: Mapping[str, Sequence[Row]]
@@ -57,11 +62,11 @@ class Facts:
     top_layer: str = ""
     sweep: tuple[Snapshot, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
+    wanted: Mapping[str, AbstractSet[tuple[str, str]]] = field(default_factory=dict)
 
     def number(self, report: str, row: str, col: str) -> Number | None:
         """Return a cell of a report, if it is there."""
-        found = (r for r in self.rows.get(report, ()) if (r["row"], r["col"]) == (row, col))
-        return next((Number.of(r) for r in found if r["value"] is not None), None)
+        return self._cells(report, row).get(col)
 
     def numbers(self, report: str, names: Sequence[str], col: str) -> dict[str, Number]:
         """Return a column's cells in the rows of some names, those that are there."""
@@ -70,20 +75,39 @@ class Facts:
 
     def row(self, report: str, row: str) -> dict[str, Number]:
         """Return a row's cells by column, what stands beside left out."""
-        return {
-            str(r["col"]): Number.of(r)
-            for r in self.rows.get(report, ())
-            if r["row"] == row and BESIDE not in str(r["col"]) and r["value"] is not None
-        }
+        return {col: n for col, n in self._cells(report, row).items() if BESIDE not in col}
 
     def names(self, report: str) -> list[str]:
         """Return the names of a report's rows, in order."""
         return list(dict.fromkeys(str(r["row"]) for r in self.rows.get(report, ())))
 
+    def asked(self, report: str, *cols: str) -> list[str]:
+        """Return the rows of which the study asks all of some columns, there or not."""
+        cells = self.wanted.get(report, set())
+        return [
+            row
+            for row in sorted({row for row, _ in cells})
+            if (row, "") in cells or all((row, col) in cells for col in cols)
+        ]
+
+    def _cells(self, report: str, row: str) -> dict[str, Number]:
+        """Return a row's finite cells by column, each with its spread or what stands for one."""
+        mine = [r for r in self.rows.get(report, ()) if r["row"] == row]
+        found = {str(r["col"]): Number.of(r) for r in mine if r["value"] is not None}
+        finite = {col: number for col, number in found.items() if isfinite(number.value)}
+        return {
+            col: n.within(finite.get(f"{col}{BESIDE}low"), finite.get(f"{col}{BESIDE}high"))
+            for col, n in finite.items()
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a claim's function gives: a verdict, a sentence with numbers, and these numbers."""
+    """What a claim's function gives: a verdict, a sentence with numbers, and these numbers.
+
+    The row of a number may say by ``agrees`` whether this cell bears the claim out: True, False, or
+    None where it is open; see :func:`fstore.queries.findings._judging.marked`.
+    """
 
     verdict: Verdict
     evidence: str
@@ -107,7 +131,8 @@ class Finding:
     reports : tuple of str
         Those that it reads.
     rows : list of dict
-        The cells that it was judged by, with the paper's own numbers as ``paper``.
+        The cells that it was judged by, with the paper's own numbers as ``paper``; ``agrees``,
+        where it is known, says whether this cell bears the claim out (None: open).
     criterion : str
         What makes it hold.
     paper : str

@@ -3,11 +3,14 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import FstoreError
 from fstore.queries.findings._api import CLAIMS, Facts, Finding, Judgement, Snapshot, Verdict
+from fstore.queries.findings._judging import with_notes
 from fstore.queries.reports import REPORTS
 from fstore.queries.reports._api import ROW_COLUMNS, Row, paper_numbers
 from fstore.queries.reports._stored import report_rows
@@ -19,6 +22,10 @@ if TYPE_CHECKING:
     from fstore.store import Store
 
 __all__ = ["check_findings", "paper_findings", "study_facts"]
+
+
+PAPER_FILTERS = "256"
+"""Filters of the paper's conv5, and so the last column of its Figure 4."""
 
 
 def check_findings(
@@ -48,7 +55,8 @@ def check_findings(
 def paper_findings() -> list[Finding]:
     """Return the same checks on the paper's own tables.
 
-    They give no spread; of figures, and of retrieval, the paper has no numbers.
+    The paper gives standard deviations for some of them (in Tables 1, 2, 3, 4 and 7), which our
+    copy leaves out; of figures, and of retrieval, it has no numbers.
     """
     return _findings(_paper_facts())
 
@@ -58,10 +66,14 @@ def study_facts(
 ) -> Facts:
     """Return what claims are judged by; parameters as :func:`check_findings`."""
     from fstore.queries.reports._classify import positions
+    from fstore.queries.reports._inputs import Inputs
 
     rows: dict[str, Sequence[Row]] = {}
-    notes = {}
+    notes, wanted, frozen = {}, {}, Inputs.now(store).store
     for name in dict.fromkeys(name for entry in CLAIMS for name in entry.meta["reports"]):
+        with suppress(FstoreError):  # not bound, or of what is not there: told below
+            needs = REPORTS[name].meta["needs"](frozen, study)
+            wanted[name] = {(need.row, need.col) for need in needs}
         try:
             found = report_rows(store, study, name, compute=compute, on_progress=on_progress)
         except FstoreError as error:
@@ -79,6 +91,7 @@ def study_facts(
         study.top_layer or "",
         _snapshots(store, study),
         notes,
+        wanted,
     )
 
 
@@ -91,13 +104,14 @@ def _snapshots(store: "Store", study: Study) -> tuple[Snapshot, ...]:
             found.append(Snapshot(name))
             continue
         held = json.loads(record.recipe).get("held_out_accuracy")
+        held = held if held is not None and isfinite(held) else None
         found.append(Snapshot(name, record.iteration, held))
     return tuple(found)
 
 
 def _findings(facts: Facts) -> list[Finding]:
     entries = sorted(CLAIMS, key=lambda entry: _place(entry.meta["sections"][0]))
-    return [_finding(entry, entry.function(facts)) for entry in entries]
+    return [_finding(entry, entry.function(facts), facts) for entry in entries]
 
 
 def _place(section: str) -> tuple[bool, list[int]]:
@@ -105,19 +119,26 @@ def _place(section: str) -> tuple[bool, list[int]]:
     return section.startswith("S"), [int(part) for part in re.findall(r"\d+", section)]
 
 
-def _finding(entry: Entry[Any], judged: Judgement) -> Finding:
+def _finding(entry: Entry[Any], judged: Judgement, facts: Facts) -> Finding:
     seen = {(n.row["report"], n.row["row"], n.row["col"]): n.row for n in judged.numbers}
-    sections = entry.meta["sections"]
+    sections, reports = entry.meta["sections"], entry.meta["reports"]
+    # what the study does not bind is not missing
+    bound = [name for name in reports if name in facts.rows or name in facts.wanted]
     return Finding(
         entry.name,
         entry.meta["says"],
         f"section{'s' if len(sections) > 1 else ''} {', '.join(sections)}",
         judged.verdict.value,
-        judged.evidence,
-        entry.meta["reports"],
-        [{column: row.get(column) for column in ROW_COLUMNS} for row in seen.values()],
+        with_notes(facts, judged.evidence, bound),
+        reports,
+        [_cell(row) for row in seen.values()],
         entry.meta["criterion"],
     )
+
+
+def _cell(row: Row) -> dict[str, Any]:
+    known = ("agrees",) if "agrees" in row else ()
+    return {column: row.get(column) for column in (*ROW_COLUMNS, *known)}
 
 
 def _beside(finding: Finding, paper: Finding) -> Finding:
@@ -133,6 +154,7 @@ def _paper_facts() -> Facts:
         for entry in REPORTS
         if entry.meta["paper"]
     }
+    rows["figure4"] = _paper_rows("figure4", {("conv5 pretrained", PAPER_FILTERS): 1.0})
     ckpts = dict.fromkeys(str(row["col"]) for row in rows["table3"])  # conv1 has all of them
     sweep = tuple(Snapshot(name, 1000 * int(name.removesuffix("k"))) for name in ckpts)
     return Facts(

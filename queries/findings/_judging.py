@@ -1,11 +1,15 @@
 """From checks of numbers to a verdict and its sentence."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from fstore.queries.findings._api import Facts, Judgement, Verdict
 from fstore.queries.findings._numbers import Number
 
-__all__ = ["judged", "lacking", "listed", "majority"]
+__all__ = ["HIDDEN", "judged", "lacking", "listed", "majority", "marked", "together", "with_notes"]
+
+
+HIDDEN = "The spread hides the answer."
 
 
 def judged(
@@ -13,7 +17,8 @@ def judged(
     evidence: str,
     numbers: Iterable[Number] = (),
     *,
-    hidden: str = "The spread hides the answer.",
+    hidden: str = HIDDEN,
+    missing: Sequence[str] = (),
 ) -> Judgement:
     """Return a judgement: a failed check decides it; else one that the spread hides leaves it open.
 
@@ -26,15 +31,38 @@ def judged(
         What was looked at.
     hidden : str
         What to say where a check is open.
+    missing : sequence of str
+        What the claim speaks of too, and has no number: it leaves the answer open.
+    """
+    known = list(checks)
+    found = together([*known, *[None for _ in missing]])
+    if missing:
+        evidence = f"{evidence} Not known, or 0: {', '.join(missing)}."
+    if None in known and found is None:
+        evidence = f"{evidence} {hidden}"
+    return Judgement(VERDICTS[found], evidence, tuple(numbers))
+
+
+VERDICTS = {True: Verdict.HOLDS, False: Verdict.FAILS, None: Verdict.UNKNOWN}
+
+
+def together(checks: Iterable[bool | None]) -> bool | None:
+    """Say whether all of some checks hold: None where one is open, and none fails.
+
+    Examples
+    --------
+    >>> together([True, True]), together([True, None]), together([None, False])
+    (True, None, False)
     """
     known = list(checks)
     if False in known:
-        verdict = Verdict.FAILS
-    else:
-        verdict = Verdict.UNKNOWN if None in known or not known else Verdict.HOLDS
-    if None in known and verdict is Verdict.UNKNOWN:
-        evidence = f"{evidence} {hidden}"
-    return Judgement(verdict, evidence, tuple(numbers))
+        return False
+    return None if None in known or not known else True
+
+
+def marked(agrees: bool | None, *numbers: Number) -> list[Number]:
+    """Return numbers whose rows say whether they bear the claim out."""
+    return [replace(number, row={**number.row, "agrees": agrees}) for number in numbers]
 
 
 def majority(checks: Iterable[bool | None]) -> bool | None:
@@ -54,8 +82,16 @@ def majority(checks: Iterable[bool | None]) -> bool | None:
 
 def lacking(facts: Facts, what: str, *reports: str) -> Judgement:
     """Return a judgement that there is not enough data: what is needed, and why it is not there."""
-    notes = [facts.notes[name] for name in reports if name in facts.notes]
-    return Judgement(Verdict.UNKNOWN, " ".join([f"It needs {what}.", *notes]))
+    return Judgement(Verdict.UNKNOWN, with_notes(facts, f"It needs {what}.", reports))
+
+
+def with_notes(facts: Facts, evidence: str, reports: Iterable[str]) -> str:
+    """Return evidence with what is said of what some reports lack, each note once."""
+    for name in reports:
+        note = facts.notes.get(name, "")
+        if note not in evidence:
+            evidence = f"{evidence} {note}"
+    return evidence
 
 
 def listed(numbers: Mapping[str, object]) -> str:

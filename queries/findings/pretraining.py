@@ -1,11 +1,19 @@
 """What longer pre-training gives (sections 1.1.2, 3.3 and 6; Tables 3 and 4)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import log
+from dataclasses import dataclass, replace
+from math import hypot, log
 
 from fstore.queries.findings._api import Facts, Judgement, Snapshot, claim
-from fstore.queries.findings._judging import judged, lacking, listed, majority
+from fstore.queries.findings._judging import (
+    HIDDEN,
+    judged,
+    lacking,
+    listed,
+    majority,
+    marked,
+    together,
+)
 from fstore.queries.findings._numbers import (
     Number,
     exceeds,
@@ -15,7 +23,14 @@ from fstore.queries.findings._numbers import (
     single_runs,
 )
 
-__all__ = ["bottom_up", "early_gains", "longer_is_better", "longer_then_tuned", "no_overfitting"]
+__all__ = [
+    "bottom_up",
+    "diminishing_returns",
+    "early_gains",
+    "longer_is_better",
+    "longer_then_tuned",
+    "no_overfitting",
+]
 
 EARLY = ((0.05, 0.8), (0.16, 0.9))
 """Share of the iterations, share of the final value: 15k and 50k of the paper's 305k."""
@@ -29,22 +44,43 @@ FACTOR = 1.5
 KEPT = 0.97
 """Share of its best value that a layer keeps; the paper's conv3 ends at 97.9 % of its best."""
 
-SWEEP = "Table 3's layers at two or more checkpoints along pre-training"
+NO_GAIN = " The top layer gains nothing, beyond the spread, from the first checkpoint to the last."
+
+OPEN = "The answer is open."
+
+SWEEP = "Table 3's layers along pre-training, from its first checkpoint to its last"
+
+Along = Mapping[str, Mapping[str, Number]]
+"""Row -> checkpoint -> number, in the order of the sweep."""
 
 
-def _along(facts: Facts) -> dict[str, dict[str, Number]]:
-    """Return each layer's numbers in Table 3 along the sweep, two at least."""
+def _along(facts: Facts) -> Along:
+    """Return the layers of Table 3 that are whole: all that the study asks, both ends, and not 0.
+
+    What a layer has at the last checkpoint that happens to be computed is not its final value.
+    """
     order = [snapshot.name for snapshot in facts.sweep]
-    found = {}
-    for layer in facts.layers:
-        row = facts.row("table3", layer)
-        mine = {name: row[name] for name in order if name in row}
-        if len(mine) > 1 and _ends(mine)[1].value > 0:
-            found[layer] = mine
-    return found
+    found = {layer: _in_order(facts, "table3", layer) for layer in facts.layers}
+    return {
+        layer: row
+        for layer, row in found.items()
+        if len(row) > 1 and order[0] in row and _ends(row)[1].value > 0
+    }
 
 
-def _ends(numbers: dict[str, Number]) -> tuple[Number, Number]:
+def _in_order(facts: Facts, report: str, name: str) -> dict[str, Number]:
+    """Return a row along the sweep, or nothing if it lacks the last or what the study asks."""
+    row, wanted = facts.row(report, name), facts.wanted.get(report, set())
+    order = [snapshot.name for snapshot in facts.sweep]
+    needed = [*order[-1:], *(ckpt for ckpt in order if (name, ckpt) in wanted)]
+    return {k: row[k] for k in order if k in row} if all(k in row for k in needed) else {}
+
+
+def _absent(facts: Facts, along: Along) -> list[str]:
+    return [layer for layer in facts.layers if layer not in along]
+
+
+def _ends(numbers: Mapping[str, Number]) -> tuple[Number, Number]:
     both = list(numbers.values())
     return both[0], both[-1]
 
@@ -55,7 +91,7 @@ def _ends(numbers: dict[str, Number]) -> tuple[Number, Number]:
     sections=("1.1.2", "3.3", "6"),
     reports=("table3",),
     criterion="Mean AP of the top layer is higher at the last checkpoint of the sweep than at the "
-    "first, by more than the spread, and higher in most layers.",
+    "first, by more than the spread, and higher in most layers; all layers must be known.",
 )
 def longer_is_better(facts: Facts) -> Judgement:
     """Compare the ends of the sweep."""
@@ -69,8 +105,60 @@ def longer_is_better(facts: Facts) -> Judgement:
         f"From checkpoint {names[0]} to {names[-1]} mean AP of {top} goes from {first} to {last}; "
         f"it rises in {list(rises.values()).count(True)} of {len(rises)} layers."
     )
-    ends = [number for numbers in along.values() for number in _ends(numbers)]
-    return judged([rises[top], majority(rises.values())], evidence + single_runs(ends), ends)
+    ends = [n for layer, row in along.items() for n in marked(rises[layer], *_ends(row))]
+    missing = _absent(facts, along)
+    most = majority([*rises.values(), *[None for _ in missing]])
+    return judged([rises[top], most], evidence + single_runs(ends), ends, missing=missing)
+
+
+@claim(
+    "diminishing-returns",
+    says="Pre-training for longer has diminishing returns.",
+    sections=("1.1.2",),
+    reports=("table3",),
+    criterion="Mean AP of the top layer rises along the sweep, and by less for each iteration "
+    "after the snapshot next to 16 % of the iterations (50k of the paper's 305k) than from the "
+    "first snapshot to it, beyond the spread; next is within a factor of 1.5.",
+)
+def diminishing_returns(facts: Facts) -> Judgement:
+    """Compare what an iteration gains early with what it gains late."""
+    top, row = facts.top_layer, _along(facts).get(facts.top_layer, {})
+    snapshots = [s for s in facts.sweep if s.name in row]
+    middle = _nearest(snapshots, EARLY[1][0] * (snapshots[-1].iteration or 0)) if row else None
+    if middle is None or middle in (snapshots[0], snapshots[-1]) or not _dated(snapshots):
+        return lacking(facts, f"{SWEEP}, and near 16 % of its iterations", "table3")
+    chosen = (snapshots[0], middle, snapshots[-1])
+    names, three = [s.name for s in chosen], [row[s.name] for s in chosen]
+    steps = [s.iteration or 0 for s in chosen]
+    early, late = (_gain(a, b) for a, b in zip(three[1:], three[:-1], strict=True))
+    share = (steps[1] - steps[0]) / (steps[2] - steps[1])
+    slower = exceeds(early, late, share=share)
+    gained = exceeds(three[2], three[0]) is True
+    evidence = (
+        f"Mean AP of {top} goes from {three[0]} at {names[0]} to {three[1]} at {names[1]} and "
+        f"{three[2]} at {names[2]}: {_rate(early, steps[:2])} points for each 1000 iterations, "
+        f"then {_rate(late, steps[1:])}." + ("" if gained else NO_GAIN)
+    )
+    check, hidden = (slower, HIDDEN) if gained else (None, OPEN)
+    used = marked(check, *three)
+    return judged([check], evidence + single_runs(three), used, hidden=hidden)
+
+
+def _dated(snapshots: Sequence[Snapshot]) -> bool:
+    """Say whether the iterations of all are known, and rise."""
+    steps = [s.iteration for s in snapshots if s.iteration is not None]
+    return len(steps) == len(snapshots) and steps == sorted(set(steps))
+
+
+def _gain(later: Number, earlier: Number) -> Number:
+    """Return the difference of two numbers with its spread."""
+    known = later.std is not None and earlier.std is not None
+    std = hypot(later.std or 0, earlier.std or 0) if known else None
+    return replace(later, value=later.value - earlier.value, std=std)
+
+
+def _rate(gain: Number, steps: Sequence[int]) -> str:
+    return number_text(1000 * gain.value / (steps[1] - steps[0]))
 
 
 @claim(
@@ -81,7 +169,8 @@ def longer_is_better(facts: Facts) -> Judgement:
     reports=("table3",),
     criterion="Every layer has at least 75 % and 85 % of its final mean AP (the paper's shares "
     "less five points, since it calls 87.3 % close to 90 %) at the snapshots next to 5 % and 16 % "
-    "of the iterations; next is within a factor of 1.5.",
+    "of the iterations; next is within a factor of 1.5. Open unless the top layer gains from the "
+    "first to the last.",
 )
 def early_gains(facts: Facts) -> Judgement:
     """Compare early snapshots with the last one."""
@@ -93,28 +182,40 @@ def early_gains(facts: Facts) -> Judgement:
         for snapshot, (_, wanted) in zip(near, EARLY, strict=True)
         if snapshot is not None
     ]
-    if len(found) < len(EARLY) or not all(part.numbers for part in found):
-        return lacking(facts, f"{SWEEP}, near 5 % and 16 % of its iterations", "table3")
-    evidence = " ".join(part.evidence for part in found)
-    numbers = [number for part in found for number in part.numbers]
-    checks = [check for part in found for check in part.checks]
-    return judged(checks, evidence + single_runs(numbers), numbers)
+    there = set(along).intersection(*(part.numbers for part in found))
+    if len(found) < len(EARLY) or facts.top_layer not in there:
+        return lacking(facts, f"{SWEEP}, and near 5 % and 16 % of its iterations", "table3")
+    gained = exceeds(*reversed(_ends(along[facts.top_layer]))) is True
+    evidence = " ".join(part.evidence for part in found) + ("" if gained else NO_GAIN)
+    numbers, checks = [], []
+    for layer in (k for k in along if k in there):
+        kept = together([part.checks[layer] for part in found])
+        checks.append(kept if gained else None)
+        numbers += marked(checks[-1], *(n for part in found for n in part.numbers[layer]))
+    missing = [layer for layer in facts.layers if layer not in there]
+    return judged(
+        checks,
+        evidence + single_runs(numbers),
+        numbers,
+        hidden=HIDDEN if gained else OPEN,
+        missing=missing,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Early:
-    checks: list[bool | None]
-    numbers: list[Number]
+    """Layers early on: whether each has its share, of which numbers, and the sentence."""
+
+    checks: dict[str, bool | None]
+    numbers: dict[str, tuple[Number, Number]]
     evidence: str
 
 
-def _early(
-    along: Mapping[str, dict[str, Number]], snapshot: Snapshot, end: int, wanted: float
-) -> _Early:
+def _early(along: Along, snapshot: Snapshot, end: int, wanted: float) -> _Early:
     """Compare every layer's value at a snapshot with a share of its final one."""
     pairs = {k: (v[snapshot.name], _ends(v)[1]) for k, v in along.items() if snapshot.name in v}
     if not pairs:
-        return _Early([], [], "")
+        return _Early({}, {}, "")
     shares = {layer: now.value / last.value for layer, (now, last) in pairs.items()}
     least = min(shares, key=shares.__getitem__)
     evidence = (
@@ -122,8 +223,8 @@ def _early(
         f"iterations) layers have {percent(shares[least])} ({least}) to "
         f"{percent(max(shares.values()))} of their final mean AP."
     )
-    checks = [exceeds(now, last, share=wanted - CLOSE) for now, last in pairs.values()]
-    return _Early(checks, [number for pair in pairs.values() for number in pair], evidence)
+    checks = {k: exceeds(*pair, share=wanted - CLOSE) for k, pair in pairs.items()}
+    return _Early(checks, pairs, evidence)
 
 
 def _nearest(sweep: Sequence[Snapshot], iterations: float) -> Snapshot | None:
@@ -162,7 +263,8 @@ def bottom_up(facts: Facts) -> Judgement:
         f"{len(before)} checkpoints."
     )
     used = [row[name] for row in along.values() for name in common]
-    return judged([order], evidence, used, hidden="The order is not clear.")
+    missing = _absent(facts, along)
+    return judged([order], evidence, used, hidden="The order is not clear.", missing=missing)
 
 
 @claim(
@@ -173,8 +275,9 @@ def bottom_up(facts: Facts) -> Judgement:
     reports=("table3",),
     criterion="At the last checkpoint mean AP of the top layer is at least 97 % of its best along "
     "the sweep, beyond the spread, and no other layer is below that (the paper's conv3 ends at "
-    "97.9 % of its best); accuracy on images held out of pre-training, where it is known, has "
-    "risen.",
+    "97.9 % of its best). Where accuracy on images held out of pre-training is known to the last "
+    "checkpoint, it too must end at 97 % of its best or more; if it is no higher at the last "
+    "checkpoint than at the first, nothing was fitted more and the answer is open.",
 )
 def no_overfitting(facts: Facts) -> Judgement:
     """Compare the last checkpoint with the best one, beside accuracy in pre-training."""
@@ -186,28 +289,48 @@ def no_overfitting(facts: Facts) -> Judgement:
     kept = {layer: exceeds(last[layer], best[layer], share=KEPT) for layer in along}
     shares = {layer: last[layer].value / best[layer].value for layer in along}
     least, top = min(shares, key=shares.__getitem__), facts.top_layer
-    held = [(s.name, s.held_out) for s in facts.sweep if s.held_out is not None]
+    held = _held(facts.sweep)
     evidence = (
         f"At checkpoint {list(along[top])[-1]} mean AP of {top} is {last[top]}, "
         f"{percent(shares[top])} of its best; of all layers {least} keeps least, "
         f"{percent(shares[least])}. "
     ) + _held_out(held)
-    went_on = len(held) < 2 or held[-1][1] > held[0][1]
-    checks = [kept[top], kept[least] is not False]
-    if not went_on:
-        return lacking(facts, "pre-training that improved on held-out images: " + evidence)
-    used = [*last.values(), *best.values()]
-    return judged(checks, evidence + single_runs(used), used)
+    checks = [kept[top], False not in kept.values()]
+    used = [n for layer in along for n in marked(kept[layer], best[layer], last[layer])]
+    return judged(
+        [*checks, _fitted(held)],
+        evidence + single_runs(used),
+        used,
+        hidden=HIDDEN if kept[top] is None else OPEN,
+        missing=_absent(facts, along),
+    )
+
+
+def _held(sweep: Sequence[Snapshot]) -> list[tuple[str, float]]:
+    """Return held-out accuracy by checkpoint; nothing if the last one's is not known."""
+    known = [(s.name, s.held_out) for s in sweep if s.held_out is not None]
+    return known if sweep[-1].held_out is not None else []
+
+
+def _fitted(held: Sequence[tuple[str, float]]) -> bool | None:
+    """Say whether held-out accuracy ends near its best: None if it did not rise at all."""
+    if len(held) < 2:
+        return True
+    values = [value for _, value in held]
+    if values[-1] < KEPT * max(values):
+        return False
+    return True if values[-1] > values[0] else None
 
 
 def _held_out(held: Sequence[tuple[str, float]]) -> str:
     if len(held) < 2:
         return "Accuracy of pre-training on held-out images is not known."
     (first, low), (last, high) = held[0], held[-1]
+    name, best = max(held, key=lambda one: one[1])
     return (
         f"Accuracy of pre-training on held-out images goes from {percent(low)} at {first} to "
-        f"{percent(high)} at {last}."
-    )
+        f"{percent(high)} at {last}, at best {percent(best)} at {name}."
+    ) + ("" if _fitted(held) is not None else " It did not rise.")
 
 
 @claim(
@@ -220,19 +343,22 @@ def _held_out(held: Sequence[tuple[str, float]]) -> str:
 )
 def longer_then_tuned(facts: Facts) -> Judgement:
     """Compare fine-tuning from the first and from the last checkpoint, by task."""
-    rows = {}
-    for task in facts.names("table4"):
-        row = facts.row("table4", task)
-        along = {s.name: row[s.name] for s in facts.sweep if s.name in row}
-        if len(along) > 1:
-            rows[task] = along
+    found = {task: _in_order(facts, "table4", task) for task in facts.names("table4")}
+    rows = {task: along for task, along in found.items() if len(along) > 1}
     if not rows:
-        return lacking(facts, "Table 4 for two or more checkpoints", "table4")
+        return lacking(facts, "Table 4 for the last and for an earlier checkpoint", "table4")
     sentences = []
     for task, along in rows.items():
         (first, last), names = _ends(along), list(along)
         gain = number_text(last.value - first.value)
         sentences.append(f"{task} from {names[0]} {first}, from {names[-1]} {last}: {gain} points")
-    ends = [number for along in rows.values() for number in _ends(along)]
-    checks = [exceeds(*reversed(_ends(along))) for along in rows.values()]
-    return judged(checks, "; ".join(sentences) + "." + single_runs(ends), ends)
+    checks = {task: exceeds(*reversed(_ends(along))) for task, along in rows.items()}
+    ends = [n for task, along in rows.items() for n in marked(checks[task], *_ends(along))]
+    evidence = "; ".join(sentences) + "." + single_runs(ends)
+    asked = [task for task, _ in facts.wanted.get("table4", ())]
+    missing = [
+        task
+        for task in facts.asked("table4", facts.sweep[-1].name)
+        if task not in rows and asked.count(task) > 1
+    ]
+    return judged(checks.values(), evidence, ends, missing=missing)

@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from _build import Built, build
 from fstore.cli import app
+from fstore.cli.findings import _wrapped
 from fstore.queries.findings import CLAIMS, Verdict
 
 STUDY = """
@@ -71,6 +72,14 @@ def test_table(built: Built) -> None:
     assert lines[0].split() == ["claim", "verdict", "evidence"]
     assert max(map(len, lines)) <= 120
     assert sum("not enough data" in line for line in lines) == len(list(CLAIMS))
+
+
+def test_commands_stay_whole() -> None:
+    """Lines break at spaces: an option is not torn at its hyphens."""
+    words = "--method selective-search " * 8
+    row = {"claim": "A.", "verdict": "holds", "evidence": words.strip()}
+    lines = _wrapped(row)["evidence"].split("\n")
+    assert {word for line in lines for word in line.split()} == set(words.split())
 
 
 def test_unknown_study(built: Built) -> None:

@@ -375,3 +375,13 @@ def test_what_does_not_hold_is_told() -> None:
         ("conv1", "nonzero_percent"): ("does not hold", "A.")
     }
     assert findings.cells_of(both, "table7") == {}
+
+
+def test_a_cell_that_agrees_is_told_so() -> None:
+    """A cell says whether it bears the claim out itself, where the finding knows."""
+    failed = finding("does not hold", claim="A.")
+    (cell,) = failed.rows
+    for agrees, told in ((True, "holds"), (False, "does not hold"), (None, "not enough data")):
+        own = replace(failed, rows=[{**cell, "agrees": agrees}])
+        (said,) = findings.cells_of([own], "table6").values()
+        assert said == (told, "A.")
