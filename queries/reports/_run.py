@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import uuid4
 
-from fstore.errors import UnknownNameError
+from fstore.errors import DataError, FstoreError, UnknownNameError
 from fstore.queries.reports._api import REPORTS, Need, Reading, Row, Weights, paper_numbers
 from fstore.queries.reports._code import code_version
 from fstore.queries.reports._history import last_noted, note_refresh
@@ -287,25 +287,54 @@ def _compute(
 ) -> None:
     """Compute what is stale and store it, some needs at a time; an error loses none of them."""
     left, total, latest = found.stale, len(found.stale), found.latest
-    rows: list[dict[str, Any]] = []
+    rows: dict[Need, list[dict[str, Any]]] = {}
+    changed: list[Need] = []
     began = stored = time.perf_counter()
     try:
         for need, cells in REPORTS[name].function(store, list(left)):
             seconds = (time.perf_counter() - began) / max(1, len(cells))
             at, stamp = later_than(latest), left.pop(need)
             same = {"study": study, "report": name, **stamp, "computed_at": at, "seconds": seconds}
-            rows += [{**same, **asdict(cell)} for cell in cells]
+            rows[need] = [{**same, **asdict(cell)} for cell in cells]
             if on_progress is not None:
                 on_progress(name, total - len(left), total, f"{need.row} {need.col}")
             if time.perf_counter() - stored > COMMIT_SECONDS:
-                store.append("reports", rows)
-                rows, stored = [], time.perf_counter()
+                changed += _store_rows(store, name, rows, found.stamps)
+                rows, stored = {}, time.perf_counter()
             began = time.perf_counter()
     finally:
-        if rows:
-            store.append("reports", rows)
+        changed += _store_rows(store, name, rows, found.stamps)
+    if changed:
+        which = ", ".join(f"{need.row} {need.col}".strip() for need in changed[:3])
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise DataError(f"inputs of {which}{more} changed while it was computed; refresh again")
     if left:
         raise RuntimeError(f"report {name} gave no cell for {next(iter(left))}")
+
+
+def _store_rows(
+    store: "Store",
+    name: str,
+    rows: Mapping[Need, Sequence[Mapping[str, Any]]],
+    stamps: Mapping[Need, Mapping[str, str]],
+) -> list[Need]:
+    """Store what was computed from inputs that are still the same; return the other needs.
+
+    Their values may be of other inputs than their fingerprints say.
+    """
+    now = Inputs.now(store) if rows else None
+    changed = [need for need in rows if now and not _holds(name, need, now, stamps[need])]
+    right = [row for need, own in rows.items() if need not in changed for row in own]
+    if right:
+        store.append("reports", right)
+    return changed
+
+
+def _holds(name: str, need: Need, inputs: Inputs, stamp: Mapping[str, str]) -> bool:
+    try:
+        return _stamps(name, [need], inputs)[need] == stamp
+    except FstoreError:  # they are gone
+        return False
 
 
 def later_than(latest: datetime | None) -> datetime:

@@ -1,6 +1,8 @@
 """A refresh computes what is stale, nothing else, once; and says why."""
 
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
@@ -15,7 +17,7 @@ from _studies import STUDY as WORLD_STUDY
 from _studies import StudyWorld, add_samples, make_study
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.refresh import Refreshed, due, refresh, states
-from fstore.queries.reports import REPORTS, _run
+from fstore.queries.reports import REPORTS, Cell, Need, _run
 from fstore.queries.reports._code import code_version
 from fstore.queries.study import Study, parse_study
 from fstore.store import Store
@@ -315,6 +317,34 @@ def test_a_clock_that_goes_back(
     latest = max(built.store.rows("reports").to_pylist(), key=lambda row: row["computed_at"])
     assert (latest["row"], latest["value"]) == ("fc", 100)
     assert latest["fingerprint"] in last["fingerprints"]
+
+
+def test_inputs_that_change_meanwhile(
+    built: Built, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cell whose inputs change while it is computed is not stored: the next refresh has it right.
+
+    The other cell is stored; a value of new inputs never stands under a fingerprint of old ones.
+    """
+    entry = REPORTS["table6"]
+
+    def meanwhile(store: Store, needs: Sequence[Need]) -> Iterator[tuple[Need, Sequence[Cell]]]:
+        replace_fc(built, np.ones((6, 4, 1), dtype=np.float32))
+        yield from entry.function(store, needs)
+
+    meanwhile.__module__ = entry.function.__module__
+    with monkeypatch.context() as patch:
+        patch.setitem(REPORTS._entries, "table6", replace(entry, function=meanwhile))
+        (found,) = refresh(built.store, study, ["table6"])
+    assert found.state == "failed"
+    expected = "inputs of fc nonzero_percent changed while it was computed; refresh again"
+    assert found.error == expected
+    assert built.store.rows("reports")["row"].to_pylist() == ["conv1"]
+    replace_fc(built, built.values["fc"])  # as it was
+    (found,) = refresh(built.store, study, ["table6"])
+    assert outcome(found) == ("computed", 1, 1)
+    rows = {row["row"]: row["value"] for row in built.store.rows("reports").to_pylist()}
+    assert rows["fc"] == pytest.approx(100 * np.mean(built.values["fc"][3:] != 0))
 
 
 # Several at once, and killed
