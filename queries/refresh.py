@@ -12,7 +12,7 @@ from fstore.errors import DataError, FstoreError, UnknownNameError
 from fstore.queries.reports import REPORTS
 from fstore.queries.reports._history import last_noted, note_refresh
 from fstore.queries.reports._inputs import Inputs
-from fstore.queries.reports._run import Missing, Standing, bring_up, later_than, standing
+from fstore.queries.reports._run import Missing, Standing, bring_up, standing
 from fstore.queries.reports._why import stale_reasons, summary
 from fstore.queries.study import ROLES, Study
 from fstore.types import OnProgress
@@ -297,8 +297,7 @@ def _refresh_one(call: _Refresh, inputs: Inputs, name: str, refresh_id: str) -> 
     if isinstance(found, _Unknown):
         noted = last_noted(inputs.store, study.name).get(name)
         if noted and noted["fingerprints"] and found.state != FAILED:
-            at = later_than(noted["finished_at"])
-            note_refresh(store, study.name, name, [], refresh_id=refresh_id, at=at)
+            note_refresh(store, study.name, name, [], refresh_id=refresh_id)
         return Refreshed(name, found.state, missing=found.missing, error=found.why)
     found, computed = bring_up(
         store,

@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -14,7 +14,7 @@ from uuid import uuid4
 from fstore.errors import DataError, FstoreError, UnknownNameError
 from fstore.queries.reports._api import REPORTS, Need, Reading, Row, Weights, paper_numbers
 from fstore.queries.reports._code import code_version
-from fstore.queries.reports._history import last_noted, note_refresh
+from fstore.queries.reports._history import last_noted, next_time, note_refresh
 from fstore.queries.reports._inputs import NO_PROPOSALS, Inputs, Lack, partition_of
 from fstore.queries.study import Study
 from fstore.types import OnProgress
@@ -28,7 +28,6 @@ __all__ = [
     "Standing",
     "bring_up",
     "illustrated",
-    "later_than",
     "show_report",
     "standing",
     "with_paper",
@@ -159,10 +158,8 @@ def bring_up(
         if stale:
             _compute(store, study.name, name, found, on_progress)
             found = replace(found, kept=_kept(store, study.name, name))
-        at = later_than(found.latest)
-        note_refresh(
-            store, study.name, name, found.cells, refresh_id=refresh_id or uuid4().hex, at=at
-        )
+        refresh_id = refresh_id or uuid4().hex
+        note_refresh(store, study.name, name, found.cells, refresh_id=refresh_id)
     return found, len(stale)
 
 
@@ -225,14 +222,6 @@ class Standing:
         """The stored rows of cells that are not stale, in order."""
         return [row for cell in self.cells for row in self.kept.get(cell, ())]
 
-    @property
-    def latest(self) -> datetime | None:
-        """The time of the newest that is known of the report, or None."""
-        times = [row["computed_at"] for rows in self.kept.values() for row in rows]
-        return max(
-            times + ([] if self.noted is None else [self.noted["finished_at"]]), default=None
-        )
-
 
 def standing(store: "Store", study: Study, name: str, *, inputs: Inputs | None = None) -> Standing:
     """Return how a report stands, without computing anything.
@@ -286,14 +275,14 @@ def _compute(
     store: "Store", study: str, name: str, found: Standing, on_progress: OnProgress | None
 ) -> None:
     """Compute what is stale and store it, some needs at a time; an error loses none of them."""
-    left, total, latest = found.stale, len(found.stale), found.latest
+    left, total, first = found.stale, len(found.stale), next_time(store, study)
     rows: dict[Need, list[dict[str, Any]]] = {}
     changed: list[Need] = []
     began = stored = time.perf_counter()
     try:
         for need, cells in REPORTS[name].function(store, list(left)):
             seconds = (time.perf_counter() - began) / max(1, len(cells))
-            at, stamp = later_than(latest), left.pop(need)
+            at, stamp = max(first, datetime.now(UTC)), left.pop(need)
             same = {"study": study, "report": name, **stamp, "computed_at": at, "seconds": seconds}
             rows[need] = [{**same, **asdict(cell)} for cell in cells]
             if on_progress is not None:
@@ -335,12 +324,6 @@ def _holds(name: str, need: Need, inputs: Inputs, stamp: Mapping[str, str]) -> b
         return _stamps(name, [need], inputs)[need] == stamp
     except FstoreError:  # they are gone
         return False
-
-
-def later_than(latest: datetime | None) -> datetime:
-    """Return the time, or the microsecond after the latest known one if the clock went back."""
-    now = datetime.now(UTC)
-    return now if latest is None else max(now, latest + timedelta(microseconds=1))
 
 
 def _kept(store: "Store", study: str, name: str) -> dict[str, list[dict[str, Any]]]:

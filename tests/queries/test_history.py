@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 
 from _build import Built, build, put
+from fstore import runs
 from fstore.errors import UnknownNameError
 from fstore.queries.history import _same, as_of, changes, last_refresh_span
 from fstore.queries.refresh import refresh
-from fstore.queries.reports import _run
+from fstore.queries.reports import _history, _run
+from fstore.queries.reports._history import note_refresh
 from fstore.queries.reports._run import show_report
 from fstore.queries.study import Study, parse_study
+from fstore.runs import Job
 from fstore.store.maintenance import Selection, drop
 from fstore.types import FloatArray
 
@@ -168,6 +171,33 @@ def test_between_the_last_two_refreshes(built: Built) -> None:
     start, end = last_refresh_span(built.store, "small")
     (change,) = changes(built.store, "small", start=start, end=end)
     assert (change.row, change.new) == ("fc", 100)
+
+
+def test_a_clock_set_back_hides_no_change(
+    built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the clock went back, changes come after all that is stored of other reports, too.
+
+    The last refresh is the one that was made last, and a schedule tells what it changed.
+    """
+    job = Job(study="small")
+    note_refresh(built.store, "small", "table7", ["x"], refresh_id="other")
+    since = runs.seen(built.store, job)
+
+    class Past(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+            del tz
+            return datetime(2000, 1, 1, tzinfo=UTC)
+
+    for module in (_run, _history):
+        monkeypatch.setattr(module, "datetime", Past)
+    replace_fc(built, ONES, "new")
+    refreshed(built)
+    assert runs.changes(built.store, job, since)[0] == {"table6": 1}
+    start, end = last_refresh_span(built.store, "small")
+    (change,) = changes(built.store, "small", start=start, end=end)
+    assert (change.report, change.row, change.new) == ("table6", "fc", 100)
 
 
 def test_from_the_beginning(built: Built) -> None:

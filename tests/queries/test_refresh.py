@@ -17,7 +17,7 @@ from _studies import STUDY as WORLD_STUDY
 from _studies import StudyWorld, add_samples, make_study
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.refresh import Refreshed, due, refresh, states
-from fstore.queries.reports import REPORTS, Cell, Need, _run
+from fstore.queries.reports import REPORTS, Cell, Need, _history, _run
 from fstore.queries.reports._code import code_version
 from fstore.queries.study import Study, parse_study
 from fstore.store import Store
@@ -305,7 +305,8 @@ def test_a_clock_that_goes_back(
             del tz
             return datetime(2000, 1, 1, tzinfo=UTC)
 
-    monkeypatch.setattr(_run, "datetime", Past)
+    for module in (_run, _history):
+        monkeypatch.setattr(module, "datetime", Past)
     replace_fc(built, np.ones((6, 4, 1), dtype=np.float32))
     (found,) = refresh(built.store, study, ["table6"])
     assert outcome(found) == ("computed", 1, 1)
