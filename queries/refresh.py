@@ -64,7 +64,7 @@ class Refreshed:
     ``state`` is ``fresh``; ``computed``, where a cell was; ``missing inputs``, where nothing
     could be; ``left out``, where the study binds no part; or ``failed``, with ``error``.
     ``error`` also says why a report is left out, or what is not registered. ``computed`` and
-    ``reused`` count needs (a cell, or a series of cells).
+    ``reused`` count needs (a cell, or a series of cells), also those of a report that failed.
     """
 
     report: str
@@ -283,12 +283,16 @@ def _refreshed(call: _Refresh, names: Sequence[str]) -> Iterator[Refreshed]:
         began = perf_counter()
         try:
             done = _refresh_one(call, inputs, name, refresh_id)
-        except FstoreError as error:
-            done = Refreshed(name, FAILED, error=str(error))
         except Exception as error:  # noqa: BLE001 - the other reports have a right to be computed
-            text = f"{type(error).__name__}: {error} (fstore report show {name} shows where)"
-            done = Refreshed(name, FAILED, error=text)
+            done = Refreshed(name, FAILED, error=_told(name, error))
         yield replace(done, seconds=perf_counter() - began)
+
+
+def _told(name: str, error: Exception) -> str:
+    """Return an error for readers; one that is a bug with its kind."""
+    if isinstance(error, FstoreError):
+        return str(error)
+    return f"{type(error).__name__}: {error} (fstore report show {name} shows where)"
 
 
 def _refresh_one(call: _Refresh, inputs: Inputs, name: str, refresh_id: str) -> Refreshed:
@@ -299,7 +303,7 @@ def _refresh_one(call: _Refresh, inputs: Inputs, name: str, refresh_id: str) -> 
         if noted and noted["fingerprints"] and found.state != FAILED:
             note_refresh(store, study.name, name, [], refresh_id=refresh_id)
         return Refreshed(name, found.state, missing=found.missing, error=found.why)
-    found, computed = bring_up(
+    done = bring_up(
         store,
         study,
         name,
@@ -308,5 +312,15 @@ def _refresh_one(call: _Refresh, inputs: Inputs, name: str, refresh_id: str) -> 
         on_wait=None if on_wait is None else lambda: on_wait(name),
         refresh_id=refresh_id,
     )
-    state = COMPUTED if computed else MISSING if found.missing else FRESH
-    return Refreshed(name, state, computed, len(found.stamps) - computed, tuple(found.missing))
+    found = done.found
+    reused = len(found.stamps) - len(found.stale) - done.computed
+    state = COMPUTED if done.computed else MISSING if found.missing else FRESH
+    told = "" if done.error is None else _told(name, done.error)
+    return Refreshed(
+        name,
+        FAILED if told else state,
+        done.computed,
+        reused,
+        tuple(found.missing),
+        error=told,
+    )

@@ -4,7 +4,8 @@ import hashlib
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
     from fstore.store import Store
 
 __all__ = [
+    "Brought",
     "Missing",
     "Shown",
     "Standing",
+    "alone_at",
     "bring_up",
     "illustrated",
     "show_report",
@@ -102,17 +105,31 @@ def show_report(
         The study does not bind a part that the report needs.
     """
     found = standing(store, study, name)
-    found, computed = bring_up(
+    done = bring_up(
         store, study, name, found, on_progress=on_progress, on_wait=on_wait, refresh_id=refresh_id
     )
+    if done.error is not None:
+        raise done.error
+    found = done.found
     if not found.stamps:
         raise UnknownNameError(
             f"report '{name}' of study '{study.name}' has nothing to show: "
             + "; ".join(str(m) for m in found.missing)
         )
-    return Shown(
-        with_paper(found.rows, name), computed, len(found.stamps) - computed, found.missing
-    )
+    reused = len(found.stamps) - done.computed
+    return Shown(with_paper(found.rows, name), done.computed, reused, found.missing)
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """How a report stands after :func:`bring_up`.
+
+    ``computed`` counts the needs that were computed and stored; ``error`` is why not all were.
+    """
+
+    found: "Standing"
+    computed: int = 0
+    error: Exception | None = None
 
 
 def bring_up(
@@ -124,8 +141,11 @@ def bring_up(
     on_progress: OnProgress | None = None,
     on_wait: Callable[[], object] | None = None,
     refresh_id: str = "",
-) -> "tuple[Standing, int]":
+) -> Brought:
     """Compute and store what is stale of a report, and note which cells it now has.
+
+    After an error those are the ones that are stored; a cell that fails keeps no other out of the
+    history.
 
     Parameters
     ----------
@@ -140,27 +160,36 @@ def bring_up(
 
     Returns
     -------
-    Standing
-        As it is now.
-    int
-        Needs that were computed.
+    Brought
+        With the error, which is not raised, if computing failed.
     """
     if found.is_noted:
-        return found, 0
-    from fstore.store.locks import alone
-
-    lock = store.path / "locks" / f"{quote(study.name, safe='')}.{name}.lock"
-    with alone(lock, on_wait):
+        return Brought(found)
+    with alone_at(store, study, name, on_wait):
         found = standing(store, study, name)  # another process may have been at it
         if found.is_noted:
-            return found, 0
-        stale = found.stale
-        if stale:
-            _compute(store, study.name, name, found, on_progress)
+            return Brought(found)
+        to_do, error = len(found.stale), None
+        if to_do:
+            error = _tried(store, study.name, name, found, on_progress)
             found = replace(found, kept=_kept(store, study.name, name))
-        refresh_id = refresh_id or uuid4().hex
-        note_refresh(store, study.name, name, found.cells, refresh_id=refresh_id)
-    return found, len(stale)
+        cells = [cell for cell in found.cells if cell in found.kept]
+        noted = found.noted["fingerprints"] if found.noted else []
+        if error is None or set(cells) - set(noted):
+            refresh_id = refresh_id or uuid4().hex
+            note_refresh(store, study.name, name, cells, refresh_id=refresh_id)
+    return Brought(found, to_do - len(found.stale), error)
+
+
+@contextmanager
+def alone_at(
+    store: "Store", study: Study, name: str, on_wait: Callable[[], object] | None
+) -> Iterator[None]:
+    """Hold the lock under which a report is computed and its history is written."""
+    from fstore.store.locks import alone
+
+    with alone(store.path / "locks" / f"{quote(study.name, safe='')}.{name}.lock", on_wait):
+        yield
 
 
 def illustrated(
@@ -269,6 +298,17 @@ def _stamps(name: str, needs: Sequence[Need], inputs: Inputs) -> dict[Need, dict
 
 COMMIT_SECONDS = 5
 """What is computed waits no longer than this to be stored together with what comes next."""
+
+
+def _tried(
+    store: "Store", study: str, name: str, found: Standing, on_progress: OnProgress | None
+) -> Exception | None:
+    """Compute what is stale; return an error. An interruption passes: the refresh is not over."""
+    try:
+        _compute(store, study, name, found, on_progress)
+    except Exception as error:  # noqa: BLE001 - raised again by who asked
+        return error
+    return None
 
 
 def _compute(

@@ -1,5 +1,7 @@
 """Tables as they stood, and what changed between two refreshes: old rows are never lost."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,11 +13,12 @@ from fstore import runs
 from fstore.errors import UnknownNameError
 from fstore.queries.history import _same, as_of, changes, last_refresh_span
 from fstore.queries.refresh import refresh
-from fstore.queries.reports import _history, _run
+from fstore.queries.reports import REPORTS, Cell, Need, _history, _run
 from fstore.queries.reports._history import note_refresh
 from fstore.queries.reports._run import show_report
 from fstore.queries.study import Study, parse_study
 from fstore.runs import Job
+from fstore.store import Store
 from fstore.store.maintenance import Selection, drop
 from fstore.types import FloatArray
 
@@ -146,6 +149,30 @@ def test_a_refresh_under_way_is_not_seen(built: Built, monkeypatch: pytest.Monke
     second = refreshed(built)
     assert built.store.rows("reports").num_rows == 3
     assert values_at(built, second)["fc"] == 100
+
+
+def test_a_cell_that_fails_keeps_no_other_out(
+    built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a failing report has stored is in its table, once: a second failure adds nothing."""
+    entry = REPORTS["table6"]
+
+    def bad(store: Store, needs: Sequence[Need]) -> Iterator[tuple[Need, Sequence[Cell]]]:
+        if len(needs) > 1:
+            yield from entry.function(store, [need for need in needs if need.row == "conv1"])
+        raise ValueError("no luck")
+
+    bad.__module__ = entry.function.__module__
+    monkeypatch.setitem(REPORTS._entries, "table6", replace(entry, function=bad))
+    monkeypatch.setattr(_run, "code_version", lambda _: "other")
+    counts = []
+    for _ in range(2):
+        (done,) = refresh(built.store, parse_study(STUDY), ["table6"])
+        counts.append((done.state, done.computed, done.reused))
+        assert done.error.startswith("ValueError: no luck")
+        assert list(values_at(built, datetime.now(UTC))) == ["conv1"]
+    assert counts == [("failed", 1, 0), ("failed", 0, 1)]
+    assert built.store.rows("refreshes").num_rows == 2
 
 
 def test_changes(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
