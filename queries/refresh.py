@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from shlex import quote
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,14 @@ from fstore.errors import DataError, FstoreError, UnknownNameError
 from fstore.queries.reports import REPORTS
 from fstore.queries.reports._history import last_noted, note_refresh
 from fstore.queries.reports._inputs import Inputs
-from fstore.queries.reports._run import Missing, Standing, bring_up, standing
+from fstore.queries.reports._run import (
+    Brought,
+    Missing,
+    Standing,
+    alone_at,
+    bring_up,
+    standing,
+)
 from fstore.queries.reports._why import stale_reasons, summary
 from fstore.queries.study import ROLES, Study
 from fstore.types import OnProgress
@@ -280,12 +288,67 @@ class _Refresh:
 def _refreshed(call: _Refresh, names: Sequence[str]) -> Iterator[Refreshed]:
     inputs, refresh_id = Inputs.now(call.store), uuid4().hex
     for name in names:
-        began = perf_counter()
+        began, settled = perf_counter(), False
         try:
-            done = _refresh_one(call, inputs, name, refresh_id)
+            found = _look(inputs, call.study, name)
+            settled = _is_settled(inputs, call.study, name, found)
+            done = _outcome(name, found if settled else _settle(call, name, found, refresh_id))
         except Exception as error:  # noqa: BLE001 - the other reports have a right to be computed
             done = Refreshed(name, FAILED, error=_told(name, error))
+        if not settled:
+            inputs = Inputs.now(call.store)  # that took time
         yield replace(done, seconds=perf_counter() - began)
+
+
+def _is_settled(inputs: Inputs, study: Study, name: str, found: Standing | _Unknown) -> bool:
+    """Whether there is nothing to compute of a report, and the history says how it stands."""
+    if isinstance(found, Standing):
+        return found.is_noted
+    noted = last_noted(inputs.store, study.name).get(name)
+    return found.state == FAILED or noted is None or not noted["fingerprints"]
+
+
+def _settle(
+    call: _Refresh, name: str, found: Standing | _Unknown, refresh_id: str
+) -> Brought | _Unknown:
+    """Compute what is stale of a report, or note that it has no cells any more."""
+    store, study = call.store, call.study
+    on_wait = None if call.on_wait is None else partial(call.on_wait, name)
+    if isinstance(found, _Unknown):
+        with alone_at(store, study, name, on_wait):
+            inputs = Inputs.now(store)  # another process may have been at it
+            found = _look(inputs, study, name)
+            if isinstance(found, _Unknown):
+                if not _is_settled(inputs, study, name, found):
+                    note_refresh(store, study.name, name, [], refresh_id=refresh_id)
+                return found
+    return bring_up(
+        store,
+        study,
+        name,
+        found,
+        on_progress=call.on_progress,
+        on_wait=on_wait,
+        refresh_id=refresh_id,
+    )
+
+
+def _outcome(name: str, done: Standing | Brought | _Unknown) -> Refreshed:
+    if isinstance(done, _Unknown):
+        return Refreshed(name, done.state, missing=done.missing, error=done.why)
+    if isinstance(done, Standing):
+        done = Brought(done)
+    found, computed = done.found, done.computed
+    state = COMPUTED if computed else MISSING if found.missing else FRESH
+    told = "" if done.error is None else _told(name, done.error)
+    return Refreshed(
+        name,
+        FAILED if told else state,
+        computed,
+        len(found.stamps) - len(found.stale) - computed,
+        tuple(found.missing),
+        error=told,
+    )
 
 
 def _told(name: str, error: Exception) -> str:
@@ -293,34 +356,3 @@ def _told(name: str, error: Exception) -> str:
     if isinstance(error, FstoreError):
         return str(error)
     return f"{type(error).__name__}: {error} (fstore report show {name} shows where)"
-
-
-def _refresh_one(call: _Refresh, inputs: Inputs, name: str, refresh_id: str) -> Refreshed:
-    store, study, on_wait = call.store, call.study, call.on_wait
-    found = _look(inputs, study, name)
-    if isinstance(found, _Unknown):
-        noted = last_noted(inputs.store, study.name).get(name)
-        if noted and noted["fingerprints"] and found.state != FAILED:
-            note_refresh(store, study.name, name, [], refresh_id=refresh_id)
-        return Refreshed(name, found.state, missing=found.missing, error=found.why)
-    done = bring_up(
-        store,
-        study,
-        name,
-        found,
-        on_progress=call.on_progress,
-        on_wait=None if on_wait is None else lambda: on_wait(name),
-        refresh_id=refresh_id,
-    )
-    found = done.found
-    reused = len(found.stamps) - len(found.stale) - done.computed
-    state = COMPUTED if done.computed else MISSING if found.missing else FRESH
-    told = "" if done.error is None else _told(name, done.error)
-    return Refreshed(
-        name,
-        FAILED if told else state,
-        done.computed,
-        reused,
-        tuple(found.missing),
-        error=told,
-    )

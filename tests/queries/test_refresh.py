@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from _slow import N, computed, slow_entry, slow_study
 from _studies import STUDY as WORLD_STUDY
 from _studies import StudyWorld, add_samples, make_study
 from fstore.errors import DataError, UnknownNameError
+from fstore.queries import refresh as refresh_module
 from fstore.queries.refresh import Refreshed, due, refresh, states
 from fstore.queries.reports import REPORTS, Cell, Need, _history, _run
 from fstore.queries.reports._code import code_version
@@ -23,6 +26,7 @@ from fstore.queries.study import Study, parse_study
 from fstore.store import Store
 from fstore.store.files import Partition
 from fstore.store.maintenance import Selection, drop
+from fstore.store.tables import replace_rows
 
 STUDY = """
 name = "small"
@@ -346,6 +350,40 @@ def test_inputs_that_change_meanwhile(
     assert outcome(found) == ("computed", 1, 1)
     rows = {row["row"]: row["value"] for row in built.store.rows("reports").to_pylist()}
     assert rows["fc"] == pytest.approx(100 * np.mean(built.values["fc"][3:] != 0))
+
+
+def test_what_changes_while_another_report_is_computed(built: Built, study: Study) -> None:
+    """A report that goes stale while an earlier one is computed is computed, not called fresh."""
+    more = parse_study(STUDY.replace("[class", 'top_layer = "fc"\n[class'))
+    list(refresh(built.store, study, ["table6"]))
+    ones = np.ones((6, 4, 1), dtype=np.float32)
+    found = refresh(
+        built.store,
+        more,
+        ["retrieval", "table6"],
+        on_progress=lambda what, *_: replace_fc(built, ones) if what == "retrieval" else None,
+    )
+    assert [(r.report, r.state) for r in found] == [("retrieval", "failed"), ("table6", "computed")]
+    assert state(built.store, study) == ("fresh", "")
+
+
+def test_a_report_that_is_back_is_not_emptied(
+    world: StudyWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A data set that was gone when a refresh began, and is back, costs its report no cell."""
+    store, splits = world.store, world.store.rows("splits", dataset="d")
+    list(refresh(store, world.study, ["table6"]))
+    replace_rows(store.path, "splits", splits.slice(0, 0), dataset="d")
+    locked = refresh_module.alone_at
+
+    def back(*arguments: Any) -> AbstractContextManager[None]:  # noqa: ANN401
+        replace_rows(store.path, "splits", splits, dataset="d")
+        return locked(*arguments)
+
+    monkeypatch.setattr(refresh_module, "alone_at", back)
+    (found,) = refresh(store, world.study, ["table6"])
+    assert outcome(found) == ("fresh", 0, 2)
+    assert store.rows("refreshes").num_rows == 1
 
 
 # Several at once, and killed
