@@ -130,6 +130,8 @@ def test_before_the_first_refresh(built: Built) -> None:
         as_of(built.store, "small", "table99", first)
     with pytest.raises(UnknownNameError, match="no refresh of study 'other' is on record"):
         last_refresh_span(built.store, "other")
+    with pytest.raises(UnknownNameError, match="no report 'tabel6'"):
+        last_refresh_span(built.store, "small", ["tabel6"])
 
 
 def test_a_refresh_under_way_is_not_seen(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
