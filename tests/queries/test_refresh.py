@@ -228,6 +228,20 @@ def replace_fc(built: Built, x: "np.ndarray[tuple[int, ...], np.dtype[np.float32
     put(built.store, built.partition("fc"), x, identity=identity)
 
 
+def test_the_last_of_several(built: Built, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cell that was computed twice from the same inputs counts as of the later time."""
+    list(refresh(built.store, study, ["table6"]))
+    old = built.store.rows("reports").to_pylist()
+    monkeypatch.setattr(_run, "code_version", lambda _: "other")
+    list(refresh(built.store, study, ["table6"]))
+    later = [row | {"computed_at": datetime.now(UTC)} for row in old]
+    built.store.append("reports", later)  # as where no locks are known
+    replace_fc(built, np.ones((6, 4, 1), dtype=np.float32))
+    monkeypatch.undo()
+    why = "1 of 2 cells: activations of net/5 d.image fc changed"
+    assert state(built.store, study) == ("stale", why)
+
+
 # Missing inputs
 
 
