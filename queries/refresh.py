@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from fstore.errors import DataError, FstoreError, UnknownNameError
+from fstore.errors import FstoreError, UnknownNameError
 from fstore.queries.reports import REPORTS
 from fstore.queries.reports._history import last_noted, note_refresh
 from fstore.queries.reports._inputs import Inputs
@@ -22,7 +22,7 @@ from fstore.queries.reports._run import (
     standing,
 )
 from fstore.queries.reports._why import stale_reasons, summary
-from fstore.queries.study import ROLES, Study
+from fstore.queries.study import ROLES, Study, Unbound
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def _look(inputs: Inputs, study: Study, name: str) -> Standing | _Unknown:
     """Return how a report stands, or why it cannot be told."""
     try:
         return standing(inputs.store, study, name, inputs=inputs)
-    except DataError as error:
+    except Unbound as error:
         return _Unknown(LEFT_OUT, str(error))
     except UnknownNameError as error:
         return _Unknown(MISSING, str(error), (unregistered(inputs.store, study, str(error)),))

@@ -19,6 +19,7 @@ from _studies import STUDY as WORLD_STUDY
 from _studies import StudyWorld, add_samples, make_study
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries import refresh as refresh_module
+from fstore.queries.page.exhibits import exhibit
 from fstore.queries.refresh import Refreshed, due, refresh, states
 from fstore.queries.reports import REPORTS, Cell, Need, _history, _run
 from fstore.queries.reports._code import code_version
@@ -281,6 +282,21 @@ def test_data_sets_that_are_not_registered(built: Built) -> None:
 
 
 # What goes wrong
+
+
+def test_only_what_is_not_bound_is_left_out(
+    world: StudyWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Data that are unfit fail their report, in a refresh, a list and a page: it is not left out."""
+
+    def unfit(*_: object) -> None:
+        raise DataError("data sets differ in their classes")
+
+    monkeypatch.setitem(REPORTS["table6"].meta, "needs", unfit)
+    (found,) = refresh(world.store, world.study, ["table6"])
+    assert (found.state, found.error) == ("failed", "data sets differ in their classes")
+    assert state(world.store, world.study) == ("failed", "data sets differ in their classes")
+    assert exhibit(world.store, world.study, "table6", compute=False).state == "failed"
 
 
 @pytest.mark.parametrize("error", [DataError("no such luck"), ZeroDivisionError("no such luck")])
