@@ -22,7 +22,7 @@ from fstore.queries.reports._run import (
     standing,
 )
 from fstore.queries.reports._why import stale_reasons, summary
-from fstore.queries.study import ROLES, Study, Unbound
+from fstore.queries.study import ROLES, Study, UnboundError
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def _look(inputs: Inputs, study: Study, name: str) -> Standing | _Unknown:
     """Return how a report stands, or why it cannot be told."""
     try:
         return standing(inputs.store, study, name, inputs=inputs)
-    except Unbound as error:
+    except UnboundError as error:
         return _Unknown(LEFT_OUT, str(error))
     except UnknownNameError as error:
         return _Unknown(MISSING, str(error), (unregistered(inputs.store, study, str(error)),))

@@ -397,9 +397,7 @@ def test_a_page_that_fails_fails_the_run(store: Store) -> None:
     assert outcome.total("computed") == 1
 
 
-def test_code_that_changes_ends_the_schedule(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_code_that_changes_ends_the_schedule(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once a report's source is not what it was at the start, no run begins: a named error."""
     world, sources = World(stop_at=START + timedelta(days=4)), _code._source
     new = {table6.__name__: b"# pulled"}

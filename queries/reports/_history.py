@@ -44,8 +44,8 @@ def note_refresh(
 ) -> None:
     """Write down which cells (their fingerprints) a report has from a time on, or from now."""
     row = {"refresh_id": refresh_id, "study": study, "report": name}
-    row |= {"finished_at": at or next_time(store, study), "fingerprints": list(cells)}
-    store.append("refreshes", [row])
+    at = at or next_time(store, study)
+    store.append("refreshes", [{**row, "finished_at": at, "fingerprints": list(cells)}])
 
 
 def stored_as_of(store: "Store", study: str, name: str, time: datetime) -> list[dict[str, Any]]:

@@ -186,7 +186,7 @@ def test_how_long_ago(text: str, ago: timedelta) -> None:
 
 
 def test_iso_times() -> None:
-    """A time with a zone is that; one without is local; what is no time, or too long ago, is refused."""
+    """A time with a zone is that; one without is local; year 0 is refused."""
     assert parse_time("2026-11-25T03:00+01:00") == datetime(2026, 11, 25, 2, tzinfo=UTC)
     assert parse_time("2026-11-25") == datetime(2026, 11, 25).astimezone()
     with pytest.raises(typer.BadParameter, match="'soon' is no time"):

@@ -202,9 +202,7 @@ def test_between_the_last_two_refreshes(built: Built) -> None:
     assert (change.row, change.new) == ("fc", 100)
 
 
-def test_a_clock_set_back_hides_no_change(
-    built: Built, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_clock_set_back_hides_no_change(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the clock went back, changes come after all that is stored of other reports, too.
 
     The last refresh is the one that was made last, and a schedule tells what it changed.

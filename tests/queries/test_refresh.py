@@ -18,7 +18,6 @@ from _slow import N, computed, slow_entry, slow_study
 from _studies import STUDY as WORLD_STUDY
 from _studies import StudyWorld, add_samples, make_study
 from fstore.errors import DataError, UnknownNameError
-from fstore.queries import refresh as refresh_module
 from fstore.queries.page.exhibits import exhibit
 from fstore.queries.refresh import Refreshed, due, refresh, states
 from fstore.queries.reports import REPORTS, Cell, Need, _history, _run
@@ -287,7 +286,7 @@ def test_data_sets_that_are_not_registered(built: Built) -> None:
 def test_only_what_is_not_bound_is_left_out(
     world: StudyWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Data that are unfit fail their report, in a refresh, a list and a page: it is not left out."""
+    """Unfit data fail their report, in a refresh, a list and a page: it is not left out."""
 
     def unfit(*_: object) -> None:
         raise DataError("data sets differ in their classes")
@@ -404,13 +403,13 @@ def test_a_report_that_is_back_is_not_emptied(
     store, splits = world.store, world.store.rows("splits", dataset="d")
     list(refresh(store, world.study, ["table6"]))
     replace_rows(store.path, "splits", splits.slice(0, 0), dataset="d")
-    locked = refresh_module.alone_at
+    locked = _run.alone_at
 
     def back(*arguments: Any) -> AbstractContextManager[None]:  # noqa: ANN401
         replace_rows(store.path, "splits", splits, dataset="d")
         return locked(*arguments)
 
-    monkeypatch.setattr(refresh_module, "alone_at", back)
+    monkeypatch.setattr("fstore.queries.refresh.alone_at", back)
     (found,) = refresh(store, world.study, ["table6"])
     assert outcome(found) == ("fresh", 0, 2)
     assert store.rows("refreshes").num_rows == 1
