@@ -27,13 +27,15 @@ def parse_time(text: str) -> datetime:
     Raises
     ------
     typer.BadParameter
-        It is neither.
+        It is neither, or before the year 1.
     """
     words = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w)(?:\s+ago)?", text.strip())
-    if words is not None:
-        return datetime.now(UTC) - timedelta(**{_UNITS[words[2]]: float(words[1])})
     try:
+        if words is not None:
+            return datetime.now(UTC) - timedelta(**{_UNITS[words[2]]: float(words[1])})
         return datetime.fromisoformat(text).astimezone()
+    except OverflowError as error:
+        raise typer.BadParameter(f"{text!r} is before the year 1") from error
     except ValueError as error:
         raise typer.BadParameter(
             f"{text!r} is no time; write 2026-11-25, 2026-11-25T03:00, or how long ago: "

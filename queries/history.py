@@ -112,9 +112,9 @@ def last_refresh_span(
     Raises
     ------
     UnknownNameError
-        There was none.
+        No such report; or there was none.
     """
-    first, last = last_refresh(store, study, names)
+    first, last = last_refresh(store, study, [REPORTS[name].name for name in names])
     return first - timedelta(microseconds=1), last
 
 

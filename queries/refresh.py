@@ -3,18 +3,26 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from shlex import quote
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from fstore.errors import DataError, FstoreError, UnknownNameError
+from fstore.errors import FstoreError, UnknownNameError
 from fstore.queries.reports import REPORTS
 from fstore.queries.reports._history import last_noted, note_refresh
 from fstore.queries.reports._inputs import Inputs
-from fstore.queries.reports._run import Missing, Standing, bring_up, later_than, standing
+from fstore.queries.reports._run import (
+    Brought,
+    Missing,
+    Standing,
+    alone_at,
+    bring_up,
+    standing,
+)
 from fstore.queries.reports._why import stale_reasons, summary
-from fstore.queries.study import ROLES, Study
+from fstore.queries.study import ROLES, Study, UnboundError
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -64,7 +72,7 @@ class Refreshed:
     ``state`` is ``fresh``; ``computed``, where a cell was; ``missing inputs``, where nothing
     could be; ``left out``, where the study binds no part; or ``failed``, with ``error``.
     ``error`` also says why a report is left out, or what is not registered. ``computed`` and
-    ``reused`` count needs (a cell, or a series of cells).
+    ``reused`` count needs (a cell, or a series of cells), also those of a report that failed.
     """
 
     report: str
@@ -188,7 +196,7 @@ def _look(inputs: Inputs, study: Study, name: str) -> Standing | _Unknown:
     """Return how a report stands, or why it cannot be told."""
     try:
         return standing(inputs.store, study, name, inputs=inputs)
-    except DataError as error:
+    except UnboundError as error:
         return _Unknown(LEFT_OUT, str(error))
     except UnknownNameError as error:
         return _Unknown(MISSING, str(error), (unregistered(inputs.store, study, str(error)),))
@@ -280,34 +288,71 @@ class _Refresh:
 def _refreshed(call: _Refresh, names: Sequence[str]) -> Iterator[Refreshed]:
     inputs, refresh_id = Inputs.now(call.store), uuid4().hex
     for name in names:
-        began = perf_counter()
+        began, settled = perf_counter(), False
         try:
-            done = _refresh_one(call, inputs, name, refresh_id)
-        except FstoreError as error:
-            done = Refreshed(name, FAILED, error=str(error))
+            found = _look(inputs, call.study, name)
+            settled = _is_settled(inputs, call.study, name, found)
+            done = _outcome(name, found if settled else _settle(call, name, found, refresh_id))
         except Exception as error:  # noqa: BLE001 - the other reports have a right to be computed
-            text = f"{type(error).__name__}: {error} (fstore report show {name} shows where)"
-            done = Refreshed(name, FAILED, error=text)
+            done = Refreshed(name, FAILED, error=_told(name, error))
+        if not settled:
+            inputs = Inputs.now(call.store)  # that took time
         yield replace(done, seconds=perf_counter() - began)
 
 
-def _refresh_one(call: _Refresh, inputs: Inputs, name: str, refresh_id: str) -> Refreshed:
-    store, study, on_wait = call.store, call.study, call.on_wait
-    found = _look(inputs, study, name)
+def _is_settled(inputs: Inputs, study: Study, name: str, found: Standing | _Unknown) -> bool:
+    """Whether there is nothing to compute of a report, and the history says how it stands."""
+    if isinstance(found, Standing):
+        return found.is_noted
+    noted = last_noted(inputs.store, study.name).get(name)
+    return found.state == FAILED or noted is None or not noted["fingerprints"]
+
+
+def _settle(
+    call: _Refresh, name: str, found: Standing | _Unknown, refresh_id: str
+) -> Brought | _Unknown:
+    """Compute what is stale of a report, or note that it has no cells any more."""
+    store, study = call.store, call.study
+    on_wait = None if call.on_wait is None else partial(call.on_wait, name)
     if isinstance(found, _Unknown):
-        noted = last_noted(inputs.store, study.name).get(name)
-        if noted and noted["fingerprints"] and found.state != FAILED:
-            at = later_than(noted["finished_at"])
-            note_refresh(store, study.name, name, [], refresh_id=refresh_id, at=at)
-        return Refreshed(name, found.state, missing=found.missing, error=found.why)
-    found, computed = bring_up(
+        with alone_at(store, study, name, on_wait):
+            inputs = Inputs.now(store)  # another process may have been at it
+            found = _look(inputs, study, name)
+            if isinstance(found, _Unknown):
+                if not _is_settled(inputs, study, name, found):
+                    note_refresh(store, study.name, name, [], refresh_id=refresh_id)
+                return found
+    return bring_up(
         store,
         study,
         name,
         found,
         on_progress=call.on_progress,
-        on_wait=None if on_wait is None else lambda: on_wait(name),
+        on_wait=on_wait,
         refresh_id=refresh_id,
     )
+
+
+def _outcome(name: str, done: Standing | Brought | _Unknown) -> Refreshed:
+    if isinstance(done, _Unknown):
+        return Refreshed(name, done.state, missing=done.missing, error=done.why)
+    if isinstance(done, Standing):
+        done = Brought(done)
+    found, computed = done.found, done.computed
     state = COMPUTED if computed else MISSING if found.missing else FRESH
-    return Refreshed(name, state, computed, len(found.stamps) - computed, tuple(found.missing))
+    told = "" if done.error is None else _told(name, done.error)
+    return Refreshed(
+        name,
+        FAILED if told else state,
+        computed,
+        len(found.stamps) - len(found.stale) - computed,
+        tuple(found.missing),
+        error=told,
+    )
+
+
+def _told(name: str, error: Exception) -> str:
+    """Return an error for readers; one that is a bug with its kind."""
+    if isinstance(error, FstoreError):
+        return str(error)
+    return f"{type(error).__name__}: {error} (fstore report show {name} shows where)"

@@ -18,12 +18,17 @@ if TYPE_CHECKING:
 __all__ = [
     "Bound",
     "Study",
+    "UnboundError",
     "load_study",
     "parse_study",
     "set_study",
     "study_rows",
     "unknown_names",
 ]
+
+
+class UnboundError(DataError):
+    """A study binds no such part: a report that needs it is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +112,12 @@ class Study:
 
         Raises
         ------
-        DataError
+        UnboundError
             The study binds none.
         """
         name: str | None = getattr(self, role)
         if name is None:
-            raise DataError(self._unbound(role, f'{role} = "NAME"'))
+            raise UnboundError(self._unbound(role, f'{role} = "NAME"'))
         return name
 
     def checkpoints(self, role: str) -> tuple[str, ...]:
@@ -120,12 +125,12 @@ class Study:
 
         Raises
         ------
-        DataError
+        UnboundError
             The study binds none.
         """
         names: tuple[str, ...] = getattr(self, role)
         if not names:
-            raise DataError(self._unbound(role, f'{role} = ["FIRST", "LAST"]'))
+            raise UnboundError(self._unbound(role, f'{role} = ["FIRST", "LAST"]'))
         return names
 
     def layer(self, role: str) -> str:
@@ -133,12 +138,12 @@ class Study:
 
         Raises
         ------
-        DataError
+        UnboundError
             The study binds none.
         """
         name: str | None = getattr(self, role)
         if name is None:
-            raise DataError(self._unbound(role, f'{role} = "NAME"'))
+            raise UnboundError(self._unbound(role, f'{role} = "NAME"'))
         return name
 
     def bound(self, role: str) -> tuple[Bound, ...]:
@@ -146,12 +151,12 @@ class Study:
 
         Raises
         ------
-        DataError
+        UnboundError
             The study binds none.
         """
         found: tuple[Bound, ...] = getattr(self, role)
         if not found:
-            raise DataError(self._unbound(role, f'[{role}] with dataset = "NAME"'))
+            raise UnboundError(self._unbound(role, f'[{role}] with dataset = "NAME"'))
         return found
 
     def tuned_for(self, task: str, mode: str, parent: str | None = None) -> Tuned | None:
@@ -164,13 +169,13 @@ class Study:
 
         Raises
         ------
-        DataError
+        UnboundError
             None was.
         """
         found = tuple(task for task in tasks if any(t.task == task for t in self.tuned))
         if not found:
             line = '[[tuned]] with task = "scenes", mode = "ft", parent = "NAME"'
-            raise DataError(self._unbound("tuned", line))
+            raise UnboundError(self._unbound("tuned", line))
         return found
 
     def _unbound(self, role: str, line: str) -> str:

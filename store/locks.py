@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from fstore.store.tables import storage
 
@@ -26,7 +27,7 @@ def alone(path: Path, on_wait: Callable[[], object] | None = None) -> Iterator[N
     Raises
     ------
     StorageError
-        The file cannot be made.
+        The file cannot be made, or its file system knows no locks.
     """
     try:
         import fcntl
@@ -37,10 +38,22 @@ def alone(path: Path, on_wait: Callable[[], object] | None = None) -> Iterator[N
         path.parent.mkdir(exist_ok=True)
         file = path.open("w")
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        with storage(f"cannot lock {path}"):
+            free = _is_free(file)
+        if not free:
             if on_wait is not None:
                 on_wait()
-            fcntl.flock(file, fcntl.LOCK_EX)
+            with storage(f"cannot lock {path}"):
+                fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _is_free(file: TextIO) -> bool:
+    """Lock a file if nobody else has."""
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -24,6 +24,7 @@ __all__ = [
     "read_rows",
     "replace_rows",
     "sql_text",
+    "starved",
     "storage",
 ]
 
@@ -164,7 +165,7 @@ def append_once(
         except CommitFailedError:
             continue
         return int(data.num_rows)
-    raise _starved(name)
+    raise starved(name)
 
 
 def replace_rows(
@@ -184,10 +185,11 @@ def replace_rows(
         except CommitFailedError:  # another process wrote to the table meanwhile
             continue
         return
-    raise _starved(name)
+    raise starved(name)
 
 
-def _starved(name: str) -> StorageError:
+def starved(name: str) -> StorageError:
+    """Return the error of a writer that others were always quicker than."""
     return StorageError(f"table '{name}': {COMMIT_TRIES} commits in a row met another writer's")
 
 

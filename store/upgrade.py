@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from fstore.store.locks import alone
 from fstore.store.schema import TABLES
-from fstore.store.tables import COMMIT_TRIES, create_tables, storage
+from fstore.store.tables import COMMIT_TRIES, create_tables, starved, storage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,34 +26,51 @@ def upgrade(root: "Path") -> None:
     """Make the tables that are not there, and rewrite those that lack a column.
 
     A rewritten table has the column in all its files, so every reader finds it. Each step is one
-    transaction and is done once: an upgrade that was killed goes on, two at once do no harm.
+    transaction and is done once: an upgrade that was killed goes on, and of two at once one waits.
 
     Raises
     ------
     StorageError
         The store cannot be written.
     """
-    for name, columns in ADDED.items():
-        _add_columns(root, name, columns)
-    create_tables(root)
+    with alone(root / "locks" / "upgrade.lock"):
+        for name, columns in ADDED.items():
+            _add_columns(root, name, columns)
+        create_tables(root)
 
 
 def _add_columns(root: "Path", name: str, columns: tuple[str, ...]) -> None:
+    """Rewrite a table until all its files have some columns.
+
+    An older process may add a file without them at the moment at which the table is rewritten;
+    after that it is refused by the table's new schema.
+    """
     from deltalake import DeltaTable, write_deltalake
     from deltalake.exceptions import CommitFailedError
 
     for _ in range(COMMIT_TRIES):
         with storage(f"cannot upgrade table '{name}'"):
             delta = DeltaTable(str(root / name))
-        if {field.name for field in delta.schema().fields} >= set(columns):
-            return
+            if _have(delta, columns):
+                return
         try:
             with storage(f"cannot upgrade table '{name}'"):
                 write_deltalake(
                     delta, _widened(delta, name), mode="overwrite", schema_mode="overwrite"
                 )
-        except CommitFailedError:  # another process adds to the table, or upgrades it
+        except CommitFailedError:  # another process adds to the table
             continue
+    raise starved(name)
+
+
+def _have(delta: "DeltaTable", columns: tuple[str, ...]) -> bool:
+    """Whether a table and each of its files have some columns."""
+    from pyarrow import parquet as pq
+
+    schemas = [{field.name for field in delta.schema().fields}]
+    files = (uri.removeprefix("file://") for uri in delta.file_uris())
+    schemas += [set(pq.read_schema(file).names) for file in files]
+    return all(schema >= set(columns) for schema in schemas)
 
 
 def _widened(delta: "DeltaTable", name: str) -> pa.Table:

@@ -14,9 +14,10 @@ import pytest
 
 from _world import START, World, became, put_cells, set_small_study
 from fstore.cron import parse_cron
-from fstore.errors import DataError, StorageError
+from fstore.errors import DataError, FstoreError, StorageError
 from fstore.hooks import Hooks
 from fstore.queries.refresh import Refreshed
+from fstore.queries.reports import _code, table6
 from fstore.runs import Job, alone, past_runs, runs_of
 from fstore.schedule import missed, run_once, run_schedule
 from fstore.store import Store
@@ -394,3 +395,20 @@ def test_a_page_that_fails_fails_the_run(store: Store) -> None:
     outcome = run_once(store, JOB, replace(World().around, publish=publish))
     assert (outcome.exit, outcome.message) == ("failed", "no space left for the page")
     assert outcome.total("computed") == 1
+
+
+def test_code_that_changes_ends_the_schedule(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a report's source is not what it was at the start, no run begins: a named error."""
+    world, sources = World(stop_at=START + timedelta(days=4)), _code._source
+    new = {table6.__name__: b"# pulled"}
+
+    def pulled(_store: Store, _names: Sequence[str]) -> list[Refreshed]:
+        monkeypatch.setattr(_code, "_source", lambda name: new.get(name) or sources(name))
+        return [became("table6")]
+
+    world.acts = [pulled]
+    with pytest.raises(FstoreError, match="code changed since this process began; restart it"):
+        run_schedule(store, NIGHTLY, JOB, world.around, catch_up=False)
+    assert world.times == ["26 03:00"]
+    assert exits(store) == ["ok"]
+    assert missed(store, NIGHTLY, JOB, world.now)  # a restart makes up for it

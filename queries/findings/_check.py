@@ -79,6 +79,9 @@ def study_facts(
         except FstoreError as error:
             notes[name] = f"{name}: {error}."
             continue
+        except Exception as error:  # noqa: BLE001 - claims on other reports can be judged
+            notes[name] = f"{name}: {type(error).__name__}: {error}."
+            continue
         rows[name] = found.rows
         if found.note:
             notes[name] = found.note

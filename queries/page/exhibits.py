@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from fstore.errors import DataError, FstoreError, UnknownNameError
+from fstore.errors import FstoreError, UnknownNameError
 from fstore.queries.refresh import unregistered
 from fstore.queries.reports._api import BESIDE, REPORTS, Need, paper_numbers
 from fstore.queries.reports._run import Missing, Standing, show_report, standing
-from fstore.queries.study import Study
+from fstore.queries.study import Study, UnboundError
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def exhibit(
     about = (name, str(meta["title"]), str(meta["answers"]))
     try:
         found = standing(store, study, name)
-    except DataError as error:
+    except UnboundError as error:
         return Exhibit(*about, state="left out", why=str(error))
     except UnknownNameError as error:
         lacks = (unregistered(store, study, str(error)),)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-__all__ = ["code_modules", "code_version"]
+__all__ = ["code_changed", "code_modules", "code_version"]
 
 ANSWERS_SQL = ("fstore.store.sql", "fstore.store.macros")
 """What every report reaches through the store it is given: views and macros."""
@@ -47,14 +47,37 @@ def code_modules(module: str) -> list[str]:
     return sorted(found)
 
 
+def code_changed(modules: Iterable[str]) -> bool:
+    """Tell whether the sources behind some modules are others than when they were first read.
+
+    A process keeps the code that it imported, and :func:`code_version` the sources that it read:
+    one that lives for long reads them at its start, and asks this before it computes.
+
+    Parameters
+    ----------
+    modules : iterable of str
+        As for :func:`code_version`.
+    """
+    names = {name for module in modules for name in code_modules(module)}
+    try:
+        return any(_source(name) != _module(name)[0] for name in names)
+    except (ImportError, OSError, ValueError):  # a module is gone
+        return True
+
+
 @cache
 def _module(name: str) -> tuple[bytes, tuple[str, ...]]:
     """Return a module's source and the fstore modules that it imports; reports share most."""
+    source = _source(name)
+    return source, tuple(dict.fromkeys(_imported(ast.parse(source).body)))
+
+
+def _source(name: str) -> bytes:
+    """Return a module's source as it is now."""
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         raise ValueError(f"no source for module {name}")
-    source = Path(spec.origin).read_bytes()
-    return source, tuple(dict.fromkeys(_imported(ast.parse(source).body)))
+    return Path(spec.origin).read_bytes()
 
 
 def _imported(statements: Iterable[ast.AST]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import UnknownNameError
@@ -10,7 +10,21 @@ from fstore.errors import UnknownNameError
 if TYPE_CHECKING:
     from fstore.store import Store
 
-__all__ = ["last_noted", "last_refresh", "note_refresh", "stored_as_of"]
+__all__ = ["last_noted", "last_refresh", "next_time", "note_refresh", "stored_as_of"]
+
+
+def next_time(store: "Store", study: str) -> datetime:
+    """Return the time, but later than any that is stored of a study, whatever the clock says.
+
+    Where the clock went back that is a microsecond after the latest.
+    """
+    from fstore.store.tables import read_columns
+
+    known = [datetime.now(UTC)]
+    for table, column in (("reports", "computed_at"), ("refreshes", "finished_at")):
+        times = read_columns(store.path, table, [column], study=study)[column].to_pylist()
+        known += [time + timedelta(microseconds=1) for time in times]
+    return max(known)
 
 
 def last_noted(store: "Store", study: str) -> dict[str, dict[str, Any]]:
@@ -20,10 +34,17 @@ def last_noted(store: "Store", study: str) -> dict[str, dict[str, Any]]:
 
 
 def note_refresh(
-    store: "Store", study: str, name: str, cells: Sequence[str], *, refresh_id: str, at: datetime
+    store: "Store",
+    study: str,
+    name: str,
+    cells: Sequence[str],
+    *,
+    refresh_id: str,
+    at: datetime | None = None,
 ) -> None:
-    """Write down which cells (their fingerprints) a report has from a time on."""
+    """Write down which cells (their fingerprints) a report has from a time on, or from now."""
     row = {"refresh_id": refresh_id, "study": study, "report": name}
+    at = at or next_time(store, study)
     store.append("refreshes", [{**row, "finished_at": at, "fingerprints": list(cells)}])
 
 

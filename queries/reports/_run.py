@@ -4,17 +4,18 @@ import hashlib
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import uuid4
 
-from fstore.errors import UnknownNameError
+from fstore.errors import DataError, FstoreError, UnknownNameError
 from fstore.queries.reports._api import REPORTS, Need, Reading, Row, Weights, paper_numbers
 from fstore.queries.reports._code import code_version
-from fstore.queries.reports._history import last_noted, note_refresh
+from fstore.queries.reports._history import last_noted, next_time, note_refresh
 from fstore.queries.reports._inputs import NO_PROPOSALS, Inputs, Lack, partition_of
 from fstore.queries.study import Study
 from fstore.types import OnProgress
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
     from fstore.store import Store
 
 __all__ = [
+    "Brought",
     "Missing",
     "Shown",
     "Standing",
+    "alone_at",
     "bring_up",
     "illustrated",
-    "later_than",
     "show_report",
     "standing",
     "with_paper",
@@ -103,17 +105,31 @@ def show_report(
         The study does not bind a part that the report needs.
     """
     found = standing(store, study, name)
-    found, computed = bring_up(
+    done = bring_up(
         store, study, name, found, on_progress=on_progress, on_wait=on_wait, refresh_id=refresh_id
     )
+    if done.error is not None:
+        raise done.error
+    found = done.found
     if not found.stamps:
         raise UnknownNameError(
             f"report '{name}' of study '{study.name}' has nothing to show: "
             + "; ".join(str(m) for m in found.missing)
         )
-    return Shown(
-        with_paper(found.rows, name), computed, len(found.stamps) - computed, found.missing
-    )
+    reused = len(found.stamps) - done.computed
+    return Shown(with_paper(found.rows, name), done.computed, reused, found.missing)
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """How a report stands after :func:`bring_up`.
+
+    ``computed`` counts the needs that were computed and stored; ``error`` is why not all were.
+    """
+
+    found: "Standing"
+    computed: int = 0
+    error: Exception | None = None
 
 
 def bring_up(
@@ -125,8 +141,11 @@ def bring_up(
     on_progress: OnProgress | None = None,
     on_wait: Callable[[], object] | None = None,
     refresh_id: str = "",
-) -> "tuple[Standing, int]":
+) -> Brought:
     """Compute and store what is stale of a report, and note which cells it now has.
+
+    After an error those are the ones that are stored; a cell that fails keeps no other out of the
+    history.
 
     Parameters
     ----------
@@ -141,29 +160,36 @@ def bring_up(
 
     Returns
     -------
-    Standing
-        As it is now.
-    int
-        Needs that were computed.
+    Brought
+        With the error, which is not raised, if computing failed.
     """
     if found.is_noted:
-        return found, 0
-    from fstore.store.locks import alone
-
-    lock = store.path / "locks" / f"{quote(study.name, safe='')}.{name}.lock"
-    with alone(lock, on_wait):
+        return Brought(found)
+    with alone_at(store, study, name, on_wait):
         found = standing(store, study, name)  # another process may have been at it
         if found.is_noted:
-            return found, 0
-        stale = found.stale
-        if stale:
-            _compute(store, study.name, name, found, on_progress)
+            return Brought(found)
+        to_do, error = len(found.stale), None
+        if to_do:
+            error = _tried(store, study.name, name, found, on_progress)
             found = replace(found, kept=_kept(store, study.name, name))
-        at = later_than(found.latest)
-        note_refresh(
-            store, study.name, name, found.cells, refresh_id=refresh_id or uuid4().hex, at=at
-        )
-    return found, len(stale)
+        cells = [cell for cell in found.cells if cell in found.kept]
+        noted = found.noted["fingerprints"] if found.noted else []
+        if error is None or set(cells) - set(noted):
+            refresh_id = refresh_id or uuid4().hex
+            note_refresh(store, study.name, name, cells, refresh_id=refresh_id)
+    return Brought(found, to_do - len(found.stale), error)
+
+
+@contextmanager
+def alone_at(
+    store: "Store", study: Study, name: str, on_wait: Callable[[], object] | None
+) -> Iterator[None]:
+    """Hold the lock under which a report is computed and its history is written."""
+    from fstore.store.locks import alone
+
+    with alone(store.path / "locks" / f"{quote(study.name, safe='')}.{name}.lock", on_wait):
+        yield
 
 
 def illustrated(
@@ -225,14 +251,6 @@ class Standing:
         """The stored rows of cells that are not stale, in order."""
         return [row for cell in self.cells for row in self.kept.get(cell, ())]
 
-    @property
-    def latest(self) -> datetime | None:
-        """The time of the newest that is known of the report, or None."""
-        times = [row["computed_at"] for rows in self.kept.values() for row in rows]
-        return max(
-            times + ([] if self.noted is None else [self.noted["finished_at"]]), default=None
-        )
-
 
 def standing(store: "Store", study: Study, name: str, *, inputs: Inputs | None = None) -> Standing:
     """Return how a report stands, without computing anything.
@@ -282,36 +300,70 @@ COMMIT_SECONDS = 5
 """What is computed waits no longer than this to be stored together with what comes next."""
 
 
+def _tried(
+    store: "Store", study: str, name: str, found: Standing, on_progress: OnProgress | None
+) -> Exception | None:
+    """Compute what is stale; return an error. An interruption passes: the refresh is not over."""
+    try:
+        _compute(store, study, name, found, on_progress)
+    except Exception as error:  # noqa: BLE001 - raised again by who asked
+        return error
+    return None
+
+
 def _compute(
     store: "Store", study: str, name: str, found: Standing, on_progress: OnProgress | None
 ) -> None:
     """Compute what is stale and store it, some needs at a time; an error loses none of them."""
-    left, total, latest = found.stale, len(found.stale), found.latest
-    rows: list[dict[str, Any]] = []
+    left, total, first = found.stale, len(found.stale), next_time(store, study)
+    rows: dict[Need, list[dict[str, Any]]] = {}
+    changed: list[Need] = []
     began = stored = time.perf_counter()
     try:
         for need, cells in REPORTS[name].function(store, list(left)):
             seconds = (time.perf_counter() - began) / max(1, len(cells))
-            at, stamp = later_than(latest), left.pop(need)
+            at, stamp = max(first, datetime.now(UTC)), left.pop(need)
             same = {"study": study, "report": name, **stamp, "computed_at": at, "seconds": seconds}
-            rows += [{**same, **asdict(cell)} for cell in cells]
+            rows[need] = [{**same, **asdict(cell)} for cell in cells]
             if on_progress is not None:
                 on_progress(name, total - len(left), total, f"{need.row} {need.col}")
             if time.perf_counter() - stored > COMMIT_SECONDS:
-                store.append("reports", rows)
-                rows, stored = [], time.perf_counter()
+                changed += _store_rows(store, name, rows, found.stamps)
+                rows, stored = {}, time.perf_counter()
             began = time.perf_counter()
     finally:
-        if rows:
-            store.append("reports", rows)
+        changed += _store_rows(store, name, rows, found.stamps)
+    if changed:
+        which = ", ".join(f"{need.row} {need.col}".strip() for need in changed[:3])
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise DataError(f"inputs of {which}{more} changed while it was computed; refresh again")
     if left:
         raise RuntimeError(f"report {name} gave no cell for {next(iter(left))}")
 
 
-def later_than(latest: datetime | None) -> datetime:
-    """Return the time, or the microsecond after the latest known one if the clock went back."""
-    now = datetime.now(UTC)
-    return now if latest is None else max(now, latest + timedelta(microseconds=1))
+def _store_rows(
+    store: "Store",
+    name: str,
+    rows: Mapping[Need, Sequence[Mapping[str, Any]]],
+    stamps: Mapping[Need, Mapping[str, str]],
+) -> list[Need]:
+    """Store what was computed from inputs that are still the same; return the other needs.
+
+    Their values may be of other inputs than their fingerprints say.
+    """
+    now = Inputs.now(store) if rows else None
+    changed = [need for need in rows if now and not _holds(name, need, now, stamps[need])]
+    right = [row for need, own in rows.items() if need not in changed for row in own]
+    if right:
+        store.append("reports", right)
+    return changed
+
+
+def _holds(name: str, need: Need, inputs: Inputs, stamp: Mapping[str, str]) -> bool:
+    try:
+        return _stamps(name, [need], inputs)[need] == stamp
+    except FstoreError:  # they are gone
+        return False
 
 
 def _kept(store: "Store", study: str, name: str) -> dict[str, list[dict[str, Any]]]:

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fstore.queries.reports._api import REPORTS, ROW_COLUMNS, paper_numbers
-from fstore.queries.reports._run import Missing, Standing, show_report, standing
+from fstore.queries.reports._run import Missing, show_report, standing, with_paper
 from fstore.queries.study import Study
 from fstore.types import OnProgress
 
@@ -59,18 +58,7 @@ def report_rows(
     stale = f"{name}: {waiting} cells are not computed; compute them with: {command}."
     notes = [stale] if waiting else []
     notes += [note] if (note := _note(name, found.missing)) else []
-    return AtHand(_stored(found, name), " ".join(notes))
-
-
-def _stored(found: Standing, name: str) -> list[dict[str, Any]]:
-    """Return the rows of the cells that are stored and still right, the paper's beside."""
-    paper = REPORTS[name].meta["paper"]
-    numbers = paper_numbers(paper) if paper else {}
-    return [
-        {c: row.get(c) for c in ROW_COLUMNS} | {"paper": numbers.get((row["row"], row["col"]))}
-        for stamp in found.stamps.values()
-        for row in found.kept.get(stamp["fingerprint"], ())
-    ]
+    return AtHand(with_paper(found.rows, name), " ".join(notes))
 
 
 def _note(name: str, missing: list[Missing]) -> str:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fstore.errors import DataError
 from fstore.queries.reports._api import Cell, Need, Plot, Reading, Row
 from fstore.queries.reports._bars import grouped_bars
 from fstore.queries.reports._classify import (
@@ -19,7 +18,7 @@ from fstore.queries.reports._classify import (
     spread,
 )
 from fstore.queries.reports._detect import detected, detector_readings
-from fstore.queries.study import Study
+from fstore.queries.study import Study, UnboundError
 from fstore.queries.tuned import run_seeds
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def task_needs(
 
     Raises
     ------
-    DataError
+    UnboundError
         The study binds no such checkpoints, or no ``top_layer``.
     """
     found = []
@@ -95,7 +94,7 @@ def task_needs(
                 found.append(_with_own(store, need))
     if not found:
         modes = " or ".join(f"{mode} from {parent}" for mode, parent in columns.values())
-        raise DataError(f"study '{study.name}' has no checkpoints among 'tuned' of mode {modes}")
+        raise UnboundError(f"study '{study.name}' has no checkpoints among 'tuned' of mode {modes}")
     return found
 
 

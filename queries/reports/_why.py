@@ -86,8 +86,10 @@ def stale_reasons(
 
 def _latest(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return one row of each fingerprint, those that were computed last first."""
-    ordered = sorted(rows, key=lambda row: row["computed_at"], reverse=True)
-    return list({row["fingerprint"]: row for row in reversed(ordered)}.values())[::-1]
+    found: dict[str, Mapping[str, Any]] = {}
+    for row in sorted(rows, key=lambda row: row["computed_at"], reverse=True):
+        found.setdefault(row["fingerprint"], row)
+    return list(found.values())
 
 
 def _is_of(row: Mapping[str, Any], need: Need, stamp: Mapping[str, str]) -> bool:

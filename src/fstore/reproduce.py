@@ -8,8 +8,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from fstore.errors import DataError, FstoreError, UnknownNameError
-from fstore.queries.study import Study, parse_study
+from fstore.errors import FstoreError, UnknownNameError
+from fstore.queries.study import Study, UnboundError, parse_study
 from fstore.study_steps import Context, Step, making_steps, unsearched
 from fstore.types import OnProgress
 
@@ -211,7 +211,7 @@ def _reports(context: Context, watch: Watch, *, pending: bool, dry_run: bool) ->
         title = f"{entry.name}: {entry.meta['title']}"
         try:
             found = standing(context.store, context.study, entry.name)
-        except DataError as error:
+        except UnboundError as error:
             yield Result(title, "left out", 0.0, str(error))
         except FstoreError as error:
             yield Result(title, "to do" if pending else "failed", 0.0, str(error))

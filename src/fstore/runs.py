@@ -242,8 +242,9 @@ def seen(store: "Store", job: Job) -> str:
 
     Before its first run that is the last refresh there was; empty if there was none.
     """
-    before = runs_of(store, job)
-    return str(before[-1]["parameters"]["seen"]) if before else _latest(store, job)
+    told = [str(row["parameters"]["seen"]) for row in runs_of(store, job)]
+    # not that of the last run, which a clock that went back may have put before others
+    return max(told, key=_time) if told else _latest(store, job)
 
 
 def changes(store: "Store", job: Job, since: str) -> tuple[dict[str, int], str]:
@@ -269,10 +270,13 @@ def changes(store: "Store", job: Job, since: str) -> tuple[dict[str, int], str]:
     latest = _latest(store, job)
     if latest == since:
         return {}, latest
-    start = datetime.fromisoformat(since) if since else datetime.min.replace(tzinfo=UTC)
-    end = datetime.fromisoformat(latest)
+    start, end = _time(since), _time(latest)
     found = history.changes(store, job.study, job.reports, start=start, end=end)
     return dict(Counter(change.report for change in found)), latest
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text) if text else datetime.min.replace(tzinfo=UTC)
 
 
 def _latest(store: "Store", job: Job) -> str:

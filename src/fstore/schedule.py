@@ -18,6 +18,8 @@ from uuid import uuid4
 from fstore.cron import Cron
 from fstore.errors import FstoreError, StorageError
 from fstore.hooks import Hooks, call_hooks
+from fstore.queries.reports import REPORTS
+from fstore.queries.reports._code import code_changed
 from fstore.queries.study import load_study
 from fstore.runs import Job, Outcome, alone, changes, close_killed, record, runs_of, seen, summary
 
@@ -89,7 +91,14 @@ def run_schedule(
     hooks : Hooks or None
     catch_up : bool
         Run at once if a time was missed before the start; see :func:`missed`.
+
+    Raises
+    ------
+    FstoreError
+        fstore's code is not that which this process imported: cells that it computes would be
+        taken for those of the new code.
     """
+    _check_code()  # reads the sources, now that they are those that were imported
     if catch_up and missed(store, cron, job, around.clock()):
         around.say("no run has finished since the latest scheduled time: running now")
         _run_and_go_on(store, job, around, hooks)
@@ -158,7 +167,10 @@ def run_once(
     ------
     StorageError
         Another process is at the same job.
+    FstoreError
+        fstore's code changed, as in :func:`run_schedule`.
     """
+    _check_code()
     outcome = Outcome(uuid4().hex, around.clock())
     with alone(store, job):
         with _noted(around, "cannot record the start of the run"):
@@ -179,6 +191,12 @@ def run_once(
     if hooks is not None and outcome.exit in FINISHED:
         call_hooks(hooks, summary(store, job, outcome), around.say)
     return outcome
+
+
+def _check_code() -> None:
+    """Refuse to go on if the reports' code changed since this was first called."""
+    if code_changed(entry.function.__module__ for entry in REPORTS):
+        raise FstoreError("fstore's code changed since this process began; restart it")
 
 
 @contextmanager

@@ -186,8 +186,11 @@ def test_how_long_ago(text: str, ago: timedelta) -> None:
 
 
 def test_iso_times() -> None:
-    """A time with a zone is that; one without is local."""
+    """A time with a zone is that; one without is local; year 0 is refused."""
     assert parse_time("2026-11-25T03:00+01:00") == datetime(2026, 11, 25, 2, tzinfo=UTC)
     assert parse_time("2026-11-25") == datetime(2026, 11, 25).astimezone()
     with pytest.raises(typer.BadParameter, match="'soon' is no time"):
         parse_time("soon")
+    for long_ago in ("1000000d", "99999999999999d", "0001-01-01T00:00+14:00"):
+        with pytest.raises(typer.BadParameter, match="is before the year 1"):
+            parse_time(long_ago)

@@ -839,6 +839,21 @@ def test_facts_of_a_study(world: StudyWorld) -> None:
     assert "table8" not in found.wanted
 
 
+def test_a_broken_report_costs_its_own_claims_only(
+    world: StudyWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report that raises whatever it may is noted, and the facts of the others are there."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("no luck")
+
+    monkeypatch.setitem(REPORTS["table5"].meta, "needs", broken)
+    found = study_facts(world.store, world.study, compute=False)
+    assert found.notes["table5"] == "table5: ZeroDivisionError: no luck."
+    assert "table5" not in found.rows
+    assert "table7" in found.rows
+
+
 def test_import_is_light() -> None:
     """Importing the findings loads no library that takes long."""
     heavy = ("torch", "duckdb", "pyarrow", "matplotlib", "deltalake", "polars", "sklearn", "scipy")

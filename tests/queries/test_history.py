@@ -1,5 +1,7 @@
 """Tables as they stood, and what changed between two refreshes: old rows are never lost."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -7,12 +9,16 @@ import numpy as np
 import pytest
 
 from _build import Built, build, put
+from fstore import runs
 from fstore.errors import UnknownNameError
 from fstore.queries.history import _same, as_of, changes, last_refresh_span
 from fstore.queries.refresh import refresh
-from fstore.queries.reports import _run
+from fstore.queries.reports import REPORTS, Cell, Need, _history, _run
+from fstore.queries.reports._history import note_refresh
 from fstore.queries.reports._run import show_report
 from fstore.queries.study import Study, parse_study
+from fstore.runs import Job
+from fstore.store import Store
 from fstore.store.maintenance import Selection, drop
 from fstore.types import FloatArray
 
@@ -124,6 +130,8 @@ def test_before_the_first_refresh(built: Built) -> None:
         as_of(built.store, "small", "table99", first)
     with pytest.raises(UnknownNameError, match="no refresh of study 'other' is on record"):
         last_refresh_span(built.store, "other")
+    with pytest.raises(UnknownNameError, match="no report 'tabel6'"):
+        last_refresh_span(built.store, "small", ["tabel6"])
 
 
 def test_a_refresh_under_way_is_not_seen(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +151,30 @@ def test_a_refresh_under_way_is_not_seen(built: Built, monkeypatch: pytest.Monke
     second = refreshed(built)
     assert built.store.rows("reports").num_rows == 3
     assert values_at(built, second)["fc"] == 100
+
+
+def test_a_cell_that_fails_keeps_no_other_out(
+    built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a failing report has stored is in its table, once: a second failure adds nothing."""
+    entry = REPORTS["table6"]
+
+    def bad(store: Store, needs: Sequence[Need]) -> Iterator[tuple[Need, Sequence[Cell]]]:
+        if len(needs) > 1:
+            yield from entry.function(store, [need for need in needs if need.row == "conv1"])
+        raise ValueError("no luck")
+
+    bad.__module__ = entry.function.__module__
+    monkeypatch.setitem(REPORTS._entries, "table6", replace(entry, function=bad))
+    monkeypatch.setattr(_run, "code_version", lambda _: "other")
+    counts = []
+    for _ in range(2):
+        (done,) = refresh(built.store, parse_study(STUDY), ["table6"])
+        counts.append((done.state, done.computed, done.reused))
+        assert done.error.startswith("ValueError: no luck")
+        assert list(values_at(built, datetime.now(UTC))) == ["conv1"]
+    assert counts == [("failed", 1, 0), ("failed", 0, 1)]
+    assert built.store.rows("refreshes").num_rows == 2
 
 
 def test_changes(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,6 +200,31 @@ def test_between_the_last_two_refreshes(built: Built) -> None:
     start, end = last_refresh_span(built.store, "small")
     (change,) = changes(built.store, "small", start=start, end=end)
     assert (change.row, change.new) == ("fc", 100)
+
+
+def test_a_clock_set_back_hides_no_change(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the clock went back, changes come after all that is stored of other reports, too.
+
+    The last refresh is the one that was made last, and a schedule tells what it changed.
+    """
+    job = Job(study="small")
+    note_refresh(built.store, "small", "table7", ["x"], refresh_id="other")
+    since = runs.seen(built.store, job)
+
+    class Past(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+            del tz
+            return datetime(2000, 1, 1, tzinfo=UTC)
+
+    for module in (_run, _history):
+        monkeypatch.setattr(module, "datetime", Past)
+    replace_fc(built, ONES, "new")
+    refreshed(built)
+    assert runs.changes(built.store, job, since)[0] == {"table6": 1}
+    start, end = last_refresh_span(built.store, "small")
+    (change,) = changes(built.store, "small", start=start, end=end)
+    assert (change.report, change.row, change.new) == ("table6", "fc", 100)
 
 
 def test_from_the_beginning(built: Built) -> None:

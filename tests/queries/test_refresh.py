@@ -1,9 +1,13 @@
 """A refresh computes what is stale, nothing else, once; and says why."""
 
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,13 +18,15 @@ from _slow import N, computed, slow_entry, slow_study
 from _studies import STUDY as WORLD_STUDY
 from _studies import StudyWorld, add_samples, make_study
 from fstore.errors import DataError, UnknownNameError
+from fstore.queries.page.exhibits import exhibit
 from fstore.queries.refresh import Refreshed, due, refresh, states
-from fstore.queries.reports import REPORTS, _run
+from fstore.queries.reports import REPORTS, Cell, Need, _history, _run
 from fstore.queries.reports._code import code_version
 from fstore.queries.study import Study, parse_study
 from fstore.store import Store
 from fstore.store.files import Partition
 from fstore.store.maintenance import Selection, drop
+from fstore.store.tables import replace_rows
 
 STUDY = """
 name = "small"
@@ -222,6 +228,20 @@ def replace_fc(built: Built, x: "np.ndarray[tuple[int, ...], np.dtype[np.float32
     put(built.store, built.partition("fc"), x, identity=identity)
 
 
+def test_the_last_of_several(built: Built, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cell that was computed twice from the same inputs counts as of the later time."""
+    list(refresh(built.store, study, ["table6"]))
+    old = built.store.rows("reports").to_pylist()
+    monkeypatch.setattr(_run, "code_version", lambda _: "other")
+    list(refresh(built.store, study, ["table6"]))
+    later = [row | {"computed_at": datetime.now(UTC)} for row in old]
+    built.store.append("reports", later)  # as where no locks are known
+    replace_fc(built, np.ones((6, 4, 1), dtype=np.float32))
+    monkeypatch.undo()
+    why = "1 of 2 cells: activations of net/5 d.image fc changed"
+    assert state(built.store, study) == ("stale", why)
+
+
 # Missing inputs
 
 
@@ -263,6 +283,21 @@ def test_data_sets_that_are_not_registered(built: Built) -> None:
 # What goes wrong
 
 
+def test_only_what_is_not_bound_is_left_out(
+    world: StudyWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unfit data fail their report, in a refresh, a list and a page: it is not left out."""
+
+    def unfit(*_: object) -> None:
+        raise DataError("data sets differ in their classes")
+
+    monkeypatch.setitem(REPORTS["table6"].meta, "needs", unfit)
+    (found,) = refresh(world.store, world.study, ["table6"])
+    assert (found.state, found.error) == ("failed", "data sets differ in their classes")
+    assert state(world.store, world.study) == ("failed", "data sets differ in their classes")
+    assert exhibit(world.store, world.study, "table6", compute=False).state == "failed"
+
+
 @pytest.mark.parametrize("error", [DataError("no such luck"), ZeroDivisionError("no such luck")])
 def test_an_error_stops_its_report_only(
     world: StudyWorld, monkeypatch: pytest.MonkeyPatch, error: Exception
@@ -284,7 +319,7 @@ def test_an_error_loses_no_cell(store_of_slow: Store, monkeypatch: pytest.Monkey
     left = iter([None] * 3)
     monkeypatch.setitem(REPORTS._entries, "slow", slow_entry(lambda: next(left)))
     (found,) = refresh(store_of_slow, slow_study(), ["slow"])
-    assert found.state == "failed"
+    assert outcome(found) == ("failed", 3, 0)
     monkeypatch.setitem(REPORTS._entries, "slow", slow_entry(lambda: None))
     (found,) = refresh(store_of_slow, slow_study(), ["slow"])
     assert outcome(found) == ("computed", N - 3, 3)
@@ -303,7 +338,8 @@ def test_a_clock_that_goes_back(
             del tz
             return datetime(2000, 1, 1, tzinfo=UTC)
 
-    monkeypatch.setattr(_run, "datetime", Past)
+    for module in (_run, _history):
+        monkeypatch.setattr(module, "datetime", Past)
     replace_fc(built, np.ones((6, 4, 1), dtype=np.float32))
     (found,) = refresh(built.store, study, ["table6"])
     assert outcome(found) == ("computed", 1, 1)
@@ -315,6 +351,68 @@ def test_a_clock_that_goes_back(
     latest = max(built.store.rows("reports").to_pylist(), key=lambda row: row["computed_at"])
     assert (latest["row"], latest["value"]) == ("fc", 100)
     assert latest["fingerprint"] in last["fingerprints"]
+
+
+def test_inputs_that_change_meanwhile(
+    built: Built, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cell whose inputs change while it is computed is not stored: the next refresh has it right.
+
+    The other cell is stored; a value of new inputs never stands under a fingerprint of old ones.
+    """
+    entry = REPORTS["table6"]
+
+    def meanwhile(store: Store, needs: Sequence[Need]) -> Iterator[tuple[Need, Sequence[Cell]]]:
+        replace_fc(built, np.ones((6, 4, 1), dtype=np.float32))
+        yield from entry.function(store, needs)
+
+    meanwhile.__module__ = entry.function.__module__
+    with monkeypatch.context() as patch:
+        patch.setitem(REPORTS._entries, "table6", replace(entry, function=meanwhile))
+        (found,) = refresh(built.store, study, ["table6"])
+    assert found.state == "failed"
+    expected = "inputs of fc nonzero_percent changed while it was computed; refresh again"
+    assert found.error == expected
+    assert built.store.rows("reports")["row"].to_pylist() == ["conv1"]
+    replace_fc(built, built.values["fc"])  # as it was
+    (found,) = refresh(built.store, study, ["table6"])
+    assert outcome(found) == ("computed", 1, 1)
+    rows = {row["row"]: row["value"] for row in built.store.rows("reports").to_pylist()}
+    assert rows["fc"] == pytest.approx(100 * np.mean(built.values["fc"][3:] != 0))
+
+
+def test_what_changes_while_another_report_is_computed(built: Built, study: Study) -> None:
+    """A report that goes stale while an earlier one is computed is computed, not called fresh."""
+    more = parse_study(STUDY.replace("[class", 'top_layer = "fc"\n[class'))
+    list(refresh(built.store, study, ["table6"]))
+    ones = np.ones((6, 4, 1), dtype=np.float32)
+    found = refresh(
+        built.store,
+        more,
+        ["retrieval", "table6"],
+        on_progress=lambda what, *_: replace_fc(built, ones) if what == "retrieval" else None,
+    )
+    assert [(r.report, r.state) for r in found] == [("retrieval", "failed"), ("table6", "computed")]
+    assert state(built.store, study) == ("fresh", "")
+
+
+def test_a_report_that_is_back_is_not_emptied(
+    world: StudyWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A data set that was gone when a refresh began, and is back, costs its report no cell."""
+    store, splits = world.store, world.store.rows("splits", dataset="d")
+    list(refresh(store, world.study, ["table6"]))
+    replace_rows(store.path, "splits", splits.slice(0, 0), dataset="d")
+    locked = _run.alone_at
+
+    def back(*arguments: Any) -> AbstractContextManager[None]:  # noqa: ANN401
+        replace_rows(store.path, "splits", splits, dataset="d")
+        return locked(*arguments)
+
+    monkeypatch.setattr("fstore.queries.refresh.alone_at", back)
+    (found,) = refresh(store, world.study, ["table6"])
+    assert outcome(found) == ("fresh", 0, 2)
+    assert store.rows("refreshes").num_rows == 1
 
 
 # Several at once, and killed

@@ -1,8 +1,10 @@
 """Locks keep threads and processes apart, and go with who holds them."""
 
+import errno
 import signal
 import subprocess
 import sys
+from fcntl import LOCK_EX, LOCK_NB
 from pathlib import Path
 from threading import Thread
 
@@ -66,4 +68,21 @@ def test_a_lock_that_cannot_be_made(tmp_path: Path) -> None:
     """A folder that is a file is a named error."""
     (tmp_path / "locks").write_text("")
     with pytest.raises(StorageError, match="cannot lock"), alone(tmp_path / "locks" / "a.lock"):
+        pass
+
+
+@pytest.mark.parametrize("at", [LOCK_EX | LOCK_NB, LOCK_EX])
+def test_a_file_system_without_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """Where the system refuses to lock, at once or while one waits, that is a named error."""
+
+    def refuse(_file: object, how: int) -> None:
+        if how == at:
+            raise OSError(errno.ENOTSUP, "Operation not supported")
+        raise BlockingIOError
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    path = tmp_path / "a.lock"
+    with pytest.raises(StorageError, match=r"cannot lock .*a\.lock: .*not supported"), alone(path):
         pass

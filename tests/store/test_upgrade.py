@@ -2,15 +2,19 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError
 
 from fstore.errors import StorageError
 from fstore.store import Store
+from fstore.store import upgrade as upgrade_module
 from fstore.store.schema import SCHEMA_VERSION, TABLES
 from fstore.store.upgrade import upgrade
 
@@ -27,11 +31,17 @@ def old(tmp_path: Path) -> Path:
     place = str(root / "reports")
     DeltaTable.create(place, schema, configuration={"delta.dataSkippingNumIndexedCols": "0"})
     for i in range(2):
-        row = {**dict.fromkeys(schema.names, "x"), "value": float(i), "std": None, "n": i}
-        rows = pa.Table.from_pylist([{**row, "computed_at": NOW}], schema=schema)
-        write_deltalake(place, rows, mode="append")
+        add_old_row(root, i)
     (root / "fstore.json").write_text('{"schema_version": 1}\n')
     return root
+
+
+def add_old_row(root: Path, i: int) -> None:
+    """Add a row as version 1 did."""
+    schema = pa.schema([f for f in TABLES["reports"].schema if f.name != "seconds"])
+    row = {**dict.fromkeys(schema.names, "x"), "value": float(i), "std": None, "n": i}
+    rows = pa.Table.from_pylist([{**row, "computed_at": NOW}], schema=schema)
+    write_deltalake(str(root / "reports"), rows, mode="append")
 
 
 def test_rows_are_kept(old: Path) -> None:
@@ -71,3 +81,54 @@ def test_a_store_that_cannot_be_written(old: Path) -> None:
     with pytest.raises(StorageError, match="cannot upgrade table 'reports'"):
         Store.open(old)
     assert json.loads((old / "fstore.json").read_text()) == {"schema_version": 1}
+
+
+def test_an_older_process_that_is_at_work(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that an older process adds while the table is rewritten are kept, and SQL reads them."""
+    widened = upgrade_module._widened
+
+    def meanwhile(delta: DeltaTable, name: str) -> pa.Table:
+        monkeypatch.undo()
+        found = widened(delta, name)
+        add_old_row(old, 7)
+        return found
+
+    monkeypatch.setattr(upgrade_module, "_widened", meanwhile)
+    store = Store.open(old)
+    (counted,) = store.sql("SELECT sum(value) AS v, count(seconds) AS new FROM reports").rows()
+    assert counted == {"v": 8.0, "new": 0}
+    assert sorted(store.rows("reports")["value"].to_pylist()) == [0, 1, 7]
+
+
+def test_an_upgrade_that_others_are_always_quicker_than(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the table cannot be rewritten that is a named error, and the store stays an old one."""
+
+    def quicker(*_: object) -> pa.Table:
+        raise CommitFailedError
+
+    monkeypatch.setattr(upgrade_module, "_widened", quicker)
+    with pytest.raises(StorageError, match="table 'reports': 100 commits in a row met another"):
+        Store.open(old)
+    assert json.loads((old / "fstore.json").read_text()) == {"schema_version": 1}
+
+
+def test_two_upgrades_at_once(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second waits for the first, and rewrites nothing: rows added by then stay."""
+    widened, begun, waits = upgrade_module._widened, Event(), Event()
+
+    def slow(delta: DeltaTable, name: str) -> pa.Table:
+        begun.set()
+        waits.wait(0.5)
+        return widened(delta, name)
+
+    monkeypatch.setattr(upgrade_module, "_widened", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(Store.open, old)
+        assert begun.wait(60)
+        second = pool.submit(Store.open, old)
+        first.result()
+        second.result()
+    changes = [entry["operation"] for entry in DeltaTable(str(old / "reports")).history()]
+    assert len(changes) == 4  # made, two rows, one upgrade
