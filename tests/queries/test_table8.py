@@ -9,7 +9,7 @@ from matplotlib.container import ErrorbarContainer
 from numpy.typing import NDArray
 from sklearn.svm import LinearSVC
 
-from _detection import Scenes, make_scenes
+from _detection import Scenes, make_scenes, relabel
 from fstore.boxes import iou_matrix
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.detection.nms import nms
@@ -144,6 +144,18 @@ def test_detections_are_stored(scenes: Scenes, shown: Shown) -> None:
     stored = {row["detector"]: row["n"] for row in scenes.store.sql(statement).rows()}
     assert set(stored) == {f"d-net-5-conv-{c}" for c in COLUMNS}
     assert min(stored.values()) > 100
+
+
+def test_other_labels_are_learned_anew(tmp_path: Path) -> None:
+    """After labels changed, the report equals that of a store which never had the old ones."""
+    study, shown = parse_study(STUDY), []
+    for before in (True, False):
+        scenes = make_scenes(tmp_path / str(before), n_images=12)
+        if before:
+            show_report(scenes.store, study, "table8")
+        now = relabel(scenes, np.roll(scenes.gt_label, 1))
+        shown.append({r["col"]: r["value"] for r in show_report(now.store, study, "table8").rows})
+    assert shown[0] == pytest.approx(shown[1])
 
 
 def test_what_is_missing(tmp_path: Path) -> None:
