@@ -21,7 +21,7 @@ from fstore.queries.detection.scoring import (
 )
 from fstore.queries.detection.training import Features, default_name, train_detector
 from fstore.queries.detection.voc_eval import Evaluation, Scored, bootstrap
-from fstore.queries.samples import Samples
+from fstore.queries.samples import Samples, check_apart
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -220,7 +220,8 @@ def detection_map(
     UnknownNameError
         Proposals or activations are not there; the message has the command that makes them.
     DataError
-        Nothing can be learned, or the cache of hard negatives is too small.
+        Nothing can be learned, or the cache of hard negatives is too small; test images of one data
+        set are training images of another.
     """
     features = Features(network, ckpt, layer, ablation, shuffle_seed)
     parts = list(
@@ -228,6 +229,7 @@ def detection_map(
     )
     tested = [p for p in parts if p.part == tested_part(parts)]
     learned = [p for p in parts if p not in tested]
+    check_apart(store, learned, tested)
     detector = train_detector(
         store,
         learned,

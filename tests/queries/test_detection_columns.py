@@ -149,6 +149,18 @@ def test_two_data_sets_are_their_union(tmp_path: Path) -> None:
     assert "one+two-net-5-conv-none" in detector_names(scenes.store)
 
 
+def test_test_images_are_not_learned_from_elsewhere(tmp_path: Path) -> None:
+    """Two data sets that share images are refused where one tests on what the other learns from."""
+    scenes = make_scenes(tmp_path / "s", n_images=24)
+    for name in ("e", "f"):
+        add_images(scenes, name, np.arange(24), seeds=(0,))
+    role = '[[detection_more]]\ndataset = "e"\n[[detection_more]]\ndataset = "f"\n'
+    random = 'split = "random"\nseeds = [0]\nparts = ["train", "val"]\n'
+    with pytest.raises(DataError, match=r"\d+ test images of 'e' \(test\) are among the training"):
+        show_report(scenes.store, parse_study(MORE + role + random), "table1")
+    assert show_report(scenes.store, parse_study(MORE + role), "table1").rows  # the same split
+
+
 def test_parts_that_are_used(tmp_path: Path) -> None:
     """``parts`` limits a data set: halves of trainval are two roles, each with its detector."""
     scenes = make_scenes(tmp_path / "s")
