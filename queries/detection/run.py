@@ -199,8 +199,9 @@ def detection_map(
 
     Where none of the parts is a ``test``, ``val`` is what is tested on.
 
-    The detector stays in the store, and a later call on the same activations uses it again; what
-    it finds goes to table ``detections``.
+    The detector stays in the store, and a later call on the same activations and labels uses it
+    again; what it finds goes to table ``detections``. Its name, ``report-`` and the default one, is
+    that of no detector that users train, unless they name it so: it replaces one of that name.
 
     Parameters
     ----------
@@ -234,7 +235,7 @@ def detection_map(
         store,
         learned,
         features,
-        name=default_name(store, features, learned),
+        name=f"report-{default_name(store, features, learned)}",
         options=options,
         overwrite=True,
         on_progress=on_progress,
