@@ -121,7 +121,7 @@ def _next_time(cron: Cron, around: Surroundings) -> datetime | None:
         around.say(f"next run at {due:%Y-%m-%d %H:%M:%S %Z}")
     while (now := around.clock()) < due:
         if now < before:  # the clock was set back
-            due = min(due, cron.after(now))
+            due = cron.after(now)
         before = now
         if around.wait(min(SLICE_SECONDS, (due - now).total_seconds())):
             return None
