@@ -3,10 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import sleep
 
 from fstore.store.tables import storage
 
 __all__ = ["alone"]
+
+POLL_SECONDS = 1.0
+"""Between two looks at a lock that is not free."""
 
 
 @contextmanager
@@ -21,7 +25,8 @@ def alone(path: Path, on_wait: Callable[[], object] | None = None) -> Iterator[N
     path : Path
         A file that is made for the purpose and stays; its folder is made, too.
     on_wait : callable or None
-        Called once if the lock is not free.
+        Called whenever the lock is found not free, which is looked at every second. What it raises
+        ends the waiting.
 
     Raises
     ------
@@ -37,10 +42,12 @@ def alone(path: Path, on_wait: Callable[[], object] | None = None) -> Iterator[N
         path.parent.mkdir(exist_ok=True)
         file = path.open("w")
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if on_wait is not None:
-                on_wait()
-            fcntl.flock(file, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if on_wait is not None:
+                    on_wait()
+                sleep(POLL_SECONDS)
         yield

@@ -5,7 +5,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -236,6 +236,21 @@ def test_stopping_keeps_what_is_done(store: Store) -> None:
     assert exits(store) == ["interrupted"]
     assert len(world.asked) == 1
     assert missed(store, NIGHTLY, JOB, world.now)  # the next start makes up for it
+
+
+def test_stopping_after_a_report_that_is_fresh(store: Store) -> None:
+    """Told to stop, it ends after the report at work also where no cell is computed."""
+    world, done = World(), []
+
+    def stopped(_store: Store, _names: Sequence[str]) -> Iterator[Refreshed]:
+        for name in ("table6", "table7"):
+            done.append(name)
+            world.stop_at = world.now
+            yield became(name, "fresh", 0, 1)
+
+    world.acts = [stopped]
+    assert run_once(store, JOB, world.around).exit == "interrupted"
+    assert done == ["table6"]
 
 
 def test_stopping_ends_the_wait_for_an_attempt(store: Store) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -220,8 +221,10 @@ def _attempt(
     outcome.error = ""
     with _caught(around, outcome):
         study = load_study(store, job.study)
-        for done in around.refresh(store, study, names, on_progress=_stopping(around)):
+        watch = {"on_progress": _stopping(around), "on_wait": _waiting(around)}
+        for done in around.refresh(store, study, names, **watch):
             _note(done, around, outcome)
+            _stop_if_told(around)
 
 
 def _publish(
@@ -256,10 +259,28 @@ def _stopping(around: Surroundings) -> Callable[[str, int, int, str], None]:
     """Return what is called after each cell: it ends the work if the process is to stop."""
 
     def after_cell(_what: str, _done: int, _total: int, _note: str) -> None:
-        if around.wait(0):
-            raise KeyboardInterrupt
+        _stop_if_told(around)
 
     return after_cell
+
+
+def _waiting(around: Surroundings) -> Callable[[str], None]:
+    """Return what is called each second while another process computes a report."""
+
+    @cache
+    def tell(report: str) -> None:
+        around.say(f"{report}: another process is computing it; waiting for that")
+
+    def while_waiting(report: str) -> None:
+        tell(report)
+        _stop_if_told(around)
+
+    return while_waiting
+
+
+def _stop_if_told(around: Surroundings) -> None:
+    if around.wait(0):
+        raise KeyboardInterrupt
 
 
 def _note(done: "Refreshed", around: Surroundings, outcome: Outcome) -> None:
