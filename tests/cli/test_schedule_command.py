@@ -123,6 +123,15 @@ def test_mistakes_are_found_at_once(ready: Store, words: list[str], status: int,
     assert history(ready) == []
 
 
+def test_a_webhook_of_the_environment(ready: Store) -> None:
+    """The address may come from $FSTORE_WEBHOOK, which no list of processes shows."""
+    words = ["--store", str(ready.path), "schedule", "--once", "--report", "table6"]
+    address = "http://127.0.0.1:1/?key=secret"
+    done = CliRunner().invoke(app, words, env={"FSTORE_WEBHOOK": address})
+    assert "webhook at 127.0.0.1: Connection refused" in done.stderr
+    assert "secret" not in done.output
+
+
 def test_at_work_elsewhere(ready: Store) -> None:
     """While another process does the same, --once exits with 1 and says so."""
     with alone(ready, Job(study="small")):
