@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from _world import START, World, became, put_cells, set_small_study
+from fstore import schedule
 from fstore.cron import parse_cron
 from fstore.errors import DataError, StorageError
 from fstore.hooks import Hooks
@@ -342,6 +343,32 @@ def test_changes_in_between_are_told(store: Store) -> None:
     run_once(store, one, World().around)
     put_cells(store, "table6", {"fc": 3.0}, START + timedelta(hours=1))
     assert run_once(store, one, World().around).changed == {}  # not among its reports
+
+
+def test_the_clock_set_back_tells_nothing_twice(store: Store) -> None:
+    """Runs on a clock that was set back tell each change once, as do those after it caught up."""
+    changed = []
+    for hour, value in ((10, 1.0), (9, 2.0), (9.2, None), (9.4, None), (11, None)):
+        world = World(now=START + timedelta(hours=hour))
+        if value is not None:  # times of refreshes only go forward
+            put_cells(store, "table6", {"fc": value}, START + timedelta(hours=10, seconds=value))
+        changed.append(run_once(store, JOB, world.around).changed)
+    assert changed == [{}, {"table6": 1}, {}, {}, {}]
+
+
+def test_changes_that_cannot_be_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a run cannot see what was told before, it tells of no change; the next run does."""
+    put_cells(store, "table6", {"fc": 1.0}, START)
+    run_once(store, JOB, World().around)
+    put_cells(store, "table6", {"fc": 2.0}, START + timedelta(hours=1))
+
+    def broken(*_: object) -> None:
+        raise StorageError("cannot read")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(schedule, "seen", broken)
+        assert run_once(store, JOB, World().around).changed == {}
+    assert run_once(store, JOB, World().around).changed == {"table6": 1}
 
 
 def test_a_full_disk_does_not_stop_the_run(

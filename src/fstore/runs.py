@@ -88,8 +88,8 @@ class Outcome:
         What went wrong in the last attempt beside single reports.
     changed : dict
         Report's name to its number of cells that have another value, appeared or disappeared.
-    seen : str
-        Up to when ``changed`` tells what changed; see :func:`seen`.
+    seen : str or None
+        Up to when ``changed`` tells what changed; see :func:`seen`. None: it could not be told.
     """
 
     run_id: str
@@ -100,7 +100,7 @@ class Outcome:
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
     error: str = ""
     changed: dict[str, int] = field(default_factory=dict)
-    seen: str = ""
+    seen: str | None = None
 
     def total(self, counted: str) -> int:
         """Return the sum over reports of ``computed`` or ``reused``."""
@@ -242,8 +242,10 @@ def seen(store: "Store", job: Job) -> str:
 
     Before its first run that is the last refresh there was; empty if there was none.
     """
-    before = runs_of(store, job)
-    return str(before[-1]["parameters"]["seen"]) if before else _latest(store, job)
+    before = [row["parameters"]["seen"] for row in runs_of(store, job)]
+    told = [str(t) for t in before if t is not None]
+    # not that of the last run: the clock may have been set back, and what is told stays told
+    return max(told) if told else _latest(store, job)
 
 
 def changes(store: "Store", job: Job, since: str) -> tuple[dict[str, int], str]:
@@ -267,8 +269,8 @@ def changes(store: "Store", job: Job, since: str) -> tuple[dict[str, int], str]:
     from fstore.queries import history
 
     latest = _latest(store, job)
-    if latest == since:
-        return {}, latest
+    if latest <= since:  # both in UTC
+        return {}, since
     start = datetime.fromisoformat(since) if since else datetime.min.replace(tzinfo=UTC)
     end = datetime.fromisoformat(latest)
     found = history.changes(store, job.study, job.reports, start=start, end=end)

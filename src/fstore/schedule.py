@@ -163,14 +163,14 @@ def run_once(
     outcome = Outcome(uuid4().hex, around.clock())
     with alone(store, job):
         with _noted(around, "cannot record the start of the run"):
+            outcome.seen = seen(store, job)
             for killed in close_killed(store, job):
                 around.say(f"the run that began at {killed:%Y-%m-%d %H:%M:%S} UTC was killed")
-            outcome.seen = seen(store, job)
             record(store, job, outcome)
         _attempt_all(store, job, around, outcome)
         if around.publish is not None and outcome.exit in FINISHED:
             _publish(store, job, around, outcome, around.publish)
-        if outcome.exit in FINISHED:
+        if outcome.exit in FINISHED and outcome.seen is not None:
             with _noted(around, "cannot tell what changed"):
                 outcome.changed, outcome.seen = changes(store, job, outcome.seen)
         outcome.ended = around.clock()
