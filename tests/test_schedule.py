@@ -408,6 +408,12 @@ def test_other_runs_stay_as_they_are(store: Store) -> None:
     assert len(runs_of(store, JOB)) == 1
 
 
+def test_a_report_named_twice_is_the_same_job() -> None:
+    """Neither their order nor how often reports are named makes another job."""
+    jobs = [Job(study="s", reports=reports) for reports in (("a", "b"), ("b", "a", "b"))]
+    assert jobs[0].identity == jobs[1].identity
+
+
 def test_the_lock_ends_with_the_run(store: Store) -> None:
     """After a run, also one with an error, the lock is free."""
     with pytest.raises(DataError, match="mine"), alone(store, JOB):

@@ -71,7 +71,7 @@ class Job:
     @property
     def identity(self) -> tuple[str, list[str]]:
         """What makes two runs the same job: study and reports."""
-        return self.study, sorted(self.reports)
+        return self.study, sorted(set(self.reports))
 
 
 @dataclass
