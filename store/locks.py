@@ -7,7 +7,7 @@ from time import sleep
 
 from fstore.store.tables import storage
 
-__all__ = ["alone"]
+__all__ = ["alone", "is_held"]
 
 POLL_SECONDS = 1.0
 """Between two looks at a lock that is not free."""
@@ -51,3 +51,17 @@ def alone(path: Path, on_wait: Callable[[], object] | None = None) -> Iterator[N
                     on_wait()
                 sleep(POLL_SECONDS)
         yield
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether somebody holds a lock; True where that cannot be told (Windows, no right)."""
+    try:
+        import fcntl
+
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except (ImportError, OSError):
+        return True
+    return False

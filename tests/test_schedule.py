@@ -302,9 +302,11 @@ def test_a_killed_run_is_healed_by_the_next(store: Store, tmp_path: Path) -> Non
         assert process.stdout.readline() == "at work\n"
         with pytest.raises(StorageError, match="another process is at work"):
             run_once(store, JOB, World().around)
+        assert exits(store) == ["running"]
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert exits(store) == ["running"]
+    assert exits(store) == ["killed"]  # also if no run of this job ever follows
+    assert [row["exit"] for row in runs_of(store, JOB)] == ["running"]
     assert missed(store, NIGHTLY, JOB, START + timedelta(hours=1))
     world, told = World(now=START + timedelta(hours=1)), tmp_path / "told.json"
     world.stop_at = world.now + timedelta(hours=1)

@@ -2,7 +2,8 @@
 
 A scheduled run has one row in table ``runs``, of kind ``schedule``. It says ``running`` while the
 run is at work and is replaced at its end. A process that is killed leaves it so; the next run of
-the same job, which holds the job's lock, sees that nobody is at work and puts ``killed``.
+the same job, which holds the job's lock, sees that nobody is at work and puts ``killed``. Where no
+such run follows, the list of runs looks at the lock and says so.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import StorageError
@@ -38,6 +40,7 @@ __all__ = [
 ]
 
 KIND = "schedule"
+KILLED = {"exit": "killed", "message": "the process was killed"}
 """Of scheduled runs, in table ``runs``."""
 
 RUN_COLUMNS = (
@@ -146,9 +149,13 @@ def alone(store: "Store", job: Job) -> Iterator[None]:
             "finish, or end it with SIGTERM"
         )
 
-    digest = hashlib.sha256(json.dumps(job.identity).encode()).hexdigest()[:16]
-    with locks.alone(store.path / "locks" / f"schedule-{digest}.lock", on_wait=refuse):
+    with locks.alone(_lock(store, job), on_wait=refuse):
         yield
+
+
+def _lock(store: "Store", job: Job) -> Path:
+    digest = hashlib.sha256(json.dumps(job.identity).encode()).hexdigest()[:16]
+    return store.path / "locks" / f"schedule-{digest}.lock"
 
 
 # Table runs
@@ -157,6 +164,8 @@ def alone(store: "Store", job: Job) -> Iterator[None]:
 def past_runs(store: "Store", kind: str = "") -> list[dict[str, Any]]:
     """Return the runs on record, the latest first; rows have the keys :data:`RUN_COLUMNS`.
 
+    A scheduled run whose row says ``running``, but whose lock is free, is told as ``killed``.
+
     Parameters
     ----------
     store : Store
@@ -164,11 +173,15 @@ def past_runs(store: "Store", kind: str = "") -> list[dict[str, Any]]:
         ``extract``, ``proposals`` or ``schedule``; empty for all.
     """
     rows = store.rows("runs", **({"kind": kind} if kind else {})).to_pylist()
-    return [_told(row) for row in sorted(rows, key=lambda r: r["started_at"], reverse=True)]
+    rows = sorted(rows, key=lambda r: r["started_at"], reverse=True)
+    return [_told(store, row) for row in rows]
 
 
-def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+def _told(store: "Store", row: Mapping[str, Any]) -> dict[str, Any]:
     more = json.loads(row["parameters"]) if row["kind"] == KIND else {}
+    if more and row["exit"] == "running":
+        job = Job(study=more["study"], reports=tuple(more["reports"]))
+        row = row if locks.is_held(_lock(store, job)) else {**row, **KILLED}
     return {
         "kind": row["kind"],
         "started": row["started_at"].replace(microsecond=0),
@@ -228,8 +241,7 @@ def close_killed(store: "Store", job: Job) -> list[datetime]:
     """
     dead = [row for row in runs_of(store, job) if row["exit"] == "running"]
     for row in dead:
-        told = {"exit": "killed", "message": "the process was killed"}
-        new = {**row, **told, "parameters": json.dumps(row["parameters"])}
+        new = {**row, **KILLED, "parameters": json.dumps(row["parameters"])}
         replace_rows(store.path, "runs", [new], run_id=row["run_id"])
     return [row["started_at"] for row in dead]
 

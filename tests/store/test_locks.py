@@ -10,7 +10,7 @@ import pytest
 
 from fstore.errors import StorageError
 from fstore.store import locks
-from fstore.store.locks import alone
+from fstore.store.locks import alone, is_held
 
 HOLD = """
 import sys, time
@@ -64,6 +64,16 @@ def test_who_waits_may_give_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(KeyboardInterrupt), alone(tmp_path / "a.lock", third_time):
             pass
         assert len(looks) == 3
+
+
+def test_looking_at_a_lock(tmp_path: Path) -> None:
+    """A lock that nobody made, or that was let go, is not held; one that cannot be read may be."""
+    path = tmp_path / "a.lock"
+    assert not is_held(path)
+    with alone(path):
+        assert is_held(path)
+    assert not is_held(path)
+    assert is_held(tmp_path)
 
 
 def test_a_killed_process_frees_its_lock(tmp_path: Path) -> None:
