@@ -10,7 +10,7 @@ import typer
 from fstore.cli.app import open_store
 from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.cli.progress import bar
-from fstore.cli.report import StudyName, report, tell_commands, tell_wait
+from fstore.cli.report import StudyName, report, tell_commands, telling_waits
 from fstore.cli.times import parse_time
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def _refreshed(
     from fstore.queries.refresh import refresh as refresh_reports
 
     with bar(quiet=ctx.obj["quiet"]) as advance:
-        for one in refresh_reports(store, study, names, on_progress=advance, on_wait=tell_wait):
+        tell = telling_waits()
+        for one in refresh_reports(store, study, names, on_progress=advance, on_wait=tell):
             done.append(one)
             yield {**asdict(one), "missing": len({row for m in one.missing for row in m.rows})}
 

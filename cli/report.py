@@ -1,8 +1,9 @@
 """``fstore report``: tables and figures of a study."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields
 from enum import StrEnum
+from functools import cache, partial
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +19,7 @@ from fstore.errors import DataError, StorageError, UnknownNameError
 if TYPE_CHECKING:
     from fstore.queries.refresh import ReportState
 
-__all__ = ["Format", "StudyName", "report", "tell_commands", "tell_wait"]
+__all__ = ["Format", "StudyName", "report", "tell_commands", "telling_waits"]
 
 report = sub_app("report", "Compute, show and draw the tables and figures of a study.")
 
@@ -90,9 +91,14 @@ def tell_commands(ctx: typer.Context, commands: Iterable[str]) -> None:
         note("\n  ".join(["some cells lack inputs; make them with:", *each]))
 
 
-def tell_wait(name: str) -> None:
-    """Say on stderr that a report is waited for."""
-    note(f"{name}: another process is computing it; waiting for that")
+def telling_waits() -> Callable[[str], None]:
+    """Return what says on stderr, once for each report, that it is waited for."""
+
+    @cache
+    def tell(name: str) -> None:
+        note(f"{name}: another process is computing it; waiting for that")
+
+    return tell
 
 
 @report.command("show")
@@ -158,7 +164,7 @@ def _rows(
     current = load_study(store, study or None)
     with bar(quiet=ctx.obj["quiet"]) as advance:
         shown = show_report(
-            store, current, name, on_progress=advance, on_wait=lambda: tell_wait(name)
+            store, current, name, on_progress=advance, on_wait=partial(telling_waits(), name)
         )
     if shown.computed and not ctx.obj["quiet"]:
         note(f"{name}: computed and stored {shown.computed} cells, {shown.reused} were stored")

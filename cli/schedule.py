@@ -58,7 +58,13 @@ def schedule(
         str, typer.Option(metavar="COMMAND", help="Run it when a run failed.")
     ] = "",
     webhook: Annotated[
-        str, typer.Option(metavar="URL", help="POST a summary as JSON on change and failure.")
+        str,
+        typer.Option(
+            metavar="URL",
+            envvar="FSTORE_WEBHOOK",
+            show_envvar=False,
+            help="POST a summary as JSON on change and failure. Default: $FSTORE_WEBHOOK.",
+        ),
     ] = "",
     catch_up: Annotated[
         bool, typer.Option(help="Run at once if a time was missed before the start.")

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from fstore.errors import DataError
 from fstore.queries.blocks import Rows
 from fstore.queries.classification import SplitRows
-from fstore.queries.samples import Samples, class_names, label_matrix, readable, sample_ids
+from fstore.queries.samples import (
+    Samples,
+    check_apart,
+    class_names,
+    label_matrix,
+    readable,
+    sample_ids,
+)
 from fstore.types import PARTS
 
 if TYPE_CHECKING:
@@ -68,7 +75,8 @@ def problem(
     UnknownNameError
         A split, or activations of a sample, are not there.
     DataError
-        Data sets differ in their classes or in their number of seeds.
+        Data sets differ in their classes or in their number of seeds; test images of one are
+        training images of another.
     """
     from fstore.store.files import Partition
 
@@ -94,7 +102,14 @@ def problem(
         )
         for r in rows
     ]
-    return Problem(rows, classes, np.concatenate(labels), _splits(at))
+    runs = _runs(list(at))
+    for run in runs.values():
+        check_apart(store, [*run["train"], *run["val"]], run["test"])
+    splits = {
+        seed: SplitRows(*(_joined([at[s] for s in run[part]]) for part in PARTS))
+        for seed, run in runs.items()
+    }
+    return Problem(rows, classes, np.concatenate(labels), splits)
 
 
 def split_samples(
@@ -133,10 +148,14 @@ def _union(ids: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     return np.unique(np.concatenate(ids))
 
 
-def _splits(at: dict[Samples, NDArray[np.int64]]) -> dict[int, SplitRows]:
-    """Return the parts of every run; a data set with one seed is in each of them."""
+def _joined(rows: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate([np.empty(0, dtype=np.int64), *rows])
+
+
+def _runs(samples: Sequence[Samples]) -> dict[int, dict[str, list[Samples]]]:
+    """Return what plays each part of every run; a data set with one seed is in each of them."""
     seeds: dict[tuple[str, str, str], list[int]] = defaultdict(list)
-    for s in at:
+    for s in samples:
         if s.seed not in seeds[s.dataset, s.view, s.split]:
             seeds[s.dataset, s.view, s.split].append(s.seed)
     counts = {len(own) for own in seeds.values()}
@@ -146,15 +165,13 @@ def _splits(at: dict[Samples, NDArray[np.int64]]) -> dict[int, SplitRows]:
             + ", ".join(f"{dataset} {len(own)}" for (dataset, _, _), own in seeds.items())
         )
     leading = max(seeds.values(), key=len)
-    tested = {(s.dataset, s.view, s.split, s.seed) for s in at if s.part == "test"}
-    found = {}
+    tested = {(s.dataset, s.view, s.split, s.seed) for s in samples if s.part == "test"}
+    found: dict[int, dict[str, list[Samples]]] = {}
     for run, seed in enumerate(leading):
-        parts: dict[str, list[NDArray[np.int64]]] = {"train": [], "val": [], "test": []}
-        for s, rows in at.items():
+        found[seed] = {part: [] for part in PARTS}
+        for s in samples:
             own = seeds[s.dataset, s.view, s.split]
             if s.seed == own[run if len(own) > 1 else 0]:
                 untested = (s.dataset, s.view, s.split, s.seed) not in tested
-                parts["test" if s.part == "val" and untested else s.part].append(rows)
-        empty = np.empty(0, dtype=np.int64)
-        found[seed] = SplitRows(*(np.concatenate([empty, *rows]) for rows in parts.values()))
+                found[seed]["test" if s.part == "val" and untested else s.part].append(s)
     return found

@@ -118,7 +118,8 @@ def refresh(
     on_progress : callable or None
         Called with the report, the cells of it that are done, those to do, and the cell.
     on_wait : callable or None
-        Called with a report that another process is computing, before it is waited for.
+        Called with a report that another process is computing, each second while it is waited for;
+        what it raises ends the waiting.
 
     Yields
     ------

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Samples",
+    "check_apart",
     "class_names",
     "label_matrix",
     "readable",
@@ -115,6 +117,37 @@ def class_names(store: "Store", datasets: Sequence[str]) -> tuple[str, ...]:
                 f"only one of them has class {', '.join(differ[:5])}"
             )
     return tuple(first.classes)
+
+
+def check_apart(store: "Store", learned: Sequence[Samples], tested: Sequence[Samples]) -> None:
+    """Refuse images that are learned from in one data set and tested on in another.
+
+    They are known by the digests of their files. Of one data set its splits keep them apart.
+
+    Raises
+    ------
+    DataError
+        There are such images.
+    """
+    for of, other in product(tested, learned):
+        if of.dataset == other.dataset:
+            continue
+        if shared := _digests(store, of) & _digests(store, other):
+            raise DataError(
+                f"{len(shared)} test images of '{of.dataset}' ({of.part}) are among the training "
+                f"images of '{other.dataset}' ({other.part}); leave one of these parts out: parts "
+                "in the study file"
+            )
+
+
+def _digests(store: "Store", samples: Samples) -> set[str]:
+    from fstore.store.export import part_samples
+
+    s = samples
+    ids = part_samples(store, s.dataset, s.view, split=s.split, seed=s.seed, part=s.part)
+    table = store.samples(s.dataset, s.view, ["sample_id", "digest"])
+    found = table["digest"].filter(np.isin(table["sample_id"].to_numpy(), ids))
+    return set(found.to_pylist()) - {None, ""}
 
 
 def label_matrix(

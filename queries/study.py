@@ -1,6 +1,7 @@
 """A study: which data sets and checkpoints of a store play which part in the reports."""
 
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
@@ -358,7 +359,13 @@ def _bounds(value: object, where: str, seeds: tuple[int, ...]) -> tuple[Bound, .
 
 
 def _check_parts(bounds: Sequence[Bound], where: str) -> None:
-    """Refuse data sets without a part to learn from, or without one to test on."""
+    """Refuse a data set named twice, and none that gives a part to learn from, or to test on."""
+    for name, n in Counter(bound.dataset for bound in bounds).items():
+        if n > 1:
+            raise DataError(
+                f"{where}: data set '{name}' is named {n} times; one part takes it once, or what "
+                "one split of it tests on another would learn from"
+            )
     for needed in (("train",), ("test", "val")):
         if not any(bound.uses(part) for bound in bounds for part in needed):
             raise DataError(f"{where}.parts: no data set gives its part {' or '.join(needed)}")

@@ -57,14 +57,17 @@ def make(path: Path, *, single: bool = False, ckpts: Sequence[str] = ("5",)) -> 
 
 
 def add_manifest(
-    store: Store, name: str, Y: NDArray[np.int8], parts: dict[int, list[Part]]
+    store: Store, name: str, Y: NDArray[np.int8], parts: dict[int, list[Part]], *, first: int = 0
 ) -> None:
-    """Register samples with labels, an official split (seed 0) and random ones (all seeds)."""
+    """Register samples with labels, an official split (seed 0) and random ones (all seeds).
+
+    Files are numbered from ``first``: data sets whose numbers meet share images.
+    """
     samples = tuple(
         SampleRecord(
             f"i{n}",
             f"{n}.png",
-            f"{n:032x}",
+            f"{first + n:032x}",
             8,
             8,
             {c: int(y) for c, y in zip(CLASSES, row, strict=True) if y >= 0},

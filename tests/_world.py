@@ -1,6 +1,6 @@
 """A world for schedules: a clock that only sleeping moves, and reports that do as told."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -51,7 +51,7 @@ class World:
 
     now: datetime = START
     stop_at: datetime = START + timedelta(days=365)
-    acts: "list[Callable[[Store, Sequence[str]], Sequence[Refreshed]]]" = field(
+    acts: "list[Callable[[Store, Sequence[str]], Iterable[Refreshed]]]" = field(
         default_factory=list
     )
     asked: list[tuple[datetime, tuple[str, ...]]] = field(default_factory=list)
@@ -81,11 +81,13 @@ class World:
         names: Sequence[str],
         *,
         on_progress: Callable[[str, int, int, str], None],
+        on_wait: Callable[[str], None],  # noqa: ARG002 - here nobody else is at work
     ) -> Iterator[Refreshed]:
         """Do the next act."""
         assert study.name == "small"
         self.asked.append((self.now, tuple(names)))
         act = self.acts.pop(0) if len(self.acts) > 1 else self.acts[0] if self.acts else None
         for done in act(store, names) if act else [became("table6")]:
-            on_progress(done.report, 1, 1, "")
+            if done.state == "computed":
+                on_progress(done.report, 1, 1, "")
             yield done

@@ -88,7 +88,8 @@ def test_failing_commands_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that fails, hangs or is gone is noted, and fails nothing."""
     monkeypatch.setattr(module, "COMMAND_SECONDS", 0.2)
     assert said(Hooks(on_change=("false",)), SUMMARY) == ["hook false: it ended with status 1"]
-    assert "timed out" in said(Hooks(on_change=("sleep", "60")), SUMMARY)[0]
+    told = said(Hooks(on_change=("sleep", "60")), SUMMARY)
+    assert told == ["hook sleep: it timed out after 0.2 s"]  # its words may hold a key
     assert "No such file" in said(Hooks(on_change=("/none",)), SUMMARY)[0]
 
 
@@ -99,12 +100,25 @@ def test_failing_commands_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"on_failure": "no-such-program x"}, "no program 'no-such-program'"),
         ({"webhook": "file:///etc/passwd"}, "expected http"),
         ({"webhook": "http://"}, "expected http"),
+        ({"webhook": "http://user:secret@example.org/x"}, "without spaces, user and password"),
+        ({"webhook": "http://example.org/my secret"}, "expected http"),
+        ({"webhook": "http://example.org/\nsecret"}, "expected http"),
+        ({"webhook": "http://example.org/s\u00e9cret"}, "in ASCII"),
+        ({"webhook": "http://[secret/x"}, "expected http"),
+        ({"webhook": "http://example.org:99999/secret"}, "expected http"),
     ],
 )
 def test_mistakes_are_found_at_the_start(given: dict[str, str], why: str) -> None:
-    """A hook that could never work is refused before anything runs."""
-    with pytest.raises(DataError, match=why):
+    """A hook that could never work is refused before anything runs; no address is quoted."""
+    with pytest.raises(DataError, match=why) as caught:
         parse_hooks(**given)
+    assert "secret" not in str(caught.value)
+
+
+def test_addresses_are_kept_as_they_are() -> None:
+    """An address with port, path and query is taken."""
+    address = "https://[::1]:8443/services/T0/B0?key=a%20b#x"
+    assert parse_hooks(webhook=address).webhook == address
 
 
 class Recorder(BaseHTTPRequestHandler):
@@ -118,6 +132,14 @@ class Recorder(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.got.append((self.path, self.headers["Content-Type"], json.loads(body)))
         self.send_response(self.status)
+        if self.status == 301:
+            self.send_header("Location", "/elsewhere?key=secret")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        """Keep that somebody came without a summary."""
+        self.got.append((self.path, None, None))
+        self.send_response(200)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -146,7 +168,19 @@ def test_failing_webhooks_are_noted(server: str, monkeypatch: pytest.MonkeyPatch
     """An address that answers with an error, or not at all, is noted without its key."""
     monkeypatch.setattr(Recorder, "status", 500)
     (line,) = said(Hooks(webhook=server), SUMMARY)
-    assert line.startswith("webhook at 127.0.0.1: HTTP Error 500")
+    assert line == "webhook at 127.0.0.1: it answered with status 500"
     (line,) = said(Hooks(webhook="http://127.0.0.1:1/?key=secret"), SUMMARY)
-    assert "refused" in line
-    assert "secret" not in line
+    assert line == "webhook at 127.0.0.1: Connection refused"
+    (line,) = said(Hooks(webhook="http://127.0.0.1:1/my secret"), SUMMARY)
+    assert line == "webhook at 127.0.0.1: InvalidURL"
+
+
+def test_redirections_are_not_followed(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that sends elsewhere is noted: a GET without the summary would tell nothing."""
+    monkeypatch.setattr(Recorder, "status", 301)
+    (line,) = said(Hooks(webhook=server), SUMMARY)
+    assert line == (
+        "webhook at 127.0.0.1: it answered with status 301, a redirection, which is not followed"
+    )
+    assert [path for path, _, body in Recorder.got if body is None] == []
+    assert len(Recorder.got) == 1

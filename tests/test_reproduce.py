@@ -18,12 +18,14 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import fstore.cli.reproduce  # adds the command
+from _detection import add_images, make_scenes
 from fstore.cli import app
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.reports._run import show_report
 from fstore.queries.study import load_study, parse_study
 from fstore.reproduce import Result, Step, reproduce
 from fstore.store import Store
+from fstore.study_steps import Context, making_steps
 from fstore.types import OnProgress
 
 assert fstore.cli.reproduce.__doc__
@@ -345,6 +347,33 @@ def test_fine_tuning_on_the_parts_that_are_used(tmp_path: Path, data: Path) -> N
     assert "--trainval" not in one
     assert "--name 1-scenes-gt-more-ft " in both
     assert "--trainval" in both
+
+
+@pytest.mark.parametrize(
+    ("images", "parts", "learns_val"),
+    [
+        ("all", '["train", "val", "test"]', True),
+        ("all", '["train", "val"]', False),
+        ("no test", '["train", "val", "test"]', False),
+    ],
+)
+def test_fine_tuning_does_not_learn_what_is_tested_on(
+    tmp_path: Path, images: str, parts: str, *, learns_val: bool
+) -> None:
+    """Where val is what the study tests on, fine-tuning learns from train alone."""
+    scenes = make_scenes(tmp_path / "s", n_images=12)
+    add_images(scenes, "no test", scenes.images_of("train", "val"))
+    name = "d" if images == "all" else images
+    text = f"""
+        name = "s"
+        network = "caffenet-mini"
+        layers = ["conv5"]
+        tuned = [{{ task = "detection", mode = "scratch" }}]
+        detection = {{ dataset = "{name}", parts = {parts} }}
+        make.finetune = [{{ task = "detection", iterations = 3 }}]
+        """
+    (step,) = making_steps(Context(scenes.store, parse_study(text), None, "cpu"))
+    assert ("--trainval" in step.command) == learns_val
 
 
 def test_detection_without_proposals(tmp_path: Path, data: Path) -> None:

@@ -5,7 +5,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from _world import START, World, became, put_cells, set_small_study
+from fstore import schedule
 from fstore.cron import parse_cron
 from fstore.errors import DataError, FstoreError, StorageError
 from fstore.hooks import Hooks
@@ -239,6 +240,21 @@ def test_stopping_keeps_what_is_done(store: Store) -> None:
     assert missed(store, NIGHTLY, JOB, world.now)  # the next start makes up for it
 
 
+def test_stopping_after_a_report_that_is_fresh(store: Store) -> None:
+    """Told to stop, it ends after the report at work also where no cell is computed."""
+    world, done = World(), []
+
+    def stopped(_store: Store, _names: Sequence[str]) -> Iterator[Refreshed]:
+        for name in ("table6", "table7"):
+            done.append(name)
+            world.stop_at = world.now
+            yield became(name, "fresh", 0, 1)
+
+    world.acts = [stopped]
+    assert run_once(store, JOB, world.around).exit == "interrupted"
+    assert done == ["table6"]
+
+
 def test_stopping_ends_the_wait_for_an_attempt(store: Store) -> None:
     """Told to stop between attempts, it does not wait for the next one."""
     world = World(acts=[failing("table7")], stop_at=START + timedelta(seconds=100))
@@ -287,9 +303,11 @@ def test_a_killed_run_is_healed_by_the_next(store: Store, tmp_path: Path) -> Non
         assert process.stdout.readline() == "at work\n"
         with pytest.raises(StorageError, match="another process is at work"):
             run_once(store, JOB, World().around)
+        assert exits(store) == ["running"]
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert exits(store) == ["running"]
+    assert exits(store) == ["killed"]  # also if no run of this job ever follows
+    assert [row["exit"] for row in runs_of(store, JOB)] == ["running"]
     assert missed(store, NIGHTLY, JOB, START + timedelta(hours=1))
     world, told = World(now=START + timedelta(hours=1)), tmp_path / "told.json"
     world.stop_at = world.now + timedelta(hours=1)
@@ -330,6 +348,32 @@ def test_changes_in_between_are_told(store: Store) -> None:
     assert run_once(store, one, World().around).changed == {}  # not among its reports
 
 
+def test_the_clock_set_back_tells_nothing_twice(store: Store) -> None:
+    """Runs on a clock that was set back tell each change once, as do those after it caught up."""
+    changed = []
+    for hour, value in ((10, 1.0), (9, 2.0), (9.2, None), (9.4, None), (11, None)):
+        world = World(now=START + timedelta(hours=hour))
+        if value is not None:  # times of refreshes only go forward
+            put_cells(store, "table6", {"fc": value}, START + timedelta(hours=10, seconds=value))
+        changed.append(run_once(store, JOB, world.around).changed)
+    assert changed == [{}, {"table6": 1}, {}, {}, {}]
+
+
+def test_changes_that_cannot_be_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a run cannot see what was told before, it tells of no change; the next run does."""
+    put_cells(store, "table6", {"fc": 1.0}, START)
+    run_once(store, JOB, World().around)
+    put_cells(store, "table6", {"fc": 2.0}, START + timedelta(hours=1))
+
+    def broken(*_: object) -> None:
+        raise StorageError("cannot read")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(schedule, "seen", broken)
+        assert run_once(store, JOB, World().around).changed == {}
+    assert run_once(store, JOB, World().around).changed == {"table6": 1}
+
+
 def test_a_full_disk_does_not_stop_the_run(
     store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -365,6 +409,12 @@ def test_other_runs_stay_as_they_are(store: Store) -> None:
     (kept,) = past_runs(store, "extract")
     assert (kept["samples"], kept["computed"], kept["status"]) == (7, None, "ok")
     assert len(runs_of(store, JOB)) == 1
+
+
+def test_a_report_named_twice_is_the_same_job() -> None:
+    """Neither their order nor how often reports are named makes another job."""
+    jobs = [Job(study="s", reports=reports) for reports in (("a", "b"), ("b", "a", "b"))]
+    assert jobs[0].identity == jobs[1].identity
 
 
 def test_the_lock_ends_with_the_run(store: Store) -> None:

@@ -21,7 +21,7 @@ from fstore.queries.detection.scoring import (
 )
 from fstore.queries.detection.training import Features, default_name, train_detector
 from fstore.queries.detection.voc_eval import Evaluation, Scored, bootstrap
-from fstore.queries.samples import Samples
+from fstore.queries.samples import Samples, check_apart
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -199,8 +199,9 @@ def detection_map(
 
     Where none of the parts is a ``test``, ``val`` is what is tested on.
 
-    The detector stays in the store, and a later call on the same activations uses it again; what
-    it finds goes to table ``detections``.
+    The detector stays in the store, and a later call on the same activations and labels uses it
+    again; what it finds goes to table ``detections``. Its name, ``report-`` and the default one, is
+    that of no detector that users train, unless they name it so: it replaces one of that name.
 
     Parameters
     ----------
@@ -220,7 +221,8 @@ def detection_map(
     UnknownNameError
         Proposals or activations are not there; the message has the command that makes them.
     DataError
-        Nothing can be learned, or the cache of hard negatives is too small.
+        Nothing can be learned, or the cache of hard negatives is too small; test images of one data
+        set are training images of another.
     """
     features = Features(network, ckpt, layer, ablation, shuffle_seed)
     parts = list(
@@ -228,11 +230,12 @@ def detection_map(
     )
     tested = [p for p in parts if p.part == tested_part(parts)]
     learned = [p for p in parts if p not in tested]
+    check_apart(store, learned, tested)
     detector = train_detector(
         store,
         learned,
         features,
-        name=default_name(store, features, learned),
+        name=f"report-{default_name(store, features, learned)}",
         options=options,
         overwrite=True,
         on_progress=on_progress,

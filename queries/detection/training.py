@@ -113,7 +113,7 @@ def train_detector(
     features : Features
     name : str or None
         None: :func:`default_name`. A detector of that name that was trained the same way on the
-        same boxes is returned as it is.
+        same boxes and labels is returned as it is.
     classes : sequence of str
         Which to train; none named: all.
     options : Options or None
@@ -207,6 +207,9 @@ class _Job:
             "features": asdict(self.features),
             "trained_on": [asdict(p) for p in parts],
             "images": hashlib.sha256(json.dumps(self.images.images).encode()).hexdigest()[:16],
+            "labels": {
+                o.dataset: self.store.dataset(o.dataset).labels["gt"] for o in self.images.objects
+            },
             "only": [self.images.classes[i] for i in self.labels],
             "options": asdict(replace(self.options, cache_bytes=0)),  # changes nothing else
             "activations": {

@@ -87,7 +87,7 @@ def show_report(
         A registered report.
     on_progress : callable or None
     on_wait : callable or None
-        Called once if another process computes this report: that one is waited for.
+        Called each second while another process computes this report: that one is waited for.
     refresh_id : str
         Names the refresh that this is part of, in the history; empty for one of its own.
 

@@ -25,6 +25,7 @@ NICKNAMES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
+CHANGE = timedelta(hours=3)  # more than clocks are put forward or back
 WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 
@@ -37,9 +38,18 @@ class Cron:
     trigger: "BaseTrigger"
 
     def after(self, moment: datetime) -> datetime:
-        """Return the first time after a moment, aware, in the expression's time zone."""
-        found: datetime = self.trigger.get_next_fire_time(None, moment + timedelta(microseconds=1))
-        return found
+        """Return the first time after a moment, aware, in the expression's time zone.
+
+        The search begins before the moment, as the trigger finds a time that the clocks skip only
+        from before they change; and it goes on in UTC, where no time comes twice.
+        """
+        at = moment.astimezone(UTC)
+        start = at - CHANGE
+        while True:
+            found: datetime = self.trigger.get_next_fire_time(None, start)
+            if found.astimezone(UTC) > at:
+                return found
+            start = found.astimezone(UTC) + timedelta(microseconds=1)
 
 
 def parse_cron(text: str, timezone: str = "") -> Cron:
@@ -111,7 +121,7 @@ def _weekdays(field: str) -> str:
         first, _, last = ("0", "-", "6") if span == "*" else span.partition("-")
         start = _weekday(first)
         end = _weekday(last) if last else 6 if step else start
-        end = 7 if end == 0 and last else end  # fri-sun, 5-0
+        end = 7 if end == 0 and last and start > 0 else end  # fri-sun, 5-0
         if start > end or (step and not int(step)):
             raise ValueError(f"'{part}' is no range of weekdays")
         days |= {day % 7 for day in range(start, end + 1, int(step or 1))}

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from fstore.errors import DataError
 
@@ -39,17 +39,30 @@ def parse_hooks(*, on_change: str = "", on_failure: str = "", webhook: str = "")
     on_change, on_failure : str
         A command line; it is split as a shell does, but no shell runs it.
     webhook : str
-        An http or https address.
+        An http or https address. It may hold a key, so it is never quoted.
 
     Raises
     ------
     DataError
         A quote is left open, there is no such program, or the address is of another kind.
     """
-    if webhook and (urlsplit(webhook).scheme not in ("http", "https") or not _host(webhook)):
-        raise DataError(f"webhook '{webhook}' is no address; expected http://... or https://...")
+    if webhook and not _is_address(webhook):
+        raise DataError(
+            "the webhook is no address; expected http://HOST/... or https://HOST/..., in ASCII, "
+            "without spaces, user and password"
+        )
     words = _words("--on-change", on_change), _words("--on-failure", on_failure)
     return Hooks(on_change=words[0], on_failure=words[1], webhook=webhook)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # or an error
+    except ValueError:
+        return False
+    plain = all("!" <= letter <= "~" for letter in text) and "@" not in parts.netloc
+    return plain and parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _words(option: str, text: str) -> tuple[str, ...]:
@@ -109,7 +122,10 @@ def _run(
             timeout=COMMAND_SECONDS,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired:
+        say(f"hook {words[0]}: it timed out after {COMMAND_SECONDS} s")
+        return
+    except OSError as error:
         say(f"hook {words[0]}: {error}")
         return
     if done.returncode:
@@ -117,15 +133,26 @@ def _run(
 
 
 def _post(address: str, body: bytes, say: Callable[[str], None]) -> None:
-    """Send JSON; the address itself is not shown, as it may hold a key."""
+    """Send JSON. Of an error only the kind is told: the address, which may hold a key, is not."""
     headers = {"Content-Type": "application/json", "User-Agent": "fstore"}
     request = Request(address, data=body, headers=headers, method="POST")  # noqa: S310 - checked
     try:
-        with urlopen(request, timeout=WEBHOOK_SECONDS):  # noqa: S310 - http and https only
+        with build_opener(_Here).open(request, timeout=WEBHOOK_SECONDS):
             pass
-    except (URLError, HTTPException, OSError, ValueError) as error:
-        say(f"webhook at {_host(address)}: {error}")
+    except (HTTPException, OSError, ValueError) as error:
+        say(f"webhook at {urlsplit(address).hostname}: {_kind(error)}")
 
 
-def _host(address: str) -> str:
-    return urlsplit(address).hostname or ""
+class _Here(HTTPRedirectHandler):
+    """Follows no redirection: it would turn the POST into a GET without the summary."""
+
+    def redirect_request(self, *_: Any) -> None:  # noqa: ANN401 - six arguments that are not read
+        """Leave the answer as it is: an error with its status."""
+
+
+def _kind(error: Exception) -> str:
+    if isinstance(error, HTTPError):
+        moved = ", a redirection, which is not followed" if 300 <= error.code < 400 else ""
+        return f"it answered with status {error.code}{moved}"
+    reason = error.reason if isinstance(error, URLError) else error
+    return getattr(reason, "strerror", None) or type(reason).__name__

@@ -2,7 +2,8 @@
 
 A scheduled run has one row in table ``runs``, of kind ``schedule``. It says ``running`` while the
 run is at work and is replaced at its end. A process that is killed leaves it so; the next run of
-the same job, which holds the job's lock, sees that nobody is at work and puts ``killed``.
+the same job, which holds the job's lock, sees that nobody is at work and puts ``killed``. Where no
+such run follows, the list of runs looks at the lock and says so.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import StorageError
@@ -38,6 +40,7 @@ __all__ = [
 ]
 
 KIND = "schedule"
+KILLED = {"exit": "killed", "message": "the process was killed"}
 """Of scheduled runs, in table ``runs``."""
 
 RUN_COLUMNS = (
@@ -71,7 +74,7 @@ class Job:
     @property
     def identity(self) -> tuple[str, list[str]]:
         """What makes two runs the same job: study and reports."""
-        return self.study, sorted(self.reports)
+        return self.study, sorted(set(self.reports))
 
 
 @dataclass
@@ -88,8 +91,8 @@ class Outcome:
         What went wrong in the last attempt beside single reports.
     changed : dict
         Report's name to its number of cells that have another value, appeared or disappeared.
-    seen : str
-        Up to when ``changed`` tells what changed; see :func:`seen`.
+    seen : str or None
+        Up to when ``changed`` tells what changed; see :func:`seen`. None: it could not be told.
     """
 
     run_id: str
@@ -100,7 +103,7 @@ class Outcome:
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
     error: str = ""
     changed: dict[str, int] = field(default_factory=dict)
-    seen: str = ""
+    seen: str | None = None
 
     def total(self, counted: str) -> int:
         """Return the sum over reports of ``computed`` or ``reused``."""
@@ -146,9 +149,13 @@ def alone(store: "Store", job: Job) -> Iterator[None]:
             "finish, or end it with SIGTERM"
         )
 
-    digest = hashlib.sha256(json.dumps(job.identity).encode()).hexdigest()[:16]
-    with locks.alone(store.path / "locks" / f"schedule-{digest}.lock", on_wait=refuse):
+    with locks.alone(_lock(store, job), on_wait=refuse):
         yield
+
+
+def _lock(store: "Store", job: Job) -> Path:
+    digest = hashlib.sha256(json.dumps(job.identity).encode()).hexdigest()[:16]
+    return store.path / "locks" / f"schedule-{digest}.lock"
 
 
 # Table runs
@@ -157,6 +164,8 @@ def alone(store: "Store", job: Job) -> Iterator[None]:
 def past_runs(store: "Store", kind: str = "") -> list[dict[str, Any]]:
     """Return the runs on record, the latest first; rows have the keys :data:`RUN_COLUMNS`.
 
+    A scheduled run whose row says ``running``, but whose lock is free, is told as ``killed``.
+
     Parameters
     ----------
     store : Store
@@ -164,11 +173,15 @@ def past_runs(store: "Store", kind: str = "") -> list[dict[str, Any]]:
         ``extract``, ``proposals`` or ``schedule``; empty for all.
     """
     rows = store.rows("runs", **({"kind": kind} if kind else {})).to_pylist()
-    return [_told(row) for row in sorted(rows, key=lambda r: r["started_at"], reverse=True)]
+    rows = sorted(rows, key=lambda r: r["started_at"], reverse=True)
+    return [_told(store, row) for row in rows]
 
 
-def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+def _told(store: "Store", row: Mapping[str, Any]) -> dict[str, Any]:
     more = json.loads(row["parameters"]) if row["kind"] == KIND else {}
+    if more and row["exit"] == "running":
+        job = Job(study=more["study"], reports=tuple(more["reports"]))
+        row = row if locks.is_held(_lock(store, job)) else {**row, **KILLED}
     return {
         "kind": row["kind"],
         "started": row["started_at"].replace(microsecond=0),
@@ -228,8 +241,7 @@ def close_killed(store: "Store", job: Job) -> list[datetime]:
     """
     dead = [row for row in runs_of(store, job) if row["exit"] == "running"]
     for row in dead:
-        told = {"exit": "killed", "message": "the process was killed"}
-        new = {**row, **told, "parameters": json.dumps(row["parameters"])}
+        new = {**row, **KILLED, "parameters": json.dumps(row["parameters"])}
         replace_rows(store.path, "runs", [new], run_id=row["run_id"])
     return [row["started_at"] for row in dead]
 
@@ -242,8 +254,9 @@ def seen(store: "Store", job: Job) -> str:
 
     Before its first run that is the last refresh there was; empty if there was none.
     """
-    told = [str(row["parameters"]["seen"]) for row in runs_of(store, job)]
-    # not that of the last run, which a clock that went back may have put before others
+    before = [row["parameters"]["seen"] for row in runs_of(store, job)]
+    told = [str(t) for t in before if t is not None]
+    # not that of the last run: the clock may have been set back, and what is told stays told
     return max(told, key=_time) if told else _latest(store, job)
 
 
@@ -268,9 +281,9 @@ def changes(store: "Store", job: Job, since: str) -> tuple[dict[str, int], str]:
     from fstore.queries import history
 
     latest = _latest(store, job)
-    if latest == since:
-        return {}, latest
     start, end = _time(since), _time(latest)
+    if end <= start:
+        return {}, since
     found = history.changes(store, job.study, job.reports, start=start, end=end)
     return dict(Counter(change.report for change in found)), latest
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -130,7 +131,7 @@ def _next_time(cron: Cron, around: Surroundings) -> datetime | None:
         around.say(f"next run at {due:%Y-%m-%d %H:%M:%S %Z}")
     while (now := around.clock()) < due:
         if now < before:  # the clock was set back
-            due = min(due, cron.after(now))
+            due = cron.after(now)
         before = now
         if around.wait(min(SLICE_SECONDS, (due - now).total_seconds())):
             return None
@@ -174,14 +175,14 @@ def run_once(
     outcome = Outcome(uuid4().hex, around.clock())
     with alone(store, job):
         with _noted(around, "cannot record the start of the run"):
+            outcome.seen = seen(store, job)
             for killed in close_killed(store, job):
                 around.say(f"the run that began at {killed:%Y-%m-%d %H:%M:%S} UTC was killed")
-            outcome.seen = seen(store, job)
             record(store, job, outcome)
         _attempt_all(store, job, around, outcome)
         if around.publish is not None and outcome.exit in FINISHED:
             _publish(store, job, around, outcome, around.publish)
-        if outcome.exit in FINISHED:
+        if outcome.exit in FINISHED and outcome.seen is not None:
             with _noted(around, "cannot tell what changed"):
                 outcome.changed, outcome.seen = changes(store, job, outcome.seen)
         outcome.ended = around.clock()
@@ -238,8 +239,10 @@ def _attempt(
     outcome.error = ""
     with _caught(around, outcome):
         study = load_study(store, job.study)
-        for done in around.refresh(store, study, names, on_progress=_stopping(around)):
+        watch = {"on_progress": _stopping(around), "on_wait": _waiting(around)}
+        for done in around.refresh(store, study, names, **watch):
             _note(done, around, outcome)
+            _stop_if_told(around)
 
 
 def _publish(
@@ -274,10 +277,28 @@ def _stopping(around: Surroundings) -> Callable[[str, int, int, str], None]:
     """Return what is called after each cell: it ends the work if the process is to stop."""
 
     def after_cell(_what: str, _done: int, _total: int, _note: str) -> None:
-        if around.wait(0):
-            raise KeyboardInterrupt
+        _stop_if_told(around)
 
     return after_cell
+
+
+def _waiting(around: Surroundings) -> Callable[[str], None]:
+    """Return what is called each second while another process computes a report."""
+
+    @cache
+    def tell(report: str) -> None:
+        around.say(f"{report}: another process is computing it; waiting for that")
+
+    def while_waiting(report: str) -> None:
+        tell(report)
+        _stop_if_told(around)
+
+    return while_waiting
+
+
+def _stop_if_told(around: Surroundings) -> None:
+    if around.wait(0):
+        raise KeyboardInterrupt
 
 
 def _note(done: "Refreshed", around: Surroundings, outcome: Outcome) -> None:

@@ -15,7 +15,7 @@ from fstore.queries.making import (
     MakePretrain,
     MakeProposals,
 )
-from fstore.queries.study import ROLES, Study
+from fstore.queries.study import ROLES, Bound, Study
 from fstore.queries.tuned import VIEWS, Tuned, finetune_words, run_seeds
 from fstore.types import OnProgress
 
@@ -265,7 +265,7 @@ def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: s
             "fine-tuning takes one: make the checkpoints by hand and leave the entry out"
         )
     seed = run_seeds(bounds)[entry.ckpts.index(ckpt)]
-    trainval = recipe.trainval and bounds[0].uses("val")
+    trainval = recipe.trainval and _spares_val(context.store, bounds[0], seed)
     changes: dict[str, Any] = dict(recipe.changes)
 
     def run(on_progress: OnProgress) -> str:
@@ -297,6 +297,16 @@ def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: s
     title = f"{origin} on {samples}{bounds[0].dataset} ({entry.mode}): {ckpt}"
     there = ckpt in registered(context.store, study.network)
     return Step(title, join([*words, *_options(recipe.changes)]), there, run)
+
+
+def _spares_val(store: "Store", bound: Bound, seed: int) -> bool:
+    """Tell whether val is free to learn from: it is used, and not what is tested on.
+
+    A data set that is not registered yet (in a dry run) is taken to have a part test.
+    """
+    rows = store.rows("splits", dataset=bound.dataset).to_pylist()
+    there = {r["part"] for r in rows if (r["split"], r["seed"]) == (bound.split, seed)}
+    return bound.uses("val") and bound.uses("test") and (not rows or "test" in there)
 
 
 def _reached(recipe: str) -> str:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from _build import build
 from fstore.cli import app
 from fstore.runs import Job, alone
-from fstore.store import Store
+from fstore.store import Store, locks
 
 STUDY = """
 name = "small"
@@ -123,12 +123,39 @@ def test_mistakes_are_found_at_once(ready: Store, words: list[str], status: int,
     assert history(ready) == []
 
 
+def test_a_webhook_of_the_environment(ready: Store) -> None:
+    """The address may come from $FSTORE_WEBHOOK, which no list of processes shows."""
+    words = ["--store", str(ready.path), "schedule", "--once", "--report", "table6"]
+    address = "http://127.0.0.1:1/?key=secret"
+    done = CliRunner().invoke(app, words, env={"FSTORE_WEBHOOK": address})
+    assert "webhook at 127.0.0.1: Connection refused" in done.stderr
+    assert "secret" not in done.output
+
+
 def test_at_work_elsewhere(ready: Store) -> None:
     """While another process does the same, --once exits with 1 and says so."""
     with alone(ready, Job(study="small")):
         done = run(ready, "schedule", "--once")
     assert done.exit_code == 1
     assert "another process is at work on the same reports of study 'small'" in done.stderr
+
+
+def test_a_signal_ends_the_wait_for_a_report(ready: Store) -> None:
+    """A run that waits for a report of another process says so once and ends, with status 130."""
+    command = [sys.executable, "-m", "fstore", "--store", str(ready.path), "schedule"]
+    with (
+        locks.alone(ready.path / "locks" / "small.table6.lock"),
+        subprocess.Popen(
+            [*command, "--once", "--report", "table6"], stderr=subprocess.PIPE, text=True
+        ) as process,
+    ):
+        assert process.stderr is not None
+        assert "table6: another process is computing it" in process.stderr.readline()
+        time.sleep(2.5)  # two more looks at the lock
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 130
+        assert "waiting" not in process.stderr.read()
+    assert [row["status"] for row in history(ready)] == ["interrupted"]
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])

@@ -109,7 +109,7 @@ def test_devkit_gives_the_same(scenes: Scenes) -> None:
     cells = values_of(show_report(scenes.store, parse_study(STUDY), "table1"))
     images = detection_set(scenes.store, scenes.samples("test"))
     classes = ("a", "b", "c")
-    found = read_detections(scenes.store, "d-net-tuned-conv-none", images, classes)
+    found = read_detections(scenes.store, "report-d-net-tuned-conv-none", images, classes)
     aps = []
     for label, detections in enumerate(found):
         order = np.argsort(-detections.scores, kind="stable")
@@ -146,7 +146,19 @@ def test_two_data_sets_are_their_union(tmp_path: Path) -> None:
         found["both"]["pretrain:all_points"]
     )
     assert found["two"]["pretrain"] != found["one"]["pretrain"]
-    assert "one+two-net-5-conv-none" in detector_names(scenes.store)
+    assert "report-one+two-net-5-conv-none" in detector_names(scenes.store)
+
+
+def test_test_images_are_not_learned_from_elsewhere(tmp_path: Path) -> None:
+    """Two data sets that share images are refused where one tests on what the other learns from."""
+    scenes = make_scenes(tmp_path / "s", n_images=24)
+    for name in ("e", "f"):
+        add_images(scenes, name, np.arange(24), seeds=(0,))
+    role = '[[detection_more]]\ndataset = "e"\n[[detection_more]]\ndataset = "f"\n'
+    random = 'split = "random"\nseeds = [0]\nparts = ["train", "val"]\n'
+    with pytest.raises(DataError, match=r"\d+ test images of 'e' \(test\) are among the training"):
+        show_report(scenes.store, parse_study(MORE + role + random), "table1")
+    assert show_report(scenes.store, parse_study(MORE + role), "table1").rows  # the same split
 
 
 def test_parts_that_are_used(tmp_path: Path) -> None:
@@ -164,7 +176,8 @@ def test_parts_that_are_used(tmp_path: Path) -> None:
     found = values_of(shown)["finetune"], values_of(shown, "PASCAL-DET+DATA")["finetune"]
     assert found == pytest.approx(wanted)
     assert found[0] != found[1]
-    assert detector_names(scenes.store) == ["d-net-5-conv-none", "d.train-net-5-conv-none"]
+    names = [f"report-{data}-net-5-conv-none" for data in ("d", "d.train")]
+    assert detector_names(scenes.store) == names
 
 
 def test_without_a_test_part(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.svm import LinearSVC
 
 from _build import put
-from _detection import CLASSES, Scenes, make_scenes
+from _detection import CLASSES, Scenes, make_scenes, relabel
 from fstore.boxes import iou_matrix
 from fstore.errors import DataError, IdentityError, UnknownNameError
 from fstore.queries.detection import features as detection_features
@@ -369,6 +369,27 @@ def test_a_trained_detector_is_used_again(scenes: Scenes, trained: Detector) -> 
     np.testing.assert_allclose(other.W[:, 0], trained.W[:, 1], atol=0.02)
     other = train_detector(scenes.store, parts, CONV, name="x", classes=["a"], overwrite=True)
     assert other.classes == ("a",)
+
+
+def test_other_labels_are_another_detector(tmp_path: Path) -> None:
+    """After labels changed, a detector of the old ones is refused by name, and trained anew."""
+    scenes = make_scenes(tmp_path / "s", n_images=12)
+    parts = scenes.samples("train", "val")
+    old = train_detector(scenes.store, parts, CONV)
+    now = relabel(scenes, (scenes.gt_label + 1) % 3)
+    with pytest.raises(IdentityError, match="differs in labels; choose another --name"):
+        train_detector(now.store, parts, CONV)
+    new = train_detector(now.store, parts, CONV, overwrite=True)
+    # class a was called c before: the same boxes
+    np.testing.assert_allclose(new.W[:, 1], old.W[:, 0], atol=0.02)
+
+
+def test_detectors_of_an_older_version_are_refused(scenes: Scenes, trained: Detector) -> None:
+    """A detector whose record says nothing of labels is not taken for one of these labels."""
+    old = {k: v for k, v in trained.record.items() if k != "labels"} | {"fingerprint": "old"}
+    save_detector(scenes.store, dataclasses.replace(trained, name="old", record=old))
+    with pytest.raises(IdentityError, match="differs in labels"):
+        train_detector(scenes.store, scenes.samples("train", "val"), CONV, name="old")
 
 
 def test_detectors_are_read_back(scenes: Scenes, trained: Detector) -> None:

@@ -45,7 +45,7 @@ def test_splits_index_one_matrix(world: World) -> None:
 def test_two_data_sets_are_one(world: World) -> None:
     """Rows of a second data set follow; its one split takes part in the runs of all seeds."""
     Y = world.Y[::-1].copy()
-    add_manifest(world.store, "e", Y, {0: world.parts[1]})
+    add_manifest(world.store, "e", Y, {0: world.parts[1]}, first=N)
     put(world.store, Partition("net", "5", "e", "image", "fc"), world.values["fc"])
     more = split_samples(world.store, "e", "image", "official", 0)
     found = of(world, random_samples(world) + more)
@@ -54,6 +54,28 @@ def test_two_data_sets_are_one(world: World) -> None:
     for seed, parts in found.splits.items():
         both = np.concatenate([world.rows(seed, "test"), N + world.rows(1, "test")])
         assert np.array_equal(parts.test, both)
+
+
+def test_test_images_of_one_are_not_learned_from_in_another(world: World) -> None:
+    """Data sets that share images are refused where one tests on what the other learns from."""
+    for name, first in (("e", 0), ("f", N - 1)):
+        add_manifest(
+            world.store, name, world.Y, {0: world.parts[0], 1: world.parts[1]}, first=first
+        )
+        put(world.store, Partition("net", "5", name, "image", "fc"), world.values["fc"])
+    same, other, shifted = (
+        split_samples(world.store, name, "image", "random", seed)
+        for name, seed in (("e", 0), ("e", 1), ("f", 1))
+    )
+    own = split_samples(world.store, "d", "image", "random", 0)
+    assert len(of(world, own + same).splits[0].test) == 2 * world.parts[0].count("test")
+    pairs = list(zip(world.parts[0], world.parts[1], strict=True))
+    n = sum(pair == ("test", "train") for pair in pairs)
+    message = rf"{n} test images of 'd' \(test\) are among the training images of 'e' \(train\)"
+    with pytest.raises(DataError, match=message):
+        of(world, own + other)
+    with pytest.raises(DataError, match="1 test images of"):
+        of(world, own + shifted)
 
 
 def test_different_numbers_of_seeds(world: World) -> None:

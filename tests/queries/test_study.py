@@ -124,6 +124,13 @@ def test_parts_of_several_data_sets() -> None:
     assert bounds == (Bound("a"), Bound("b", parts=("val",)))
 
 
+def test_a_part_takes_a_data_set_once() -> None:
+    """A data set named twice for one part is refused: its splits would leak into one another."""
+    twice = '[[detection]]\ndataset = "a"\n[[detection]]\ndataset = "a"\nsplit = "random"\n'
+    with pytest.raises(DataError, match="detection: data set 'a' is named 2 times"):
+        parse_study(SMALL + twice)
+
+
 def test_role_of_several_data_sets() -> None:
     """A role may bind a list of data sets and splits."""
     head = SMALL.split("[classification]", maxsplit=1)[0]

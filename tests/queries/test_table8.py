@@ -9,11 +9,13 @@ from matplotlib.container import ErrorbarContainer
 from numpy.typing import NDArray
 from sklearn.svm import LinearSVC
 
-from _detection import Scenes, make_scenes
+from _detection import Scenes, make_scenes, relabel
 from fstore.boxes import iou_matrix
 from fstore.errors import DataError, UnknownNameError
+from fstore.queries.detection.detector import load_detector
 from fstore.queries.detection.nms import nms
 from fstore.queries.detection.run import DetectionResult, detection_map
+from fstore.queries.detection.training import Features, train_detector
 from fstore.queries.detection.voc_eval import Boxes, Evaluation, Scored, evaluate
 from fstore.queries.reports import REPORTS
 from fstore.queries.reports._api import Row, paper_numbers
@@ -142,8 +144,29 @@ def test_detections_are_stored(scenes: Scenes, shown: Shown) -> None:
     assert shown.rows
     statement = "SELECT detector, count(*) AS n FROM detections GROUP BY detector"
     stored = {row["detector"]: row["n"] for row in scenes.store.sql(statement).rows()}
-    assert set(stored) == {f"d-net-5-conv-{c}" for c in COLUMNS}
+    assert set(stored) == {f"report-d-net-5-conv-{c}" for c in COLUMNS}
     assert min(stored.values()) > 100
+
+
+def test_other_labels_are_learned_anew(tmp_path: Path) -> None:
+    """After labels changed, the report equals that of a store which never had the old ones."""
+    study, shown = parse_study(STUDY), []
+    for before in (True, False):
+        scenes = make_scenes(tmp_path / str(before), n_images=12)
+        if before:
+            show_report(scenes.store, study, "table8")
+        now = relabel(scenes, np.roll(scenes.gt_label, 1))
+        shown.append({r["col"]: r["value"] for r in show_report(now.store, study, "table8").rows})
+    assert shown[0] == pytest.approx(shown[1])
+
+
+def test_detectors_of_users_stay(tmp_path: Path) -> None:
+    """A report replaces no detector that a user trained under the default name."""
+    scenes = make_scenes(tmp_path / "s", n_images=12)
+    parts, of = scenes.samples("train", "val"), Features("net", "5", "conv")
+    mine = train_detector(scenes.store, parts, of, classes=["a"])
+    show_report(scenes.store, parse_study(STUDY), "table8")
+    assert load_detector(scenes.store, mine.name).classes == ("a",)
 
 
 def test_what_is_missing(tmp_path: Path) -> None:

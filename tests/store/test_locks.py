@@ -11,7 +11,8 @@ from threading import Thread
 import pytest
 
 from fstore.errors import StorageError
-from fstore.store.locks import alone
+from fstore.store import locks
+from fstore.store.locks import alone, is_held
 
 HOLD = """
 import sys, time
@@ -48,7 +49,33 @@ def test_threads_wait_for_one_another(tmp_path: Path) -> None:
             thread.join(0.01)
         order.append("first")
     thread.join(60)
-    assert order == ["waits", "first", "second"]
+    assert [step for step in order if step != "waits"] == ["first", "second"]
+
+
+def test_who_waits_may_give_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits is asked at each look, and ends the waiting by raising."""
+    monkeypatch.setattr(locks, "POLL_SECONDS", 0.01)
+    looks: list[int] = []
+
+    def third_time() -> None:
+        looks.append(1)
+        if len(looks) == 3:
+            raise KeyboardInterrupt
+
+    with alone(tmp_path / "a.lock"):
+        with pytest.raises(KeyboardInterrupt), alone(tmp_path / "a.lock", third_time):
+            pass
+        assert len(looks) == 3
+
+
+def test_looking_at_a_lock(tmp_path: Path) -> None:
+    """A lock that nobody made, or that was let go, is not held; one that cannot be read may be."""
+    path = tmp_path / "a.lock"
+    assert not is_held(path)
+    with alone(path):
+        assert is_held(path)
+    assert not is_held(path)
+    assert is_held(tmp_path)
 
 
 def test_a_killed_process_frees_its_lock(tmp_path: Path) -> None:
