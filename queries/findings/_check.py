@@ -71,7 +71,7 @@ def study_facts(
     rows: dict[str, Sequence[Row]] = {}
     notes, wanted, frozen = {}, {}, Inputs.now(store).store
     for name in dict.fromkeys(name for entry in CLAIMS for name in entry.meta["reports"]):
-        with suppress(FstoreError):  # not bound, or of what is not there: told below
+        with suppress(Exception):  # not bound, not there, or broken: told below
             needs = REPORTS[name].meta["needs"](frozen, study)
             wanted[name] = {(need.row, need.col) for need in needs}
         try:
