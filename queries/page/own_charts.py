@@ -57,11 +57,12 @@ def filters(rows: Rows, look: Look, _roles: Roles) -> Chart | None:
         "light": "#1f5fa8",
         "dark": "#7db4f0",
     }
+    low = min(row["value"] for row in mine)
+    margin = max(0.05 * (1 - low), 0.02)  # without one, rounding of 1 fills the chart
     layout = {
         "xaxis": {"title": {"text": "Checkpoint"}, "type": "category"},
-        "yaxis": {"title": {"text": plain(look.quantity)}},
+        "yaxis": {"title": {"text": plain(look.quantity)}, "range": [low - margin, 1 + margin]},
     }
-    low = min(row["value"] for row in mine)
     n = len(mine) // len(ckpts)
     alt = f"Cosine of {n} filters to their last state at {len(ckpts)} checkpoints"
     return Chart([trace], layout, f"{alt}, the lowest {low:.3f}.")
