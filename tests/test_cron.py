@@ -153,6 +153,21 @@ def test_the_machine_s_time_zone() -> None:
     assert done.stdout == "2026-11-26 03:00:00+05:30\n"
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("0 3 * *", "4 fields, not 5"),
+        ("61 * * * *", "61"),
+        ("x * * * *", '"x"'),
+        ("0 3 * * 8", "'8' is no weekday"),
+        ("0 3 * * foo", "'foo' is no weekday"),
+        ("0 3 * * 5-2", "'5-2' is no range"),
+        ("0 3 * * */0", r"'\*/0' is no range"),
+        ("0 3 * * 1/x", "'x'"),
+        ("0 3 31 2 *", "never comes"),
+        ("", "0 fields"),
+    ],
+)
 def test_mistakes_are_named(text: str, why: str) -> None:
     """What is no cron expression, or never comes, is refused with the reason."""
     with pytest.raises(DataError, match=why):

@@ -84,6 +84,7 @@ def killed_equals_whole(tmp_path: Path, images: Path, kills: int, seed: int) -> 
     assert list((killed.path / "training").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_killed_runs_end_as_one(tmp_path: Path, images: Path, seed: int) -> None:
     """A run killed twice ends with the same checkpoints, bit for bit, losses and curves too."""
     killed_equals_whole(tmp_path, images, kills=2, seed=seed)

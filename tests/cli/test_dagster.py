@@ -157,6 +157,7 @@ def asked(store: Store, instance: dg.DagsterInstance) -> Requests:
     return result.dynamic_partitions_requests or ()
 
 
+@pytest.mark.slow
 def test_extraction_is_upstream(digits: Store, tmp_path: Path) -> None:
     """A partition extracts what the reports read of a checkpoint and data set, and only once."""
     instance = dg.DagsterInstance.ephemeral(tempdir=str(tmp_path))

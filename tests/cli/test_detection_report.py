@@ -71,6 +71,7 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
+@pytest.mark.slow
 def test_the_commands_that_are_named_make_the_cells(store: Store) -> None:
     """Proposals first, then features: what a report says it lacks, done, makes it complete."""
     done = []

@@ -7,7 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.slow
 def test_ctrl_c_ends_an_extraction_with_130(tmp_path: Path) -> None:
     """An interrupted extraction exits with 130, says so in one line, and can be run again."""
     store = tmp_path / "store"

@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 assert fstore.queries.reports.__doc__
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium; Debian has it: apt-get install chromium"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no chromium; Debian has it: apt-get install chromium"
+    ),
+]
 PAGES = ("index", *names())
 WIDTHS = (1280, 360)
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
