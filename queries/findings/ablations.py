@@ -82,11 +82,7 @@ def _kept(
 )
 def binary_fc(facts: Facts) -> Judgement:
     """Compare binarized responses with plain ones."""
-    pairs = _pairs(facts, "table7", facts.flat, "binarize", "none")
-    if not pairs:
-        return lacking(facts, "Table 7 for fully connected layers", "table7")
-    missing = _absent(facts, "table7", facts.flat, pairs, "binarize", "none")
-    return _kept(pairs, FREE, "binarized", missing=missing)
+    return _binarized(facts, facts.flat, FREE, needed="Table 7 for fully connected layers")
 
 
 @claim(
@@ -101,11 +97,16 @@ def binary_fc(facts: Facts) -> Judgement:
 )
 def magnitude(facts: Facts) -> Judgement:
     """Compare binarized responses with plain ones, in every layer."""
-    pairs = _pairs(facts, "table7", facts.layers, "binarize", "none")
+    return _binarized(facts, facts.layers, MOST, needed="Table 7")
+
+
+def _binarized(facts: Facts, layers: Sequence[str], share: float, *, needed: str) -> Judgement:
+    """Judge whether layers keep a share of their mean AP in Table 7 when they are binarized."""
+    pairs = _pairs(facts, "table7", layers, "binarize", "none")
     if not pairs:
-        return lacking(facts, "Table 7", "table7")
-    missing = _absent(facts, "table7", facts.layers, pairs, "binarize", "none")
-    return _kept(pairs, MOST, "binarized", missing=missing)
+        return lacking(facts, needed, "table7")
+    missing = _absent(facts, "table7", layers, pairs, "binarize", "none")
+    return _kept(pairs, share, "binarized", missing=missing)
 
 
 @claim(

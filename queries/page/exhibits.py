@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fstore.errors import FstoreError, UnknownNameError
 from fstore.queries.refresh import unregistered
-from fstore.queries.reports._api import BESIDE, REPORTS, Need, paper_numbers
-from fstore.queries.reports._run import Missing, Standing, show_report, standing
+from fstore.queries.reports._api import BESIDE, REPORTS, Need
+from fstore.queries.reports._run import Missing, Standing, show_report, standing, with_paper
 from fstore.queries.study import Study, UnboundError
 from fstore.types import OnProgress
 
@@ -166,7 +166,7 @@ def exhibit(
             why = _told(error)
         found = standing(store, study, name)
     absent = _absent(meta["needs"](store, study), found)
-    rows, provenance = _stored(found, meta["paper"])
+    rows, provenance = _stored(found, name)
     state = "failed" if why else _state(found, shown=bool(rows))
     return Exhibit(*about, state, why, rows, provenance, tuple(found.missing), absent)
 
@@ -194,19 +194,14 @@ def _absent(needs: list[Need], found: Standing) -> dict[Key, str]:
     }
 
 
-def _stored(
-    found: Standing, paper: str | None
-) -> tuple[list[dict[str, Any]], dict[str, Provenance]]:
+def _stored(found: Standing, name: str) -> tuple[list[dict[str, Any]], dict[str, Provenance]]:
     """Return the stored rows that are still right, and what they were computed from."""
-    numbers = paper_numbers(paper) if paper else {}
-    rows, provenance = [], {}
-    for fingerprint in dict.fromkeys(stamp["fingerprint"] for stamp in found.stamps.values()):
-        for row in found.kept.get(fingerprint, ()):
-            kept = ("study", "report", "row", "col", "value", "std", "n")
-            own = {column: row[column] for column in kept}
-            number = numbers.get((row["row"], row["col"]))
-            rows.append({**own, "paper": number, "fingerprint": fingerprint})
-            provenance[fingerprint] = Provenance(
-                fingerprint, row["code_version"], json.loads(row["inputs"]), row["computed_at"]
-            )
+    shown = zip(found.rows, with_paper(found.rows, name), strict=True)
+    rows = [{**row, "fingerprint": stored["fingerprint"]} for stored, row in shown]
+    provenance = {
+        row["fingerprint"]: Provenance(
+            row["fingerprint"], row["code_version"], json.loads(row["inputs"]), row["computed_at"]
+        )
+        for row in found.rows
+    }
     return rows, provenance
