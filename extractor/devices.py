@@ -15,8 +15,10 @@ from torch import Tensor
 
 from fstore.errors import DataError
 from fstore.extractor.networks import Network
+from fstore.extractor.preprocess import Preprocess
 from fstore.extractor.responses import DeviceResponses, round_to, summarise
 from fstore.extractor.taps import Taps
+from fstore.extractor.warping import Inputs, RegionCrops, moved, warp
 from fstore.types import ActivationBatch, Precision
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "find_devices",
     "keep_freed_memory",
     "make_runners",
+    "to_device",
 ]
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
@@ -132,15 +135,16 @@ class Runner:
             model = copy.deepcopy(network.model).to(device)
             model = model.to(memory_format=torch.channels_last)
             network = replace(network, model=model)
+        self._preprocess = network.preprocess
         self._taps = Taps(network, layers, start=start)
 
-    def submit(self, sample_ids: NDArray[np.int64], images: NDArray[np.float32]) -> Pending:
+    def submit(self, sample_ids: NDArray[np.int64], images: Inputs) -> Pending:
         """Start the forward pass of a batch; returns at once on a GPU.
 
         Parameters
         ----------
         sample_ids : array of shape (n,), int64
-        images : array of shape (n, 3, S, S), float32
+        images : array of shape (n, 3, S, S), float32, or RegionCrops of length n
             With a ``start`` its responses, of shape (n, channels, positions).
         """
         kept: dict[str, DeviceResponses] = {}
@@ -148,7 +152,7 @@ class Runner:
         def keep(layer: str, output: Tensor) -> None:
             kept[layer] = summarise(round_to(output, self._precision))
 
-        x = self._to_device(torch.from_numpy(images))
+        x = to_device(images, self._preprocess, self.device)
         kind = COMPUTE[self._compute]
         with (
             matmul_precision(self._compute),
@@ -156,13 +160,6 @@ class Runner:
         ):
             self._taps.run(x, keep)
         return self._to_host(sample_ids, kept)
-
-    def _to_device(self, x: Tensor) -> Tensor:
-        if self.device.type == "cpu":
-            return x.clone()  # into aligned memory: alignment decides the last bits of a result
-        pinned = x.pin_memory()
-        moved = pinned.to(self.device, non_blocking=True)
-        return moved.to(memory_format=torch.channels_last) if moved.dim() == 4 else moved
 
     def _to_host(
         self, sample_ids: NDArray[np.int64], layers: dict[str, DeviceResponses]
@@ -176,6 +173,25 @@ class Runner:
         event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record(torch.cuda.current_stream(self.device))
         return Pending(sample_ids, staged, event)
+
+
+def to_device(images: Inputs, preprocess: Preprocess, device: torch.device) -> Tensor:
+    """Return inputs on a device, in the layout that suits it; regions are warped there.
+
+    Parameters
+    ----------
+    images : array of shape (n, 3, S, S) or (n, channels, positions), or RegionCrops of length n
+    preprocess : Preprocess
+        That regions were cut with.
+    device : torch.device
+        To a GPU the copy only begins.
+    """
+    if isinstance(images, RegionCrops):
+        return warp(images, preprocess, device)
+    x = moved(images, device)
+    if device.type == "cpu":
+        return x.clone()  # into aligned memory: alignment decides the last bits of a result
+    return x.to(memory_format=torch.channels_last) if x.dim() == 4 else x
 
 
 def _staged(tensor: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from fstore.errors import DataError
 from fstore.extractor.preprocess import Preprocess
-from fstore.geometry import crop_offset, resized, warp_axis
+from fstore.geometry import Strip, crop_offset, resized, warp_axis
 from fstore.image_files import ChangedFileError, decode, digest_bytes, read_bytes_checked
 from fstore.types import Box
 
@@ -25,7 +25,10 @@ __all__ = [
     "inputs",
     "load_group",
     "load_sample",
+    "mean_pixels",
+    "neighbours",
     "read_bytes_checked",
+    "region_strips",
     "warp_box",
     "whole_image",
 ]
@@ -64,7 +67,7 @@ def _normalise(pixels: Pixels | Input, p: Preprocess, mean: Input | None = None)
     channels = (2, 1, 0) if p.order == "BGR" else (0, 1, 2)
     out = np.empty((3, *pixels.shape[:2]), dtype=np.float32)
     if mean is None:
-        mean = _mean(p)
+        mean = mean_pixels(p)
     scale = np.float32(p.scale)
     for c, source in enumerate(channels):
         plane: NDArray[Any] = pixels[:, :, source]
@@ -76,8 +79,14 @@ def _normalise(pixels: Pixels | Input, p: Preprocess, mean: Input | None = None)
     return out
 
 
-def _mean(p: Preprocess) -> Input:
-    """Mean at the input's places: (3, size, size), or (3, 1, 1) where it is one a channel."""
+def mean_pixels(p: Preprocess) -> Input:
+    """Return the mean at the input's places: (3, size, size), or (3, 1, 1) if one a channel.
+
+    Raises
+    ------
+    DataError
+        The mean image has another shape than that of the resized image.
+    """
     if p.mean_image is None:
         return np.asarray(p.mean, dtype=np.float32).reshape(3, 1, 1)
     if p.mean_image.shape != (3, p.resize, p.resize):
@@ -117,14 +126,8 @@ def warp_box(image: Image.Image, box: Box, p: Preprocess) -> Input:
     ----------
     See :func:`fstore.geometry.warp_axis`.
     """
-    x = warp_axis(box[0], box[2], image.width, size=p.size, context=p.context)
-    y = warp_axis(box[1], box[3], image.height, size=p.size, context=p.context)
-    if x is None or y is None:
-        raise DataError(
-            f"box {box} has no pixel in an image of {image.width} x {image.height}; boxes are "
-            "(xmin, ymin, xmax, ymax), 1-based and inclusive"
-        )
-    mean = _mean(p)
+    y, x = region_strips(image, box, p)
+    mean = mean_pixels(p)
     if p.mean_image is not None:
         mean = mean[:, y.window, x.window]
     pixels = np.asarray(image.crop((x.first, y.first, x.last, y.last)))
@@ -136,12 +139,35 @@ def warp_box(image: Image.Image, box: Box, p: Preprocess) -> Input:
     return out
 
 
+def region_strips(image: Image.Image, box: Box, p: Preprocess) -> tuple[Strip, Strip]:
+    """Return which rows and which columns of an image a region shows, and where in the input.
+
+    Raises
+    ------
+    DataError
+        The box has no pixel, or none inside the image; or the context leaves it no place.
+    """
+    if p.size <= 2 * p.context:
+        raise DataError(
+            f"{p.context} pixels of context at each end leave no place for a box in an input of "
+            f"{p.size}; the network's Preprocess must state a smaller context"
+        )
+    x = warp_axis(box[0], box[2], image.width, size=p.size, context=p.context)
+    y = warp_axis(box[1], box[3], image.height, size=p.size, context=p.context)
+    if x is None or y is None:
+        raise DataError(
+            f"box {box} has no pixel in an image of {image.width} x {image.height}; boxes are "
+            "(xmin, ymin, xmax, ymax), 1-based and inclusive"
+        )
+    return y, x
+
+
 def _bilinear(pixels: Pixels, height: int, width: int) -> Input:
     """Resize (h, w, 3) to (height, width, 3) without antialiasing or rounding; edges repeat."""
     if pixels.shape[:2] == (height, width):
         return pixels.astype(np.float32)
-    y0, y1, wy = _neighbours(pixels.shape[0], height)
-    x0, x1, wx = _neighbours(pixels.shape[1], width)
+    y0, y1, wy = neighbours(pixels.shape[0], height)
+    x0, x1, wx = neighbours(pixels.shape[1], width)
     rows = pixels.astype(np.float32)
     rows = _blend(rows[y0], rows[y1], wy[:, None, None])  # (height, w, 3)
     return _blend(rows[:, x0], rows[:, x1], wx[:, None])  # (height, width, 3)
@@ -155,10 +181,20 @@ def _blend(a: Input, b: Input, weight: Input) -> Input:
     return b
 
 
-def _neighbours(
+def neighbours(
     source: int, target: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
-    """Two source pixels and the second's weight, for every target pixel; centres aligned."""
+    """Return two source pixels and the second's weight for every target pixel.
+
+    Pixel i of n has its centre at (i + 0.5) / n of the side (``align_corners=False``); beyond the
+    outermost centres the edge repeats.
+
+    Returns
+    -------
+    low, high : arrays of shape (target,), intp
+    weight : array of shape (target,), float32
+        Of ``high``; that of ``low`` is the rest to 1.
+    """
     place = np.clip((np.arange(target) + 0.5) * (source / target) - 0.5, 0, source - 1)
     low = np.minimum(place.astype(np.intp), max(source - 2, 0))
     high = np.minimum(low + 1, source - 1)

@@ -19,6 +19,7 @@ from PIL.Image import Image
 from fstore.errors import DataError
 from fstore.extractor.images import ChangedFileError, decode, inputs, read_bytes_checked
 from fstore.extractor.preprocess import Preprocess
+from fstore.extractor.warping import Inputs, RegionCrops, crop_regions, joined
 from fstore.types import Box
 
 __all__ = ["BadSample", "InputBatch", "InputSample", "load_batches"]
@@ -53,21 +54,21 @@ class InputBatch:
     Attributes
     ----------
     sample_ids : array of shape (n,), int64; n may be 0
-    images : array of shape (n, 3, S, S), float32
+    images : array of shape (n, 3, S, S), float32, or RegionCrops of length n
     bad : samples of the batch that are not among them
     """
 
     sample_ids: NDArray[np.int64]
-    images: NDArray[np.float32]
+    images: Inputs
     bad: Sequence[BadSample] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """Samples loaded, their images of shape (n_i, 3, S, S), and those that were not."""
+    """Samples loaded, their images of shape (n_i, 3, S, S) or crops, and those that were not."""
 
     ids: list[int]
-    images: list[NDArray[np.float32]]
+    images: list[Inputs]
     bad: list[BadSample]
 
 
@@ -101,12 +102,23 @@ def load_batches(
     preprocess: Preprocess,
     *,
     workers: int,
+    warp_later: bool = False,
 ) -> Generator[InputBatch, None, None]:
     """Yield batches in order, decoded ahead by ``workers`` threads.
 
     Samples of one image that follow one another, in a batch or over several, share one decoding;
     their boxes are warped by several threads. A sample that cannot be loaded is left out and
     reported in ``bad``. Closing the generator ends its threads.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the data set.
+    batches : sequences of InputSample
+    preprocess : Preprocess
+    workers : int
+    warp_later : bool
+        Leave boxes cut out, to be warped on the device of the network, in batches of boxes alone.
 
     Raises
     ------
@@ -116,8 +128,9 @@ def load_batches(
     pool = ThreadPoolExecutor(workers, thread_name_prefix="fstore-decode")
     pending: deque[list[Future[_Loaded]]] = deque()
     try:
-        for pieces in _pieces(root, batches):
-            pending.append([pool.submit(_load, image, p, preprocess) for image, p in pieces])
+        for batch, pieces in zip(batches, _pieces(root, batches), strict=True):
+            crop = warp_later and all(sample.box is not None for sample in batch)
+            pending.append([pool.submit(_load, image, p, preprocess, crop) for image, p in pieces])
             if len(pending) > AHEAD:
                 yield _collect(pending.popleft(), preprocess.size)
         while pending:
@@ -141,7 +154,9 @@ def _pieces(
         yield pieces
 
 
-def _load(image: _SharedImage, samples: Sequence[InputSample], preprocess: Preprocess) -> _Loaded:
+def _load(
+    image: _SharedImage, samples: Sequence[InputSample], preprocess: Preprocess, crop: bool
+) -> _Loaded:
     """Load samples of one image; one bad box does not cost the others."""
     try:
         pixels = image.get()
@@ -150,15 +165,24 @@ def _load(image: _SharedImage, samples: Sequence[InputSample], preprocess: Prepr
     except DataError as error:
         return _Loaded([], [], [BadSample(s.sample_id, s.uri, str(error)) for s in samples])
     try:
-        images = inputs(pixels, [s.box for s in samples], preprocess, uri=image.uri)
+        images = _prepared(pixels, [s.box for s in samples], preprocess, crop, uri=image.uri)
     except DataError as error:
         if len(samples) == 1:
             return _Loaded([], [], [BadSample(samples[0].sample_id, image.uri, str(error))])
-        return _joined(_load(image, [sample], preprocess) for sample in samples)
+        return _chained(_load(image, [sample], preprocess, crop) for sample in samples)
     return _Loaded([s.sample_id for s in samples], [images], [])
 
 
-def _joined(parts: Iterable[_Loaded]) -> _Loaded:
+def _prepared(
+    image: Image, boxes: Sequence[Box | None], preprocess: Preprocess, crop: bool, *, uri: str
+) -> Inputs:
+    """Return the inputs of samples of one image, or its regions cut out."""
+    if crop:
+        return crop_regions(image, [b for b in boxes if b is not None], preprocess, uri=uri)
+    return inputs(image, boxes, preprocess, uri=uri)
+
+
+def _chained(parts: Iterable[_Loaded]) -> _Loaded:
     whole = _Loaded([], [], [])
     for part in parts:
         whole.ids.extend(part.ids)
@@ -168,7 +192,9 @@ def _joined(parts: Iterable[_Loaded]) -> _Loaded:
 
 
 def _collect(tasks: Sequence[Future[_Loaded]], size: int) -> InputBatch:
-    batch = _joined(task.result() for task in tasks)
+    batch = _chained(task.result() for task in tasks)
+    crops = [part for part in batch.images if isinstance(part, RegionCrops)]
+    arrays = [part for part in batch.images if not isinstance(part, RegionCrops)]
     none = np.empty((0, 3, size, size), dtype=np.float32)
-    images = np.concatenate(batch.images) if batch.images else none
+    images = joined(crops) if crops else np.concatenate(arrays or [none])
     return InputBatch(np.array(batch.ids, dtype=np.int64), images, tuple(batch.bad))

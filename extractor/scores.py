@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from fstore.errors import DataError
-from fstore.extractor.devices import find_devices
+from fstore.extractor.devices import find_devices, to_device
 from fstore.extractor.loading import InputSample, load_batches
 from fstore.extractor.networks import Network
 
@@ -44,15 +44,17 @@ def output_scores(
     DataError
         An image is unreadable or changed, or the network's output is not one vector a sample.
     """
-    where = find_devices(device)[0]
+    where, p = find_devices(device)[0], network.preprocess
     model = network.model.to(where).eval()
     found = []
     batches = [samples[i : i + batch_size] for i in range(0, len(samples), batch_size)]
     with torch.inference_mode():
-        for batch in load_batches(root, batches, network.preprocess, workers=workers):
+        for batch in load_batches(
+            root, batches, p, workers=workers, warp_later=where.type != "cpu"
+        ):
             if batch.bad:
                 raise DataError(f"{batch.bad[0].uri}: {batch.bad[0].reason}")
-            found.append(_scores(model(torch.from_numpy(batch.images).to(where)), network.name))
+            found.append(_scores(model(to_device(batch.images, p, where)), network.name))
     return np.concatenate(found)
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -23,11 +24,13 @@ from PIL import Image
 from fstore import extraction, workflows
 from fstore.errors import DataError, IdentityError, StorageError, UnknownNameError
 from fstore.extraction import Options
+from fstore.extractor.datasets import FORMATS
 from fstore.extractor.images import ChangedFileError
 from fstore.extractor.networks import Network
+from fstore.plan import Chosen
 from fstore.store import Store
 from fstore.store.files import NewFiles, commit
-from fstore.types import CheckpointRecord
+from fstore.types import CheckpointRecord, ViewManifest
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7"]
 N_IMAGES = 12
@@ -252,8 +255,6 @@ def test_another_precision_is_refused(fresh: Store, options: Options, differs: s
 
 def test_another_preprocessing_is_refused(fresh: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same network with other preprocessing code: an error that says so."""
-    from dataclasses import replace
-
     fill(fresh, "conv5", part="random:0:test")
     load = workflows.load_network
 
@@ -287,18 +288,37 @@ def test_other_files_under_a_known_name_are_refused(fresh: Store, images: Path) 
     assert victim.name in run["message"]
 
 
-def test_a_new_view_leaves_the_others_alone(fresh: Store, images: Path) -> None:
-    """Proposals added to a data set: nothing redone, nothing refused."""
-    from dataclasses import replace
-
-    from fstore.extractor.datasets import FORMATS
-    from fstore.types import ViewManifest
-
-    fill(fresh, "conv5")
+def add_proposals(store: Store, images: Path) -> None:
+    """Add a box to each of five images."""
     manifest = FORMATS["imagefolder"].function("noise", images, seeds=[0])
     boxes = tuple(replace(s, box=(1.0, 1.0, 30.0, 40.0)) for s in manifest.views[0].samples[:5])
     with_boxes = replace(manifest, views=(*manifest.views, ViewManifest("proposal", boxes)))
-    assert fresh.add_dataset(with_boxes)
+    assert store.add_dataset(with_boxes)
+
+
+@pytest.mark.parametrize(("device", "later"), [("cpu", False), ("cuda", True)])
+def test_regions_are_warped_where_the_network_runs(
+    fresh: Store, images: Path, monkeypatch: pytest.MonkeyPatch, device: str, later: bool
+) -> None:
+    """With a GPU the boxes of a job come cut out, and become what they are without one."""
+    from fstore.extractor import devices
+    from fstore.extractor.warping import RegionCrops
+
+    add_proposals(fresh, images)
+    chosen = Chosen(["conv5"], ["random"], views=["image", "proposal"])
+    run = extraction.Run(fresh, chosen, SMALL)
+    jobs = {job.view: job for job in run.plan()}
+    monkeypatch.setattr(devices, "find_devices", lambda _: [torch.device(device)])
+    found = {v: list(run.source(j).batches(np.arange(5), 3)) for v, j in jobs.items()}
+    assert [len(b.sample_ids) for b in found["proposal"]] == [3, 2]
+    assert all(isinstance(b.images, RegionCrops) == later for b in found["proposal"])
+    assert all(isinstance(b.images, np.ndarray) for b in found["image"])
+
+
+def test_a_new_view_leaves_the_others_alone(fresh: Store, images: Path) -> None:
+    """Proposals added to a data set: nothing redone, nothing refused."""
+    fill(fresh, "conv5")
+    add_proposals(fresh, images)
     assert fill(fresh, "conv5").samples == 0
     assert fill(fresh, "conv5", views=["proposal"]).samples == 5
     assert fill(fresh, "conv5", views=["image", "proposal"]).present == N_IMAGES + 5
@@ -385,6 +405,7 @@ def test_a_failing_writer_ends_the_run_and_the_rerun_completes_it(
 RUN = """
 import sys
 from fstore import extraction
+from fstore.plan import Chosen
 from fstore.store import Store
 layers = sys.argv[2].split(",")
 options = extraction.Options(batch_size=3, shard_bytes=1 << 19, workers=1)

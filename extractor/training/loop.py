@@ -20,9 +20,10 @@ from fstore.errors import DataError
 from fstore.extractor.devices import keep_freed_memory
 from fstore.extractor.networks._api import Network
 from fstore.extractor.training.distributed import ALONE, Processes
-from fstore.extractor.training.examples import Batch, TrainingData
+from fstore.extractor.training.examples import Targets, TrainingData
 from fstore.extractor.training.recipe import Recipe
 from fstore.extractor.training.run import Run
+from fstore.extractor.warping import Inputs
 
 __all__ = ["CURVE_POINTS", "Snapshot", "Step", "thin", "train"]
 
@@ -237,9 +238,9 @@ class _Due:
         self._next = ended + max(PAUSE_S, SAVING_PAUSE * (ended - began))
 
 
-def _batches(run: Run, iterations: int) -> Iterator[tuple[int, Batch]]:
+def _batches(run: Run, iterations: int) -> Iterator[tuple[int, tuple[Inputs, Targets]]]:
     """Yield the batches to come; the next ones are decoded while one is in use."""
-    coming: deque[Future[Batch]] = deque()
+    coming: deque[Future[tuple[Inputs, Targets]]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="fstore-batch") as pool:
         try:
             for iteration in range(run.iteration + 1, iterations + 1):

@@ -27,6 +27,8 @@ from fstore.extractor.training.examples import (
     centre_crop,
     random_seed,
 )
+from fstore.extractor.warping import RegionCrops, crop_regions, joined
+from fstore.types import Box
 
 __all__ = [
     "FOREGROUND_IOU",
@@ -310,20 +312,35 @@ class FixedRegions(ShuffledExamples):
 
     def warp(self, regions: Regions) -> NDArray[np.float32]:
         """Return any regions of the images as the network's input (n, 3, S, S)."""
-        order = np.argsort(regions.images, kind="stable")
-        starts = np.flatnonzero(np.diff(regions.images[order], prepend=-1))
         size = self._preprocess.size
-        out = np.empty((len(order), 3, size, size), np.float32)
+        out = np.empty((len(regions.images), 3, size, size), np.float32)
 
-        def fill(group: NDArray[np.intp]) -> None:  # regions of one image, which is decoded once
-            image = self._open(int(regions.images[group[0]]))
-            for k in group:
-                x0, y0, x1, y1 = regions.boxes[k].tolist()
-                out[k] = warp_box(image, (x0, y0, x1, y1), self._preprocess)
+        def fill(group: NDArray[np.intp]) -> None:
+            image, boxes = self._of_image(regions, group)
+            for k, box in zip(group, boxes, strict=True):
+                out[k] = warp_box(image, box, self._preprocess)
 
-        for _ in self._pool.map(fill, np.split(order, starts[1:]) if len(order) else []):
+        for _ in self._pool.map(fill, _by_image(regions)):
             pass
         return out
+
+    def cut(self, regions: Regions) -> RegionCrops:
+        """Return any regions of the images (at least one) cut out, to be warped elsewhere."""
+
+        def crop(group: NDArray[np.intp]) -> RegionCrops:
+            image, boxes = self._of_image(regions, group)
+            uri = self.images[int(regions.images[group[0]])].uri
+            return crop_regions(image, boxes, self._preprocess, uri=uri)
+
+        groups = _by_image(regions)
+        crops = joined(list(self._pool.map(crop, groups)))
+        return crops.take(np.argsort(np.concatenate(groups)))
+
+    def _of_image(self, regions: Regions, group: NDArray[np.intp]) -> tuple[Image.Image, list[Box]]:
+        """Return the decoded image of a group of regions, and their boxes."""
+        rows = regions.boxes[group].tolist()
+        boxes: list[Box] = [(x0, y0, x1, y1) for x0, y0, x1, y1 in rows]
+        return self._open(int(regions.images[group[0]])), boxes
 
     def _open(self, place: int) -> Image.Image:
         """Return a decoded image, from memory if it is kept."""
@@ -335,6 +352,13 @@ class FixedRegions(ShuffledExamples):
         if self._cache is not None:
             self._cache[place] = decoded
         return decoded
+
+
+def _by_image(regions: Regions) -> list[NDArray[np.intp]]:
+    """Return the places of each image's regions, so that it is decoded once for them."""
+    order = np.argsort(regions.images, kind="stable")
+    starts = np.flatnonzero(np.diff(regions.images[order], prepend=-1))
+    return np.split(order, starts[1:]) if len(order) else []
 
 
 class RegionExamples(FixedRegions):
@@ -381,13 +405,32 @@ class RegionExamples(FixedRegions):
         What is drawn depends on ``seed``, ``iteration`` and ``batch_size`` alone. ``size`` must be
         that of the network's input.
         """
-        rng = np.random.default_rng(random_seed(seed, iteration))
-        regions = self.draw(rng, batch_size)
-        flips = (rng.random(batch_size) < 0.5)[rows] & mirror
-        wanted = regions.take(np.arange(batch_size)[rows])
+        wanted, flips = self._drawn(batch_size, seed, iteration, mirror, rows)
         X = centre_crop(self.warp(wanted), size)
         X[flips] = X[flips, :, :, ::-1]
         return X, wanted.labels
+
+    def cut_batch(
+        self,
+        batch_size: int,
+        *,
+        seed: int,
+        iteration: int,
+        mirror: bool,
+        rows: slice = ALL_ROWS,
+    ) -> tuple[RegionCrops, NDArray[np.int64]]:
+        """Return what :meth:`batch` does, cut out and not yet warped."""
+        wanted, flips = self._drawn(batch_size, seed, iteration, mirror, rows)
+        return self.cut(wanted).mirrored(flips), wanted.labels
+
+    def _drawn(
+        self, batch_size: int, seed: int, iteration: int, mirror: bool, rows: slice
+    ) -> tuple[Regions, NDArray[np.bool_]]:
+        """Return ``rows`` of an iteration's regions, and which of them are mirrored."""
+        rng = np.random.default_rng(random_seed(seed, iteration))
+        regions = self.draw(rng, batch_size)
+        flips = (rng.random(batch_size) < 0.5)[rows] & mirror
+        return regions.take(np.arange(batch_size)[rows]), flips
 
     def draw(self, rng: np.random.Generator, batch_size: int) -> Regions:
         """Draw a batch's regions, foreground first."""

@@ -9,15 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from fstore.errors import DataError
+from fstore.extractor.devices import to_device
 from fstore.extractor.networks._api import Network
 from fstore.extractor.training.distributed import ALONE, Processes, share_batches
-from fstore.extractor.training.examples import Batch, Targets, TrainingData, random_seed
+from fstore.extractor.training.examples import Targets, TrainingData, random_seed
 from fstore.extractor.training.objective import class_scores, loss_sum, measure, measure_name
 from fstore.extractor.training.optimizer import freeze, optimizer_for
 from fstore.extractor.training.recipe import Recipe
+from fstore.extractor.training.regions import RegionExamples
 from fstore.extractor.training.state import RunState, load_state, save_state
+from fstore.extractor.warping import Inputs
 from fstore.extractor.weights.checkpoints import tensors_sha256
-from fstore.types import FloatArray
 
 __all__ = ["Run"]
 
@@ -52,6 +54,7 @@ class Run:
     ) -> None:
         self.device = torch.device(device)
         self.data, self.recipe, self.seed, self.processes = data, recipe, seed, processes
+        self._preprocess = network.preprocess
         self.size = network.preprocess.size
         self.measure = measure_name(data.held_out.labels)
         self.iteration = 0
@@ -95,24 +98,26 @@ class Run:
         )
         save_state(state, folder)
 
-    def batch(self, iteration: int) -> Batch:
-        """Return this process's rows of an iteration: images (B, 3, S, S) and their targets."""
-        recipe = self.recipe
-        return self.data.train.batch(
-            recipe.batch_size,
-            seed=self.seed,
-            iteration=iteration,
-            size=self.size,
-            mirror=recipe.mirror,
-            rows=self.processes.rows(recipe.batch_size),
+    def batch(self, iteration: int) -> tuple[Inputs, Targets]:
+        """Return this process's rows of an iteration: inputs (B, 3, S, S) and their targets.
+
+        Regions are warped on a GPU where the model is on one.
+        """
+        recipe, train = self.recipe, self.data.train
+        seeds = {"seed": self.seed, "iteration": iteration}
+        rows = self.processes.rows(recipe.batch_size)
+        if self.device.type != "cpu" and isinstance(train, RegionExamples):
+            return train.cut_batch(recipe.batch_size, **seeds, mirror=recipe.mirror, rows=rows)
+        return train.batch(
+            recipe.batch_size, **seeds, size=self.size, mirror=recipe.mirror, rows=rows
         )
 
-    def step(self, iteration: int, X: FloatArray, y: Targets) -> float:
+    def step(self, iteration: int, X: Inputs, y: Targets) -> float:
         """Update the weights once; return the batch's loss."""
         lr = self.recipe.lr_at(iteration)
         for group in self.optimizer.param_groups:
             group["lr"] = min(lr * group["lr_factor"], LARGEST_LR)
-        x = torch.from_numpy(X).clone().to(self.device)  # aligned: the same kernels every time
+        x = to_device(X, self._preprocess, self.device)
         if not self.model.training:
             self._parallel.train()
             freeze(self.model, self.recipe)

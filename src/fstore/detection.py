@@ -143,17 +143,21 @@ def _features(
         )
     record = store.find_checkpoint(f"{detector.network}/{detector.ckpt}", detector.network)
     network = load_network(store, record)
+    where = find_devices(device)[0]
     runners = make_runners(
         network,
         [detector.layer],
-        devices=find_devices(device)[:1],
+        devices=[where],
         precision=detector.record["stored precision"],
         compute=_compute(detector.record["compute precision"], device),
     )
     samples = [InputSample(i, path.name, "", _box(box)) for i, box in enumerate(boxes)]
     batches = [samples[i : i + BATCH] for i in range(0, len(samples), BATCH)]
     parts = []
-    with closing(load_batches(path.parent, batches, network.preprocess, workers=2)) as loaded:
+    later = where.type != "cpu"
+    with closing(
+        load_batches(path.parent, batches, network.preprocess, workers=2, warp_later=later)
+    ) as loaded:
         for batch, bad in extract(loaded, runners):
             if batch is None or bad:
                 raise DataError(f"cannot cut a region out of {path}: {bad[0].reason}")

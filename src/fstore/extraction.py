@@ -224,11 +224,15 @@ class Run:
         )
 
     def source(self, job: Job) -> "Source":
-        """Return where the job's inputs come from."""
+        """Return where the job's inputs come from; on a GPU regions are warped there."""
+        from fstore.extractor.devices import find_devices
+
         if job.start is not None:
             return StoredSource(self.store, job.start)
         preprocess = self.planner.network(job.record).preprocess
-        return ImageSource(self.store, job, preprocess, self.options.workers or _cores())
+        on_gpu = find_devices(self.options.device)[0].type != "cpu"
+        workers = self.options.workers or _cores()
+        return ImageSource(self.store, job, preprocess, workers, warp_later=on_gpu)
 
     def compute(
         self,
@@ -326,19 +330,34 @@ class Source(Protocol):
 class ImageSource:
     """Images and boxes, decoded and preprocessed ahead in threads."""
 
-    def __init__(self, store: "Store", job: Job, preprocess: "Preprocess", workers: int) -> None:
+    def __init__(
+        self,
+        store: "Store",
+        job: Job,
+        preprocess: "Preprocess",
+        workers: int,
+        *,
+        warp_later: bool = False,
+    ) -> None:
         columns = ["sample_id", "uri", "digest", "box"]
         self._rows = store.samples(job.dataset.name, job.view, columns)
         self._root = job.dataset.root
         self._preprocess = preprocess
         self._workers = workers
+        self._warp_later = warp_later
 
     def batches(self, samples: NDArray[np.int64], size: int) -> "Generator[InputBatch, None, None]":
         """Yield the inputs of samples, ``size`` at a time."""
         from fstore.extractor.loading import load_batches
 
         batches = list(_chunks(_input_samples(self._rows.take(samples)), size))
-        return load_batches(self._root, batches, self._preprocess, workers=self._workers)
+        return load_batches(
+            self._root,
+            batches,
+            self._preprocess,
+            workers=self._workers,
+            warp_later=self._warp_later,
+        )
 
 
 class StoredSource:

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from fstore.errors import DataError
 from fstore.extractor.devices import (
@@ -17,9 +19,13 @@ from fstore.extractor.devices import (
     find_devices,
     make_runners,
     matmul_precision,
+    to_device,
 )
+from fstore.extractor.images import warp_box
 from fstore.extractor.networks import Network, build_network
-from fstore.types import ActivationBatch, LayerResponses
+from fstore.extractor.preprocess import Preprocess
+from fstore.extractor.warping import RegionCrops, crop_regions
+from fstore.types import ActivationBatch, Box, LayerResponses
 
 CPU = torch.device("cpu")
 
@@ -151,6 +157,41 @@ def test_bfloat16_on_the_cpu_is_close(network: Network) -> None:
 def columns(responses: LayerResponses) -> dict[str, NDArray[Any]]:
     """Return a layer's columns by name."""
     return {name: getattr(responses, name) for name in LayerResponses.__slots__}
+
+
+def regions(size: int) -> tuple[RegionCrops, NDArray[np.float32], Preprocess]:
+    """Return regions cut out of an image of noise, the same warped, and how."""
+    p = Preprocess(size, size, context=4)
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 256, (90, 120, 3), dtype=np.uint8))
+    boxes: list[Box] = [(1, 1, 120, 90), (5, 7, 60, 50), (100, 80, 120, 90)]
+    crops = crop_regions(image, boxes, p, uri="a")
+    return crops, np.stack([warp_box(image, box, p) for box in boxes]), p
+
+
+def test_regions_warped_by_the_runner_give_the_same_responses(network: Network) -> None:
+    """A batch of regions that are cut out runs like one that is warped; layouts differ."""
+    crops, warped, p = regions(64)
+    runner = Runner(
+        replace(network, preprocess=p), ["conv5", "fc7"], device=CPU, precision="float32",
+        compute="float32",
+    )  # fmt: skip
+    found, expected = (runner.submit(np.arange(3), x).result() for x in (crops, warped))
+    for layer, values in expected.layers.items():
+        scale = np.abs(values.act_max).max()
+        # channels last in memory: other kernels, whose sums have another order
+        assert np.abs(found.layers[layer].act_max - values.act_max).max() < 1e-5 * scale, layer
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+def test_regions_reach_the_gpu_with_the_same_bits() -> None:
+    """Warped on the GPU or copied there, inputs are equal and have one layout."""
+    crops, warped, p = regions(64)
+    cuda = torch.device("cuda", 0)
+    here, there = to_device(crops, p, cuda), to_device(warped, p, cuda)
+    assert torch.equal(here, there)
+    assert here.stride() == there.stride()
 
 
 @pytest.mark.gpu

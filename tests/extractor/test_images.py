@@ -315,6 +315,16 @@ def test_boxes_without_pixels_are_refused(box: Box) -> None:
         warp_box(noise(30, 30), box, Preprocess(27, 32, context=4))
 
 
+@pytest.mark.parametrize("size", [30, 32])
+def test_context_must_leave_room_for_the_box(size: int) -> None:
+    """The usual 16 pixels of context are too many for small inputs; the message says so."""
+    with pytest.raises(
+        DataError, match=f"16 pixels of context .* in an input of {size}; .* smaller"
+    ):
+        warp_box(noise(30, 30), (1, 1, 9, 9), Preprocess(size, size))
+    assert warp_box(noise(30, 30), (1, 1, 9, 9), Preprocess(33, 33)).shape == (3, 33, 33)
+
+
 def test_group_equals_single_samples(tmp_path: Path) -> None:
     """Decoding once for all boxes gives what decoding for each gives, from any thread."""
     data = encoded(noise(60, 40), "JPEG")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from fstore.errors import DataError
@@ -14,6 +16,7 @@ from fstore.extractor import loading
 from fstore.extractor.images import ChangedFileError, decode, digest_bytes, load_sample
 from fstore.extractor.loading import InputBatch, InputSample, load_batches
 from fstore.extractor.preprocess import Preprocess
+from fstore.extractor.warping import RegionCrops, warp
 from fstore.types import Box
 
 SMALL = Preprocess(size=8, resize=8, context=1, mean=(0.0, 0.0, 0.0))
@@ -40,9 +43,15 @@ def load(
     return list(load_batches(root, batches, SMALL, workers=workers))
 
 
+def images_of(batch: InputBatch) -> NDArray[np.float32]:
+    """Return a batch's inputs, which were made on the host."""
+    assert isinstance(batch.images, np.ndarray)
+    return batch.images
+
+
 def greys(batch: InputBatch) -> list[float]:
     """Return the brightest pixel of each sample."""
-    values: list[float] = batch.images.max(axis=(1, 2, 3)).tolist()
+    values: list[float] = images_of(batch).max(axis=(1, 2, 3)).tolist()
     return values
 
 
@@ -78,7 +87,9 @@ def test_order_is_kept_when_later_images_are_quicker(
     found = load(root, batches)
     assert [b.sample_ids.tolist() for b in found] == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
     assert [g for b in found for g in greys(b)] == [20 * i for i in range(12)]
-    assert all(b.images.dtype == np.float32 and b.images.shape == (3, 3, 8, 8) for b in found)
+    for batch in found:
+        assert images_of(batch).dtype == np.float32
+        assert images_of(batch).shape == (3, 3, 8, 8)
 
 
 def test_boxes_of_one_image_are_decoded_once(root: Path, decoded: list[str]) -> None:
@@ -89,7 +100,7 @@ def test_boxes_of_one_image_are_decoded_once(root: Path, decoded: list[str]) -> 
     assert sorted(decoded) == ["3.png", "3.png", "4.png"]
     for i, box in enumerate(boxes):
         alone = load_sample(root, "3.png", box, SMALL)
-        assert np.array_equal(found.images[i], alone)
+        assert np.array_equal(images_of(found)[i], alone)
 
 
 @pytest.mark.parametrize("size", [1, 7, 32, 100])
@@ -105,7 +116,7 @@ def test_an_image_is_decoded_once_for_all_its_boxes(
     found = load(root, [samples[i : i + size] for i in range(0, 300, size)])
     assert sorted(decoded) == ["0.png", "1.png", "2.png"]
     assert [i for b in found for i in b.sample_ids.tolist()] == list(range(300))
-    images = np.concatenate([b.images for b in found])
+    images = np.concatenate([images_of(b) for b in found])
     for i in (0, 99, 100, 101, 299):
         assert np.array_equal(images[i], load_sample(root, f"{i // 100}.png", boxes[i], SMALL))
 
@@ -143,7 +154,7 @@ def test_a_batch_of_bad_images_is_empty(root: Path) -> None:
     """A batch without a readable sample has none, of the right shape."""
     (root / "0.png").write_bytes(b"")
     (found,) = load(root, [[sample(root, 0, 0)]])
-    assert found.images.shape == (0, 3, 8, 8)
+    assert images_of(found).shape == (0, 3, 8, 8)
     assert found.sample_ids.dtype == np.int64
     assert len(found.bad) == 1
 
@@ -156,6 +167,38 @@ def test_a_bad_box_costs_itself_alone(root: Path, size: int) -> None:
     found = load(root, [samples[i : i + size] for i in range(0, 5, size)])
     assert [i for b in found for i in b.sample_ids.tolist()] == [0, 1, 3, 4]
     assert [bad.sample_id for b in found for bad in b.bad] == [2]
+
+
+@pytest.mark.parametrize("size", [1, 4, 9, 30])
+def test_boxes_left_to_the_device_become_the_same(
+    root: Path, decoded: list[str], size: int
+) -> None:
+    """Cut out and warped later, boxes have the bits, order and faults of those warped at once."""
+    boxes: list[Box] = [(1, 1, 4, 4), (2, 2, 9, 9), (90, 90, 99, 99), (3, 3, 10, 12)]
+    samples = [sample(root, i, i // 10, boxes[i % 4]) for i in range(30)]
+    batches = [samples[i : i + size] for i in range(0, 30, size)]
+    later = list(load_batches(root, batches, SMALL, workers=3, warp_later=True))
+    assert sorted(decoded) == ["0.png", "1.png", "2.png"]
+    for now, then in zip(load(root, batches), later, strict=True):
+        assert then.sample_ids.tolist() == now.sample_ids.tolist()
+        assert then.bad == now.bad
+        if len(now.sample_ids):
+            assert isinstance(then.images, RegionCrops)
+            warped = warp(then.images, SMALL, torch.device("cpu"))
+            assert np.array_equal(warped, images_of(now))
+
+
+def test_whole_images_are_prepared_on_the_host(root: Path) -> None:
+    """Batches with whole images among them are arrays, also where boxes are left to the device."""
+    samples = [
+        sample(root, 0, 0),
+        sample(root, 1, 0, (1, 1, 4, 4)),
+        sample(root, 2, 1, (1, 1, 4, 4)),
+    ]
+    batches = [samples[:2], samples[2:]]
+    mixed, boxes = load_batches(root, batches, SMALL, workers=2, warp_later=True)
+    assert images_of(mixed).shape == (2, 3, 8, 8)
+    assert isinstance(boxes.images, RegionCrops)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from fstore.extractor.training.regions import (
     StoredBoxes,
     foreground_count,
 )
+from fstore.extractor.warping import warp
 
 PREPROCESS = Preprocess(size=32, resize=32, context=4)
 N_CLASSES = 3
@@ -234,6 +236,24 @@ def test_batches_follow_the_seed_and_the_iteration(photo: tuple[Path, RegionImag
     for seed, iteration in ((3, 6), (4, 5)):
         other, _ = first.batch(12, seed=seed, iteration=iteration, size=size, mirror=True)
         assert not np.array_equal(X, other)
+
+
+def test_batches_warped_on_a_device_are_the_same(tmp_path: Path) -> None:
+    """Cut out and warped later, a batch of regions of three images has the bits it has at once."""
+    images = []
+    for k, size in enumerate([(60, 40), (50, 50), (44, 61)]):
+        pixels = np.random.default_rng(k).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{k}.png")
+        images.append(image([(5, 5, 30, 30), (20, 8, 40, 40)], size=size, uri=f"{k}.png"))
+    examples = RegionExamples(
+        tmp_path, images, regions_of((5, 5, 30, 30)), PREPROCESS,
+        source=DrawnBoxes(images, N_CLASSES),
+    )  # fmt: skip
+    for rows in (slice(None), slice(4, 9)):
+        X, y = examples.batch(12, seed=3, iteration=5, size=32, mirror=True, rows=rows)
+        crops, labels = examples.cut_batch(12, seed=3, iteration=5, mirror=True, rows=rows)
+        assert np.array_equal(warp(crops, PREPROCESS, torch.device("cpu")), X)
+        assert np.array_equal(labels, y)
 
 
 def test_processes_share_a_batch(photo: tuple[Path, RegionImage]) -> None:

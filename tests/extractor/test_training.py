@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from _kill import run_with_kills
 from fstore.errors import DataError
+from fstore.extractor.devices import to_device
 from fstore.extractor.networks import Network
 from fstore.extractor.preprocess import Preprocess
 from fstore.extractor.training import (
@@ -22,6 +24,9 @@ from fstore.extractor.training import (
 )
 from fstore.extractor.training.examples import crop, draw, draw_crops
 from fstore.extractor.training.loop import thin
+from fstore.extractor.training.regions import DrawnBoxes, RegionExamples, RegionImage, Regions
+from fstore.extractor.training.run import Run
+from fstore.extractor.warping import RegionCrops
 from fstore.extractor.weights import tensors_sha256
 
 RECIPE = Recipe(lr=0.05, batch_size=8, step=6, mirror=True)
@@ -244,6 +249,31 @@ def test_float16_needs_a_gpu(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="amp float16 needs a GPU; use bfloat16, or off"):
         list(train(toy_network(), toy_data(), recipe=replace(RECIPE, amp="float16"), iterations=1,
                    snapshots=[], seed=0, state_dir=tmp_path))  # fmt: skip
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_regions_are_warped_where_the_model_is(tmp_path: Path, device: str) -> None:
+    """Batches of regions come cut out for a model on a GPU, and are the same once warped."""
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(
+        tmp_path / "a.png"
+    )
+    box = np.array([[5.0, 5, 30, 30]])
+    labels = np.zeros(1, np.int64)
+    image = RegionImage("a.png", "", 60, 40, box, labels, np.zeros(1, bool))
+    network = replace(toy_network(), preprocess=Preprocess(size=8, resize=8, context=1))
+    examples = RegionExamples(
+        tmp_path, [image], Regions(labels, box, labels), network.preprocess,
+        source=DrawnBoxes([image], 1),
+    )  # fmt: skip
+    data = TrainingData(examples, examples)
+    run = Run(network, data, replace(RECIPE, mirror=True), seed=0, device="cpu")
+    expected, y = run.batch(3)
+    run.device = torch.device(device)  # asked for its type alone, a GPU need not be there
+    found, targets = run.batch(3)
+    assert isinstance(found, RegionCrops) == (device == "cuda")
+    warped = to_device(found, network.preprocess, torch.device("cpu"))
+    assert torch.equal(warped, to_device(expected, network.preprocess, torch.device("cpu")))
+    assert np.array_equal(targets, y)
 
 
 @pytest.mark.gpu
