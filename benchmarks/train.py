@@ -235,6 +235,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     given = parser.parse_args()
+    if given.iterations <= SKIPPED:
+        parser.error(f"--iterations must be over {SKIPPED}: the first {SKIPPED} do not count")
     keep_freed_memory()  # as training does, so that all loops have it
     with tempfile.TemporaryDirectory() as folder:
         setting = set_up(given, image_folder(Path(folder)))
