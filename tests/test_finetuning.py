@@ -13,13 +13,13 @@ from _scenes import PARENT, Thing, add_boxes, copy_store, make_scenes
 from fstore.errors import DataError, IdentityError, UnknownNameError
 from fstore.extractor.preprocess import Preprocess
 from fstore.extractor.training import Step
-from fstore.extractor.training.regions import StoredBoxes
+from fstore.extractor.training.regions import DrawnBoxes, FixedRegions, RegionExamples, StoredBoxes
 from fstore.extractor.weights import read_tensors
 from fstore.finetuning import finetune, plan_finetuning
-from fstore.region_data import RegionTables
+from fstore.region_data import RegionTables, held_out_regions, region_examples
 from fstore.store import Store
 from fstore.training_data import BACKGROUND, Learning, outputs, training_data
-from fstore.workflows import load_network
+from fstore.workflows import add_dataset, load_network
 
 SHORT: dict[str, Any] = {"iterations": 2, "batch_size": 4}
 
@@ -195,7 +195,7 @@ def test_stored_proposals_and_their_overlaps(boxed: Store) -> None:
     A proposal that meets a difficult box best is neither; those of other parts do not count.
     """
     tables = RegionTables(boxed, boxed.dataset("boxed"), stored=True)
-    examples = tables.examples(np.arange(3), Preprocess(size=8, resize=8))
+    examples = region_examples([tables], [np.arange(3)], Preprocess(size=8, resize=8))
     source = examples.source
     assert isinstance(source, StoredBoxes)
 
@@ -223,18 +223,97 @@ def test_overlap_with_several_boxes(empty: Store) -> None:
     add_boxes(empty, "two", ("train", "test"), things, proposals=twice, overlaps=overlaps)
     tables = RegionTables(empty, empty.dataset("two"), stored=True)
     with pytest.raises(DataError, match=r"no stored proposal .* is background.*--view gt"):
-        tables.examples(np.arange(1), Preprocess(size=8, resize=8))
-    fore, _ = tables._proposals or (None, None)
-    assert fore is not None
-    assert fore.labels.tolist() == [1, 1]
+        region_examples([tables], [np.arange(1)], Preprocess(size=8, resize=8))
+    assert tables.of(np.arange(1)).fore.labels.tolist() == [1, 1]
+
+
+MORE_BOXES = [Thing(0, (5, 5, 50, 50), "dog"), Thing(1, (10, 10, 60, 60), "cat")]
+MORE_PROPOSALS = [(0, (60.0, 60.0, 90.0, 79.0)), (1, (10.0, 10.0, 60.0, 60.0))]
+
+
+@pytest.fixture
+def two(empty: Store) -> Store:
+    """Return a store with two data sets of boxes, of which the second has no part test."""
+    parts: Any = ("train", "train", "train", "test")
+    proposals = [*PROPOSALS, (3, (80.0, 60.0, 90.0, 79.0))]
+    add_boxes(empty, "boxed", parts, BOXES, proposals=proposals, overlaps=OVERLAPS)
+    add_boxes(empty, "more", ("train", "val"), MORE_BOXES, proposals=MORE_PROPOSALS,
+              overlaps=[(1, 1, 1.0)])  # fmt: skip
+    return empty
+
+
+@pytest.mark.parametrize("view", ["gt", "proposal"])
+def test_regions_of_two_data_sets_are_drawn_as_those_of_one(two: Store, view: str) -> None:
+    """Boxes, proposals and images of both, each image with the boxes that are its own."""
+    small = Preprocess(size=8, resize=8)
+    together = Learning(("boxed", "more"), view=view, trainval=True)
+    data = training_data(two, together, small)
+    assert isinstance(data.train, RegionExamples)
+    assert isinstance(data.held_out, FixedRegions)
+    images = data.train.images
+    assert [m.uri for m in images] == ["0.png", "1.png", "2.png", "0.png", "1.png"]
+    assert [m.boxes.tolist() for m in images[3:]] == [[[5, 5, 50, 50]], [[10, 10, 60, 60]]]
+    assert [m.labels.tolist() for m in images] == [[0, 1], [], [1], [1], [0]]
+    source = data.train.source
+    if view == "gt":
+        assert isinstance(source, DrawnBoxes)
+        drawn = source.foreground(np.random.default_rng(0), 100)
+        assert set(drawn.images.tolist()) == {0, 2, 3, 4}  # each with a plain box
+    else:
+        assert isinstance(source, StoredBoxes)
+        plain, found = [0, 2, 3, 4], [0, 2, 4]
+        assert source.fore.images.tolist() == plain + found
+        assert source.fore.labels.tolist() == [0, 1, 1, 0, 0, 1, 0]
+        assert source.fore.boxes[-1].tolist() == [10, 10, 60, 60]
+        assert source.back.images.tolist() == [0, 1, 2, 3]
+    # the only part test is of the first: three boxes and half as many of background, rounded up
+    assert {m.uri for m in data.held_out.images} == {"3.png"}
+    assert data.held_out.labels.tolist() == [0, 1, 1, 2, 2]
+
+
+def test_whole_images_of_two_data_sets(two: Store) -> None:
+    """Labels of both, one after the other; what is measured is what either holds out."""
+    small = Preprocess(size=8, resize=8)
+    data = training_data(two, Learning(("boxed", "more")), small)
+    assert data.train.labels.tolist() == [[1, 0], [-1, -1], [-1, 1], [-1, 1]]
+    assert data.held_out.labels.tolist() == [[1, 1], [1, -1]]  # test of one, val of the other
+    alone = training_data(two, Learning(("boxed",)), small)
+    assert data.identity.startswith(alone.identity.split(" official")[0])
+    assert data.identity != alone.identity
+
+
+def test_data_sets_that_cannot_be_learned_from_together(scenes: Store, two: Store) -> None:
+    """Other classes, other tasks, and no part to measure on are named."""
+    small = Preprocess(size=8, resize=8)
+    with pytest.raises(DataError, match="'scenes' and 'rooms' cannot be used as one: only one"):
+        outputs(scenes, Learning(("scenes", "rooms")))
+    add_boxes(two, "rest", ("train", "train"), MORE_BOXES)
+    with pytest.raises(DataError, match="none of the data sets more, rest has a part to measure"):
+        training_data(two, Learning(("more", "rest"), view="gt", trainval=True), small)
+
+
+def test_images_measured_in_one_data_set_are_not_learned_from_in_another(
+    mine: Store, tmp_path: Path
+) -> None:
+    """The same files under other names fall into other parts of a split: they are refused."""
+    root = mine.dataset("rooms").root
+    for file in root.rglob("*.png"):
+        copy = tmp_path / "again" / file.parent.name / f"{file.stem[::-1]}x.png"
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(file.read_bytes())
+    add_dataset(mine, "again", "imagefolder", tmp_path / "again", seeds=[0])
+    learning = Learning(("rooms", "again"), split="random")
+    assert outputs(mine, learning) == ["a", "b"]
+    with pytest.raises(DataError, match=r"images of 'rooms' .* training images of 'again'"):
+        training_data(mine, learning, Preprocess(size=8, resize=8))
 
 
 def test_held_out_regions(boxed: Store) -> None:
     """Held out are the plain boxes and as much background as the average class has boxes."""
     tables = RegionTables(boxed, boxed.dataset("boxed"), stored=False)
-    held = tables.held_out(np.array([3]), Preprocess(size=8, resize=8))
+    held = held_out_regions([tables], [np.array([3])], Preprocess(size=8, resize=8))
     assert held.labels.tolist() == [0, 1, 1, 2, 2]  # 3 boxes of 2 classes: 1.5, rounded up
-    again = tables.held_out(np.array([3]), Preprocess(size=8, resize=8))
+    again = held_out_regions([tables], [np.array([3])], Preprocess(size=8, resize=8))
     assert np.array_equal(held.regions.boxes, again.regions.boxes)
 
 
@@ -242,14 +321,14 @@ def test_a_part_without_objects_is_refused(boxed: Store) -> None:
     """Images without a plain box have no foreground to learn from; the error says so."""
     tables = RegionTables(boxed, boxed.dataset("boxed"), stored=False)
     with pytest.raises(DataError, match="1 images of a part of data set 'boxed' show no ground"):
-        tables.examples(np.array([1]), Preprocess(size=8, resize=8))
+        region_examples([tables], [np.array([1])], Preprocess(size=8, resize=8))
 
 
 def test_one_class_of_boxes_is_enough(empty: Store) -> None:
     """With background, a data set of boxes of one class has two outputs to tell apart."""
     things = [Thing(0, (1, 1, 40, 40), "cat"), Thing(1, (1, 1, 40, 40), "cat")]
     add_boxes(empty, "cats", ("train", "val"), things)
-    learning = Learning("cats", view="gt")
+    learning = Learning(("cats",), view="gt")
     assert outputs(empty, learning) == ["cat", "dog", BACKGROUND]
     data = training_data(empty, learning, Preprocess(size=8, resize=8))
     assert set(data.train.labels.tolist()) == {0, 2}
@@ -257,7 +336,7 @@ def test_one_class_of_boxes_is_enough(empty: Store) -> None:
 
 def test_several_classes_an_image(boxed: Store) -> None:
     """Whole images have a row of 1, -1, and 0 where a class is there as difficult only."""
-    data = training_data(boxed, Learning("boxed"), Preprocess(size=8, resize=8))
+    data = training_data(boxed, Learning(("boxed",)), Preprocess(size=8, resize=8))
     assert data.train.labels.dtype == np.int8
     assert data.train.labels.tolist() == [[1, 0], [-1, -1], [-1, 1]]
     assert data.held_out.labels.tolist() == [[1, 1]]  # no val: test
@@ -267,7 +346,7 @@ def test_trainval_learns_from_both(scenes: Store) -> None:
     """By default train learns and val measures; with trainval both learn, and test measures."""
     counts = {}
     for trainval in (False, True):
-        learning = Learning("scenes", trainval=trainval)
+        learning = Learning(("scenes",), trainval=trainval)
         data = training_data(scenes, learning, Preprocess(size=8, resize=8))
         counts[trainval] = len(data.train.labels), len(data.held_out.labels)
     assert counts == {False: (30, 6), True: (36, 24)}

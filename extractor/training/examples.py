@@ -23,6 +23,7 @@ __all__ = [
     "Batch",
     "Examples",
     "FileExamples",
+    "JoinedExamples",
     "ShuffledExamples",
     "Targets",
     "TrainingData",
@@ -190,6 +191,31 @@ class FileExamples(ShuffledExamples):
     def _decode(self, place: int) -> FloatArray:
         uri, digest = self._uris[place], self._digests[place]
         return load_sample(self._root, uri, None, self._preprocess, digest)
+
+
+class JoinedExamples(ShuffledExamples):
+    """Examples of several kinds or places, drawn as if they were one.
+
+    Parameters
+    ----------
+    parts : sequence of ShuffledExamples
+        At least one; with the same kind of targets and the same classes.
+    """
+
+    def __init__(self, parts: Sequence[ShuffledExamples]) -> None:
+        self.labels = np.concatenate([part.labels for part in parts])
+        self._parts = parts
+        self._begins = np.cumsum([0] + [len(part.labels) for part in parts[:-1]])
+
+    def load(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the images at ``places``, which count through the parts."""
+        owner = np.searchsorted(self._begins, places, side="right") - 1
+        owners = np.unique(owner)
+        found = [self._parts[k].load(places[owner == k] - self._begins[k]) for k in owners]
+        out = np.empty((len(places), *found[0].shape[1:]), np.float32)
+        for k, images in zip(owners, found, strict=True):
+            out[owner == k] = images
+        return out
 
 
 def random_seed(seed: int, iteration: int) -> int:

@@ -71,8 +71,10 @@ class RegionImage:
 
     Attributes
     ----------
+    root : Path
+        Folder of the data set.
     uri, digest : str
-        Its path in the data set's root, and its registered digest.
+        Its path in there, and its registered digest.
     width, height : int
         Pixels.
     boxes : array of shape (n_boxes, 4), float64
@@ -81,6 +83,7 @@ class RegionImage:
     difficult : array of shape (n_boxes,), bool
     """
 
+    root: Path
     uri: str
     digest: str
     width: int
@@ -106,6 +109,10 @@ class Regions:
     images: NDArray[np.int64]
     boxes: NDArray[np.floating]
     labels: NDArray[np.int64]
+
+    def moved(self, offset: int) -> "Regions":
+        """Return them for a list of images in which ``offset`` others come first."""
+        return Regions(self.images + offset, self.boxes, self.labels)
 
     def take(self, places: NDArray[np.int64]) -> "Regions":
         """Return the regions at ``places``."""
@@ -269,8 +276,6 @@ class FixedRegions(ShuffledExamples):
 
     Parameters
     ----------
-    root : Path
-        Folder that the images' paths are relative to.
     images : sequence of RegionImage
     regions : Regions
         The examples; they name images by their place in ``images``.
@@ -284,7 +289,6 @@ class FixedRegions(ShuffledExamples):
 
     def __init__(
         self,
-        root: Path,
         images: Sequence[RegionImage],
         regions: Regions,
         preprocess: Preprocess,
@@ -294,7 +298,7 @@ class FixedRegions(ShuffledExamples):
     ) -> None:
         self.labels = regions.labels
         self.images, self.regions = images, regions
-        self._root, self._preprocess = root, preprocess
+        self._preprocess = preprocess
         workers = workers or len(os.sched_getaffinity(0))
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="fstore-decode")
         fits = sum(3 * m.width * m.height for m in images) <= cache_bytes
@@ -347,7 +351,7 @@ class FixedRegions(ShuffledExamples):
         if self._cache is not None and place in self._cache:
             return self._cache[place]
         image = self.images[place]
-        data = read_bytes_checked(self._root / image.uri, image.digest, uri=image.uri)
+        data = read_bytes_checked(image.root / image.uri, image.digest, uri=image.uri)
         decoded = decode(data, uri=image.uri)
         if self._cache is not None:
             self._cache[place] = decoded
@@ -366,7 +370,7 @@ class RegionExamples(FixedRegions):
 
     Parameters
     ----------
-    root, images, preprocess, cache_bytes, workers
+    images, preprocess, cache_bytes, workers
         As for :class:`FixedRegions`.
     regions : Regions
         What ``labels`` and ``load`` are about: ground-truth boxes, and some background.
@@ -376,7 +380,6 @@ class RegionExamples(FixedRegions):
 
     def __init__(
         self,
-        root: Path,
         images: Sequence[RegionImage],
         regions: Regions,
         preprocess: Preprocess,
@@ -385,9 +388,7 @@ class RegionExamples(FixedRegions):
         cache_bytes: int = 1 << 30,
         workers: int | None = None,
     ) -> None:
-        super().__init__(
-            root, images, regions, preprocess, cache_bytes=cache_bytes, workers=workers
-        )
+        super().__init__(images, regions, preprocess, cache_bytes=cache_bytes, workers=workers)
         self.source = source
 
     def batch(

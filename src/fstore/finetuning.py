@@ -156,7 +156,7 @@ def plan_finetuning(
 
     if mode not in MODES:
         raise DataError(f"no mode {mode!r} of fine-tuning; there are: {', '.join(MODES)}")
-    learning = Learning(dataset, view, split, split_seed, trainval)
+    learning = Learning((dataset,), view, split, split_seed, trainval)
     classes = outputs(store, learning)
     start = _parent(store, mode, network, parent)
     parent_name = None if start is None else start.name

@@ -1,5 +1,9 @@
-"""Regions of a registered data set to learn from: ground-truth boxes, and what is around them."""
+"""Regions of registered data sets to learn from: ground-truth boxes, and what is around them."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +25,103 @@ if TYPE_CHECKING:
     from fstore.store import Store
     from fstore.store.catalog import DatasetInfo
 
-__all__ = ["RegionTables"]
+__all__ = ["RegionTables", "held_out_regions", "region_examples"]
+
+
+def region_examples(
+    tables: "Sequence[RegionTables]",
+    ids: Sequence[NDArray[np.int64]],
+    preprocess: "Preprocess",
+    *,
+    workers: int | None = None,
+) -> "RegionExamples":
+    """Return batches of regions of some images, a quarter of them foreground.
+
+    Parameters
+    ----------
+    tables : sequence of RegionTables
+        Of data sets with the same classes; their regions are drawn as if they were one.
+    ids : for each, array of int64, ascending
+        Samples of view ``image``. Those whose size is not known, as their file could not be
+        read when it was registered, are left out.
+    preprocess : Preprocess
+    workers : int or None
+        Threads that decode and warp; None: one a core.
+
+    Raises
+    ------
+    DataError
+        They have no foreground, or no background.
+    """
+    from fstore.extractor.training.regions import RegionExamples
+
+    images, truth, source = _united(tables, ids)
+    known = truth + source.background(np.random.default_rng(0), 1)  # every class is in it
+    return RegionExamples(images, known, preprocess, source=source, workers=workers)
+
+
+def held_out_regions(
+    tables: "Sequence[RegionTables]",
+    ids: Sequence[NDArray[np.int64]],
+    preprocess: "Preprocess",
+    *,
+    workers: int | None = None,
+) -> "FixedRegions":
+    """Return the ground-truth boxes of some images, and background beside them.
+
+    There is as much background as the average class has boxes, always the same: to answer
+    ``background`` for everything is not worth more than to answer a class. Parameters and errors
+    are those of :func:`region_examples`.
+    """
+    from fstore.extractor.training.regions import FixedRegions
+
+    images, truth, source = _united(tables, ids)
+    n_background = -(-len(truth.labels) // len(tables[0].classes))
+    regions = truth + source.background(np.random.default_rng(0), n_background)
+    return FixedRegions(images, regions, preprocess, workers=workers)
+
+
+def _united(
+    tables: "Sequence[RegionTables]", ids: Sequence[NDArray[np.int64]]
+) -> "tuple[list[RegionImage], Regions, RegionSource]":
+    """Return images of several data sets, their ground-truth boxes, and where regions come from."""
+    from fstore.extractor.training.regions import DrawnBoxes, StoredBoxes
+
+    parts = [table.of(chosen) for table, chosen in zip(tables, ids, strict=True)]
+    images = [image for part in parts for image in part.images]
+    begins = np.cumsum([0] + [len(part.images) for part in parts])
+    truth = _joined([p.truth.moved(n) for p, n in zip(parts, begins, strict=False)])
+    names = " and ".join(repr(table.name) for table in tables)
+    if not len(truth.labels):
+        raise DataError(
+            f"{len(images)} images of a part of data set {names} show no ground-truth box that is "
+            "not difficult: there is no foreground; take another split"
+        )
+    fore, back = (
+        _joined([r.moved(n) for r, n in zip(regions, begins, strict=False)])
+        for regions in ([p.fore for p in parts], [p.back for p in parts])
+    )
+    if not tables[0].stored:
+        return images, truth, DrawnBoxes(images, len(tables[0].classes))
+    if not len(back.labels):
+        raise DataError(
+            f"no stored proposal of {len(images)} images of data set {names} is background; learn "
+            "from boxes drawn around the ground truth: --view gt"
+        )
+    return images, truth, StoredBoxes(truth + fore, back)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some images of a data set, and regions of them, which count the images by their place.
+
+    ``truth`` are the boxes that are not difficult; ``fore`` and ``back`` are stored proposals.
+    """
+
+    images: "list[RegionImage]"
+    truth: "Regions"
+    fore: "Regions"
+    back: "Regions"
 
 
 class RegionTables:
@@ -35,78 +135,27 @@ class RegionTables:
     stored : bool
         Regions are the stored proposals (view ``proposal``, table ``overlaps``) and the
         ground-truth boxes; else they are drawn around the latter.
+    classes : sequence of str
+        In the order of the labels; default: the data set's.
     """
 
-    def __init__(self, store: "Store", info: "DatasetInfo", *, stored: bool) -> None:
-        self._info = info
+    def __init__(
+        self, store: "Store", info: "DatasetInfo", *, stored: bool, classes: Sequence[str] = ()
+    ) -> None:
+        self.name, self.classes, self.stored = info.name, tuple(classes or info.classes), stored
+        self._root = info.root
         columns = ["sample_id", "image_id", "uri", "digest", "width", "height"]
         self._images = store.samples(info.name, "image", columns)
-        self._truth, self._difficult = _read_truth(store, info, self._images)
+        self._truth, self._difficult = self._read_truth(store)
         self._plain = self._truth.take(np.flatnonzero(~self._difficult))
-        self._proposals = self._read_proposals(store) if stored else None
+        none = self._truth.take(np.arange(0))
+        self._fore, self._back = self._read_proposals(store) if stored else (none, none)
 
-    def examples(
-        self, ids: NDArray[np.int64], preprocess: "Preprocess", *, workers: int | None = None
-    ) -> "RegionExamples":
-        """Return batches of regions of some images, a quarter of them foreground.
-
-        Parameters
-        ----------
-        ids : array of int64, ascending
-            Samples of view ``image``. Those whose size is not known, as their file could not be
-            read when it was registered, are left out.
-        preprocess : Preprocess
-        workers : int or None
-            Threads that decode and warp; None: one a core.
-
-        Raises
-        ------
-        DataError
-            They have no foreground, or no background.
-        """
-        from fstore.extractor.training.regions import RegionExamples
-
-        images, truth, source = self._of(ids)
-        known = truth + source.background(np.random.default_rng(0), 1)  # every class is in it
-        return RegionExamples(
-            self._info.root, images, known, preprocess, source=source, workers=workers
-        )
-
-    def held_out(
-        self, ids: NDArray[np.int64], preprocess: "Preprocess", *, workers: int | None = None
-    ) -> "FixedRegions":
-        """Return the ground-truth boxes of some images, and background beside them.
-
-        There is as much background as the average class has boxes, always the same: to answer
-        ``background`` for everything is not worth more than to answer a class.
-        """
-        from fstore.extractor.training.regions import FixedRegions
-
-        images, truth, source = self._of(ids)
-        n_background = -(-len(truth.labels) // len(self._info.classes))
-        regions = truth + source.background(np.random.default_rng(0), n_background)
-        return FixedRegions(self._info.root, images, regions, preprocess, workers=workers)
-
-    def _of(self, ids: NDArray[np.int64]) -> "tuple[list[RegionImage], Regions, RegionSource]":
-        """Return some images, their ground-truth boxes, and where their regions come from."""
-        from fstore.extractor.training.regions import DrawnBoxes, StoredBoxes
-
+    def of(self, ids: NDArray[np.int64]) -> _Part:
+        """Return some images, ascending, and their regions; those of unknown size are left out."""
         ids = ids[self._images["width"].to_numpy()[ids] > 0]
-        images, truth = self._region_images(ids), _select(self._plain, ids)
-        if not len(truth.labels):
-            raise DataError(
-                f"{len(ids)} images of a part of data set {self._info.name!r} show no ground-truth "
-                "box that is not difficult: there is no foreground; take another split"
-            )
-        if self._proposals is None:
-            return images, truth, DrawnBoxes(images, len(self._info.classes))
-        fore, back = (_select(found, ids) for found in self._proposals)
-        if not len(back.labels):
-            raise DataError(
-                f"no stored proposal of {len(ids)} images of data set {self._info.name!r} is "
-                "background; learn from boxes drawn around the ground truth: --view gt"
-            )
-        return images, truth, StoredBoxes(truth + fore, back)
+        found = (_select(regions, ids) for regions in (self._plain, self._fore, self._back))
+        return _Part(self._region_images(ids), *found)
 
     def _region_images(self, ids: NDArray[np.int64]) -> "list[RegionImage]":
         """Return files and all ground-truth boxes, difficult ones included."""
@@ -120,25 +169,41 @@ class RegionTables:
         for row, a, b in zip(rows, first, last, strict=True):
             own = self._truth.take(order[a:b])
             boxes = np.asarray(own.boxes, np.float64)
-            found.append(RegionImage(**row, boxes=boxes, labels=own.labels,
+            found.append(RegionImage(self._root, **row, boxes=boxes, labels=own.labels,
                                      difficult=self._difficult[order[a:b]]))  # fmt: skip
         return found
+
+    def _read_truth(self, store: "Store") -> "tuple[Regions, NDArray[np.bool_]]":
+        """Return all ground-truth boxes in order of sample, and which are difficult."""
+        from fstore.extractor.training.regions import Regions
+
+        rows = store.samples(self.name, "gt", ["sample_id", "image_id", "box", "difficult"])
+        places = {name: place for place, name in enumerate(self.classes)}
+        labels = np.zeros(rows.num_rows, np.int64)
+        for row in store.labels(self.name, "gt").select(["sample_id", "class"]).to_pylist():
+            labels[row["sample_id"]] = places[row["class"]]
+        difficult = np.array(rows["difficult"].to_pylist(), bool)
+        return Regions(_places(rows, self._images), _boxes(rows), labels), difficult
 
     def _read_proposals(self, store: "Store") -> "tuple[Regions, Regions]":
         """Return the proposals that are foreground, and those that are background."""
         from fstore.extractor.training.regions import FOREGROUND_IOU, Regions
 
-        rows = store.samples(self._info.name, "proposal", ["sample_id", "image_id", "box"])
+        rows = store.samples(self.name, "proposal", ["sample_id", "image_id", "box"])
         images, boxes = _places(rows, self._images), _boxes(rows)
-        best, truth = _best_overlaps(store, self._info.name, len(images))
+        best, truth = _best_overlaps(store, self.name, len(images))
         enough = best >= FOREGROUND_IOU
         fore = np.flatnonzero(enough & ~self._difficult[truth])
         back = np.flatnonzero(~enough)
-        background = np.full(len(back), len(self._info.classes))
+        background = np.full(len(back), len(self.classes))
         return (
             Regions(images[fore], boxes[fore], self._truth.labels[truth[fore]]),
             Regions(images[back], boxes[back], background),
         )
+
+
+def _joined(parts: "Sequence[Regions]") -> "Regions":
+    return reduce(add, parts)
 
 
 def _select(regions: "Regions", ids: NDArray[np.int64]) -> "Regions":
@@ -147,21 +212,6 @@ def _select(regions: "Regions", ids: NDArray[np.int64]) -> "Regions":
 
     found = regions.take(np.flatnonzero(np.isin(regions.images, ids)))
     return Regions(np.searchsorted(ids, found.images), found.boxes, found.labels)
-
-
-def _read_truth(
-    store: "Store", info: "DatasetInfo", images: "pa.Table"
-) -> "tuple[Regions, NDArray[np.bool_]]":
-    """Return all ground-truth boxes in order of sample, and which are difficult."""
-    from fstore.extractor.training.regions import Regions
-
-    rows = store.samples(info.name, "gt", ["sample_id", "image_id", "box", "difficult"])
-    places = {name: place for place, name in enumerate(info.classes)}
-    labels = np.zeros(rows.num_rows, np.int64)
-    for row in store.labels(info.name, "gt").select(["sample_id", "class"]).to_pylist():
-        labels[row["sample_id"]] = places[row["class"]]
-    difficult = np.array(rows["difficult"].to_pylist(), bool)
-    return Regions(_places(rows, images), _boxes(rows), labels), difficult
 
 
 def _best_overlaps(

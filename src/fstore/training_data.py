@@ -1,17 +1,20 @@
 """What fine-tuning learns from: whole images of a data set, or regions of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fstore.errors import DataError, UnknownNameError
-from fstore.region_data import RegionTables
+from fstore.region_data import RegionTables, held_out_regions, region_examples
 
 if TYPE_CHECKING:
     from fstore.extractor.preprocess import Preprocess
-    from fstore.extractor.training import FileExamples, TrainingData
+    from fstore.extractor.training import FileExamples, ShuffledExamples, TrainingData
+    from fstore.queries.samples import Samples
     from fstore.store import Store
     from fstore.store.catalog import DatasetInfo
 
@@ -19,6 +22,8 @@ __all__ = ["BACKGROUND", "VIEWS", "Learning", "outputs", "training_data"]
 
 BACKGROUND = "(background)"
 """The class of regions without an object; the last output."""
+
+Ids: TypeAlias = NDArray[np.int64]
 
 VIEWS = ("image", "gt", "proposal")
 
@@ -29,17 +34,18 @@ class Learning:
 
     Attributes
     ----------
-    dataset : str
+    datasets : tuple of str
+        Several are learned from as if they were one; they have the same classes.
     view : str
         ``image``: whole images; ``gt``: boxes drawn around ground-truth boxes; ``proposal``:
         stored proposals.
     split, split_seed : str, int
     trainval : bool
         Learn from train and val, measure on test; else learn from train, measure on val, or on
-        test where the split has no val.
+        test where the split has no val. Of several data sets some may have nothing to measure on.
     """
 
-    dataset: str
+    datasets: tuple[str, ...]
     view: str = "image"
     split: str = "official"
     split_seed: int = 0
@@ -59,11 +65,19 @@ def outputs(store: "Store", learning: Learning) -> list[str]:
     UnknownNameError
         No such data set, or it has no such view.
     DataError
-        It has too few classes, or no labels.
+        It has too few classes, or no labels; several have different ones.
     """
-    info = store.dataset(learning.dataset)
-    _check_view(info, learning.view)
-    classes = list(info.classes)
+    from fstore.queries.samples import class_names
+
+    infos = [store.dataset(name) for name in learning.datasets]
+    for other in infos:
+        _check_view(other, learning.view)
+    classes, info = list(class_names(store, learning.datasets)), infos[0]
+    if differ := {other.task for other in infos} - {info.task}:
+        raise DataError(
+            f"data sets {', '.join(learning.datasets)} cannot be learned from together: their "
+            f"tasks differ, '{info.task}' and '{differ.pop()}'"
+        )
     if info.task == "none" or not classes:
         raise DataError(f"data set {info.name!r} has no labels: there is nothing to learn")
     if learning.regions:
@@ -97,7 +111,7 @@ def _check_view(info: "DatasetInfo", view: str) -> None:
 def training_data(
     store: "Store", learning: Learning, preprocess: "Preprocess", *, workers: int | None = None
 ) -> "TrainingData":
-    """Return the examples of a data set to learn from and to measure on.
+    """Return the examples to learn from and to measure on.
 
     Parameters
     ----------
@@ -113,56 +127,93 @@ def training_data(
     UnknownNameError
         No such split, or a part of it is empty.
     DataError
-        A part has nothing to learn.
+        A part has nothing to learn; an image is learned from in one data set and measured on in
+        another.
     """
-    from fstore.extractor.training import TrainingData
+    from fstore.extractor.training import JoinedExamples, TrainingData
+    from fstore.queries.samples import class_names
 
-    info = store.dataset(learning.dataset)
+    infos = [store.dataset(name) for name in learning.datasets]
+    classes = class_names(store, learning.datasets)
     learnt, held = _parts(store, learning)
-    used = VIEWS if learning.view == "proposal" else ("image", learning.view)
-    hashes = [f"{v} {info.views[v]} {info.labels[v]}" for v in dict.fromkeys(used)]
-    which = f"{learning.split} {learning.split_seed} trainval={learning.trainval}"
-    identity = " ".join([*hashes, which])
+    identity = " ".join([*(_contents(info, learning.view) for info in infos), _which(learning)])
     if learning.regions:
-        tables = RegionTables(store, info, stored=learning.view == "proposal")
-        train = tables.examples(learnt, preprocess, workers=workers)
-        return TrainingData(train, tables.held_out(held, preprocess, workers=workers), identity)
-    images = [_image_examples(store, info, ids, preprocess, workers) for ids in (learnt, held)]
-    return TrainingData(images[0], images[1], identity)
+        stored = learning.view == "proposal"
+        tables = [RegionTables(store, info, stored=stored, classes=classes) for info in infos]
+        train = region_examples(tables, learnt, preprocess, workers=workers)
+        return TrainingData(
+            train, held_out_regions(tables, held, preprocess, workers=workers), identity
+        )
+
+    def images(ids: Sequence[Ids]) -> "ShuffledExamples":
+        found = [
+            _image_examples(store, info, own, classes, preprocess, workers=workers)
+            for info, own in zip(infos, ids, strict=True)
+            if len(own)
+        ]
+        return found[0] if len(found) == 1 else JoinedExamples(found)
+
+    return TrainingData(images(learnt), images(held), identity)
 
 
-def _parts(store: "Store", learning: Learning) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the images that are learned from and those that are measured on, ascending."""
+def _contents(info: "DatasetInfo", view: str) -> str:
+    used = VIEWS if view == "proposal" else ("image", view)
+    return " ".join(f"{v} {info.views[v]} {info.labels[v]}" for v in dict.fromkeys(used))
+
+
+def _which(learning: Learning) -> str:
+    return f"{learning.split} {learning.split_seed} trainval={learning.trainval}"
+
+
+def _parts(store: "Store", learning: Learning) -> "tuple[list[Ids], list[Ids]]":
+    """Return each data set's images that are learned from and that are measured on."""
+    from fstore.queries.samples import Samples, check_apart
+
+    learned, measured = [], []
+    for name in learning.datasets:
+        rows = store.splits(name, "image").to_pylist()
+        key = (learning.split, learning.split_seed)
+        there = {r["part"] for r in rows if (r["split"], r["seed"]) == key}
+        parts = {p: Samples(name, "image", *key, p) for p in ("train", "val", "test")}
+        held = "test" if learning.trainval or "val" not in there else "val"
+        with_val = learning.trainval and "val" in there
+        learned.append([parts["train"], *([parts["val"]] if with_val else [])])
+        alone = len(learning.datasets) == 1  # one that is not there is an error then
+        measured.append([parts[held]] if held in there or alone else [])
+    if not any(measured):
+        raise DataError(
+            f"none of the data sets {', '.join(learning.datasets)} has a part to measure on in its "
+            f"split '{learning.split}' (seed {learning.split_seed})"
+        )
+    check_apart(store, list(chain(*learned)), list(chain(*measured)))
+    return [_images(store, s) for s in learned], [_images(store, s) for s in measured]
+
+
+def _images(store: "Store", parts: "Sequence[Samples]") -> Ids:
+    """Return the images of parts, ascending; none of no part."""
     from fstore.store.export import part_samples
 
-    rows = store.splits(learning.dataset, "image").to_pylist()
-    key = (learning.split, learning.split_seed)
-    there = {r["part"] for r in rows if (r["split"], r["seed"]) == key}
-
-    def ids(*parts: str) -> NDArray[np.int64]:
-        found = [
-            part_samples(store, learning.dataset, "image", split=key[0], seed=key[1], part=part)
-            for part in parts
-        ]
-        return np.unique(np.concatenate(found))
-
-    if learning.trainval:
-        return ids("train", *({"val"} & there)), ids("test")
-    return ids("train"), ids("val" if "val" in there else "test")
+    found = [
+        part_samples(store, p.dataset, p.view, split=p.split, seed=p.seed, part=p.part)
+        for p in parts
+    ]
+    return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
 
 
 def _image_examples(
     store: "Store",
     info: "DatasetInfo",
-    ids: NDArray[np.int64],
+    ids: Ids,
+    classes: Sequence[str],
     preprocess: "Preprocess",
+    *,
     workers: int | None,
 ) -> "FileExamples":
     """Return whole images with one class each, or with a row of 1, 0 and -1 each."""
     from fstore.extractor.training import FileExamples
     from fstore.queries.samples import label_matrix
 
-    labels: Any = label_matrix(store, info.name, "image", ids, info.classes)
+    labels: Any = label_matrix(store, info.name, "image", ids, classes)
     if info.task == "single":
         shown = labels.max(axis=1) > 0
         ids, labels = ids[shown], labels[shown].argmax(axis=1)

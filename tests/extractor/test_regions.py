@@ -36,10 +36,12 @@ def image(
     size: tuple[int, int] = (60, 40),
     labels: list[int] | None = None,
     difficult: list[bool] | None = None,
+    folder: Path = Path(),
     uri: str = "a.png",
 ) -> RegionImage:
     """Make an image's record; classes count up, nothing is difficult, unless said otherwise."""
     return RegionImage(
+        folder,
         uri,
         "",
         *size,
@@ -118,7 +120,7 @@ def test_drawn_regions_are_what_they_say(found: list[RegionImage], seed: int) ->
 def test_batches_are_a_quarter_foreground() -> None:
     """128 regions are 32 of foreground and 96 of background; other sizes keep the ratio."""
     examples = RegionExamples(
-        Path(), [image([(5, 5, 30, 30)])], regions_of(), PREPROCESS,
+        [image([(5, 5, 30, 30)])], regions_of(), PREPROCESS,
         source=DrawnBoxes([image([(5, 5, 30, 30)])], N_CLASSES),
     )  # fmt: skip
     drawn = examples.draw(np.random.default_rng(0), 128)
@@ -202,14 +204,14 @@ def photo(tmp_path: Path) -> tuple[Path, RegionImage]:
     """Write an image of noise and return its folder and record."""
     pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    return tmp_path, image([(5, 5, 30, 30), (20, 8, 60, 40)])
+    return tmp_path, image([(5, 5, 30, 30), (20, 8, 60, 40)], folder=tmp_path)
 
 
 def examples_of(photo: tuple[Path, RegionImage], **options: object) -> RegionExamples:
     """Return region examples of one image."""
-    folder, m = photo
+    m = photo[1]
     return RegionExamples(
-        folder, [m], regions_of((5, 5, 30, 30)), PREPROCESS,
+        [m], regions_of((5, 5, 30, 30)), PREPROCESS,
         source=DrawnBoxes([m], N_CLASSES), **options,  # type: ignore[arg-type]
     )  # fmt: skip
 
@@ -217,7 +219,7 @@ def examples_of(photo: tuple[Path, RegionImage], **options: object) -> RegionExa
 def test_regions_are_warped_as_in_extraction(photo: tuple[Path, RegionImage]) -> None:
     """A region's input is, bit for bit, that of a sample of the same box; order does not matter."""
     boxes = [(5.0, 5.0, 30.0, 30.0), (20.0, 8.0, 60.0, 40.0), (1.0, 1.0, 3.0, 2.0)]
-    fixed = FixedRegions(photo[0], [photo[1]], regions_of(*boxes), PREPROCESS)
+    fixed = FixedRegions([photo[1]], regions_of(*boxes), PREPROCESS)
     X = fixed.load(np.array([2, 0, 1]))
     for found, at in zip(X, (2, 0, 1), strict=True):
         expected = load_sample(photo[0], "a.png", boxes[at], PREPROCESS)
@@ -244,9 +246,11 @@ def test_batches_warped_on_a_device_are_the_same(tmp_path: Path) -> None:
     for k, size in enumerate([(60, 40), (50, 50), (44, 61)]):
         pixels = np.random.default_rng(k).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{k}.png")
-        images.append(image([(5, 5, 30, 30), (20, 8, 40, 40)], size=size, uri=f"{k}.png"))
+        images.append(
+            image([(5, 5, 30, 30), (20, 8, 40, 40)], size=size, folder=tmp_path, uri=f"{k}.png")
+        )
     examples = RegionExamples(
-        tmp_path, images, regions_of((5, 5, 30, 30)), PREPROCESS,
+        images, regions_of((5, 5, 30, 30)), PREPROCESS,
         source=DrawnBoxes(images, N_CLASSES),
     )  # fmt: skip
     for rows in (slice(None), slice(4, 9)):
@@ -286,8 +290,8 @@ def test_changed_files_are_named(photo: tuple[Path, RegionImage]) -> None:
     """An image that is not the registered one any more ends the run and is named."""
     folder, m = photo
     digest = digest_bytes((folder / "a.png").read_bytes())
-    known = RegionImage("a.png", digest, 60, 40, m.boxes, m.labels, m.difficult)
+    known = RegionImage(folder, "a.png", digest, 60, 40, m.boxes, m.labels, m.difficult)
     (folder / "a.png").write_bytes(b"other")
-    fixed = FixedRegions(folder, [known], regions_of((1, 1, 9, 9)), PREPROCESS)
+    fixed = FixedRegions([known], regions_of((1, 1, 9, 9)), PREPROCESS)
     with pytest.raises(DataError, match=r"a\.png: the file changed"):
         fixed.load(np.array([0]))

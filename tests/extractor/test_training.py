@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from fstore.extractor.networks import Network
 from fstore.extractor.preprocess import Preprocess
 from fstore.extractor.training import (
     ArrayExamples,
+    JoinedExamples,
     Recipe,
     Snapshot,
     Step,
@@ -259,10 +261,10 @@ def test_regions_are_warped_where_the_model_is(tmp_path: Path, device: str) -> N
     )
     box = np.array([[5.0, 5, 30, 30]])
     labels = np.zeros(1, np.int64)
-    image = RegionImage("a.png", "", 60, 40, box, labels, np.zeros(1, bool))
+    image = RegionImage(tmp_path, "a.png", "", 60, 40, box, labels, np.zeros(1, bool))
     network = replace(toy_network(), preprocess=Preprocess(size=8, resize=8, context=1))
     examples = RegionExamples(
-        tmp_path, [image], Regions(labels, box, labels), network.preprocess,
+        [image], Regions(labels, box, labels), network.preprocess,
         source=DrawnBoxes([image], 1),
     )  # fmt: skip
     data = TrainingData(examples, examples)
@@ -288,6 +290,22 @@ def test_learns_on_a_gpu(tmp_path: Path, amp: str) -> None:
                    snapshots=[16], state_dir=tmp_path / "cpu")  # fmt: skip
     assert found.accuracy > 0.9
     assert found.curve[:4] == pytest.approx(cpu.curve[:4], rel=0.05)
+
+
+def test_joined_examples_are_those_of_their_parts() -> None:
+    """Places count through the parts, in any order; an epoch has every example once."""
+    X = np.arange(7 * 3 * 2 * 2, dtype=np.float32).reshape(7, 3, 2, 2)
+    y = np.array([0, 1, 0, 1, 1, 0, 0])
+    cuts = (slice(0, 3), slice(3, 4), slice(4, 7))
+    joined = JoinedExamples([ArrayExamples(X[c], y[c]) for c in cuts])
+    places = np.array([6, 0, 3, 2, 4, 0])
+    assert np.array_equal(joined.load(places), X[places])
+    assert joined.labels.tolist() == y.tolist()
+    options: dict[str, Any] = {"seed": 0, "iteration": 1, "size": 2, "mirror": False}
+    images, labels = joined.batch(7, **options)
+    whole, of_whole = ArrayExamples(X, y).batch(7, **options)
+    assert np.array_equal(images, whole)
+    assert np.array_equal(labels, of_whole)
 
 
 def test_draws_are_shuffled_epochs() -> None:
