@@ -13,14 +13,8 @@ from fstore.errors import FstoreError, UnknownNameError
 from fstore.queries.reports import REPORTS
 from fstore.queries.reports._history import last_noted, note_refresh
 from fstore.queries.reports._inputs import Inputs
-from fstore.queries.reports._run import (
-    Brought,
-    Missing,
-    Standing,
-    alone_at,
-    bring_up,
-    standing,
-)
+from fstore.queries.reports._missing import Missing
+from fstore.queries.reports._run import Brought, Standing, alone_at, bring_up, standing
 from fstore.queries.reports._why import stale_reasons, summary
 from fstore.queries.study import ROLES, Study, UnboundError
 from fstore.types import OnProgress

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from fstore.errors import FstoreError, UnknownNameError
 from fstore.queries.refresh import unregistered
 from fstore.queries.reports._api import BESIDE, REPORTS, Need
-from fstore.queries.reports._run import Missing, Standing, show_report, standing, with_paper
+from fstore.queries.reports._missing import Missing
+from fstore.queries.reports._run import Standing, show_report, standing, with_paper
 from fstore.queries.study import Study, UnboundError
 from fstore.types import OnProgress
 
