@@ -155,7 +155,7 @@ def exhibit(
     except UnboundError as error:
         return Exhibit(*about, state="left out", why=str(error))
     except UnknownNameError as error:
-        lacks = (unregistered(store, study, str(error)),)
+        lacks = (unregistered(store, study, error),)
         return Exhibit(*about, state="missing inputs", why=str(error), missing=lacks)
     except Exception as error:  # noqa: BLE001 - one report must not keep the others from the page
         return Exhibit(*about, state="failed", why=_told(error))

@@ -266,10 +266,11 @@ def test_a_deleted_partition(built: Built, study: Study) -> None:
 def test_data_sets_that_are_not_registered(built: Built) -> None:
     """The command registers the data set, with the format of the study file, or its split."""
     making = '[[make.datasets]]\nname = "e"\nformat = "voc"\nroot = "r"\n'
+    other = '\n[pretrain]\ndataset = "random"'  # the name of the split that is not there
     commands = {
         STUDY.replace('"d"', '"f"'): "fstore dataset add f --format FORMAT",
         STUDY.replace('"d"', '"e"') + making: "fstore dataset add e --format voc",
-        STUDY + 'split = "random"': "fstore dataset add d --format  --seeds 0,1,2",
+        STUDY + 'split = "random"' + other: "fstore dataset add d --format  --seeds 0,1,2",
     }
     known = built.store.datasets()[0].format
     for toml, command in commands.items():
