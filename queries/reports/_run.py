@@ -204,10 +204,12 @@ def illustrated(
 class Standing:
     """What of a report can be computed, what of it is stored, and what it lacks.
 
-    ``stamps`` has the needs (cells, or series of cells) whose activations are there, ``kept`` the
-    stored rows by fingerprint, ``noted`` the last row of table ``refreshes`` on the report.
+    ``needs`` are all cells, or series of cells; ``stamps`` has those whose activations are there,
+    ``kept`` the stored rows by fingerprint, ``noted`` the last row of table ``refreshes`` on the
+    report.
     """
 
+    needs: Sequence[Need]
     stamps: dict[Need, dict[str, str]]
     kept: dict[str, list[dict[str, Any]]]
     missing: list[Missing]
@@ -262,6 +264,7 @@ def standing(store: "Store", study: Study, name: str, *, inputs: Inputs | None =
     lacks = {need: inputs.lacks(need) for need in needs}
     ready = [need for need in needs if not lacks[need]]
     return Standing(
+        needs=needs,
         stamps=_stamps(name, ready, inputs),
         kept=_kept(frozen, study.name, name),
         missing=what_is_missing(frozen, study, lacks),
