@@ -9,19 +9,10 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from _build import Built, build, put
+from _build import STUDY, Built, build, put
 from fstore.cli import app
 from fstore.cli.times import parse_time
 from fstore.store.maintenance import Selection, drop
-
-STUDY = """
-name = "small"
-network = "net"
-layers = ["conv1", "fc"]
-pretrained = "5"
-[classification]
-dataset = "d"
-"""
 
 
 @pytest.fixture

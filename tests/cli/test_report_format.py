@@ -5,21 +5,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from _build import Built, build
+from _build import STUDY, Built, build
 from fstore.cli import app
 from fstore.queries.reports._run import show_report
 from fstore.queries.study import load_study, set_study
 from fstore.queries.tables import SUFFIXES, table_text
-
-STUDY = """
-name = "small"
-network = "net"
-layers = ["conv1", "fc"]
-pretrained = "5"
-
-[classification]
-dataset = "d"
-"""
 
 
 @pytest.fixture

@@ -12,19 +12,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from _build import build
+from _build import STUDY, build
 from fstore.cli import app
 from fstore.runs import Job, alone
 from fstore.store import Store, locks
-
-STUDY = """
-name = "small"
-network = "net"
-layers = ["conv1", "fc"]
-pretrained = "5"
-[classification]
-dataset = "d"
-"""
 
 
 @pytest.fixture

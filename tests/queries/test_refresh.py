@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from _build import Built, add_checkpoint, build, put
+from _build import STUDY, Built, add_checkpoint, build, put
 from _kill import run_code, run_with_kills
 from _slow import N, computed, slow_entry, slow_study
 from _studies import STUDY as WORLD_STUDY
@@ -28,14 +28,6 @@ from fstore.store.files import Partition
 from fstore.store.maintenance import Selection, drop
 from fstore.store.tables import replace_rows
 
-STUDY = """
-name = "small"
-network = "net"
-layers = ["conv1", "fc"]
-pretrained = "5"
-[classification]
-dataset = "d"
-"""
 SOME = ("figure5", "retrieval", "table3", "table6", "table7_accuracy")
 """Reports of the larger store that are quick."""
 
