@@ -11,7 +11,8 @@ import plotly.graph_objects as go
 import pytest
 
 from _build import STUDY, Built, build
-from _page import EVIL, Site, run, shown_rows
+from _cli import run
+from _page import EVIL, Site, shown_rows
 from fstore.queries.findings import Finding
 from fstore.queries.page import build as building
 from fstore.queries.page import findings
