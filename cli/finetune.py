@@ -129,26 +129,25 @@ def finetune(
 
     Example: fstore train finetune --from 305k --mode ft --dataset voc07 --view gt
     """
-    from fstore.finetuning import default_validation, plan_finetuning
-    from fstore.training import Options, train_into
+    from fstore.finetuning import finetune as run
+    from fstore.training import Options
 
     entries = stated(
         recipe, iterations=iterations, snapshots=numbers("--snapshots", snapshots) or None, lr=lr,
         batch_size=batch_size, momentum=momentum, weight_decay=weight_decay, step=step,
         gamma=gamma, mirror=mirror, amp=amp and amp.value,
     )  # fmt: skip
-    store, here = open_store(ctx), processes()
-    plan = plan_finetuning(
-        store, dataset=dataset, mode=mode.value, network=network, parent=parent,
-        view=view.value, name=name, seed=seed, split=split.value, split_seed=split_seed,
-        trainval=trainval, workers=workers, **entries,
-    )  # fmt: skip
+    here = processes()
     with progress(quiet=ctx.obj["quiet"] or here.rank > 0) as on_step:
         options = Options(
-            device=device, save_every=save_every, processes=here, on_step=on_step,
-            validate_every=validate_every or default_validation(plan),
+            device=device, workers=workers, save_every=save_every,
+            validate_every=validate_every, processes=here, on_step=on_step,
         )  # fmt: skip
-        records = train_into(store, plan, options)
+        records = run(
+            open_store(ctx), dataset=dataset, mode=mode.value, network=network, parent=parent,
+            view=view.value, name=name, seed=seed, split=split.value, split_seed=split_seed,
+            trainval=trainval, options=options, **entries,
+        )  # fmt: skip
     if here.rank == 0:
         emit_trained(records, as_json=as_json, as_csv=as_csv)
 

@@ -13,16 +13,10 @@ from fstore.errors import FstoreError, UnknownNameError
 from fstore.queries.reports import REPORTS
 from fstore.queries.reports._history import last_noted, note_refresh
 from fstore.queries.reports._inputs import Inputs
-from fstore.queries.reports._run import (
-    Brought,
-    Missing,
-    Standing,
-    alone_at,
-    bring_up,
-    standing,
-)
+from fstore.queries.reports._missing import Missing
+from fstore.queries.reports._run import Brought, Standing, alone_at, bring_up, standing
 from fstore.queries.reports._why import stale_reasons, summary
-from fstore.queries.study import ROLES, Study, UnboundError
+from fstore.queries.study import Study, UnboundError
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -200,26 +194,22 @@ def _look(inputs: Inputs, study: Study, name: str) -> Standing | _Unknown:
     except UnboundError as error:
         return _Unknown(LEFT_OUT, str(error))
     except UnknownNameError as error:
-        return _Unknown(MISSING, str(error), (unregistered(inputs.store, study, str(error)),))
+        return _Unknown(MISSING, str(error), (unregistered(inputs.store, study, error),))
     except FstoreError as error:
         return _Unknown(FAILED, str(error))
 
 
-def unregistered(store: "Store", study: Study, why: str) -> Missing:
-    """Say which command registers the data set, the split or the proposals that an error names.
+def unregistered(store: "Store", study: Study, error: UnknownNameError) -> Missing:
+    """Say which command registers the data set or the split that an error is about.
 
     Parameters
     ----------
     store : Store
     study : Study
-    why : str
-        The error.
+    error : UnknownNameError
     """
-    names = dict.fromkeys(bound.dataset for role in ROLES for bound in getattr(study, role))
-    name = next((n for n in names if f"'{n}'" in why), "NAME")
+    name, why = error.dataset or "NAME", str(error)
     known = {d.name: d.format for d in store.datasets()}
-    if name in known and "'proposal'" in why:
-        return Missing((), why, f"fstore proposals --dataset {quote(name)}")
     formats = known | {d.name: d.format for d in study.make.datasets}
     command = f"fstore dataset add {quote(name)} --format {formats.get(name, 'FORMAT')}"
     return Missing((), why, command + (" --seeds 0,1,2" if name in known else ""))

@@ -85,7 +85,8 @@ def part_samples(
         known = sorted(f"{r['split']} (seed {r['seed']}) {r['part']}" for r in kinds)
         raise UnknownNameError(
             f"data set '{dataset}', view {view}, has no part '{part}' of split "
-            f"'{split}' with seed {seed}; it has: {', '.join(known) or 'no split'}"
+            f"'{split}' with seed {seed}; it has: {', '.join(known) or 'no split'}",
+            dataset=dataset,
         )
     return np.sort(ids)
 

@@ -185,7 +185,7 @@ class Store:
         known = {d.name: d for d in self.datasets()}
         if name not in known:
             names = ", ".join(known) or "none yet"
-            raise UnknownNameError(f"no data set '{name}'; there are: {names}")
+            raise UnknownNameError(f"no data set '{name}'; there are: {names}", dataset=name)
         return known[name]
 
     def samples(self, dataset: str, view: str, columns: Sequence[str] = ()) -> pa.Table:
@@ -206,7 +206,8 @@ class Store:
         known = self.dataset(dataset)
         if view not in known.views:
             raise UnknownNameError(
-                f"data set '{dataset}' has no view '{view}'; it has: {', '.join(known.views)}"
+                f"data set '{dataset}' has no view '{view}'; it has: {', '.join(known.views)}",
+                dataset=dataset,
             )
         names = columns or TABLES[table].schema.names
         return read_columns(self.path, table, names, dataset=dataset, view=view)

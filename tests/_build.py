@@ -24,6 +24,16 @@ from fstore.types import (
 
 PARTS: tuple[Part, ...] = ("train", "train", "val", "test", "test", "test")
 
+STUDY = """
+name = "small"
+network = "net"
+layers = ["conv1", "fc"]
+pretrained = "5"
+[classification]
+dataset = "d"
+"""
+"""Of the store that :func:`build` makes."""
+
 
 def responses(values: NDArray[np.float32]) -> LayerResponses:
     """Summarise responses of shape (n_samples, n_channels, positions), as the sink expects."""

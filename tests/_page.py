@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save_file
-from typer.testing import CliRunner, Result
 
+from _cli import run
 from _studies import CKPTS, STUDY, make_study
-from fstore.cli import app
 from fstore.queries.study import set_study
 from fstore.store import Store
 
@@ -47,11 +46,6 @@ def make_site(path: Path) -> Site:
     done = run(store, "report", "build", str(folder))
     assert (done.exit_code, done.stdout) == (0, f"{folder / 'index.html'}\n"), done.output
     return Site(store, folder)
-
-
-def run(store: Store, *words: str) -> Result:
-    """Run ``fstore --store ROOT WORDS``."""
-    return CliRunner().invoke(app, ["--store", str(store.path), *words])
 
 
 def shown_rows(store: Store, name: str) -> list[dict[str, object]]:

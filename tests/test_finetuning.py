@@ -1,8 +1,10 @@
 """Fine-tuning into a store: what is learned from, what is registered, killed and resumed."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,9 +17,10 @@ from fstore.extractor.preprocess import Preprocess
 from fstore.extractor.training import Step
 from fstore.extractor.training.regions import DrawnBoxes, FixedRegions, RegionExamples, StoredBoxes
 from fstore.extractor.weights import read_tensors
-from fstore.finetuning import finetune, plan_finetuning
+from fstore.finetuning import finetune
 from fstore.region_data import RegionTables, held_out_regions, region_examples
 from fstore.store import Store
+from fstore.training import Options, Plan
 from fstore.training_data import BACKGROUND, Learning, outputs, training_data
 from fstore.workflows import add_dataset, load_network
 
@@ -34,6 +37,13 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def mine(scenes: Store, tmp_path: Path) -> Store:
     """Return a store that the test may change."""
     return copy_store(scenes, tmp_path / "mine")
+
+
+@pytest.fixture
+def plan_of(scenes: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plan]:
+    """Return what gives the plan of a run that is not carried out."""
+    monkeypatch.setattr("fstore.finetuning.train_into", lambda _store, plan, _options: plan)
+    return cast("Callable[..., Plan]", partial(finetune, scenes))
 
 
 def test_regions_become_a_checkpoint(mine: Store) -> None:
@@ -81,9 +91,9 @@ def test_fc_ft_keeps_the_parents_convolutions(mine: Store) -> None:
         ({"mode": "ft", "parent": PARENT, "name": "mine", "snapshots": [2000]}, ["mine"]),
     ],
 )
-def test_names(scenes: Store, given: dict[str, Any], names: list[str]) -> None:
+def test_names(plan_of: Callable[..., Plan], given: dict[str, Any], names: list[str]) -> None:
     """Checkpoints are named by parent, data set, mode and seed; snapshots by their iteration."""
-    plan = plan_finetuning(scenes, dataset="rooms", split="random", iterations=2000, **given)
+    plan = plan_of(dataset="rooms", split="random", iterations=2000, **given)
     assert [plan.names[i] for i in sorted(plan.names)] == names
     assert max(plan.names) == 2000
 
@@ -93,22 +103,24 @@ def test_a_finished_run_is_not_repeated(mine: Store) -> None:
     given: dict[str, Any] = {"dataset": "rooms", "mode": "ft", "parent": PARENT,
                              "split": "random", **SHORT}  # fmt: skip
     steps: list[Step] = []
-    done = finetune(mine, **given, on_step=steps.append)
+    options = Options(on_step=steps.append)
+    done = finetune(mine, **given, options=options)
     assert [s.iteration for s in steps] == [1, 2]
-    assert finetune(mine, **given, on_step=steps.append) == done
+    assert finetune(mine, **given, options=options) == done
     assert len(steps) == 2
     for change, word in (({"iterations": 3}, "iterations"), ({"split_seed": 1}, "split_seed")):
         with pytest.raises(IdentityError, match=f"was made with other .*{word}"):
             finetune(mine, **given | change)
 
 
-def test_scratch_starts_from_the_seeds_weights(scenes: Store) -> None:
+def test_scratch_starts_from_the_seeds_weights(plan_of: Callable[..., Plan]) -> None:
     """From scratch there is no parent; another seed starts from other weights."""
     plans = [
-        plan_finetuning(scenes, dataset="scenes", mode="scratch", network="caffenet-mini",
-                        view="gt", seed=seed, **SHORT)
+        plan_of(
+            dataset="scenes", mode="scratch", network="caffenet-mini", view="gt", seed=seed, **SHORT
+        )
         for seed in (0, 1, 0)
-    ]  # fmt: skip
+    ]
     assert {plan.parent for plan in plans} == {None}
     first, other, again = (plan.network.model.state_dict() for plan in plans)
     assert first["fc8.weight"].shape == (11, 256)
@@ -355,16 +367,15 @@ def test_trainval_learns_from_both(scenes: Store) -> None:
 FINETUNE = """
 import sys
 from pathlib import Path
-from fstore.finetuning import plan_finetuning
+from fstore.finetuning import finetune
 from fstore.store import Store
-from fstore.training import Options, train_into
+from fstore.training import Options
 
 store, n = Store.open(Path(sys.argv[1])), int(sys.argv[2])
-plan = plan_finetuning(store, dataset="scenes", mode=sys.argv[3], parent="start", view="gt",
-                       iterations=n, snapshots=[3, 10], batch_size=8, workers=2, mirror=True)
-options = Options(save_every=2, validate_every=5,
+options = Options(workers=2, save_every=2, validate_every=5,
                   on_step=lambda s: print(s.iteration, flush=True))
-train_into(store, plan, options)
+finetune(store, dataset="scenes", mode=sys.argv[3], parent="start", view="gt",
+         iterations=n, snapshots=[3, 10], batch_size=8, mirror=True, options=options)
 """
 
 

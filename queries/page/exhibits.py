@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fstore.errors import FstoreError, UnknownNameError
 from fstore.queries.refresh import unregistered
-from fstore.queries.reports._api import BESIDE, REPORTS, Need
-from fstore.queries.reports._run import Missing, Standing, show_report, standing, with_paper
+from fstore.queries.reports._api import BESIDE, REPORTS
+from fstore.queries.reports._missing import Missing
+from fstore.queries.reports._run import Standing, show_report, standing, with_paper
 from fstore.queries.study import Study, UnboundError
 from fstore.types import OnProgress
 
@@ -154,7 +155,7 @@ def exhibit(
     except UnboundError as error:
         return Exhibit(*about, state="left out", why=str(error))
     except UnknownNameError as error:
-        lacks = (unregistered(store, study, str(error)),)
+        lacks = (unregistered(store, study, error),)
         return Exhibit(*about, state="missing inputs", why=str(error), missing=lacks)
     except Exception as error:  # noqa: BLE001 - one report must not keep the others from the page
         return Exhibit(*about, state="failed", why=_told(error))
@@ -165,10 +166,9 @@ def exhibit(
         except Exception as error:  # noqa: BLE001 - likewise
             why = _told(error)
         found = standing(store, study, name)
-    absent = _absent(meta["needs"](store, study), found)
     rows, provenance = _stored(found, name)
     state = "failed" if why else _state(found, shown=bool(rows))
-    return Exhibit(*about, state, why, rows, provenance, tuple(found.missing), absent)
+    return Exhibit(*about, state, why, rows, provenance, tuple(found.missing), _absent(found))
 
 
 def _told(error: Exception) -> str:
@@ -184,12 +184,12 @@ def _state(found: Standing, *, shown: bool) -> str:
     return "incomplete" if found.missing or found.stale else "complete"
 
 
-def _absent(needs: list[Need], found: Standing) -> dict[Key, str]:
+def _absent(found: Standing) -> dict[Key, str]:
     """Return the cells of needs that name one and have no value."""
     stale = found.stale
     return {
         (need.row, need.col): "not computed" if need in stale else "no inputs"
-        for need in needs
+        for need in found.needs
         if need.col and (need in stale or need not in found.stamps)
     }
 

@@ -13,10 +13,11 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from fstore.errors import DataError, FstoreError, UnknownNameError
-from fstore.queries.reports._api import REPORTS, Need, Reading, Row, Weights, paper_numbers
+from fstore.queries.reports._api import REPORTS, Need, Row, paper_numbers
 from fstore.queries.reports._code import code_version
 from fstore.queries.reports._history import last_noted, next_time, note_refresh
-from fstore.queries.reports._inputs import NO_PROPOSALS, Inputs, Lack, partition_of
+from fstore.queries.reports._inputs import Inputs
+from fstore.queries.reports._missing import Missing, what_is_missing
 from fstore.queries.study import Study
 from fstore.types import OnProgress
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Brought",
-    "Missing",
     "Shown",
     "Standing",
     "alone_at",
@@ -35,21 +35,6 @@ __all__ = [
     "standing",
     "with_paper",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """Cells that cannot be computed: what is lacking, and the command that makes it.
-
-    Without ``rows`` it cannot even be told which they are.
-    """
-
-    rows: tuple[str, ...]
-    lack: str
-    command: str
-
-    def __str__(self) -> str:
-        return f"no {', '.join(self.rows) or 'cells'}: {self.lack}; make it with: {self.command}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,10 +204,12 @@ def illustrated(
 class Standing:
     """What of a report can be computed, what of it is stored, and what it lacks.
 
-    ``stamps`` has the needs (cells, or series of cells) whose activations are there, ``kept`` the
-    stored rows by fingerprint, ``noted`` the last row of table ``refreshes`` on the report.
+    ``needs`` are all cells, or series of cells; ``stamps`` has those whose activations are there,
+    ``kept`` the stored rows by fingerprint, ``noted`` the last row of table ``refreshes`` on the
+    report.
     """
 
+    needs: Sequence[Need]
     stamps: dict[Need, dict[str, str]]
     kept: dict[str, list[dict[str, Any]]]
     missing: list[Missing]
@@ -277,9 +264,10 @@ def standing(store: "Store", study: Study, name: str, *, inputs: Inputs | None =
     lacks = {need: inputs.lacks(need) for need in needs}
     ready = [need for need in needs if not lacks[need]]
     return Standing(
+        needs=needs,
         stamps=_stamps(name, ready, inputs),
         kept=_kept(frozen, study.name, name),
-        missing=_missing(frozen, study, lacks),
+        missing=what_is_missing(frozen, study, lacks),
         noted=last_noted(frozen, study.name).get(name),
     )
 
@@ -385,51 +373,4 @@ def with_paper(rows: Sequence[Mapping[str, Any]], name: str) -> list[dict[str, A
     return [
         {**{c: row[c] for c in columns}, "paper": numbers.get((row["row"], row["col"]))}
         for row in rows
-    ]
-
-
-def _missing(store: "Store", study: Study, lacks: Mapping[Need, Sequence[Lack]]) -> list[Missing]:
-    """Put together what one command would make: proposals, a checkpoint, layers of one view."""
-    from fstore.queries.tuned import checkpoint_command
-    from fstore.store.features import extract_command
-
-    there = {record.name for record in store.checkpoints(study.network)}
-    absent: dict[str, list[str]] = defaultdict(list)
-    unsearched: dict[str, list[str]] = defaultdict(list)
-    together: dict[tuple[str, str, str, str, str], list[tuple[str, Reading]]] = defaultdict(list)
-    for need, lacking in lacks.items():
-        for what, lack in lacking:
-            if isinstance(what, Reading) and lack == NO_PROPOSALS:
-                unsearched[what.samples.dataset].append(need.row)
-            if isinstance(what, Weights) or what.ckpt not in there:
-                absent[what.ckpt].append(need.row)
-            elif lack != NO_PROPOSALS:
-                s = what.samples
-                key = (what.network, what.ckpt, s.dataset, s.view, lack)
-                together[key].append((need.row, what))
-    unmade = [
-        Missing(
-            tuple(dict.fromkeys(rows)),
-            f"{NO_PROPOSALS} of data set {dataset}",
-            study.make.proposals_of(dataset).command,
-        )
-        for dataset, rows in unsearched.items()
-    ]
-    unmade += [
-        Missing(
-            tuple(dict.fromkeys(rows)),
-            f"no checkpoint {study.network}/{ckpt}",
-            checkpoint_command(study, ckpt),
-        )
-        for ckpt, rows in absent.items()
-    ]
-    return unmade + [
-        Missing(
-            tuple(dict.fromkeys(row for row, _ in found)),
-            f"{lack} of {dataset}.{view} at {network}/{ckpt}",
-            extract_command(
-                partition_of(found[0][1]), list(dict.fromkeys(r.layer for _, r in found))
-            ),
-        )
-        for (network, ckpt, dataset, view, lack), found in together.items()
     ]

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fstore.queries.reports._run import Missing, show_report, standing, with_paper
+from fstore.queries.reports._missing import Missing
+from fstore.queries.reports._run import show_report, standing, with_paper
 from fstore.queries.study import Study
 from fstore.types import OnProgress
 

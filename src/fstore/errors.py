@@ -31,7 +31,17 @@ class FstoreError(Exception):
 
 
 class UnknownNameError(FstoreError, LookupError):
-    """A name that is not there, or that fits more than one thing."""
+    """A name that is not there, or that fits more than one thing.
+
+    Attributes
+    ----------
+    dataset : str
+        The data set that is not there, or lacks what was asked of it; empty if it is about none.
+    """
+
+    def __init__(self, *args: object, dataset: str = "") -> None:
+        super().__init__(*args)
+        self.dataset = dataset
 
 
 class DataError(FstoreError, ValueError):

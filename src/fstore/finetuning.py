@@ -1,7 +1,8 @@
 """Fine-tuning into a store: from a checkpoint, or from scratch for comparison (section 2.3)."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import DataError
@@ -12,10 +13,9 @@ from fstore.workflows import load_network, seeded_network
 
 if TYPE_CHECKING:
     from fstore.extractor.networks import Network
-    from fstore.extractor.training import Step
     from fstore.store import Store
 
-__all__ = ["default_validation", "finetune", "plan_finetuning"]
+__all__ = ["finetune"]
 
 VALIDATIONS = 10
 """Times that the held-out samples are measured during a run, unless said otherwise."""
@@ -24,7 +24,7 @@ VALIDATIONS = 10
 def finetune(
     store: "Store",
     *,
-    dataset: str,
+    dataset: str | Sequence[str],
     mode: str,
     network: str | None = None,
     parent: str | None = None,
@@ -36,20 +36,19 @@ def finetune(
     split: str = "official",
     split_seed: int = 0,
     trainval: bool = False,
-    device: str = "auto",
-    validate_every: int | None = None,
-    on_step: "Callable[[Step], None] | None" = None,
+    options: Options | None = None,
     **changes: Any,  # noqa: ANN401 - each entry of a recipe has its own type
 ) -> list[CheckpointRecord]:
-    """Fine-tune a checkpoint on a data set, or train from scratch, and register the snapshots.
+    """Fine-tune a checkpoint on data sets, or train from scratch, and register the snapshots.
 
     Parameters
     ----------
     store : Store
         The run's state is kept in its folder ``training`` until the run is done: the same call
         resumes an interrupted run. A run whose checkpoints are all registered is not repeated.
-    dataset : str
-        Registered data set.
+    dataset : str or sequence of str
+        Registered data set. Several that have the same classes are learned from as if they were
+        one, and measured on where they have the part for it.
     mode : {"ft", "fc-ft", "scratch"}
         Every layer learns; only the fully connected ones do; every layer, from initial weights.
     network : str or None
@@ -61,7 +60,7 @@ def finetune(
         proposals. The last two add a background class, the last output.
     name : str or None
         Of the checkpoint; None: PARENT-DATASET-MODE, or DATASET-scratch, and -sSEED for a seed
-        that is not 0. Snapshots before the last get their iteration appended.
+        that is not 0; several data sets are joined by +. Snapshots before the last get their iteration appended.
     iterations : int or None
         Batches in all; None: what the network states.
     snapshots : sequence of int
@@ -73,12 +72,8 @@ def finetune(
     trainval : bool
         Learn from the parts train and val and measure on test; else learn from train and measure
         on val, or on test where there is no val.
-    device : str
-        ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
-    validate_every : int or None
-        Iterations between two measurements; None: a tenth of all.
-    on_step : function of Step, or None
-        Called after each iteration.
+    options : Options or None
+        As for :func:`fstore.training.pretrain`, but ``validate_every`` None is a tenth of all.
     **changes
         Recipe entries that differ: ``lr``, ``batch_size``, ``mirror``, ``momentum``,
         ``weight_decay``, ``step``, ``gamma``.
@@ -95,79 +90,29 @@ def finetune(
         No such data set, view, split, network or parent.
     DataError
         No such mode; a parent from scratch, or none otherwise; a data set that has nothing to
-        learn; snapshots out of range; an unreadable image; a loss that is not finite.
+        learn; several that differ in their classes, or of which one is measured on what another
+        learns from; snapshots out of range; an unreadable image; a loss that is not finite.
     IdentityError
         A checkpoint's name is registered with another recipe, data or weights.
     """
-    plan = plan_finetuning(
-        store,
-        dataset=dataset,
-        mode=mode,
-        network=network,
-        parent=parent,
-        view=view,
-        name=name,
-        iterations=iterations,
-        snapshots=snapshots,
-        seed=seed,
-        split=split,
-        split_seed=split_seed,
-        trainval=trainval,
-        **changes,
-    )
-    every = validate_every or default_validation(plan)
-    options = Options(device=device, validate_every=every, on_step=on_step)
-    return train_into(store, plan, options)
-
-
-def default_validation(plan: Plan) -> int:
-    """Return the iterations between two measurements on held-out samples: a tenth of all."""
-    return max(1, plan.iterations // VALIDATIONS)
-
-
-def plan_finetuning(
-    store: "Store",
-    *,
-    dataset: str,
-    mode: str,
-    network: str | None = None,
-    parent: str | None = None,
-    view: str = "image",
-    name: str | None = None,
-    iterations: int | None = None,
-    snapshots: Sequence[int] = (),
-    seed: int = 0,
-    split: str = "official",
-    split_seed: int = 0,
-    trainval: bool = False,
-    workers: int | None = None,
-    **changes: Any,  # noqa: ANN401 - each entry of a recipe has its own type
-) -> Plan:
-    """Return what :func:`finetune` would do, without doing it.
-
-    Parameters and errors are its; ``workers`` is the number of threads that decode, None for one a
-    core. :func:`fstore.training.train_into` carries the plan out.
-    """
-    from fstore.extractor.training.finetuning import (
-        MODES,
-        default_iterations,
-        finetuning_recipe,
-    )
+    from fstore.extractor.training.finetuning import MODES, default_iterations, finetuning_recipe
 
     if mode not in MODES:
         raise DataError(f"no mode {mode!r} of fine-tuning; there are: {', '.join(MODES)}")
-    learning = Learning((dataset,), view, split, split_seed, trainval)
+    options = options or Options()
+    datasets = (dataset,) if isinstance(dataset, str) else tuple(dataset)
+    learning = Learning(datasets, view, split, split_seed, trainval)
     classes = outputs(store, learning)
     start = _parent(store, mode, network, parent)
     parent_name = None if start is None else start.name
     built = _initial(store, start, str(network), n_outputs=len(classes), seed=seed)
     recipe = finetuning_recipe(built, mode, regions=learning.regions, **changes)
     total = iterations or default_iterations(built, mode, regions=learning.regions)
-    data = training_data(store, learning, built.preprocess, workers=workers)
+    data = training_data(store, learning, built.preprocess, workers=options.workers)
     about = {
         "kind": "finetune",
         "mode": mode,
-        "dataset": dataset,
+        "dataset": learning.name,
         "view": view,
         "split": split,
         "split_seed": split_seed,
@@ -180,9 +125,10 @@ def plan_finetuning(
         "iterations": total,
         "recipe": json.loads(recipe.to_json()),
     }
-    base = name or _name(start, dataset, mode, seed)
-    names = _names(base, total, snapshots)
-    return Plan(built, data, recipe, total, names, seed, about, parent_name)
+    names = _names(name or _name(start, learning.name, mode, seed), total, snapshots)
+    plan = Plan(built, data, recipe, total, names, seed, about, parent_name)
+    every = options.validate_every or max(1, total // VALIDATIONS)
+    return train_into(store, plan, replace(options, validate_every=every))
 
 
 def _parent(

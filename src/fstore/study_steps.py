@@ -270,6 +270,7 @@ def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: s
 
     def run(on_progress: OnProgress) -> str:
         from fstore.finetuning import finetune
+        from fstore.training import Options
 
         records = finetune(
             context.store,
@@ -284,8 +285,7 @@ def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: s
             split=bounds[0].split,
             split_seed=seed,
             trainval=trainval,
-            device=context.device,
-            on_step=_shown(on_progress),
+            options=Options(context.device, on_step=_shown(on_progress)),
             **changes,
         )
         return _reached(records[-1].recipe)

@@ -52,6 +52,11 @@ class Learning:
     trainval: bool = False
 
     @property
+    def name(self) -> str:
+        """The data sets as one word."""
+        return "+".join(self.datasets)
+
+    @property
     def regions(self) -> bool:
         """Whether examples are regions of images."""
         return self.view != "image"

@@ -6,11 +6,10 @@ import shlex
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
 import fstore.cli  # all commands
+from _cli import run
 from fstore import workflows
-from fstore.cli.app import app
 from fstore.store import Store
 
 assert fstore.cli.__doc__
@@ -44,11 +43,6 @@ method = "components"
 max_proposals = 6
 split = "trainval"
 """
-
-
-def run(store: Store, *words: str) -> Result:
-    """Run the program on a store."""
-    return CliRunner().invoke(app, ["--store", str(store.path), *words])
 
 
 def commands(text: str) -> list[list[str]]:

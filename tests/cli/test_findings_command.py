@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from _build import Built, build
-from fstore.cli import app
+from _build import build
+from _cli import run
 from fstore.cli.findings import _wrapped
 from fstore.queries.findings import CLAIMS, Verdict
+from fstore.store import Store
 
 STUDY = """
 name = "small"
@@ -28,37 +28,32 @@ dataset = "d"
 
 
 @pytest.fixture
-def built(tmp_path: Path) -> Built:
+def built(tmp_path: Path) -> Store:
     """Build a store of two checkpoints whose study is set."""
     (tmp_path / "small.toml").write_text(STUDY)
-    built = build(tmp_path / "s", ("5", "15"))
+    built = build(tmp_path / "s", ("5", "15")).store
     assert run(built, "study", "set", str(tmp_path / "small.toml")).exit_code == 0
     return built
 
 
-def run(built: Built, *words: str) -> Result:
-    """Run ``fstore --store ROOT WORDS``."""
-    return CliRunner().invoke(app, ["--store", str(built.store.path), *words])
-
-
-def test_nothing_is_computed_unasked(built: Built) -> None:
+def test_nothing_is_computed_unasked(built: Store) -> None:
     """Without --compute the numbers that are not stored lack, and stay away."""
     done = run(built, "report", "findings", "--json")
     rows = json.loads(done.stdout)
     assert (done.exit_code, done.stderr) == (0, "")
     assert len(rows) == len(list(CLAIMS))
     assert {row["verdict"] for row in rows} == {"not enough data"}
-    assert built.store.rows("reports").num_rows == 0
+    assert built.rows("reports").num_rows == 0
 
 
-def test_compute(built: Built) -> None:
+def test_compute(built: Store) -> None:
     """With --compute the reports are computed; JSON and CSV say the same, and more than a table."""
     rows = json.loads(run(built, "report", "findings", "--compute", "--json").stdout)
     (row,) = [r for r in rows if r["name"] == "binarizing-is-nearly-free-at-fc"]
     assert row["evidence"].startswith("fc: binarized ")
     assert row["reports"] == ["table7"]
     assert row["paper"].startswith("holds: fc6: binarized 71.5")
-    assert built.store.rows("reports", report="table7").num_rows > 0
+    assert built.rows("reports", report="table7").num_rows > 0
     text = run(built, "report", "findings", "--csv").stdout
     found = list(csv.DictReader(io.StringIO(text)))
     assert [r["verdict"] for r in found] == [r["verdict"] for r in rows]
@@ -66,7 +61,7 @@ def test_compute(built: Built) -> None:
     assert list(found[0]) == list(row)
 
 
-def test_table(built: Built) -> None:
+def test_table(built: Store) -> None:
     """The table has claims, verdicts and evidence, in lines of a terminal's width."""
     lines = run(built, "report", "findings").stdout.splitlines()
     assert lines[0].split() == ["claim", "verdict", "evidence"]
@@ -82,7 +77,7 @@ def test_commands_stay_whole() -> None:
     assert {word for line in lines for word in line.split()} == set(words.split())
 
 
-def test_unknown_study(built: Built) -> None:
+def test_unknown_study(built: Store) -> None:
     """A study that is not set is named."""
     done = run(built, "report", "findings", "--study", "other")
     assert (done.exit_code, done.stdout) == (1, "")

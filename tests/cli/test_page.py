@@ -10,8 +10,9 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 
-from _build import Built, build
-from _page import EVIL, Site, run, shown_rows
+from _build import STUDY, Built, build
+from _cli import run
+from _page import EVIL, Site, shown_rows
 from fstore.queries.findings import Finding
 from fstore.queries.page import build as building
 from fstore.queries.page import findings
@@ -25,14 +26,6 @@ from fstore.queries.reports._api import BESIDE
 from fstore.queries.study import set_study
 from fstore.store.maintenance import Selection, drop
 
-STUDY = """
-name = "small"
-network = "net"
-layers = ["conv1", "fc"]
-pretrained = "5"
-[classification]
-dataset = "d"
-"""
 SHOWN = [name for name in names() if name != "table8"]
 CELL = re.compile(
     r'data-row="([^"]*)" data-col="([^"]*)">'

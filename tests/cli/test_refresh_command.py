@@ -7,45 +7,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
-from typer.testing import CliRunner, Result
 
-from _build import Built, build, put
-from fstore.cli import app
+from _build import put
+from _cli import run
 from fstore.cli.times import parse_time
+from fstore.store import Store
+from fstore.store.files import Partition
 from fstore.store.maintenance import Selection, drop
 
-STUDY = """
-name = "small"
-network = "net"
-layers = ["conv1", "fc"]
-pretrained = "5"
-[classification]
-dataset = "d"
-"""
 
-
-@pytest.fixture
-def ready(tmp_path: Path) -> Built:
-    """Build a store whose study is set."""
-    (tmp_path / "small.toml").write_text(STUDY)
-    built = build(tmp_path / "s")
-    assert run(built, "study", "set", str(tmp_path / "small.toml")).exit_code == 0
-    return built
-
-
-def run(built: Built, *words: str) -> Result:
-    """Run ``fstore --store ROOT WORDS``."""
-    return CliRunner().invoke(app, ["--store", str(built.store.path), *words])
-
-
-def change_fc(built: Built) -> None:
+def change_fc(store: Store) -> None:
     """Put ones in the place of a layer's responses."""
-    drop(built.store.path, Selection(layer="fc"))
+    drop(store.path, Selection(layer="fc"))
     ones = np.ones((6, 4, 1), dtype=np.float32)
-    put(built.store, built.partition("fc"), ones, identity={"weights": "new"})
+    put(store, Partition("net", "5", "d", "image", "fc"), ones, identity={"weights": "new"})
 
 
-def test_refresh(ready: Built) -> None:
+def test_refresh(ready: Store) -> None:
     """A row a report: the first time computed, then fresh; nothing on stderr."""
     done = run(ready, "report", "refresh", "table6", "--json")
     (row,) = json.loads(done.stdout)
@@ -63,7 +41,7 @@ def test_refresh(ready: Built) -> None:
     assert (done.exit_code, done.stderr) == (0, "")
 
 
-def test_refresh_of_all(ready: Built) -> None:
+def test_refresh_of_all(ready: Store) -> None:
     """Without names all reports have a row: one that fails, too (weights that are no file)."""
     done = run(ready, "report", "refresh", "--json")
     states = {row["report"]: row["state"] for row in json.loads(done.stdout)}
@@ -72,7 +50,7 @@ def test_refresh_of_all(ready: Built) -> None:
     assert done.exit_code == 1
 
 
-def test_left_out_is_no_failure(ready: Built) -> None:
+def test_left_out_is_no_failure(ready: Store) -> None:
     """A report that the study binds no part of says why, with status 0."""
     done = run(ready, "report", "refresh", "figure1", "--json")
     (row,) = json.loads(done.stdout)
@@ -81,7 +59,7 @@ def test_left_out_is_no_failure(ready: Built) -> None:
     assert done.exit_code == 0
 
 
-def test_dry_run(ready: Built) -> None:
+def test_dry_run(ready: Store) -> None:
     """--dry-run lists each stale cell and why, and computes nothing."""
     run(ready, "report", "refresh", "table6")
     change_fc(ready)
@@ -94,12 +72,12 @@ def test_dry_run(ready: Built) -> None:
         "nonzero_percent",
     )
     assert row["why"] == "activations of net/5 d.image fc changed"
-    assert ready.store.rows("reports").num_rows == 2
+    assert ready.rows("reports").num_rows == 2
     run(ready, "report", "refresh", "table6")
     assert run(ready, "report", "refresh", "table6", "--dry-run", "--json").stdout == "[]\n"
 
 
-def test_a_failing_report(ready: Built, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_report(ready: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A report that fails has its error in its row; the exit status is 1, the others are done."""
 
     def fail(*_: object) -> None:
@@ -114,9 +92,9 @@ def test_a_failing_report(ready: Built, monkeypatch: pytest.MonkeyPatch) -> None
     assert done.exit_code == 1
 
 
-def test_what_is_missing(ready: Built) -> None:
+def test_what_is_missing(ready: Store) -> None:
     """Missing inputs are counted, and stderr has the command that makes them; status 0."""
-    drop(ready.store.path, Selection(layer="fc"))
+    drop(ready.path, Selection(layer="fc"))
     done = run(ready, "report", "refresh", "table6", "--json")
     (row,) = json.loads(done.stdout)
     assert (row["state"], row["computed"], row["missing"]) == ("computed", 1, 1)
@@ -124,11 +102,11 @@ def test_what_is_missing(ready: Built) -> None:
     assert done.exit_code == 0
 
 
-def test_diff_and_as_of(ready: Built) -> None:
+def test_diff_and_as_of(ready: Store) -> None:
     """The diff has old and new value of the changed cell; --as-of shows the old table."""
     run(ready, "report", "refresh", "table6")
     old = run(ready, "report", "show", "table6", "--csv").stdout
-    (time,) = ready.store.rows("refreshes")["finished_at"].to_pylist()
+    (time,) = ready.rows("refreshes")["finished_at"].to_pylist()
     change_fc(ready)
     run(ready, "report", "refresh", "table6")
     new = run(ready, "report", "show", "table6", "--csv").stdout
@@ -145,15 +123,15 @@ def test_diff_and_as_of(ready: Built) -> None:
     assert run(ready, "report", "diff", "--from", "0s", "--json").stdout == "[]\n"
 
 
-def test_as_of_computes_nothing(ready: Built) -> None:
+def test_as_of_computes_nothing(ready: Store) -> None:
     """A table of another time is not computed for the purpose."""
     done = run(ready, "report", "show", "table6", "--as-of", "1h")
     assert done.exit_code == 1
     assert "not refreshed before" in done.stderr
-    assert ready.store.rows("reports").num_rows == 0
+    assert ready.rows("reports").num_rows == 0
 
 
-def test_no_picture_of_another_time(ready: Built, tmp_path: Path) -> None:
+def test_no_picture_of_another_time(ready: Store, tmp_path: Path) -> None:
     """A plot whose pictures are of today is refused for another time; one of numbers is drawn."""
     run(ready, "report", "refresh", "table6")
     out = str(tmp_path / "x.png")
@@ -164,7 +142,7 @@ def test_no_picture_of_another_time(ready: Built, tmp_path: Path) -> None:
     assert (done.exit_code, done.stdout) == (0, f"{out}\n")
 
 
-def test_wrong_times(ready: Built) -> None:
+def test_wrong_times(ready: Store) -> None:
     """What is no time, and an end without a start, are wrong usage."""
     for words in (["show", "table6", "--as-of", "yesterday"], ["diff", "--to", "1h"]):
         assert run(ready, "report", *words).exit_code == 2

@@ -4,52 +4,34 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
-from _build import Built, build
+from _build import STUDY, build
+from _cli import run
 from fstore.cli import app
+from fstore.store import Store
 from fstore.store.maintenance import Selection, drop
 
-STUDY = """# mine
-name = "small"
-network = "net"
-layers = ["conv1", "fc"]
-pretrained = "5"
-
-[classification]
-dataset = "d"
-"""
-
 
 @pytest.fixture
-def built(tmp_path: Path) -> Built:
-    """Build a store, and a study file beside it."""
-    (tmp_path / "small.toml").write_text(STUDY)
-    return build(tmp_path / "s")
+def built(tmp_path: Path) -> Store:
+    """Build a store that has no study."""
+    return build(tmp_path / "s").store
 
 
-@pytest.fixture
-def ready(built: Built) -> Built:
-    """Build a store whose study is set."""
-    assert run(built, "study", "set", str(built.store.path.parent / "small.toml")).exit_code == 0
-    return built
-
-
-def run(built: Built, *words: str) -> Result:
-    """Run ``fstore --store ROOT WORDS``."""
-    return CliRunner().invoke(app, ["--store", str(built.store.path), *words])
-
-
-def test_study_set_and_show(ready: Built) -> None:
+def test_study_set_and_show(built: Store, tmp_path: Path) -> None:
     """A study is shown as rows, and as the file that was set."""
-    rows = json.loads(run(ready, "study", "show", "--json").stdout)
+    file, text = tmp_path / "small.toml", f"# mine{STUDY}"
+    file.write_text(text)
+    assert run(built, "study", "set", str(file)).exit_code == 0
+    rows = json.loads(run(built, "study", "show", "--json").stdout)
     assert {"role": "layers", "value": ["conv1", "fc"]} in rows
     assert {"role": "classification", "value": ["d, official split"]} in rows
-    assert run(ready, "study", "show", "--toml").stdout == STUDY
-    assert run(ready, "study", "show", "small", "--csv").stdout.startswith("role,value\n")
+    assert run(built, "study", "show", "--toml").stdout == text
+    assert run(built, "study", "show", "small", "--csv").stdout.startswith("role,value\n")
 
 
-def test_study_names_to_come(built: Built, tmp_path: Path) -> None:
+def test_study_names_to_come(built: Store, tmp_path: Path) -> None:
     """Names that are not in the store yet are a warning, not an error."""
     file = tmp_path / "later.toml"
     file.write_text(STUDY.replace('"5"', '"305k"'))
@@ -58,7 +40,7 @@ def test_study_names_to_come(built: Built, tmp_path: Path) -> None:
     assert "warning: network 'net' has no checkpoint 305k" in done.stderr
 
 
-def test_study_mistakes(built: Built, tmp_path: Path) -> None:
+def test_study_mistakes(built: Store, tmp_path: Path) -> None:
     """A file that is not there, or has a mistake, is named."""
     done = run(built, "study", "set", str(tmp_path / "none.toml"))
     assert done.exit_code == 1
@@ -69,7 +51,7 @@ def test_study_mistakes(built: Built, tmp_path: Path) -> None:
     assert run(built, "study", "show").exit_code == 1
 
 
-def test_report_list(ready: Built) -> None:
+def test_report_list(ready: Store) -> None:
     """The list has every report with its question, how it stands, and why."""
     done = run(ready, "report", "list", "--json")
     rows = {row["name"]: row for row in json.loads(done.stdout)}
@@ -82,9 +64,9 @@ def test_report_list(ready: Built) -> None:
     assert line.split()[:2] == ["table6", "fresh"]
 
 
-def test_report_list_of_what_is_missing(ready: Built) -> None:
+def test_report_list_of_what_is_missing(ready: Store) -> None:
     """The command that makes what is missing is in the rows, and on stderr."""
-    drop(ready.store.path, Selection(layer="fc"))
+    drop(ready.path, Selection(layer="fc"))
     done = run(ready, "report", "list", "--json")
     (row,) = [row for row in json.loads(done.stdout) if row["name"] == "table6"]
     command = "fstore extract --layer fc --ckpt net/5 --dataset d --view image"
@@ -92,7 +74,7 @@ def test_report_list_of_what_is_missing(ready: Built) -> None:
     assert command in done.stderr.splitlines()[-1]
 
 
-def test_report_list_without_a_study(built: Built, tmp_path: Path) -> None:
+def test_report_list_without_a_study(built: Store, tmp_path: Path) -> None:
     """Without a study, or without a store, it says what reports there are; stderr says why."""
     done = run(built, "report", "list", "--json")
     assert done.exit_code == 0
@@ -105,7 +87,7 @@ def test_report_list_without_a_study(built: Built, tmp_path: Path) -> None:
     assert run(built, "report", "list", "--study", "other").exit_code == 1
 
 
-def test_report_show(ready: Built) -> None:
+def test_report_show(ready: Store) -> None:
     """Rows on stdout; what was computed on stderr, the first time only."""
     done = run(ready, "report", "show", "table6", "--json")
     rows = json.loads(done.stdout)
@@ -118,23 +100,23 @@ def test_report_show(ready: Built) -> None:
     assert (again.stdout, again.stderr) == (done.stdout, "")
 
 
-def test_report_without_study(built: Built) -> None:
+def test_report_without_study(built: Store) -> None:
     """Without a study the error says how to set one."""
     done = run(built, "report", "show", "table6")
     assert done.exit_code == 1
     assert "fstore study set FILE" in done.stderr
 
 
-def test_report_with_a_layer_missing(ready: Built) -> None:
+def test_report_with_a_layer_missing(ready: Store) -> None:
     """A missing layer is a note on stderr with the command that makes it."""
-    drop(ready.store.path, Selection(layer="fc"))
+    drop(ready.path, Selection(layer="fc"))
     done = run(ready, "report", "show", "table6", "--csv")
     assert done.exit_code == 0
     assert len(done.stdout.splitlines()) == 2
     assert "fstore extract --layer fc --ckpt net/5" in done.stderr
 
 
-def test_report_plot(ready: Built, tmp_path: Path) -> None:
+def test_report_plot(ready: Store, tmp_path: Path) -> None:
     """--plot saves a figure and prints its path alone; it does not overwrite unasked."""
     out = tmp_path / "t.png"
     done = run(ready, "report", "show", "table6", "--plot", str(out))
@@ -150,7 +132,7 @@ def test_report_plot(ready: Built, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".pdf"])
-def test_report_plot_is_repeatable(ready: Built, tmp_path: Path, suffix: str) -> None:
+def test_report_plot_is_repeatable(ready: Store, tmp_path: Path, suffix: str) -> None:
     """The same rows give the same bytes."""
     files = [tmp_path / f"{i}{suffix}" for i in range(2)]
     for file in files:
@@ -158,7 +140,7 @@ def test_report_plot_is_repeatable(ready: Built, tmp_path: Path, suffix: str) ->
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def test_report_mistakes(ready: Built, tmp_path: Path) -> None:
+def test_report_mistakes(ready: Store, tmp_path: Path) -> None:
     """An unknown report and an unknown kind of picture are named."""
     assert "there are: " in run(ready, "report", "show", "table99").stderr
     done = run(ready, "report", "show", "table6", "--plot", str(tmp_path / "x.doc"))

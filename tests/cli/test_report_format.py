@@ -3,50 +3,26 @@
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from _build import Built, build
-from fstore.cli import app
+from _build import STUDY
+from _cli import run
 from fstore.queries.reports._run import show_report
 from fstore.queries.study import load_study, set_study
 from fstore.queries.tables import SUFFIXES, table_text
-
-STUDY = """
-name = "small"
-network = "net"
-layers = ["conv1", "fc"]
-pretrained = "5"
-
-[classification]
-dataset = "d"
-"""
-
-
-@pytest.fixture
-def ready(tmp_path: Path) -> Built:
-    """Build a store whose study is set."""
-    (tmp_path / "small.toml").write_text(STUDY)
-    built = build(tmp_path / "s")
-    assert run(built, "study", "set", str(tmp_path / "small.toml")).exit_code == 0
-    return built
-
-
-def run(built: Built, *words: str) -> Result:
-    """Run ``fstore --store ROOT WORDS``."""
-    return CliRunner().invoke(app, ["--store", str(built.store.path), *words])
+from fstore.store import Store
 
 
 @pytest.mark.parametrize("form", SUFFIXES)
-def test_format(ready: Built, form: str) -> None:
+def test_format(ready: Store, form: str) -> None:
     """The table is that of the report's rows, with its title; nothing else is on stdout."""
     done = run(ready, "report", "show", "table6", "--format", form)
-    rows = show_report(ready.store, load_study(ready.store), "table6").rows
+    rows = show_report(ready, load_study(ready), "table6").rows
     assert done.exit_code == 0
     assert done.stdout == table_text(rows, form, title="Sparsity by layer", label="table6")
     assert "computed and stored" in done.stderr
 
 
-def test_one_way_at_a_time(ready: Built, tmp_path: Path) -> None:
+def test_one_way_at_a_time(ready: Store, tmp_path: Path) -> None:
     """--format goes with neither --plot nor --json nor --csv; another format is wrong usage."""
     for other in (["--json"], ["--csv"], ["--plot", str(tmp_path / "x.png")]):
         done = run(ready, "report", "show", "table6", "--format", "md", *other)
@@ -55,13 +31,13 @@ def test_one_way_at_a_time(ready: Built, tmp_path: Path) -> None:
     assert run(ready, "report", "show", "table6", "--format", "doc").exit_code == 2
 
 
-def test_build_writes_every_table(ready: Built, tmp_path: Path) -> None:
+def test_build_writes_every_table(ready: Store, tmp_path: Path) -> None:
     """Build --format writes a file a table, names each, and says what is lacking."""
     out = tmp_path / "tables"
     study = STUDY.replace("layers = [", 'sweep = ["5", "7"]\nlayers = [').replace(
         "[cl", '[pretrain]\ndataset = "d"\n[cl'
     )
-    set_study(ready.store, study)  # there is no checkpoint 7
+    set_study(ready, study)  # there is no checkpoint 7
     done = run(ready, "report", "build", str(out), "--format", "md")
     assert done.exit_code == 0, done.output
     assert str(out / "table6.md") in done.stdout.splitlines()

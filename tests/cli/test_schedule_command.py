@@ -10,36 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
-from _build import build
+from _cli import run
 from fstore.cli import app
 from fstore.runs import Job, alone
 from fstore.store import Store, locks
-
-STUDY = """
-name = "small"
-network = "net"
-layers = ["conv1", "fc"]
-pretrained = "5"
-[classification]
-dataset = "d"
-"""
-
-
-@pytest.fixture
-def ready(tmp_path: Path) -> Store:
-    """Build a store whose study is set."""
-    from fstore.queries.study import set_study
-
-    store = build(tmp_path / "s").store
-    set_study(store, STUDY)
-    return store
-
-
-def run(store: Store, *words: str) -> Result:
-    """Run ``fstore --store ROOT WORDS``."""
-    return CliRunner().invoke(app, ["--store", str(store.path), *words])
 
 
 def history(store: Store) -> list[dict[str, object]]:

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from typer.testing import CliRunner, Result
 
 from _build import add_checkpoint, add_layers, put
+from _cli import run
 from _studies import CKPTS, CLASSES, SHAPES, STUDY, N, StudyWorld, add_samples, make_study
-from fstore.cli import app
 from fstore.errors import DataError, FstoreError, UnknownNameError
 from fstore.queries.analyses import ANALYSES
 from fstore.queries.reports._run import show_report
@@ -330,11 +329,6 @@ def test_split_without_val(tmp_path: Path, name: str) -> None:
 
 
 # the command line
-
-
-def run(store: Store, *words: str) -> Result:
-    """Run ``fstore --store ROOT analyze WORDS``."""
-    return CliRunner().invoke(app, ["--store", str(store.path), *words])
 
 
 WHERE = ("--layer", "conv5", "--ckpt", "5k", "--dataset", "g")

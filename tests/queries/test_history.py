@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from _build import Built, build, put
+from _build import STUDY, Built, build, put
 from fstore import runs
 from fstore.errors import UnknownNameError
 from fstore.queries.history import _same, as_of, changes, last_refresh_span
@@ -22,14 +22,6 @@ from fstore.store import Store
 from fstore.store.maintenance import Selection, drop
 from fstore.types import FloatArray
 
-STUDY = """
-name = "small"
-network = "net"
-layers = ["conv1", "fc"]
-pretrained = "5"
-[classification]
-dataset = "d"
-"""
 ONES = np.ones((6, 4, 1), dtype=np.float32)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from _build import Built, add_checkpoint, build, put
+from _build import STUDY, Built, add_checkpoint, build, put
 from _kill import run_code, run_with_kills
 from _slow import N, computed, slow_entry, slow_study
 from _studies import STUDY as WORLD_STUDY
@@ -28,14 +28,6 @@ from fstore.store.files import Partition
 from fstore.store.maintenance import Selection, drop
 from fstore.store.tables import replace_rows
 
-STUDY = """
-name = "small"
-network = "net"
-layers = ["conv1", "fc"]
-pretrained = "5"
-[classification]
-dataset = "d"
-"""
 SOME = ("figure5", "retrieval", "table3", "table6", "table7_accuracy")
 """Reports of the larger store that are quick."""
 
@@ -266,10 +258,11 @@ def test_a_deleted_partition(built: Built, study: Study) -> None:
 def test_data_sets_that_are_not_registered(built: Built) -> None:
     """The command registers the data set, with the format of the study file, or its split."""
     making = '[[make.datasets]]\nname = "e"\nformat = "voc"\nroot = "r"\n'
+    other = '\n[pretrain]\ndataset = "random"'  # the name of the split that is not there
     commands = {
         STUDY.replace('"d"', '"f"'): "fstore dataset add f --format FORMAT",
         STUDY.replace('"d"', '"e"') + making: "fstore dataset add e --format voc",
-        STUDY + 'split = "random"': "fstore dataset add d --format  --seeds 0,1,2",
+        STUDY + 'split = "random"' + other: "fstore dataset add d --format  --seeds 0,1,2",
     }
     known = built.store.datasets()[0].format
     for toml, command in commands.items():

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from _build import Built, add_checkpoint, add_dataset, build, put
+from _build import STUDY, Built, add_checkpoint, add_dataset, build, put
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.reports import _code, _run
 from fstore.queries.reports._code import code_modules, code_version
@@ -16,15 +16,6 @@ from fstore.queries.reports._run import show_report
 from fstore.queries.study import Study, parse_study
 from fstore.store.files import Partition
 from fstore.store.maintenance import Selection, drop
-
-STUDY = """
-name = "small"
-network = "net"
-layers = ["conv1", "fc"]
-pretrained = "5"
-[classification]
-dataset = "d"
-"""
 
 
 @pytest.fixture

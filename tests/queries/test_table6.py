@@ -13,7 +13,7 @@ import pytest
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from _build import Built, add_dataset, add_layers, build, put, relu
+from _build import STUDY, Built, add_dataset, add_layers, build, put, relu
 from fstore.errors import SchemaError
 from fstore.queries.reports import REPORTS
 from fstore.queries.reports._api import Cell, Need, Row, Samples, paper_numbers
@@ -25,14 +25,6 @@ from fstore.store.totals import file_totals
 
 mpl.use("agg")
 
-STUDY = """
-name = "small"
-network = "net"
-layers = ["conv1", "fc"]
-pretrained = "5"
-[classification]
-dataset = "d"
-"""
 TEST = slice(3, 6)  # the test part of _build's data set
 
 
