@@ -1,6 +1,7 @@
 """``fstore detect train``, ``eval``, ``export``: detectors from stored proposals."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -86,6 +87,8 @@ def train(
         raise DataError("one --name cannot stand for detectors of several ablations; leave it out")
     options = Options(C=c, passes=passes, cache_bytes=cache_mib << 20)
     parts = set_parts(store, dataset, split=split, seed=seed, wanted=part or ["train", "val"])
+    if not ctx.obj["quiet"]:
+        _warn(store, parts)
     chosen = {"layer": layer, "ckpt": ckpt, "dataset": dataset[0], "network": network}
     rows: list[dict[str, Any]] = []
     for change in ablations:
@@ -94,6 +97,16 @@ def train(
             classes=class_ or (), options=options, verify=verify, overwrite=overwrite,
         )  # fmt: skip
     emit(rows, columns=TRAINED_COLUMNS, as_json=as_json, as_csv=as_csv)
+
+
+def _warn(store: "Store", learned: "Sequence[Samples]") -> None:
+    """Say on stderr which test parts of the data sets a detector cannot be tested on."""
+    from fstore.queries.samples import is_there, shared_images
+
+    tests = dict.fromkeys(replace(p, part="test") for p in learned)
+    tested = [t for t in tests if t not in learned and is_there(store, t)]
+    if shared := shared_images(store, [p for p in learned if is_there(store, p)], tested):
+        note(f"{shared}; detect eval refuses to test on that part: the detector knows images of it")
 
 
 def _train(
@@ -150,7 +163,7 @@ def eval_(
     """Detect objects in stored proposals, store and evaluate what is found (VOC's rules).
 
     Average precision at 11 recalls and over all points, from 0 to 1; a class without an object to
-    find is not in the mean.
+    find is not in the mean. Images that the detector learned from are refused.
 
     Example: fstore detect eval --plot curves.png
     """
@@ -190,6 +203,11 @@ def _tell(evaluated: "Evaluated") -> None:
     """Say on stderr what does not count."""
     if evaluated.unsearched:
         note(f"{evaluated.unsearched} images have no proposals and are left out")
+    if evaluated.gone:
+        note(
+            f"learned from {', '.join(evaluated.gone)}, which the store does not have any more: "
+            "whether that shares images with these is not known"
+        )
     if evaluated.absent:
         note(f"nothing counts as found of classes without a file: {', '.join(evaluated.absent)}")
     if left_out := evaluated.evaluation.left_out:

@@ -43,8 +43,8 @@ def as_of(store: "Store", study: str, name: str, time: datetime) -> list[dict[st
     """Return a report's rows as they stood at a time.
 
     They are those that the last refresh that was over by then left (``report show`` counts as one
-    of its report). Cells that were already stale then are among them; what a refresh had done that
-    was still under way is not.
+    of its report). Cells that were already stale then are among them, and so is a cell that failed,
+    as it was before; what a refresh had done that was still under way is not.
 
     Parameters
     ----------

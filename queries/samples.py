@@ -19,9 +19,11 @@ __all__ = [
     "Samples",
     "check_apart",
     "class_names",
+    "is_there",
     "label_matrix",
     "readable",
     "sample_ids",
+    "shared_images",
     "unreadable",
     "without_difficult",
 ]
@@ -119,35 +121,91 @@ def class_names(store: "Store", datasets: Sequence[str]) -> tuple[str, ...]:
     return tuple(first.classes)
 
 
-def check_apart(store: "Store", learned: Sequence[Samples], tested: Sequence[Samples]) -> None:
-    """Refuse images that are learned from in one data set and tested on in another.
+def check_apart(
+    store: "Store",
+    learned: Sequence[Samples],
+    tested: Sequence[Samples],
+    *,
+    remedy: str = "leave one of these parts out: parts in the study file",
+) -> None:
+    """Refuse images that are both learned from and tested on; see :func:`shared_images`.
 
-    They are known by the digests of their files. Of one data set its splits keep them apart.
+    Parameters
+    ----------
+    store : Store
+    learned, tested : sequence of Samples
+    remedy : str
+        What to do about it.
 
     Raises
     ------
     DataError
         There are such images.
     """
+    if shared := shared_images(store, learned, tested):
+        raise DataError(f"{shared}; {remedy}")
+
+
+def shared_images(store: "Store", learned: Sequence[Samples], tested: Sequence[Samples]) -> str:
+    """Say which images are both learned from and tested on; empty if none are.
+
+    Images of two data sets are the same if the digests of their files are. Within one data set an
+    image goes by its name: the parts of one split are apart, those of two splits may not be.
+
+    Parameters
+    ----------
+    store : Store
+    learned, tested : sequence of Samples
+
+    Raises
+    ------
+    UnknownNameError
+        A data set has no such part.
+    """
     for of, other in product(tested, learned):
-        if of.dataset == other.dataset:
+        same_split = (of.dataset, of.split, of.seed) == (other.dataset, other.split, other.seed)
+        if same_split and of.part != other.part:
             continue
-        if shared := _digests(store, of) & _digests(store, other):
-            raise DataError(
-                f"{len(shared)} test images of '{of.dataset}' ({of.part}) are among the training "
-                f"images of '{other.dataset}' ({other.part}); leave one of these parts out: parts "
-                "in the study file"
+        key = "image_id" if of.dataset == other.dataset else "digest"
+        mine, theirs = _images(store, of, key), _images(store, other, key)
+        if shared := [k for k in mine if k in theirs]:
+            here, there = mine[shared[0]], theirs[shared[0]]
+            return (
+                f"{len(shared)} test images of '{of.dataset}' ({_part(of)}) are among the training "
+                f"images of '{other.dataset}' ({_part(other)}), such as '{here}'"
+                + ("" if here == there else f" ('{there}' there)")
             )
+    return ""
 
 
-def _digests(store: "Store", samples: Samples) -> set[str]:
+def _images(store: "Store", samples: Samples, key: str) -> dict[str, str]:
+    """Return the ids of the images that samples are of, by what they are compared by."""
     from fstore.store.export import part_samples
 
     s = samples
     ids = part_samples(store, s.dataset, s.view, split=s.split, seed=s.seed, part=s.part)
-    table = store.samples(s.dataset, s.view, ["sample_id", "digest"])
-    found = table["digest"].filter(np.isin(table["sample_id"].to_numpy(), ids))
-    return set(found.to_pylist()) - {None, ""}
+    table = store.samples(s.dataset, s.view, ["sample_id", "image_id", "digest"])
+    table = table.filter(np.isin(table["sample_id"].to_numpy(), ids))
+    pairs = zip(table[key].to_pylist(), table["image_id"].to_pylist(), strict=True)
+    return {k: name for k, name in pairs if k}
+
+
+def _part(samples: Samples) -> str:
+    """Name a part as ``--split`` does."""
+    official = samples.split == "official"
+    return samples.part if official else f"{samples.split}:{samples.seed}:{samples.part}"
+
+
+def is_there(store: "Store", samples: Samples) -> bool:
+    """Whether a data set is registered and has a part."""
+    from fstore.store.export import part_samples
+
+    s = samples
+    try:
+        part_samples(store, s.dataset, s.view, split=s.split, seed=s.seed, part=s.part)
+    except UnknownNameError:
+        return False
+    return True
 
 
 def label_matrix(

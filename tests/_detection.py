@@ -195,17 +195,22 @@ def _register(
 
 
 def add_images(
-    scenes: Scenes, name: str, images: NDArray[np.intp], *, seeds: Sequence[int] = ()
+    scenes: Scenes,
+    name: str,
+    images: NDArray[np.intp],
+    *,
+    seeds: Sequence[int] = (),
+    parts: Sequence[Part] = (),
 ) -> None:
     """Register some of the images as a data set of their own, with random splits if asked for.
 
-    It has their boxes, proposals and features of layer ``conv``.
+    It has their boxes, proposals and features of layer ``conv``, and their parts if none are given.
     """
     place = np.full(len(scenes.part), -1)
     place[images] = np.arange(len(images))
     gt, own = (np.flatnonzero(place[image] >= 0) for image in (scenes.gt_image, scenes.image))
     gt_place, gt_boxes = place[scenes.gt_image[gt]], scenes.gt_boxes[gt]
-    parts = [scenes.part[i] for i in images]
+    parts = parts or [scenes.part[i] for i in images]
     labels, difficult = scenes.gt_label[gt], scenes.gt_difficult[gt]
     objects = list(zip(gt_place, gt_boxes, labels, difficult, strict=True))
     numbers = images.tolist()

@@ -1,7 +1,7 @@
 """From stored activations or results to mean average precision: train, detect, evaluate."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from fstore.queries.detection.scoring import (
 )
 from fstore.queries.detection.training import Features, default_name, train_detector
 from fstore.queries.detection.voc_eval import Evaluation, Scored, bootstrap
-from fstore.queries.samples import Samples, check_apart
+from fstore.queries.samples import Samples, check_apart, is_there
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -82,12 +82,15 @@ class Evaluated:
     """An evaluation, and what it leaves out.
 
     ``unsearched`` counts images without proposals, which are not evaluated; ``absent`` are classes
-    without a results file, of which nothing counts as found.
+    without a results file, of which nothing counts as found; ``gone`` are data sets that were
+    learned from and are not in the store any more, with that part: they may share images with those
+    that are tested on.
     """
 
     evaluation: Evaluation
     unsearched: int = 0
     absent: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
 
 
 def evaluate_detector(
@@ -114,7 +117,29 @@ def evaluate_detector(
     ------
     UnknownNameError
         Proposals, activations or stored detections are not there.
+    DataError
+        The detector learned from some of these images.
     """
+    parts = [replace(p, view="image") for p in parts]
+    learned = [replace(Samples(**p), view="image") for p in detector.record.get("trained_on", ())]
+    there = [p for p in learned if is_there(store, p)]
+    remedy = (
+        f"test '{detector.name}' on images that it did not learn from (another --dataset, --part, "
+        "or --split and --seed), or train a detector without these"
+    )
+    check_apart(store, there, parts, remedy=remedy)
+    found = _evaluated(store, detector, parts, keep, on_progress)
+    gone = dict.fromkeys(p.dataset for p in learned if p not in there)
+    return replace(found, gone=tuple(gone))
+
+
+def _evaluated(
+    store: "Store",
+    detector: Detector,
+    parts: Sequence[Samples],
+    keep: Keep | None,
+    on_progress: OnProgress | None,
+) -> Evaluated:
     images = detection_set(store, parts)
     if keep is None:
         found = _stored(store, detector, images)
@@ -240,5 +265,5 @@ def detection_map(
         overwrite=True,
         on_progress=on_progress,
     )
-    evaluated = evaluate_detector(store, detector, tested, keep=Keep(), on_progress=on_progress)
+    evaluated = _evaluated(store, detector, tested, Keep(), on_progress)
     return DetectionResult(detector, evaluated.evaluation)

@@ -18,6 +18,7 @@ from fstore.queries.reports._code import code_version
 from fstore.queries.reports._history import last_noted, next_time, note_refresh
 from fstore.queries.reports._inputs import Inputs
 from fstore.queries.reports._missing import Missing, what_is_missing
+from fstore.queries.reports._why import is_of
 from fstore.queries.study import Study
 from fstore.types import OnProgress
 
@@ -129,8 +130,8 @@ def bring_up(
 ) -> Brought:
     """Compute and store what is stale of a report, and note which cells it now has.
 
-    After an error those are the ones that are stored; a cell that fails keeps no other out of the
-    history.
+    A cell that fails keeps no other out of the history, and itself stays in it as it was: stale,
+    like one that was not refreshed.
 
     Parameters
     ----------
@@ -158,12 +159,23 @@ def bring_up(
         if to_do:
             error = _tried(store, study.name, name, found, on_progress)
             found = replace(found, kept=_kept(store, study.name, name))
-        cells = [cell for cell in found.cells if cell in found.kept]
-        noted = found.noted["fingerprints"] if found.noted else []
-        if error is None or set(cells) - set(noted):
+        cells = _standing_cells(found)
+        if error is None or cells != found.noted_cells:
             refresh_id = refresh_id or uuid4().hex
             note_refresh(store, study.name, name, cells, refresh_id=refresh_id)
     return Brought(found, to_do - len(found.stale), error)
+
+
+def _standing_cells(found: "Standing") -> list[str]:
+    """Return the fingerprints of a report's cells; of one that failed, that which it had before."""
+    past = [(cell, found.kept[cell][0]) for cell in found.noted_cells if cell in found.kept]
+    cells = []
+    for need, stamp in found.stamps.items():
+        if (own := stamp["fingerprint"]) in found.kept:
+            cells.append(own)
+        else:
+            cells += [cell for cell, row in past if is_of(row, need, stamp)][:1]
+    return cells
 
 
 @contextmanager
@@ -228,10 +240,14 @@ class Standing:
         return [stamp["fingerprint"] for stamp in self.stamps.values()]
 
     @property
+    def noted_cells(self) -> list[str]:
+        """The fingerprints of the cells that the history has last, in order."""
+        return [] if self.noted is None else list(self.noted["fingerprints"])
+
+    @property
     def is_noted(self) -> bool:
         """Whether nothing is stale, and the history says so."""
-        noted = [] if self.noted is None else self.noted["fingerprints"]
-        return not self.stale and self.cells == noted
+        return not self.stale and self.cells == self.noted_cells
 
     @property
     def rows(self) -> list[dict[str, Any]]:

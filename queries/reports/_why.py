@@ -10,7 +10,7 @@ from fstore.queries.reports._api import Need
 if TYPE_CHECKING:
     from fstore.store import Store
 
-__all__ = ["NEW", "reasons", "stale_reasons", "summary"]
+__all__ = ["NEW", "is_of", "reasons", "stale_reasons", "summary"]
 
 NEW = "new cell"
 
@@ -79,7 +79,7 @@ def stale_reasons(
     past = _latest(store.rows("reports", study=study, report=name).to_pylist()) if stale else []
     found = {}
     for need, stamp in stale.items():
-        mine = next((row for row in past if _is_of(row, need, stamp)), None)
+        mine = next((row for row in past if is_of(row, need, stamp)), None)
         found[need] = (NEW,) if mine is None else reasons(mine, stamp)
     return found
 
@@ -92,8 +92,19 @@ def _latest(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return list(found.values())
 
 
-def _is_of(row: Mapping[str, Any], need: Need, stamp: Mapping[str, str]) -> bool:
-    """Whether a stored row is of a need; those of an older fstore show it by what they read."""
+def is_of(row: Mapping[str, Any], need: Need, stamp: Mapping[str, str]) -> bool:
+    """Whether a stored row is of a need, whatever it was computed from.
+
+    Rows of an older fstore show it by what they read.
+
+    Parameters
+    ----------
+    row : mapping
+        With ``inputs``, as in table ``reports``.
+    need : Need
+    stamp : mapping
+        What the need would be computed from now, as in ``Standing.stamps``.
+    """
     old, new = json.loads(row["inputs"]), json.loads(stamp["inputs"])
     if "cell" in old:
         return bool(old["cell"] == [need.row, need.col])

@@ -60,7 +60,8 @@ def finetune(
         proposals. The last two add a background class, the last output.
     name : str or None
         Of the checkpoint; None: PARENT-DATASET-MODE, or DATASET-scratch, and -sSEED for a seed
-        that is not 0; several data sets are joined by +. Snapshots before the last get their iteration appended.
+        that is not 0; several data sets are joined by +. Snapshots before the last get their
+        iteration appended.
     iterations : int or None
         Batches in all; None: what the network states.
     snapshots : sequence of int

@@ -10,13 +10,14 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import fstore.cli  # all commands
-from _detection import Scenes, make_scenes
+from _detection import Scenes, add_images, make_scenes
 from _devkit import Object, write_devkit
 from fstore import workflows
 from fstore.cli.app import app
 from fstore.extraction import extract
 from fstore.proposals import Choice, add_proposals
 from fstore.store import Store
+from fstore.types import Part
 
 Run = Callable[..., Result]
 NAME = "voc-caffenet-mini-random-conv5-none"
@@ -199,8 +200,70 @@ def test_eval_and_export(scenes: Scenes, tmp_path: Path) -> None:
     refused(detect("eval", name, "--results", str(folder), "--dataset", "d"), 1, "no DETECTOR")
     few = json.loads(detect("eval", name, "--min-score", "-0.9", "--limit", "1", "--json").stdout)
     assert few[-1]["detections"] < rows[-1]["detections"]
-    on_val = json.loads(detect("eval", name, "--part", "val", "--json").stdout)
+    half = [*words[:-1], "half"]
+    assert detect("train", *half, "--part", "train").exit_code == 0
+    on_val = json.loads(detect("eval", "half", "--part", "val", "--json").stdout)
     assert on_val[-1]["objects"] != rows[-1]["objects"]
+
+
+def test_no_test_on_images_that_were_learned_from(tmp_path: Path) -> None:
+    """A detector is not tested on its own images, in whichever data set, split or part they are."""
+    scenes = make_scenes(tmp_path / "s")
+    add_images(scenes, "r", np.arange(36), seeds=(0,))
+    detect, words = runner(scenes.store), ["train", "--layer", "conv", "--ckpt", "5"]
+    assert detect(*words, "--dataset", "d", "--name", "x").exit_code == 0
+    assert detect("eval", "x").exit_code == detect("eval", "x", "--dataset", "r").exit_code == 0
+    random = ("--split", "random", "--seed", "0")
+    order = np.random.default_rng(0).permutation(36)
+    tested = {i for i in range(36) if scenes.part[order[i]] == "test"}
+    first = min(i for i in tested if scenes.part[i] == "train")
+    n = sum(scenes.part[i] == "train" for i in tested)
+    says = (
+        f"error: {n} test images of 'r' (random:0:test) are among the training images of 'd' "
+        f"(train), such as 'i{first:03d}'; test 'x' on images that it did not learn from"
+    )
+    for more in ((), ("--stored",)):
+        refused(detect("eval", "x", "--dataset", "r", *random, *more), 1, says)
+    own = "6 test images of 'd' (val) are among the training images of 'd' (val), such as 'i003'"
+    refused(detect("eval", "x", "--part", "val"), 1, own)
+    assert detect(*words, "--dataset", "r", "--name", "y", *random).exit_code == 0
+    refused(
+        detect("eval", "y"), 1, "test images of 'r' (test) are among the training images of 'r'"
+    )
+    assert detect("eval", "y", *random).exit_code == 0
+
+
+def test_what_was_learned_from_is_gone(tmp_path: Path) -> None:
+    """A detector whose training images are not in the store any more is tested, with a note."""
+    scenes = make_scenes(tmp_path / "s")
+    add_images(scenes, "r", np.arange(36))
+    detect = runner(scenes.store)
+    words = ["--layer", "conv", "--ckpt", "5", "--dataset", "r", "--name", "x"]
+    assert detect("train", *words).exit_code == 0
+    scenes.store.drop(dataset="r")
+    result = detect("eval", "x", "--dataset", "d")
+    assert result.exit_code == 0
+    assert "learned from r, which the store does not have any more" in result.stderr
+
+
+def test_train_on_what_cannot_be_tested(tmp_path: Path) -> None:
+    """Training tells at once on which test part of its data sets the detector cannot be tested."""
+    scenes = make_scenes(tmp_path / "s")
+    for name in ("e", "f"):
+        add_images(scenes, name, np.arange(36))
+    detect = runner(scenes.store)
+    words = ["train", "--layer", "conv", "--ckpt", "5", "--dataset", "e"]
+    both = [*words, "--dataset", "f"]
+    assert "test images" not in detect(*both).stderr
+    swapped: list[Part] = ["train" if part == "test" else "test" for part in scenes.part]
+    add_images(scenes, "g", np.arange(36), parts=swapped)
+    result = detect(*words, "--dataset", "g")
+    assert result.exit_code == 0
+    told = "test images of 'e' (test) are among the training images of 'g' (train), such as 'i001'"
+    assert told in result.stderr
+    name = "e+g-net-5-conv-none"
+    refused(detect("eval", name), 1, told)
+    assert detect(*words, "--dataset", "g", "--overwrite", before=("--quiet",)).stderr == ""
 
 
 def test_eval_plot(scenes: Scenes, tmp_path: Path) -> None:

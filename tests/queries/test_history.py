@@ -12,10 +12,10 @@ from _build import STUDY, Built, build, put
 from fstore import runs
 from fstore.errors import UnknownNameError
 from fstore.queries.history import _same, as_of, changes, last_refresh_span
-from fstore.queries.refresh import refresh
+from fstore.queries.refresh import due, refresh, states
 from fstore.queries.reports import REPORTS, Cell, Need, _history, _run
-from fstore.queries.reports._history import note_refresh
-from fstore.queries.reports._run import show_report
+from fstore.queries.reports._history import last_noted, note_refresh
+from fstore.queries.reports._run import show_report, standing
 from fstore.queries.study import Study, parse_study
 from fstore.runs import Job
 from fstore.store import Store
@@ -145,28 +145,82 @@ def test_a_refresh_under_way_is_not_seen(built: Built, monkeypatch: pytest.Monke
     assert values_at(built, second)["fc"] == 100
 
 
-def test_a_cell_that_fails_keeps_no_other_out(
-    built: Built, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What a failing report has stored is in its table, once: a second failure adds nothing."""
+def failing(monkeypatch: pytest.MonkeyPatch, *fine: str) -> None:
+    """Let table6 compute some rows, then fail; all are stale, as its code is another."""
     entry = REPORTS["table6"]
 
     def bad(store: Store, needs: Sequence[Need]) -> Iterator[tuple[Need, Sequence[Cell]]]:
-        if len(needs) > 1:
-            yield from entry.function(store, [need for need in needs if need.row == "conv1"])
+        if right := [need for need in needs if need.row in fine]:
+            yield from entry.function(store, right)
         raise ValueError("no luck")
 
     bad.__module__ = entry.function.__module__
     monkeypatch.setitem(REPORTS._entries, "table6", replace(entry, function=bad))
     monkeypatch.setattr(_run, "code_version", lambda _: "other")
+
+
+def test_a_cell_that_fails_keeps_no_other_out(
+    built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a failing report has stored is in its table, once: a second failure adds nothing."""
+    failing(monkeypatch, "conv1")
     counts = []
     for _ in range(2):
         (done,) = refresh(built.store, parse_study(STUDY), ["table6"])
         counts.append((done.state, done.computed, done.reused))
         assert done.error.startswith("ValueError: no luck")
-        assert list(values_at(built, datetime.now(UTC))) == ["conv1"]
+        noted = last_noted(built.store, "small")["table6"]["fingerprints"]
+        assert code_versions(built, noted)["conv1"] == "other"
     assert counts == [("failed", 1, 0), ("failed", 0, 1)]
     assert built.store.rows("refreshes").num_rows == 2
+
+
+def code_versions(built: Built, fingerprints: Sequence[str]) -> dict[str, str]:
+    """Return which code computed the row of each cell."""
+    rows = built.store.rows("reports").to_pylist()
+    return {r["row"]: r["code_version"] for r in rows if r["fingerprint"] in fingerprints}
+
+
+@pytest.mark.parametrize("fine", [("conv1",), ()], ids=["beside one that is computed", "alone"])
+def test_a_cell_that_fails_keeps_its_row(
+    built: Built, study: Study, monkeypatch: pytest.MonkeyPatch, fine: tuple[str, ...]
+) -> None:
+    """A failing cell stands as before, in tables of any time, and counts as stale till it works."""
+    first = refreshed(built)
+    replace_fc(built, ONES, "new")
+    before = as_of(built.store, "small", "table6", first)
+    with monkeypatch.context() as patch:
+        failing(patch, *fine)
+        (done,) = refresh(built.store, study, ["table6"])
+        assert done.state == "failed"
+        assert as_of(built.store, "small", "table6", first) == before
+        assert as_of(built.store, "small", "table6", datetime.now(UTC)) == before
+        (state,) = states(built.store, study, ["table6"])
+        stale = [one.row for one in due(built.store, study, ["table6"])]
+        assert (state.state, stale) == ("stale", [r for r in ("conv1", "fc") if r not in fine])
+        assert [r["row"] for r in standing(built.store, study, "table6").rows] == list(fine)
+        assert not list(changes(built.store, "small", start=first, end=datetime.now(UTC)))
+        patch.undo()
+        patch.setattr(_run, "code_version", lambda _: "other")
+        second = refreshed(built)
+        (change,) = changes(built.store, "small", start=first, end=second)
+    assert (change.row, change.change, change.new) == ("fc", "changed", 100)
+    assert as_of(built.store, "small", "table6", first) == before
+
+
+def test_a_cell_that_went_while_another_fails(
+    built: Built, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cell whose inputs are gone leaves the table though another fails, which stays in it."""
+    first = refreshed(built)
+    replace_fc(built, None)
+    failing(monkeypatch)
+    (done,) = refresh(built.store, study, ["table6"])
+    assert (done.state, done.computed) == ("failed", 0)
+    assert (list(values_at(built, first)), list(values_at(built, datetime.now(UTC)))) == (
+        ["conv1", "fc"],
+        ["conv1"],
+    )
 
 
 def test_changes(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from _build import put
 from _problems import CLASSES, N, World, add_manifest, make
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.problem import Problem, problem, split_samples
-from fstore.queries.samples import Samples
+from fstore.queries.samples import Samples, check_apart
 from fstore.store.files import Partition
 from fstore.types import Part
 
@@ -71,11 +71,28 @@ def test_test_images_of_one_are_not_learned_from_in_another(world: World) -> Non
     assert len(of(world, own + same).splits[0].test) == 2 * world.parts[0].count("test")
     pairs = list(zip(world.parts[0], world.parts[1], strict=True))
     n = sum(pair == ("test", "train") for pair in pairs)
-    message = rf"{n} test images of 'd' \(test\) are among the training images of 'e' \(train\)"
+    shared = next(i for i, pair in enumerate(pairs) if pair == ("test", "train"))
+    message = (
+        rf"{n} test images of 'd' \(random:0:test\) are among the training images of 'e' "
+        rf"\(random:1:train\), such as 'i{shared}'; leave one of these parts out"
+    )
     with pytest.raises(DataError, match=message):
         of(world, own + other)
-    with pytest.raises(DataError, match="1 test images of"):
+    with pytest.raises(DataError, match=rf"1 test images of .* such as 'i0' \('i{N - 1}' there\)"):
         of(world, own + shifted)
+
+
+def test_splits_of_one_data_set_may_share_images(world: World) -> None:
+    """Parts of one split are apart; parts of two splits of a data set are looked at."""
+    official, random = (
+        {p: Samples("d", "image", split, seed, p) for p in ("train", "test")}
+        for split, seed in (("official", 0), ("random", 1))
+    )
+    check_apart(world.store, [official["train"]], [official["test"]])
+    n = sum(pair == ("test", "train") for pair in zip(world.parts[0], world.parts[1], strict=True))
+    message = rf"{n} test images of 'd' \(test\) are among .* of 'd' \(random:1:train\)"
+    with pytest.raises(DataError, match=message):
+        check_apart(world.store, [random["train"]], [official["test"]])
 
 
 def test_different_numbers_of_seeds(world: World) -> None:
