@@ -68,7 +68,12 @@ SplitSeed = Annotated[int, typer.Option(help="Which of the random splits.")]
 def finetune(
     ctx: typer.Context,
     *,
-    dataset: Dataset,
+    dataset: Annotated[
+        list[str],
+        typer.Option(
+            help="Registered data set; several of the same classes are learned from as one."
+        ),
+    ],
     mode: Annotated[
         Mode,
         typer.Option(
@@ -122,7 +127,7 @@ def finetune(
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Fine-tune a checkpoint on another data set; rerun to resume where it was killed.
+    """Fine-tune a checkpoint on other data; rerun to resume where it was killed.
 
     The classifier is replaced by a new one. Several GPUs: torchrun --nproc-per-node 2 -m
     fstore.cli train finetune ...

@@ -115,7 +115,7 @@ def _entry(
         raise DataError(f"{where}: {mode} of task '{task}' {says} parent")
     parent = text(table["parent"], f"{where}.parent") if "parent" in table else None
     if "ckpts" not in table:
-        return Tuned(task, mode, parent, _default_names(task, mode, parent, bounds[task], where))
+        return Tuned(task, mode, parent, _default_names(task, mode, parent, bounds[task]))
     ckpts, runs = texts(table["ckpts"], f"{where}.ckpts"), run_seeds(bounds[task])
     if len(ckpts) != len(runs):
         raise DataError(
@@ -126,16 +126,12 @@ def _entry(
 
 
 def _default_names(
-    task: str, mode: str, parent: str | None, bounds: "Sequence[Bound]", where: str
+    task: str, mode: str, parent: str | None, bounds: "Sequence[Bound]"
 ) -> tuple[str, ...]:
     """Return the names that ``fstore train finetune`` gives; boxes are told from whole images."""
-    if len(bounds) > 1:
-        raise DataError(
-            f"{where}.ckpts is missing: task '{task}' has several data sets, name one checkpoint "
-            "for each run"
-        )
     view = {"detection": "-gt", "detection_more": "-gt-more"}.get(task, "")
-    name = "-".join(part for part in (parent, bounds[0].dataset + view, mode) if part)
+    learned = "+".join(bound.dataset for bound in bounds) + view
+    name = "-".join(part for part in (parent, learned, mode) if part)
     return tuple(name + (f"-s{seed}" if seed else "") for seed in run_seeds(bounds))
 
 
@@ -160,7 +156,8 @@ def finetune_words(study: "Study", entry: Tuned, ckpt: str) -> list[str]:
     seed = run_seeds(bounds)[entry.ckpts.index(ckpt)]
     words = ["fstore", "train", "finetune", "--network", study.network]
     words += ["--from", entry.parent] if entry.parent else []
-    words += ["--mode", entry.mode, "--dataset", bounds[0].dataset]
+    words += ["--mode", entry.mode]
+    words += [word for bound in bounds for word in ("--dataset", bound.dataset)]
     words += ["--view", VIEWS[entry.task], "--split", bounds[0].split]
     words += ["--split-seed", str(seed)] if bounds[0].split != "official" else []
     return [*words, "--seed", str(seed), "--name", ckpt]

@@ -349,6 +349,45 @@ def test_fine_tuning_on_the_parts_that_are_used(tmp_path: Path, data: Path) -> N
     assert "--trainval" in both
 
 
+TWO = """
+name = "s"
+network = "caffenet-mini"
+layers = ["conv5"]
+tuned = [{ task = "detection_more", mode = "scratch" }]
+make.finetune = [{ task = "detection_more", iterations = 1, batch_size = 4 }]
+[[detection_more]]
+dataset = "d"
+[[detection_more]]
+dataset = "no test"
+"""
+
+
+def test_fine_tuning_on_two_data_sets(tmp_path: Path) -> None:
+    """They are learned from together, and measured on the only part test; then nothing is left."""
+    scenes = make_scenes(tmp_path / "s", n_images=12)
+    add_images(scenes, "no test", scenes.images_of("train", "val"))
+    (step,) = making_steps(Context(scenes.store, parse_study(TWO), None, "cpu"))
+    assert "--dataset d --dataset 'no test' --view gt" in step.command
+    assert "--name 'd+no test-gt-more-scratch' --iterations 1 --trainval" in step.command
+    assert "boxes of d and no test" in step.title
+    assert not step.there
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ('split = "random"\nseeds = [0]', "have other splits or seeds than one another"),
+        ('split = "random"\nseeds = [1]', "d, official split; no test, random split"),
+    ],
+)
+def test_two_data_sets_of_different_splits(tmp_path: Path, given: str, says: str) -> None:
+    """One call of fine-tuning takes one kind of split: others are refused with what they are."""
+    scenes = make_scenes(tmp_path / "s", n_images=12)
+    add_images(scenes, "no test", scenes.images_of("train", "val"))
+    with pytest.raises(DataError, match=says):
+        list(making_steps(Context(scenes.store, parse_study(TWO + given), None, "cpu")))
+
+
 @pytest.mark.parametrize(
     ("images", "parts", "learns_val"),
     [

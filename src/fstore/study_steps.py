@@ -259,13 +259,15 @@ def _pretrain_step(context: Context, entry: MakePretrain) -> Step:
 def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: str) -> Step:
     study = context.study
     bounds = study.bound(entry.task)
-    if len(bounds) > 1:
+    number = entry.ckpts.index(ckpt)
+    seed, split = run_seeds(bounds)[number], bounds[0].split
+    if any((bound.split, bound.seed(number)) != (split, seed) for bound in bounds):
         raise DataError(
-            f"make.finetune: task '{entry.task}' of study '{study.name}' has several data sets; "
-            "fine-tuning takes one: make the checkpoints by hand and leave the entry out"
+            f"make.finetune: the data sets of task '{entry.task}' have other splits or seeds than "
+            f"one another ({'; '.join(map(str, bounds))}); give them the same ones"
         )
-    seed = run_seeds(bounds)[entry.ckpts.index(ckpt)]
-    trainval = recipe.trainval and _spares_val(context.store, bounds[0], seed)
+    trainval = recipe.trainval and _spares_val(context.store, bounds, seed)
+    names = [bound.dataset for bound in bounds]
     changes: dict[str, Any] = dict(recipe.changes)
 
     def run(on_progress: OnProgress) -> str:
@@ -275,14 +277,14 @@ def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: s
         records = finetune(
             context.store,
             network=study.network,
-            dataset=bounds[0].dataset,
+            dataset=names,
             parent=entry.parent,
             mode=entry.mode,
             view=VIEWS[entry.task],
             name=ckpt,
             iterations=recipe.iterations,
             seed=seed,
-            split=bounds[0].split,
+            split=split,
             split_seed=seed,
             trainval=trainval,
             options=Options(context.device, on_step=_shown(on_progress)),
@@ -294,19 +296,24 @@ def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: s
     words += ["--trainval"] if trainval else []
     origin = f"Fine-tune {entry.parent}" if entry.parent else f"Train {study.network} from scratch"
     samples = "boxes of " if VIEWS[entry.task] == "gt" else ""
-    title = f"{origin} on {samples}{bounds[0].dataset} ({entry.mode}): {ckpt}"
+    title = f"{origin} on {samples}{' and '.join(names)} ({entry.mode}): {ckpt}"
     there = ckpt in registered(context.store, study.network)
     return Step(title, join([*words, *_options(recipe.changes)]), there, run)
 
 
-def _spares_val(store: "Store", bound: Bound, seed: int) -> bool:
-    """Tell whether val is free to learn from: it is used, and not what is tested on.
+def _spares_val(store: "Store", bounds: Sequence[Bound], seed: int) -> bool:
+    """Tell whether val is free to learn from: all use it, and some have a test part to measure on.
 
     A data set that is not registered yet (in a dry run) is taken to have a part test.
     """
-    rows = store.rows("splits", dataset=bound.dataset).to_pylist()
-    there = {r["part"] for r in rows if (r["split"], r["seed"]) == (bound.split, seed)}
-    return bound.uses("val") and bound.uses("test") and (not rows or "test" in there)
+    if not all(bound.uses("val") for bound in bounds):
+        return False
+    for bound in bounds:
+        rows = store.rows("splits", dataset=bound.dataset).to_pylist()
+        there = {r["part"] for r in rows if (r["split"], r["seed"]) == (bound.split, seed)}
+        if bound.uses("test") and (not rows or "test" in there):
+            return True
+    return False
 
 
 def _reached(recipe: str) -> str:

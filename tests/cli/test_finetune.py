@@ -87,6 +87,26 @@ def test_recipes_come_from_a_file(fstore: Run, tmp_path: Path) -> None:
     assert row["parent"] == PARENT
 
 
+def test_two_data_sets_are_learned_from_as_one(fstore: Run) -> None:
+    """Boxes of two data sets: a checkpoint named after both, which says what it learned from."""
+    more = ("dataset", "add", "other", "--format", "digit-scenes", "--images", 60, "--seed", 5)
+    assert fstore(*more).exit_code == 0
+    words = ("train", "finetune", "--from", PARENT, "--dataset", "scenes", "--dataset", "other",
+             "--view", "gt", "--iterations", 2, "--batch-size", 4, "--trainval")  # fmt: skip
+    done = fstore(*words, "--json")
+    assert done.exit_code == 0, done.stderr
+    (row,) = json.loads(done.stdout)
+    assert row["name"] == f"{PARENT}-scenes+other-ft"
+    assert fstore(*words, "--json").stdout == done.stdout
+    (shown,) = json.loads(fstore("ckpt", "show", row["name"], "--json").stdout)
+    recipe = json.loads(shown["recipe"])
+    assert recipe["dataset"] == "scenes+other"
+    assert len(recipe["classes"]) == 11
+    other = fstore(*[w if w != "other" else "rooms" for w in words])
+    assert other.exit_code == 1
+    assert "'scenes' and 'rooms' cannot be used as one: only one of them has class" in other.stderr
+
+
 def test_scratch_needs_a_network(fstore: Run) -> None:
     """From scratch, --network is needed and --from is refused; both are named on stderr."""
     base = ("train", "finetune", "--dataset", "scenes", "--mode", "scratch", "--view", "gt")

@@ -295,11 +295,12 @@ def test_mistakes_in_tuned(change: tuple[str, str], message: str) -> None:
 
 
 def test_tuned_for_several_data_sets() -> None:
-    """Where several data sets play a part, the checkpoints must be named."""
+    """Checkpoints that learn from several data sets are named after all of them, or as given."""
     more = '[[detection]]\ndataset = "d"\n[[detection]]\ndataset = "e"\n'
     text = with_tuned().replace('[detection]\ndataset = "d"\n', more)
-    with pytest.raises(DataError, match="has several data sets, name one checkpoint"):
-        parse_study(text)
+    study = parse_study(text)
+    assert study.tuned[-1].ckpts == ("5-d+e-gt-ft",)
+    assert "--dataset d --dataset e --view gt" in checkpoint_command(study, "5-d+e-gt-ft")
     last = 'mode = "ft", parent = "5" },\n]'
     named = text.replace(last, last.replace(" }", ', ckpts = ["x"] }'))
     assert parse_study(named).tuned[-1].ckpts == ("x",)
