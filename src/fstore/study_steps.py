@@ -258,31 +258,26 @@ def _pretrain_step(context: Context, entry: MakePretrain) -> Step:
 
 def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: str) -> Step:
     study = context.study
-    bounds = study.bound(entry.task)
-    if len(bounds) > 1:
-        raise DataError(
-            f"make.finetune: task '{entry.task}' of study '{study.name}' has several data sets; "
-            "fine-tuning takes one: make the checkpoints by hand and leave the entry out"
-        )
-    seed = run_seeds(bounds)[entry.ckpts.index(ckpt)]
-    trainval = recipe.trainval and _spares_val(context.store, bounds[0], seed)
-    changes: dict[str, Any] = dict(recipe.changes)
+    bound = _only_bound(study, entry.task)
+    seed = run_seeds([bound])[entry.ckpts.index(ckpt)]
+    trainval = recipe.trainval and _spares_val(context.store, bound, seed)
 
     def run(on_progress: OnProgress) -> str:
         from fstore.finetuning import finetune
         from fstore.training import Options
 
+        changes: dict[str, Any] = dict(recipe.changes)
         records = finetune(
             context.store,
             network=study.network,
-            dataset=bounds[0].dataset,
+            dataset=bound.dataset,
             parent=entry.parent,
             mode=entry.mode,
             view=VIEWS[entry.task],
             name=ckpt,
             iterations=recipe.iterations,
             seed=seed,
-            split=bounds[0].split,
+            split=bound.split,
             split_seed=seed,
             trainval=trainval,
             options=Options(context.device, on_step=_shown(on_progress)),
@@ -292,11 +287,22 @@ def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: s
 
     words = [*finetune_words(study, entry, ckpt), "--iterations", str(recipe.iterations)]
     words += ["--trainval"] if trainval else []
+    words += _options(recipe.changes)
     origin = f"Fine-tune {entry.parent}" if entry.parent else f"Train {study.network} from scratch"
     samples = "boxes of " if VIEWS[entry.task] == "gt" else ""
-    title = f"{origin} on {samples}{bounds[0].dataset} ({entry.mode}): {ckpt}"
-    there = ckpt in registered(context.store, study.network)
-    return Step(title, join([*words, *_options(recipe.changes)]), there, run)
+    title = f"{origin} on {samples}{bound.dataset} ({entry.mode}): {ckpt}"
+    return Step(title, join(words), ckpt in registered(context.store, study.network), run)
+
+
+def _only_bound(study: Study, task: str) -> Bound:
+    """Return the one data set of a task."""
+    first, *others = study.bound(task)
+    if others:
+        raise DataError(
+            f"make.finetune: task '{task}' of study '{study.name}' has several data sets; "
+            "fine-tuning takes one: make the checkpoints by hand and leave the entry out"
+        )
+    return first
 
 
 def _spares_val(store: "Store", bound: Bound, seed: int) -> bool:
