@@ -224,44 +224,50 @@ class _Job:
     def run(self, name: str, about: dict[str, Any], *, verify: bool) -> Detector:
         """Train."""
         began = perf_counter()
-        near = [
-            near_objects(self.store, r, self.images.classes)[:, self.labels]
-            for r in self.images.regions
-        ]
         scale = self._scale()
-        positives = self._positives(scale)
-
-        def blocks() -> Iterator[Block]:
-            return self._blocks(scale, near)
-
-        mined = mine(positives, blocks, self.options)
-        full = full_objectives(mined, positives, blocks, self.options) if verify else None
-        there = [m for m in mined if m is not None]
-        if not there:
-            raise DataError(
-                f"none of {len(mined)} classes has a box and a negative proposal in the "
-                f"{len(self.images.images)} training images: there is nothing to learn"
-            )
+        mined, full = self._mined(scale, verify=verify)
         names = [self.images.classes[i] for i in self.labels]
+        learnt = {c: m for c, m in zip(names, mined, strict=True) if m is not None}
         record = {
             **about,
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(perf_counter() - began, 1),
             "n_images": len(self.images.images),
             **self._precision(),
-            "left_out": [c for c, m in zip(names, mined, strict=True) if m is None],
+            "left_out": [c for c in names if c not in learnt],
             "classes": _counts(names, mined, full),
             "verified": verify,
         }
         return Detector(
             name,
             **asdict(self.features),
-            classes=tuple(c for c, m in zip(names, mined, strict=True) if m is not None),
-            W=np.stack([m.w for m in there], axis=1),
-            b=np.array([m.b for m in there], dtype=np.float32),
+            classes=tuple(learnt),
+            W=np.stack([m.w for m in learnt.values()], axis=1),
+            b=np.array([m.b for m in learnt.values()], dtype=np.float32),
             scale=scale,
             record=record,
         )
+
+    def _mined(
+        self, scale: float, *, verify: bool
+    ) -> tuple[Sequence[Mined | None], NDArray[np.float64] | None]:
+        """Return what each class learns and, to verify, its objective on all negatives."""
+        near = [
+            near_objects(self.store, r, self.images.classes)[:, self.labels]
+            for r in self.images.regions
+        ]
+        positives = self._positives(scale)
+
+        def blocks() -> Iterator[Block]:
+            return self._blocks(scale, near)
+
+        mined = mine(positives, blocks, self.options)
+        if all(m is None for m in mined):
+            raise DataError(
+                f"none of {len(mined)} classes has a box and a negative proposal in the "
+                f"{len(self.images.images)} training images: there is nothing to learn"
+            )
+        return mined, full_objectives(mined, positives, blocks, self.options) if verify else None
 
     def _precision(self) -> dict[str, str]:
         """Return what the features were rounded to and computed in, to do the same to others."""

@@ -16,7 +16,7 @@ from fstore.queries.making import (
     MakeProposals,
 )
 from fstore.queries.study import ROLES, Bound, Study
-from fstore.queries.tuned import VIEWS, Tuned, finetune_words, run_seeds
+from fstore.queries.tuned import VIEWS, Tuned, finetune_words
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -259,13 +259,7 @@ def _pretrain_step(context: Context, entry: MakePretrain) -> Step:
 def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: str) -> Step:
     study = context.study
     bounds = study.bound(entry.task)
-    number = entry.ckpts.index(ckpt)
-    seed, split = run_seeds(bounds)[number], bounds[0].split
-    if any((bound.split, bound.seed(number)) != (split, seed) for bound in bounds):
-        raise DataError(
-            f"make.finetune: the data sets of task '{entry.task}' have other splits or seeds than "
-            f"one another ({'; '.join(map(str, bounds))}); give them the same ones"
-        )
+    split, seed = _one_split(entry, bounds, ckpt)
     trainval = recipe.trainval and _spares_val(context.store, bounds, seed)
     names = [bound.dataset for bound in bounds]
     changes: dict[str, Any] = dict(recipe.changes)
@@ -294,11 +288,24 @@ def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: s
 
     words = [*finetune_words(study, entry, ckpt), "--iterations", str(recipe.iterations)]
     words += ["--trainval"] if trainval else []
+    words += _options(recipe.changes)
     origin = f"Fine-tune {entry.parent}" if entry.parent else f"Train {study.network} from scratch"
     samples = "boxes of " if VIEWS[entry.task] == "gt" else ""
     title = f"{origin} on {samples}{' and '.join(names)} ({entry.mode}): {ckpt}"
     there = ckpt in registered(context.store, study.network)
-    return Step(title, join([*words, *_options(recipe.changes)]), there, run)
+    return Step(title, join(words), there, run)
+
+
+def _one_split(entry: Tuned, bounds: Sequence[Bound], ckpt: str) -> tuple[str, int]:
+    """Return the split and the seed of a checkpoint's run, which all its data sets have."""
+    number = entry.ckpts.index(ckpt)
+    found = {(bound.split, bound.seed(number)) for bound in bounds}
+    if len(found) > 1:
+        raise DataError(
+            f"make.finetune: the data sets of task '{entry.task}' have other splits or seeds than "
+            f"one another ({'; '.join(map(str, bounds))}); give them the same ones"
+        )
+    return found.pop()
 
 
 def _spares_val(store: "Store", bounds: Sequence[Bound], seed: int) -> bool:
