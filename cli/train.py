@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -140,16 +139,12 @@ def progress(*, quiet: bool) -> "Iterator[Callable[[Step], None]]":
 
     Yields the ``on_step`` of a run.
     """
-    began = perf_counter()
+    from fstore.training import step_notes
+
+    note = step_notes()
     with bar(quiet=quiet) as update:
-        first = 0
 
         def advance(step: "Step") -> None:
-            nonlocal first
-            first = first or step.iteration - 1  # a resumed run starts later
-            speed = (step.iteration - first) * step.images / (perf_counter() - began)
-            known = "" if step.held_out is None else f"  held out {step.held_out:.3f}"
-            text = f"loss {step.loss:.3f}{known}  {speed:.0f} images/s"
-            update("training", step.iteration, step.of, text)
+            update("training", step.iteration, step.of, note(step))
 
         yield advance

@@ -6,7 +6,7 @@ operation by operation, so the inputs have the same bits wherever they are made.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -44,12 +44,15 @@ class RegionCrops:
         Of the high neighbours; those of the low are the rest to 1.
     inside : array of shape (n, 2, S), bool
         Whether the input's row or column shows a part of the image.
+    flipped : array of shape (n,), bool
+        Whether left and right of the input are to be exchanged.
     """
 
     pixels: NDArray[np.uint8]
     places: NDArray[np.int64]
     weights: NDArray[np.float32]
     inside: NDArray[np.bool_]
+    flipped: NDArray[np.bool_]
 
     def __len__(self) -> int:
         """Return the number of regions."""
@@ -57,15 +60,17 @@ class RegionCrops:
 
     def take(self, order: NDArray[np.intp]) -> "RegionCrops":
         """Return the regions at ``order``; the pixels are shared."""
-        return RegionCrops(self.pixels, self.places[order], self.weights[order], self.inside[order])
+        return RegionCrops(
+            self.pixels,
+            self.places[order],
+            self.weights[order],
+            self.inside[order],
+            self.flipped[order],
+        )
 
     def mirrored(self, chosen: NDArray[np.bool_]) -> "RegionCrops":
         """Return the regions, left and right exchanged in those that are chosen."""
-        copy = self.take(np.arange(len(self)))
-        copy.places[chosen, 1] = self.places[chosen, 1, :, ::-1]
-        copy.weights[chosen, 1] = self.weights[chosen, 1, ::-1]
-        copy.inside[chosen, 1] = self.inside[chosen, 1, ::-1]
-        return copy
+        return replace(self, flipped=self.flipped ^ chosen)
 
 
 Inputs: TypeAlias = NDArray[np.float32] | RegionCrops
@@ -109,6 +114,7 @@ def _crop(image: Image.Image, box: Box, p: Preprocess) -> RegionCrops:
         np.stack([y_places * pixels.shape[1], x_places])[None],
         np.stack([y_weights, x_weights])[None],
         np.stack([y_inside, x_inside])[None],
+        np.zeros(1, np.bool_),
     )
 
 
@@ -148,6 +154,7 @@ def joined(parts: Sequence[RegionCrops]) -> RegionCrops:
         places,
         np.concatenate([part.weights for part in parts]),
         np.concatenate([part.inside for part in parts]),
+        np.concatenate([part.flipped for part in parts]),
     )
 
 
@@ -175,7 +182,8 @@ def warp(crops: RegionCrops, preprocess: Preprocess, device: torch.device) -> Te
         Channels last in memory. Equal to what :func:`fstore.extractor.images.warp_box` gives.
     """
     size = preprocess.size
-    tables = [moved(a, device) for a in (crops.places, crops.weights, crops.inside)]
+    arrays = (crops.places, crops.weights, crops.inside, crops.flipped)
+    tables = [moved(array, device) for array in arrays]
     pixels = moved(crops.pixels, device)
     if preprocess.order == "BGR":
         pixels = pixels.flip(1)
@@ -186,13 +194,14 @@ def warp(crops: RegionCrops, preprocess: Preprocess, device: torch.device) -> Te
     out = torch.empty((len(crops), size, size, 3), device=device)
     for start in range(0, len(crops), TOGETHER):
         part = slice(start, start + TOGETHER)
-        places, weights, inside = (table[part] for table in tables)
+        places, weights, inside, flipped = (table[part] for table in tables)
         x = _stretched(pixels, places, weights)
         x *= preprocess.scale
         x -= shift
         x /= std  # by a tensor: on a GPU, division by a number is a product with its inverse
         seen = inside[:, 0, :, None, None] & inside[:, 1, None, :, None]
-        out[part] = torch.where(seen, x, 0.0)
+        x = torch.where(seen, x, 0.0)
+        out[part] = torch.where(flipped[:, None, None, None], x.flip(2), x)
     return out.permute(0, 3, 1, 2)
 
 

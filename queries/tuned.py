@@ -138,10 +138,12 @@ def _default_names(
 def checkpoint_command(study: "Study", ckpt: str) -> str:
     """Return the command that makes a checkpoint of a study, without its recipe's options.
 
-    One that was not fine-tuned for a task is imported, or a snapshot of pre-training.
+    One that was not fine-tuned for a task is imported, or a snapshot of pre-training; so is one
+    that learned from data sets of different splits, which no command takes.
     """
     for entry in study.tuned:
-        if ckpt in entry.ckpts:
+        bounds: Sequence[Bound] = getattr(study, entry.task)
+        if ckpt in entry.ckpts and len({bound.split for bound in bounds}) == 1:
             return " ".join(quote(word) for word in finetune_words(study, entry, ckpt))
     words = f"--network {quote(study.network)} --name {quote(ckpt)}"
     return f"fstore ckpt import FILE {words} (or fstore train pretrain)"

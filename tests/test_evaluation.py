@@ -1,5 +1,6 @@
 """Evaluation of checkpoints: equal to scikit-learn on exported features, and to a forward pass."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from _scenes import PARENT, make_scenes
 from fstore.errors import DataError, UnknownNameError
 from fstore.evaluation import evaluate
 from fstore.extraction import extract
+from fstore.extractor.datasets import FORMATS
 from fstore.extractor.images import load_sample
 from fstore.finetuning import finetune
 from fstore.store import Store
@@ -160,6 +162,18 @@ def test_own_accuracy_is_a_forward_pass(trained: Store) -> None:
     found = evaluate(trained, "rooms", dataset="rooms", split="random")
     assert (found.layer, found.metric, found.note) == ("fc7", "accuracy", "")
     assert found.classifier == pytest.approx(expected)
+
+
+def test_classes_in_another_order(trained: Store) -> None:
+    """A data set that has the classes in another order gets the same result."""
+    root = trained.dataset("rooms").root
+    manifest = FORMATS["imagefolder"].function("turned", root, seeds=[0])
+    assert trained.add_dataset(replace(manifest, classes=manifest.classes[::-1]))
+    extract(trained, layers=["fc7"], ckpts=["rooms"], datasets=["turned"], views=["image"])
+    found, usual = (evaluate(trained, "rooms", dataset=d, split="random")
+                    for d in ("turned", "rooms"))  # fmt: skip
+    assert found.note == ""
+    assert found.classifier == pytest.approx(usual.classifier)
 
 
 def test_own_mean_ap_is_a_forward_pass(trained: Store) -> None:

@@ -294,6 +294,13 @@ def test_whole_images_of_two_data_sets(two: Store) -> None:
     assert data.identity != alone.identity
 
 
+@pytest.mark.parametrize(("given", "told"), [([], "none"), (["rooms", "rooms"], "rooms")])
+def test_each_data_set_is_given_once(scenes: Store, given: list[str], told: str) -> None:
+    """No data set, and one twice, are refused."""
+    with pytest.raises(DataError, match=f"one data set or more, each once; not: {told}"):
+        finetune(scenes, dataset=given, mode="ft", parent=PARENT)
+
+
 def test_data_sets_that_cannot_be_learned_from_together(scenes: Store, two: Store) -> None:
     """Other classes, other tasks, and no part to measure on are named."""
     small = Preprocess(size=8, resize=8)

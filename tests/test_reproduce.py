@@ -378,10 +378,11 @@ def test_fine_tuning_on_two_data_sets(tmp_path: Path) -> None:
     [
         ('split = "random"\nseeds = [0]', "have other splits or seeds than one another"),
         ('split = "random"\nseeds = [1]', "d, official split; no test, random split"),
+        ('parts = ["train"]', "leaves out part val of 'no test'; fine-tuning on several"),
     ],
 )
-def test_two_data_sets_of_different_splits(tmp_path: Path, given: str, says: str) -> None:
-    """One call of fine-tuning takes one kind of split: others are refused with what they are."""
+def test_two_data_sets_that_fine_tuning_cannot_take(tmp_path: Path, given: str, says: str) -> None:
+    """It takes one kind of split, and all of its parts: other studies are refused."""
     scenes = make_scenes(tmp_path / "s", n_images=12)
     add_images(scenes, "no test", scenes.images_of("train", "val"))
     with pytest.raises(DataError, match=says):

@@ -2,6 +2,7 @@
 
 from fstore.extractor.training.distributed import ALONE, Processes, together
 from fstore.extractor.training.examples import (
+    CACHE_BYTES,
     ArrayExamples,
     Batch,
     Examples,
@@ -17,6 +18,7 @@ from fstore.extractor.training.recipe_file import read_recipe
 
 __all__ = [
     "ALONE",
+    "CACHE_BYTES",
     "ArrayExamples",
     "Batch",
     "Examples",

@@ -19,6 +19,7 @@ from fstore.types import FloatArray
 
 __all__ = [
     "ALL_ROWS",
+    "CACHE_BYTES",
     "ArrayExamples",
     "Batch",
     "Examples",
@@ -42,6 +43,9 @@ Batch: TypeAlias = tuple[NDArray[np.float32], Targets]
 """Images ``(B, 3, S, S)`` and their targets, ``(B,)`` or ``(B, n_classes)``."""
 
 ALL_ROWS = slice(None)
+
+CACHE_BYTES = 1 << 30
+"""Decoded images are kept in memory up to so many bytes."""
 
 
 class Examples(Protocol):
@@ -158,7 +162,7 @@ class FileExamples(ShuffledExamples):
         labels: Targets,
         preprocess: Preprocess,
         *,
-        cache_bytes: int = 1 << 30,
+        cache_bytes: int = CACHE_BYTES,
         workers: int | None = None,
     ) -> None:
         self.labels = labels

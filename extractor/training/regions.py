@@ -22,6 +22,7 @@ from fstore.extractor.images import decode, read_bytes_checked, warp_box
 from fstore.extractor.preprocess import Preprocess
 from fstore.extractor.training.examples import (
     ALL_ROWS,
+    CACHE_BYTES,
     Batch,
     ShuffledExamples,
     centre_crop,
@@ -293,7 +294,7 @@ class FixedRegions(ShuffledExamples):
         regions: Regions,
         preprocess: Preprocess,
         *,
-        cache_bytes: int = 1 << 30,
+        cache_bytes: int = CACHE_BYTES,
         workers: int | None = None,
     ) -> None:
         self.labels = regions.labels
@@ -385,7 +386,7 @@ class RegionExamples(FixedRegions):
         preprocess: Preprocess,
         *,
         source: RegionSource,
-        cache_bytes: int = 1 << 30,
+        cache_bytes: int = CACHE_BYTES,
         workers: int | None = None,
     ) -> None:
         super().__init__(images, regions, preprocess, cache_bytes=cache_bytes, workers=workers)

@@ -179,7 +179,7 @@ def _other_classes(
     if own is None:
         return f"which classes {name} tells apart is not known (it was not trained here)"
     regions = list(own[-1:]) == [BACKGROUND]
-    if list(own[: -1 if regions else None]) != list(classes):
+    if sorted(own[: -1 if regions else None]) != sorted(classes):
         return f"{name} tells other classes apart ({len(own)} of {recipe.get('dataset')})"
     if regions != (view != "image"):
         kinds = ["regions", "whole images"][:: 1 if regions else -1]
@@ -210,10 +210,12 @@ def _own_scores(
     root = store.dataset(place.dataset).root
     scores = output_scores(load_network(store, record), root, samples, device=device)
     own = scores.astype(np.float64)
-    if "held_out_mean_ap" not in json.loads(record.recipe):  # trained with a softmax
+    recipe = json.loads(record.recipe)
+    if "held_out_mean_ap" not in recipe:  # trained with a softmax
         own -= own.max(axis=1, keepdims=True)
         own -= np.log(np.exp(own).sum(axis=1, keepdims=True))
-    return own[:, : len(found.classes)]
+    outputs = recipe.get("classes", found.classes)
+    return own[:, [outputs.index(name) for name in found.classes]]
 
 
 def _own(

@@ -1,6 +1,6 @@
 """Regions of registered data sets to learn from: ground-truth boxes, and what is around them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -89,20 +89,21 @@ def _united(
 
     parts = [table.of(chosen) for table, chosen in zip(tables, ids, strict=True)]
     images = [image for part in parts for image in part.images]
-    begins = np.cumsum([0] + [len(part.images) for part in parts])
-    truth = _joined([p.truth.moved(n) for p, n in zip(parts, begins, strict=False)])
+    begins = np.cumsum([0] + [len(part.images) for part in parts[:-1]]).tolist()
+
+    def joined(regions: "Iterable[Regions]") -> "Regions":
+        return reduce(add, (r.moved(n) for r, n in zip(regions, begins, strict=True)))
+
+    truth = joined(part.truth for part in parts)
     names = " and ".join(repr(table.name) for table in tables)
     if not len(truth.labels):
         raise DataError(
             f"{len(images)} images of a part of data set {names} show no ground-truth box that is "
             "not difficult: there is no foreground; take another split"
         )
-    fore, back = (
-        _joined([r.moved(n) for r, n in zip(regions, begins, strict=False)])
-        for regions in ([p.fore for p in parts], [p.back for p in parts])
-    )
     if not tables[0].stored:
         return images, truth, DrawnBoxes(images, len(tables[0].classes))
+    fore, back = joined(part.fore for part in parts), joined(part.back for part in parts)
     if not len(back.labels):
         raise DataError(
             f"no stored proposal of {len(images)} images of data set {names} is background; learn "
@@ -200,10 +201,6 @@ class RegionTables:
             Regions(images[fore], boxes[fore], self._truth.labels[truth[fore]]),
             Regions(images[back], boxes[back], background),
         )
-
-
-def _joined(parts: "Sequence[Regions]") -> "Regions":
-    return reduce(add, parts)
 
 
 def _select(regions: "Regions", ids: NDArray[np.int64]) -> "Regions":

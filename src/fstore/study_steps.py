@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import join
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import DataError, UnknownNameError
@@ -260,6 +259,8 @@ def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: s
     study = context.study
     bounds = study.bound(entry.task)
     split, seed = _one_split(entry, bounds, ckpt)
+    if len(bounds) > 1:
+        _check_whole(context.store, entry, bounds, seed)
     trainval = recipe.trainval and _spares_val(context.store, bounds, seed)
     names = [bound.dataset for bound in bounds]
     changes: dict[str, Any] = dict(recipe.changes)
@@ -308,6 +309,19 @@ def _one_split(entry: Tuned, bounds: Sequence[Bound], ckpt: str) -> tuple[str, i
     return found.pop()
 
 
+def _check_whole(store: "Store", entry: Tuned, bounds: Sequence[Bound], seed: int) -> None:
+    """Refuse parts of several data sets: fine-tuning takes all that their splits have."""
+    for bound in bounds:
+        rows = store.rows("splits", dataset=bound.dataset).to_pylist()
+        there = {r["part"] for r in rows if (r["split"], r["seed"]) == (bound.split, seed)}
+        if unused := sorted(part for part in there if not bound.uses(part)):
+            raise DataError(
+                f"make.finetune: task '{entry.task}' leaves out part {' and '.join(unused)} of "
+                f"'{bound.dataset}'; fine-tuning on several data sets takes all of their parts: "
+                "remove 'parts', or leave the task out of make.finetune and name its ckpts"
+            )
+
+
 def _spares_val(store: "Store", bounds: Sequence[Bound], seed: int) -> bool:
     """Tell whether val is free to learn from: all use it, and some have a test part to measure on.
 
@@ -336,16 +350,10 @@ _REACHED = {"held_out_accuracy": "held-out accuracy", "held_out_mean_ap": "held-
 
 def _shown(on_progress: OnProgress) -> "Callable[[Iteration], None]":
     """Return what tells a bar of iterations, loss and speed."""
-    began, first = perf_counter(), 0
+    from fstore.training import step_notes
 
-    def advance(step: "Iteration") -> None:
-        nonlocal first
-        first = first or step.iteration - 1  # a resumed run starts later
-        speed = (step.iteration - first) * step.images / (perf_counter() - began)
-        note = f"loss {step.loss:.3f}  {speed:.0f} images/s"
-        on_progress("training", step.iteration, step.of, note)
-
-    return advance
+    note = step_notes()
+    return lambda step: on_progress("training", step.iteration, step.of, note(step))
 
 
 def _listed(numbers: Sequence[float]) -> str:

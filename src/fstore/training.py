@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from fstore.errors import DataError, IdentityError, UnknownNameError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from fstore.extractor.training import Processes, Recipe, Snapshot, Step, TrainingData
     from fstore.store import Store
 
-__all__ = ["Options", "Plan", "pretrain", "split_parts", "train_into"]
+__all__ = ["Options", "Plan", "pretrain", "split_parts", "step_notes", "train_into"]
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,27 @@ def train_into(store: "Store", plan: Plan, options: Options) -> list[CheckpointR
     if not processes.rank:
         shutil.rmtree(folder, ignore_errors=True)
     return _trained(store, plan)
+
+
+def step_notes() -> "Callable[[Step], str]":
+    """Return what tells of each step of a run: loss, what was measured last, images a second.
+
+    The speed is that since the first step that it was told: a resumed run starts later, and what
+    is read before the first step takes time of its own.
+    """
+    first, began = 0, 0.0
+
+    def note(step: "Step") -> str:
+        nonlocal first, began
+        known = "" if step.held_out is None else f"  held out {step.held_out:.3f}"
+        speed = ""
+        if not first:
+            first, began = step.iteration, perf_counter()
+        elif spent := perf_counter() - began:
+            speed = f"  {(step.iteration - first) * step.images / spent:.0f} images/s"
+        return f"loss {step.loss:.3f}{known}{speed}"
+
+    return note
 
 
 def _snapshots(store: "Store", plan: Plan, options: Options, device: str) -> "Iterator[Snapshot]":

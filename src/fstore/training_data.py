@@ -32,6 +32,11 @@ VIEWS = ("image", "gt", "proposal")
 class Learning:
     """What is learned from.
 
+    Raises
+    ------
+    DataError
+        No data set, or one twice.
+
     Attributes
     ----------
     datasets : tuple of str
@@ -50,6 +55,12 @@ class Learning:
     split: str = "official"
     split_seed: int = 0
     trainval: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.datasets or len(set(self.datasets)) < len(self.datasets):
+            raise DataError(
+                f"fine-tuning takes one data set or more, each once; not: {self.name or 'none'}"
+            )
 
     @property
     def name(self) -> str:
@@ -152,7 +163,9 @@ def training_data(
 
     def images(ids: Sequence[Ids]) -> "ShuffledExamples":
         found = [
-            _image_examples(store, info, own, classes, preprocess, workers=workers)
+            _image_examples(
+                store, info, own, classes, preprocess, workers=workers, share=len(infos)
+            )
             for info, own in zip(infos, ids, strict=True)
             if len(own)
         ]
@@ -190,7 +203,8 @@ def _parts(store: "Store", learning: Learning) -> "tuple[list[Ids], list[Ids]]":
             f"none of the data sets {', '.join(learning.datasets)} has a part to measure on in its "
             f"split '{learning.split}' (seed {learning.split_seed})"
         )
-    check_apart(store, list(chain(*learned)), list(chain(*measured)))
+    remedy = "leave a data set out, or take another split"
+    check_apart(store, list(chain(*learned)), list(chain(*measured)), remedy=remedy)
     return [_images(store, s) for s in learned], [_images(store, s) for s in measured]
 
 
@@ -213,9 +227,13 @@ def _image_examples(
     preprocess: "Preprocess",
     *,
     workers: int | None,
+    share: int,
 ) -> "FileExamples":
-    """Return whole images with one class each, or with a row of 1, 0 and -1 each."""
-    from fstore.extractor.training import FileExamples
+    """Return whole images with one class each, or with a row of 1, 0 and -1 each.
+
+    ``share`` data sets share the memory that images may be kept in.
+    """
+    from fstore.extractor.training import CACHE_BYTES, FileExamples
     from fstore.queries.samples import label_matrix
 
     labels: Any = label_matrix(store, info.name, "image", ids, classes)
@@ -229,5 +247,6 @@ def _image_examples(
         samples["digest"].to_pylist(),
         labels,
         preprocess,
+        cache_bytes=CACHE_BYTES // share,
         workers=workers,
     )

@@ -170,7 +170,10 @@ def test_bad_numbers_are_wrong_usage(fstore: Run) -> None:
 
 
 def test_the_bar_tells_loss_speed_and_what_is_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bar shows loss, held-out measure once known, images/s of this run, and how far it is."""
+    """The bar shows loss, held-out measure once known, images/s of this run, and how far it is.
+
+    A speed is known from the second step on: what came before the first is no part of it.
+    """
     drawn: list[tuple[object, ...]] = []
 
     @contextmanager
@@ -178,15 +181,17 @@ def test_the_bar_tells_loss_speed_and_what_is_held_out(monkeypatch: pytest.Monke
         assert not quiet
         yield lambda *shown: drawn.append(shown)
 
-    times = iter([10.0, 12.0, 14.0])
+    times = iter([12.0, 14.0, 15.0])
     monkeypatch.setattr("fstore.cli.train.bar", bar)
-    monkeypatch.setattr("fstore.cli.train.perf_counter", lambda: next(times))
+    monkeypatch.setattr("fstore.training.perf_counter", lambda: next(times))
     with progress(quiet=False) as on_step:  # a run that is resumed after 100 iterations
         on_step(Step(101, 200, loss=2.5, lr=0.1, images=64))
         on_step(Step(102, 200, loss=2.25, lr=0.1, images=64, held_out=0.5))
+        on_step(Step(104, 200, loss=2.0, lr=0.1, images=64, held_out=0.5))
     assert drawn == [
-        ("training", 101, 200, "loss 2.500  32 images/s"),
+        ("training", 101, 200, "loss 2.500"),
         ("training", 102, 200, "loss 2.250  held out 0.500  32 images/s"),
+        ("training", 104, 200, "loss 2.000  held out 0.500  64 images/s"),
     ]
 
 

@@ -1,6 +1,7 @@
 """Regions: which are foreground, which background, how they are drawn and warped."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -240,7 +241,8 @@ def test_batches_follow_the_seed_and_the_iteration(photo: tuple[Path, RegionImag
         assert not np.array_equal(X, other)
 
 
-def test_batches_warped_on_a_device_are_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mean_image", [False, True])
+def test_batches_warped_on_a_device_are_the_same(tmp_path: Path, *, mean_image: bool) -> None:
     """Cut out and warped later, a batch of regions of three images has the bits it has at once."""
     images = []
     for k, size in enumerate([(60, 40), (50, 50), (44, 61)]):
@@ -249,14 +251,15 @@ def test_batches_warped_on_a_device_are_the_same(tmp_path: Path) -> None:
         images.append(
             image([(5, 5, 30, 30), (20, 8, 40, 40)], size=size, folder=tmp_path, uri=f"{k}.png")
         )
+    mean = np.random.default_rng(9).uniform(0, 255, (3, 32, 32)).astype(np.float32)
+    p = replace(PREPROCESS, mean_image=mean if mean_image else None)
     examples = RegionExamples(
-        images, regions_of((5, 5, 30, 30)), PREPROCESS,
-        source=DrawnBoxes(images, N_CLASSES),
-    )  # fmt: skip
+        images, regions_of((5, 5, 30, 30)), p, source=DrawnBoxes(images, N_CLASSES)
+    )
     for rows in (slice(None), slice(4, 9)):
         X, y = examples.batch(12, seed=3, iteration=5, size=32, mirror=True, rows=rows)
         crops, labels = examples.cut_batch(12, seed=3, iteration=5, mirror=True, rows=rows)
-        assert np.array_equal(warp(crops, PREPROCESS, torch.device("cpu")), X)
+        assert np.array_equal(warp(crops, p, torch.device("cpu")), X)
         assert np.array_equal(labels, y)
 
 

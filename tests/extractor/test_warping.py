@@ -110,20 +110,21 @@ def test_many_regions_of_several_images() -> None:
     np.testing.assert_array_equal(warp(crops, CAFFE, CPU), np.concatenate(expected))
 
 
-def test_regions_are_taken_and_mirrored() -> None:
-    """Any order; left and right change places in the chosen ones alone, context included."""
+@pytest.mark.parametrize("p", [CAFFE, WITH_MEAN_IMAGE], ids=["mean", "mean image"])
+def test_regions_are_taken_and_mirrored(p: Preprocess) -> None:
+    """Any order; left and right of the finished input change places in the chosen ones alone."""
     image = noise(80, 60)
-    crops = crop_regions(image, BOXES, CAFFE, uri="a")
-    plain = warp(crops, CAFFE, CPU).numpy()
+    crops = crop_regions(image, BOXES, p, uri="a")
+    plain = warp(crops, p, CPU).numpy()
     order = np.array([3, 0, 3, 8])
     chosen = np.array([True, False, False, True])
-    found = warp(crops.take(order).mirrored(chosen), CAFFE, CPU).numpy()
+    taken = crops.take(order).mirrored(chosen)
+    found = warp(taken, p, CPU).numpy()
     expected = plain[order]
     expected[chosen] = expected[chosen, :, :, ::-1]
     np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(
-        warp(crops, CAFFE, CPU), plain
-    )  # those it came from are as before
+    np.testing.assert_array_equal(warp(taken.mirrored(chosen), p, CPU), plain[order])
+    np.testing.assert_array_equal(warp(crops, p, CPU), plain)  # the first ones are as before
 
 
 @pytest.mark.parametrize("box", [(31, 1, 40, 5), (1, 31, 5, 40), (5, 5, 4, 9)])

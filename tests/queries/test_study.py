@@ -301,6 +301,8 @@ def test_tuned_for_several_data_sets() -> None:
     study = parse_study(text)
     assert study.tuned[-1].ckpts == ("5-d+e-gt-ft",)
     assert "--dataset d --dataset e --view gt" in checkpoint_command(study, "5-d+e-gt-ft")
+    mixed = parse_study(text.replace(more, more + 'split = "random"\nseeds = [0]\n'))
+    assert checkpoint_command(mixed, "5-d+e-gt-ft").startswith("fstore ckpt import FILE")
     last = 'mode = "ft", parent = "5" },\n]'
     named = text.replace(last, last.replace(" }", ', ckpts = ["x"] }'))
     assert parse_study(named).tuned[-1].ckpts == ("x",)
