@@ -134,6 +134,18 @@ def test_boxes_without_pixels_are_refused(box: Box) -> None:
         crop_regions(noise(30, 30), [(1, 1, 9, 9), box], CAFFE, uri="b.png")
 
 
+@pytest.mark.parametrize("p", [CAFFE, TORCHVISION, WITH_MEAN_IMAGE], ids=["caffe", "tv", "image"])
+def test_all_of_it_happens_on_the_device(p: Preprocess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a device that cannot see the host's memory all tables are there; channels come last."""
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)  # needs a GPU
+    crops = crop_regions(noise(80, 60), BOXES, p, uri="a").mirrored(np.ones(len(BOXES), bool))
+    found = warp(crops, p, torch.device("meta"))
+    assert found.device.type == "meta"
+    assert found.shape == (len(BOXES), 3, p.size, p.size)
+    assert found.dtype == torch.float32
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("p", [CAFFE, TORCHVISION, WITH_MEAN_IMAGE], ids=["caffe", "tv", "image"])
