@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -162,12 +163,13 @@ def shared_images(store: "Store", learned: Sequence[Samples], tested: Sequence[S
     UnknownNameError
         A data set has no such part.
     """
+    read = cache(partial(_images, store))
     for of, other in product(tested, learned):
         same_split = (of.dataset, of.split, of.seed) == (other.dataset, other.split, other.seed)
         if same_split and of.part != other.part:
             continue
         key = "image_id" if of.dataset == other.dataset else "digest"
-        mine, theirs = _images(store, of, key), _images(store, other, key)
+        mine, theirs = read(of, key), read(other, key)
         if shared := [k for k in mine if k in theirs]:
             here, there = mine[shared[0]], theirs[shared[0]]
             return (
