@@ -163,7 +163,7 @@ def eval_(
     """Detect objects in stored proposals, store and evaluate what is found (VOC's rules).
 
     Average precision at 11 recalls and over all points, from 0 to 1; a class without an object to
-    find is not in the mean. Images that the detector learned from are refused.
+    find is not in the mean. Images that the detector learned from elsewhere are refused.
 
     Example: fstore detect eval --plot curves.png
     """
@@ -201,6 +201,11 @@ def eval_(
 
 def _tell(evaluated: "Evaluated") -> None:
     """Say on stderr what does not count."""
+    if evaluated.own:
+        note(
+            f"learned from {', '.join(evaluated.own)} itself: this tells how well it knows its own "
+            "images, and nothing of others"
+        )
     if evaluated.unsearched:
         note(f"{evaluated.unsearched} images have no proposals and are left out")
     if evaluated.gone:

@@ -84,13 +84,14 @@ class Evaluated:
     ``unsearched`` counts images without proposals, which are not evaluated; ``absent`` are classes
     without a results file, of which nothing counts as found; ``gone`` are data sets that were
     learned from and are not in the store any more, with that part: they may share images with those
-    that are tested on.
+    that are tested on. ``own`` are the parts tested on that it learned from.
     """
 
     evaluation: Evaluation
     unsearched: int = 0
     absent: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
 
 
 def evaluate_detector(
@@ -108,7 +109,7 @@ def evaluate_detector(
     store : Store
     detector : Detector
     parts : sequence of Samples
-        Their view is not asked.
+        Their view is not asked. A part that it learned from says how well it knows its own images.
     keep : Keep or None
         None: do not detect, evaluate what is stored.
     on_progress : callable or None
@@ -118,7 +119,7 @@ def evaluate_detector(
     UnknownNameError
         Proposals, activations or stored detections are not there.
     DataError
-        The detector learned from some of these images.
+        The detector learned from some of these images in another part, split or data set.
     """
     parts = [replace(p, view="image") for p in parts]
     learned = [replace(Samples(**p), view="image") for p in detector.record.get("trained_on", ())]
@@ -127,10 +128,11 @@ def evaluate_detector(
         f"test '{detector.name}' on images that it did not learn from (another --dataset, --part, "
         "or --split and --seed), or train a detector without these"
     )
-    check_apart(store, there, parts, remedy=remedy)
+    check_apart(store, there, [p for p in parts if p not in there], remedy=remedy)
     found = _evaluated(store, detector, parts, keep, on_progress)
     gone = dict.fromkeys(p.dataset for p in learned if p not in there)
-    return replace(found, gone=tuple(gone))
+    own = [f"{p.dataset} ({p.part})" for p in parts if p in there]
+    return replace(found, gone=tuple(gone), own=tuple(own))
 
 
 def _evaluated(
