@@ -16,6 +16,7 @@ from fstore.queries.samples import (
     check_apart,
     class_names,
     label_matrix,
+    parts_there,
     readable,
     sample_ids,
 )
@@ -135,8 +136,7 @@ def split_samples(
         No other data set plays the same part of a study. One of several need not have both a part
         to learn from and one to test on (PASCAL VOC 2012 has no ``test``).
     """
-    kinds = store.splits(dataset, view).group_by(["split", "seed", "part"]).aggregate([])
-    there = {r["part"] for r in kinds.to_pylist() if (r["split"], r["seed"]) == (split, seed)}
+    there = parts_there(store, dataset, view, split, seed)
     found = [p for p in PARTS if p in there and p in (parts or PARTS)]
     if not found or (alone and (found[0] != "train" or len(found) < 2)):
         # asking for them gives an error that names what there is

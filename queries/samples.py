@@ -22,6 +22,7 @@ __all__ = [
     "class_names",
     "is_there",
     "label_matrix",
+    "parts_there",
     "readable",
     "sample_ids",
     "shared_images",
@@ -61,6 +62,18 @@ def sample_ids(store: "Store", samples: Samples, *, difficult: bool = False) -> 
     s = samples
     ids = part_samples(store, s.dataset, s.view, split=s.split, seed=s.seed, part=s.part)
     return ids if difficult else without_difficult(store, s.dataset, s.view, ids)
+
+
+def parts_there(store: "Store", dataset: str, view: str, split: str, seed: int) -> set[str]:
+    """Return which parts a split of a data set has; none if there is no such split.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such data set or view.
+    """
+    kinds = store.splits(dataset, view).group_by(["split", "seed", "part"]).aggregate([])
+    return {r["part"] for r in kinds.to_pylist() if (r["split"], r["seed"]) == (split, seed)}
 
 
 def without_difficult(
@@ -182,11 +195,8 @@ def shared_images(store: "Store", learned: Sequence[Samples], tested: Sequence[S
 
 def _images(store: "Store", samples: Samples, key: str) -> dict[str, str]:
     """Return the ids of the images that samples are of, by what they are compared by."""
-    from fstore.store.export import part_samples
-
-    s = samples
-    ids = part_samples(store, s.dataset, s.view, split=s.split, seed=s.seed, part=s.part)
-    table = store.samples(s.dataset, s.view, ["sample_id", "image_id", "digest"])
+    ids = sample_ids(store, samples, difficult=True)
+    table = store.samples(samples.dataset, samples.view, ["sample_id", "image_id", "digest"])
     table = table.filter(np.isin(table["sample_id"].to_numpy(), ids))
     pairs = zip(table[key].to_pylist(), table["image_id"].to_pylist(), strict=True)
     return {k: name for k, name in pairs if k}
@@ -200,14 +210,11 @@ def _part(samples: Samples) -> str:
 
 def is_there(store: "Store", samples: Samples) -> bool:
     """Whether a data set is registered and has a part."""
-    from fstore.store.export import part_samples
-
     s = samples
     try:
-        part_samples(store, s.dataset, s.view, split=s.split, seed=s.seed, part=s.part)
+        return s.part in parts_there(store, s.dataset, s.view, s.split, s.seed)
     except UnknownNameError:
         return False
-    return True
 
 
 def label_matrix(

@@ -1,14 +1,14 @@
 """What a detector learns from and is tested on: images, their objects and their proposals."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fstore.errors import DataError, UnknownNameError
-from fstore.queries.samples import Samples, class_names
+from fstore.queries.samples import Samples, class_names, parts_there, sample_ids
 from fstore.store.schema import TABLES
 
 if TYPE_CHECKING:
@@ -96,9 +96,7 @@ def set_parts(
     """
     parts = []
     for dataset in dict.fromkeys(datasets):
-        rows = store.splits(dataset, "image").select(["split", "seed", "part"])
-        kinds = rows.group_by(rows.column_names).aggregate([]).to_pylist()
-        there = {row["part"] for row in kinds if (row["split"], row["seed"]) == (split, seed)}
+        there = parts_there(store, dataset, "image", split, seed)
         names = [part for part in dict.fromkeys(wanted) if part in there] or wanted[:1]
         parts += [Samples(dataset, "image", split, seed, name) for name in names]
     return parts
@@ -175,13 +173,8 @@ def near_objects(
 
 def _image_ids(store: "Store", parts: Sequence[Samples]) -> list[str]:
     """Return the images of parts of one data set, in its order."""
-    from fstore.store.export import part_samples
-
     dataset = parts[0].dataset
-    ids = [
-        part_samples(store, dataset, "image", split=p.split, seed=p.seed, part=p.part)
-        for p in parts
-    ]
+    ids = [sample_ids(store, replace(p, view="image"), difficult=True) for p in parts]
     table = store.samples(dataset, "image", ["sample_id", "image_id"])
     wanted = np.isin(table["sample_id"].to_numpy(), np.concatenate(ids))
     names: list[str] = table["image_id"].filter(wanted).to_pylist()

@@ -100,16 +100,14 @@ class Inputs:
         """Return the samples of a part of a split, ascending; no proposals if there are none."""
         import numpy as np
 
-        from fstore.store.export import part_samples
+        from fstore.queries.samples import sample_ids
 
         if samples not in self._samples:
-            s, ids = samples, np.empty(0, dtype=np.int64)
+            ids = np.empty(0, dtype=np.int64)
             try:
-                ids = part_samples(
-                    self.store, s.dataset, s.view, split=s.split, seed=s.seed, part=s.part
-                )
+                ids = sample_ids(self.store, samples, difficult=True)
             except UnknownNameError:
-                if s.view != "proposal":
+                if samples.view != "proposal":
                     raise
             self._samples[samples] = ids
         return self._samples[samples]

@@ -312,8 +312,7 @@ def _one_split(entry: Tuned, bounds: Sequence[Bound], ckpt: str) -> tuple[str, i
 def _check_whole(store: "Store", entry: Tuned, bounds: Sequence[Bound], seed: int) -> None:
     """Refuse parts of several data sets: fine-tuning takes all that their splits have."""
     for bound in bounds:
-        rows = store.rows("splits", dataset=bound.dataset).to_pylist()
-        there = {r["part"] for r in rows if (r["split"], r["seed"]) == (bound.split, seed)}
+        there = _parts_there(store, bound, seed) or set()
         if unused := sorted(part for part in there if not bound.uses(part)):
             raise DataError(
                 f"make.finetune: task '{entry.task}' leaves out part {' and '.join(unused)} of "
@@ -327,14 +326,19 @@ def _spares_val(store: "Store", bounds: Sequence[Bound], seed: int) -> bool:
 
     A data set that is not registered yet (in a dry run) is taken to have a part test.
     """
-    if not all(bound.uses("val") for bound in bounds):
-        return False
-    for bound in bounds:
-        rows = store.rows("splits", dataset=bound.dataset).to_pylist()
-        there = {r["part"] for r in rows if (r["split"], r["seed"]) == (bound.split, seed)}
-        if bound.uses("test") and (not rows or "test" in there):
-            return True
-    return False
+    tests = (_parts_there(store, bound, seed) for bound in bounds if bound.uses("test"))
+    return all(bound.uses("val") for bound in bounds) and any(
+        there is None or "test" in there for there in tests
+    )
+
+
+def _parts_there(store: "Store", bound: Bound, seed: int) -> set[str] | None:
+    """Return the parts of a data set's split, or None while it is not registered."""
+    from fstore.queries.samples import parts_there
+
+    if bound.dataset not in {dataset.name for dataset in store.datasets()}:
+        return None
+    return parts_there(store, bound.dataset, "image", bound.split, seed)
 
 
 def _reached(recipe: str) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fstore.errors import DataError, UnknownNameError
 from fstore.region_data import RegionTables, held_out_regions, region_examples
+from fstore.types import PARTS
 
 if TYPE_CHECKING:
     from fstore.extractor.preprocess import Preprocess
@@ -185,14 +186,13 @@ def _which(learning: Learning) -> str:
 
 def _parts(store: "Store", learning: Learning) -> "tuple[list[Ids], list[Ids]]":
     """Return each data set's images that are learned from and that are measured on."""
-    from fstore.queries.samples import Samples, check_apart
+    from fstore.queries.samples import Samples, check_apart, parts_there
 
     learned, measured = [], []
     for name in learning.datasets:
-        rows = store.splits(name, "image").to_pylist()
         key = (learning.split, learning.split_seed)
-        there = {r["part"] for r in rows if (r["split"], r["seed"]) == key}
-        parts = {p: Samples(name, "image", *key, p) for p in ("train", "val", "test")}
+        there = parts_there(store, name, "image", *key)
+        parts: dict[str, Samples] = {p: Samples(name, "image", *key, p) for p in PARTS}
         held = "test" if learning.trainval or "val" not in there else "val"
         with_val = learning.trainval and "val" in there
         learned.append([parts["train"], *([parts["val"]] if with_val else [])])
@@ -210,12 +210,9 @@ def _parts(store: "Store", learning: Learning) -> "tuple[list[Ids], list[Ids]]":
 
 def _images(store: "Store", parts: "Sequence[Samples]") -> Ids:
     """Return the images of parts, ascending; none of no part."""
-    from fstore.store.export import part_samples
+    from fstore.queries.samples import sample_ids
 
-    found = [
-        part_samples(store, p.dataset, p.view, split=p.split, seed=p.seed, part=p.part)
-        for p in parts
-    ]
+    found = [sample_ids(store, part, difficult=True) for part in parts]
     return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
 
 
