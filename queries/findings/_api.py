@@ -1,6 +1,6 @@
 """What a claim is: a function of the numbers of some reports that gives a verdict."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -89,6 +89,10 @@ class Facts:
             for row in sorted({row for row, _ in cells})
             if (row, "") in cells or all((row, col) in cells for col in cols)
         ]
+
+    def absent(self, report: str, there: Container[str], *cols: str) -> list[str]:
+        """Return the rows that :meth:`asked` returns and that are not among some."""
+        return [row for row in self.asked(report, *cols) if row not in there]
 
     def _cells(self, report: str, row: str) -> dict[str, Number]:
         """Return a row's finite cells by column, each with its spread or what stands for one."""

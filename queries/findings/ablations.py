@@ -50,7 +50,7 @@ def _absent(
     facts: Facts, report: str, layers: Sequence[str], pairs: Pairs, *cols: str
 ) -> list[str]:
     """Return those of some layers that the study asks for, and that are not among the pairs."""
-    return [row for row in facts.asked(report, *cols) if row in layers and row not in pairs]
+    return [row for row in facts.absent(report, pairs, *cols) if row in layers]
 
 
 def _kept(

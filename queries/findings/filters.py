@@ -1,6 +1,6 @@
 """Grandmother cells and distributed codes (sections 1.1.3 and 4; Figures 3-5, Tables 5, 10)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Mapping
 from statistics import median
 
 from fstore.queries.findings._api import Facts, Judgement, claim
@@ -95,9 +95,9 @@ def _near_text(role: str, found: Pairs, n_classes: int) -> str:
     )
 
 
-def _absent(facts: Facts, report: str, there: Iterable[str]) -> list[str]:
+def _absent(facts: Facts, report: str, there: Container[str]) -> list[str]:
     """Return the checkpoints that the study asks for, and that are not there."""
-    return [ROLES[role].lower() for role in facts.asked(report) if role not in there]
+    return [ROLES[role].lower() for role in facts.absent(report, there)]
 
 
 def _is_clear(facts: Facts, name: str, role: str, complete: Number) -> bool:

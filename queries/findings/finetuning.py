@@ -41,11 +41,6 @@ def _tasks(facts: Facts, report: str, *columns: str) -> Rows:
     }
 
 
-def _absent(facts: Facts, report: str, rows: Rows, *columns: str) -> list[str]:
-    """Return the tasks of which the study asks all of some columns, and that are not there."""
-    return [task for task in facts.asked(report, *columns) if task not in rows]
-
-
 @claim(
     "fine-tuning-helps",
     says="Pre-training and then fine-tuning beats training from scratch, on every task.",
@@ -60,17 +55,24 @@ def fine_tuning_helps(facts: Facts) -> Judgement:
         return lacking(facts, "Table 1 from scratch and fine-tuned", "table1")
     evidence = "; ".join(_kinds(task, row) for task, row in rows.items()) + "."
     checks = {task: exceeds(row["finetune"], row["scratch"]) for task, row in rows.items()}
-    used = _used(rows, checks, COLUMNS)
-    missing = _absent(facts, "table1", rows, *COLUMNS)
-    return judged(checks.values(), evidence + single_runs(used), used, missing=missing)
+    missing = facts.absent("table1", rows, *COLUMNS)
+    return _by_task(rows, checks, evidence, COLUMNS, missing)
 
 
-def _used(rows: Rows, checks: Mapping[str, bool | None], columns: Sequence[str]) -> list[Number]:
-    return [
+def _by_task(
+    rows: Rows,
+    checks: Mapping[str, bool | None],
+    evidence: str,
+    columns: Sequence[str],
+    missing: Sequence[str],
+) -> Judgement:
+    """Judge by a check of each task, which two columns were looked at for."""
+    used = [
         number
         for task, row in rows.items()
         for number in marked(checks[task], *(row[col] for col in columns))
     ]
+    return judged(checks.values(), evidence + single_runs(used), used, missing=missing)
 
 
 def _kinds(task: str, row: Mapping[str, Number]) -> str:
@@ -100,9 +102,8 @@ def from_scratch(facts: Facts) -> Judgement:
     checks = {
         task: exceeds(row["scratch"], row["finetune"], share=USABLE) for task, row in rows.items()
     }
-    used = _used(rows, checks, COLUMNS)
-    missing = _absent(facts, "table1", rows, *COLUMNS)
-    return judged(checks.values(), evidence + single_runs(used), used, missing=missing)
+    missing = facts.absent("table1", rows, *COLUMNS)
+    return _by_task(rows, checks, evidence, COLUMNS, missing)
 
 
 @claim(
@@ -145,9 +146,8 @@ def _fc(facts: Facts, rows: Rows, *, enough: bool) -> Judgement:
         f"{percent(row['fc_ft'].value / row['ft'].value)} of it."
         for task, row in rows.items()
     )
-    used = _used(rows, checks, MODES)
-    missing = [k for k in _absent(facts, "table2", rows, *MODES) if (MORE in k) is not enough]
-    return judged(checks.values(), evidence + single_runs(used), used, missing=missing)
+    missing = [k for k in facts.absent("table2", rows, *MODES) if (MORE in k) is not enough]
+    return _by_task(rows, checks, evidence, MODES, missing)
 
 
 @claim(

@@ -356,9 +356,6 @@ def longer_then_tuned(facts: Facts) -> Judgement:
     ends = [n for task, along in rows.items() for n in marked(checks[task], *_ends(along))]
     evidence = "; ".join(sentences) + "." + single_runs(ends)
     asked = [task for task, _ in facts.wanted.get("table4", ())]
-    missing = [
-        task
-        for task in facts.asked("table4", facts.sweep[-1].name)
-        if task not in rows and asked.count(task) > 1
-    ]
+    lacking_last = facts.absent("table4", rows, facts.sweep[-1].name)
+    missing = [task for task in lacking_last if asked.count(task) > 1]
     return judged(checks.values(), evidence, ends, missing=missing)

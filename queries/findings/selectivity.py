@@ -49,14 +49,13 @@ def selectivity_rises(facts: Facts) -> Judgement:
         for role, layers in there.items()
     )
     used = [number for layers in there.values() for number in layers.values()]
+    known = facts.numbers("figure1", facts.names("figure1"), ALL)
     return judged(
         [order for order, _ in orders.values()],
         evidence,
         used,
         hidden="The order is not clear.",
-        missing=[
-            row for row in facts.asked("figure1", ALL) if facts.number("figure1", row, ALL) is None
-        ],
+        missing=facts.absent("figure1", known, ALL),
     )
 
 
@@ -84,5 +83,5 @@ def fine_tuning_changes_fc(facts: Facts) -> Judgement:
         for layer, n in there.items()
     }
     used = [number for layer, n in there.items() for number in marked(checks[layer], n)]
-    missing = [layer for layer in facts.asked("table9", TENTH) if layer not in there]
+    missing = facts.absent("table9", there, TENTH)
     return judged(checks.values(), evidence, used, missing=missing)
