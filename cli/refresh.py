@@ -10,7 +10,7 @@ import typer
 from fstore.cli.app import open_store
 from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.cli.progress import bar
-from fstore.cli.report import StudyName, report, tell_commands, telling_waits
+from fstore.cli.report import StudyName, report, tell_commands
 from fstore.cli.times import parse_time
 
 if TYPE_CHECKING:
@@ -78,9 +78,10 @@ def _refreshed(
 ) -> Iterator[dict[str, Any]]:
     """Yield a row a report as it is over; add to ``done``."""
     from fstore.queries.refresh import refresh as refresh_reports
+    from fstore.queries.refresh import wait_notes
 
     with bar(quiet=ctx.obj["quiet"]) as advance:
-        tell = telling_waits()
+        tell = wait_notes(note)
         for one in refresh_reports(store, study, names, on_progress=advance, on_wait=tell):
             done.append(one)
             yield {**asdict(one), "missing": len({row for m in one.missing for row in m.rows})}

@@ -1,9 +1,9 @@
 """``fstore report``: tables and figures of a study."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, fields
 from enum import StrEnum
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +19,7 @@ from fstore.errors import DataError, StorageError, UnknownNameError
 if TYPE_CHECKING:
     from fstore.queries.refresh import ReportState
 
-__all__ = ["Format", "StudyName", "report", "tell_commands", "telling_waits"]
+__all__ = ["Format", "StudyName", "report", "tell_commands"]
 
 report = sub_app("report", "Compute, show and draw the tables and figures of a study.")
 
@@ -91,16 +91,6 @@ def tell_commands(ctx: typer.Context, commands: Iterable[str]) -> None:
         note("\n  ".join(["some cells lack inputs; make them with:", *each]))
 
 
-def telling_waits() -> Callable[[str], None]:
-    """Return what says on stderr, once for each report, that it is waited for."""
-
-    @cache
-    def tell(name: str) -> None:
-        note(f"{name}: another process is computing it; waiting for that")
-
-    return tell
-
-
 @report.command("show")
 def show(
     ctx: typer.Context,
@@ -157,6 +147,7 @@ def _rows(
     ctx: typer.Context, name: str, study: str, *, beside: bool, drawn: bool
 ) -> list[dict[str, Any]]:
     """Return a report's rows; tell on stderr what was computed and what is missing."""
+    from fstore.queries.refresh import wait_notes
     from fstore.queries.reports._run import illustrated, show_report
     from fstore.queries.study import load_study
 
@@ -164,7 +155,7 @@ def _rows(
     current = load_study(store, study or None)
     with bar(quiet=ctx.obj["quiet"]) as advance:
         shown = show_report(
-            store, current, name, on_progress=advance, on_wait=partial(telling_waits(), name)
+            store, current, name, on_progress=advance, on_wait=partial(wait_notes(note), name)
         )
     if shown.computed and not ctx.obj["quiet"]:
         note(f"{name}: computed and stored {shown.computed} cells, {shown.reused} were stored")

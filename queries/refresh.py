@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from shlex import quote
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,17 @@ from fstore.types import OnProgress
 if TYPE_CHECKING:
     from fstore.store import Store
 
-__all__ = ["Due", "Missing", "Refreshed", "ReportState", "due", "refresh", "states", "unregistered"]
+__all__ = [
+    "Due",
+    "Missing",
+    "Refreshed",
+    "ReportState",
+    "due",
+    "refresh",
+    "states",
+    "unregistered",
+    "wait_notes",
+]
 
 FRESH, STALE, COMPUTED = "fresh", "stale", "computed"
 MISSING, LEFT_OUT, FAILED = "missing inputs", "left out", "failed"
@@ -88,6 +98,16 @@ class Due:
     col: str
     why: str
     command: str = ""
+
+
+def wait_notes(say: Callable[[str], object]) -> Callable[[str], None]:
+    """Return an ``on_wait`` that says once of each report that another process computes it."""
+
+    @cache
+    def tell(report: str) -> None:
+        say(f"{report}: another process is computing it; waiting for that")
+
+    return tell
 
 
 def refresh(

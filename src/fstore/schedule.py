@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -284,10 +283,9 @@ def _stopping(around: Surroundings) -> Callable[[str, int, int, str], None]:
 
 def _waiting(around: Surroundings) -> Callable[[str], None]:
     """Return what is called each second while another process computes a report."""
+    from fstore.queries.refresh import wait_notes
 
-    @cache
-    def tell(report: str) -> None:
-        around.say(f"{report}: another process is computing it; waiting for that")
+    tell = wait_notes(around.say)
 
     def while_waiting(report: str) -> None:
         tell(report)
