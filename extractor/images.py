@@ -6,7 +6,7 @@ rotated by their EXIF orientation: boxes count raw pixels, and so do the network
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,12 @@ from fstore.geometry import Strip, crop_offset, resized, warp_axis
 from fstore.image_files import ChangedFileError, decode, digest_bytes, read_bytes_checked
 from fstore.types import Box
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 __all__ = [
     "ChangedFileError",
+    "blend",
     "decode",
     "digest_bytes",
     "inputs",
@@ -35,6 +39,7 @@ __all__ = [
 
 Pixels = NDArray[np.uint8]
 Input = NDArray[np.float32]
+Values = TypeVar("Values", Input, "Tensor")
 
 _BILINEAR = Image.Resampling.BILINEAR
 
@@ -169,12 +174,15 @@ def _bilinear(pixels: Pixels, height: int, width: int) -> Input:
     y0, y1, wy = neighbours(pixels.shape[0], height)
     x0, x1, wx = neighbours(pixels.shape[1], width)
     rows = pixels.astype(np.float32)
-    rows = _blend(rows[y0], rows[y1], wy[:, None, None])  # (height, w, 3)
-    return _blend(rows[:, x0], rows[:, x1], wx[:, None])  # (height, width, 3)
+    rows = blend(rows[y0], rows[y1], wy[:, None, None])  # (height, w, 3)
+    return blend(rows[:, x0], rows[:, x1], wx[:, None])  # (height, width, 3)
 
 
-def _blend(a: Input, b: Input, weight: Input) -> Input:
-    """Return ``a + (b - a) * weight``, in the memory of ``b``."""
+def blend(a: Values, b: Values, weight: Values) -> Values:
+    """Return ``a + (b - a) * weight`` in the memory of ``b``, each operation rounded.
+
+    Arrays and tensors alike, so that a region has the same bits wherever it is stretched.
+    """
     b -= a
     b *= weight
     b += a
