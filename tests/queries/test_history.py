@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from _build import STUDY, Built, build, put
+from _clock import set_clock_back
 from fstore import runs
 from fstore.errors import UnknownNameError
 from fstore.queries.history import _same, as_of, changes, last_refresh_span
@@ -256,15 +257,7 @@ def test_a_clock_set_back_hides_no_change(built: Built, monkeypatch: pytest.Monk
     job = Job(study="small")
     note_refresh(built.store, "small", "table7", ["x"], refresh_id="other")
     since = runs.seen(built.store, job)
-
-    class Past(datetime):
-        @classmethod
-        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
-            del tz
-            return datetime(2000, 1, 1, tzinfo=UTC)
-
-    for module in (_run, _history):
-        monkeypatch.setattr(module, "datetime", Past)
+    set_clock_back(monkeypatch, _run, _history)
     replace_fc(built, ONES, "new")
     refreshed(built)
     assert runs.changes(built.store, job, since)[0] == {"table6": 1}

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from _build import STUDY, Built, add_checkpoint, build, put
+from _clock import set_clock_back
 from _kill import run_code, run_with_kills
 from _slow import N, computed, slow_entry, slow_study
 from _studies import STUDY as WORLD_STUDY
@@ -324,15 +325,7 @@ def test_a_clock_that_goes_back(
 ) -> None:
     """What is done later counts as later, whatever the clock says."""
     list(refresh(built.store, study, ["table6"]))
-
-    class Past(datetime):
-        @classmethod
-        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
-            del tz
-            return datetime(2000, 1, 1, tzinfo=UTC)
-
-    for module in (_run, _history):
-        monkeypatch.setattr(module, "datetime", Past)
+    set_clock_back(monkeypatch, _run, _history)
     replace_fc(built, np.ones((6, 4, 1), dtype=np.float32))
     (found,) = refresh(built.store, study, ["table6"])
     assert outcome(found) == ("computed", 1, 1)

@@ -1,7 +1,6 @@
 """Stored cells are reused while their inputs and code are the same, and not a moment longer."""
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 
 from _build import STUDY, Built, add_checkpoint, add_dataset, build, put
+from _clock import set_clock_back
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.reports import _code, _run
 from fstore.queries.reports._code import code_modules, code_version
@@ -97,14 +97,7 @@ def test_other_code_is_computed_anew(
 def test_clock_that_goes_back(built: Built, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cells that are computed later count as newer, whatever the clock says."""
     show_report(built.store, study, "table6")
-
-    class Past(datetime):
-        @classmethod
-        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
-            del tz
-            return datetime(2000, 1, 1, tzinfo=UTC)
-
-    monkeypatch.setattr(_run, "datetime", Past)
+    set_clock_back(monkeypatch, _run)
     monkeypatch.setattr(_run, "code_version", lambda _: "changed")
     assert show_report(built.store, study, "table6").computed == 2
     assert show_report(built.store, study, "table6").computed == 0
