@@ -40,8 +40,10 @@ __all__ = [
 ]
 
 KIND = "schedule"
-KILLED = {"exit": "killed", "message": "the process was killed"}
 """Of scheduled runs, in table ``runs``."""
+
+KILLED = {"exit": "killed", "message": "the process was killed"}
+"""What is told of a run whose process is gone."""
 
 RUN_COLUMNS = (
     *("kind", "started", "ended", "status", "study"),
