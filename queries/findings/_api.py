@@ -109,8 +109,9 @@ class Facts:
 class Judgement:
     """What a claim's function gives: a verdict, a sentence with numbers, and these numbers.
 
-    The row of a number may say by ``agrees`` whether this cell bears the claim out: True, False, or
-    None where it is open; see :func:`fstore.queries.findings._judging.marked`.
+    The row of a number may say by ``agrees`` whether this cell by itself bears the claim out: True,
+    False, or None where it is open; see :func:`fstore.queries.findings._judging.marked`. What of
+    this a finding says is :func:`fstore.queries.findings._judging.said_of_cell`'s to decide.
     """
 
     verdict: Verdict
@@ -135,8 +136,9 @@ class Finding:
     reports : tuple of str
         Those that it reads.
     rows : list of dict
-        The cells that it was judged by, with the paper's own numbers as ``paper``; ``agrees``,
-        where it is known, says whether this cell bears the claim out (None: open).
+        The cells that it was judged by, with the paper's own numbers as ``paper``; ``agrees`` is
+        the verdict where this cell bears it out by itself (True: the claim holds, False: it does
+        not), else None.
     criterion : str
         What makes it hold.
     paper : str

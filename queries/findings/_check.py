@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from fstore.errors import FstoreError
 from fstore.queries.findings._api import CLAIMS, Facts, Finding, Judgement, Snapshot, Verdict
-from fstore.queries.findings._judging import with_notes
+from fstore.queries.findings._enough import too_few, without
+from fstore.queries.findings._judging import said_of_cell, with_notes
 from fstore.queries.reports import REPORTS
-from fstore.queries.reports._api import ROW_COLUMNS, Row, paper_numbers
+from fstore.queries.reports._api import ROW_COLUMNS, Need, Row, paper_numbers
 from fstore.queries.reports._stored import report_rows
 from fstore.queries.study import Study
 from fstore.registry import Entry
@@ -71,6 +72,7 @@ def study_facts(
     rows: dict[str, Sequence[Row]] = {}
     notes, wanted, frozen = {}, {}, Inputs.now(store).store
     for name in dict.fromkeys(name for entry in CLAIMS for name in entry.meta["reports"]):
+        needs: Sequence[Need] = ()
         with suppress(Exception):  # not bound, not there, or broken: told below
             needs = REPORTS[name].meta["needs"](frozen, study)
             wanted[name] = {(need.row, need.col) for need in needs}
@@ -82,9 +84,10 @@ def study_facts(
         except Exception as error:  # noqa: BLE001 - claims on other reports can be judged
             notes[name] = f"{name}: {type(error).__name__}: {error}."
             continue
-        rows[name] = found.rows
-        if found.note:
-            notes[name] = found.note
+        thin = too_few(frozen, needs)
+        rows[name] = without(found.rows, needs, thin)
+        if note := " ".join(dict.fromkeys(filter(None, [found.note, *thin.values()]))):
+            notes[name] = note
     places = positions(store, study.network)
     return Facts(
         rows,
@@ -134,14 +137,15 @@ def _finding(entry: Entry[Any], judged: Judgement, facts: Facts) -> Finding:
         judged.verdict.value,
         with_notes(facts, judged.evidence, bound),
         reports,
-        [_cell(row) for row in seen.values()],
+        [_cell(row, judged.verdict) for row in seen.values()],
         entry.meta["criterion"],
     )
 
 
-def _cell(row: Row) -> dict[str, Any]:
-    known = ("agrees",) if "agrees" in row else ()
-    return {column: row.get(column) for column in (*ROW_COLUMNS, *known)}
+def _cell(row: Row, verdict: Verdict) -> dict[str, Any]:
+    own = row.get("agrees")
+    said = said_of_cell(verdict, None if own is None else bool(own))
+    return {**{column: row.get(column) for column in ROW_COLUMNS}, "agrees": said}
 
 
 def _beside(finding: Finding, paper: Finding) -> Finding:

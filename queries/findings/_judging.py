@@ -6,7 +6,18 @@ from dataclasses import replace
 from fstore.queries.findings._api import Facts, Judgement, Verdict
 from fstore.queries.findings._numbers import Number
 
-__all__ = ["HIDDEN", "judged", "lacking", "listed", "majority", "marked", "together", "with_notes"]
+__all__ = [
+    "HIDDEN",
+    "judged",
+    "lacking",
+    "listed",
+    "majority",
+    "marked",
+    "said_of_cell",
+    "together",
+    "voted",
+    "with_notes",
+]
 
 
 HIDDEN = "The spread hides the answer."
@@ -63,6 +74,57 @@ def together(checks: Iterable[bool | None]) -> bool | None:
 def marked(agrees: bool | None, *numbers: Number) -> list[Number]:
     """Return numbers whose rows say whether they bear the claim out."""
     return [replace(number, row={**number.row, "agrees": agrees}) for number in numbers]
+
+
+def voted(
+    outcome: bool | None, votes: Mapping[str, bool], numbers: Mapping[str, Number]
+) -> list[Number]:
+    """Return the numbers of a count: those marked that voted for its outcome.
+
+    Parameters
+    ----------
+    outcome : bool or None
+        What the count says of its part of the claim.
+    votes : mapping of str to bool
+        What each number says on its own.
+    numbers : mapping of str to Number
+        Of the same names.
+    """
+    return [
+        n
+        for name, number in numbers.items()
+        for n in marked(outcome if votes[name] is outcome else None, number)
+    ]
+
+
+def said_of_cell(verdict: Verdict, own: bool | None) -> bool | None:
+    """Return what may be said of a claim at one cell: never more than the claim's own verdict.
+
+    This is the only place where a cell gets a mark from. A cell has the claim's verdict where it
+    meets the claim's test, or misses it, by itself; where the claim is open, where the cell is on
+    the other side, or where the claim is about many cells together, nothing is said.
+
+    Parameters
+    ----------
+    verdict : Verdict
+        Of the claim as a whole.
+    own : bool or None
+        Whether the cell by itself bears the claim out; None where that is open or cannot be told.
+
+    Returns
+    -------
+    bool or None
+        True: the claim holds, and here; False: it does not hold, and not here.
+
+    Examples
+    --------
+    >>> said_of_cell(Verdict.HOLDS, True), said_of_cell(Verdict.FAILS, False)
+    (True, False)
+    >>> said_of_cell(Verdict.UNKNOWN, True), said_of_cell(Verdict.FAILS, True)
+    (None, None)
+    """
+    decided = {Verdict.HOLDS: True, Verdict.FAILS: False}.get(verdict)
+    return decided if decided is not None and own is decided else None
 
 
 def majority(checks: Iterable[bool | None]) -> bool | None:

@@ -4,7 +4,7 @@ from collections.abc import Container, Mapping
 from statistics import median
 
 from fstore.queries.findings._api import Facts, Judgement, claim
-from fstore.queries.findings._judging import judged, lacking
+from fstore.queries.findings._judging import judged, lacking, marked, voted
 from fstore.queries.findings._numbers import Number, number_text, percent
 from fstore.queries.reports._api import BESIDE
 
@@ -145,15 +145,19 @@ def distributed_code(facts: Facts) -> Judgement:
         needed = "Table 5, and Figure 4 for the number of filters"
         return lacking(facts, needed, "table5", "figure4")
     several = max(1, round(SEVERAL * max(sizes)))
-    checks = [_count(row, above=several) > len(row) / 2 for row in there.values()]
+    checks = {r: _count(row, above=several) > len(row) / 2 for r, row in there.items()}
     evidence = " ".join(
         f"{ROLES[role]}, {_count(row, above=several)} of {len(row)} classes need more than "
         f"{several} of {max(sizes)} filters for 90 % of the complete AP; {_half(facts, role)}"
         f"median {_median(row)}."
         for role, row in there.items()
     )
-    used = [n for row in there.values() for n in row.values()]
-    return judged(checks, evidence, used, missing=_absent(facts, "table5", there))
+    used = [
+        number
+        for role, row in there.items()
+        for number in voted(checks[role], {k: n.value > several for k, n in row.items()}, row)
+    ]
+    return judged(checks.values(), evidence, used, missing=_absent(facts, "table5", there))
 
 
 def _half(facts: Facts, role: str) -> str:
@@ -191,7 +195,11 @@ def half_from_one_filter(facts: Facts) -> Judgement:
         + f"; {more} of {len(most)} need more than 1 for 90 %, median {_median(most)}."
     )
     checks = [ones > len(half) / 2, more > len(most) / 2]
-    return judged(checks, evidence, [*half.values(), *most.values()])
+    used = [
+        *voted(checks[0], {k: n.value <= 1 for k, n in half.items()}, half),
+        *voted(checks[1], {k: n.value > 1 for k, n in most.items()}, most),
+    ]
+    return judged(checks, evidence, used)
 
 
 @claim(
@@ -213,7 +221,8 @@ def little_overlap(facts: Facts) -> Judgement:
         f"Two of {pairs} classes have {percent(mean.value)} of their best filters in common on "
         f"average, {number_text(mean.value / chance.value)} times chance, {percent(chance.value)}."
     )
-    return judged([mean.value < LITTLE * chance.value], evidence, [mean, chance])
+    little = mean.value < LITTLE * chance.value
+    return judged([little], evidence, [*marked(little, mean), chance])
 
 
 @claim(
@@ -236,4 +245,4 @@ def related_share(facts: Facts) -> Judgement:
         f"{percent(other.value)}."
     )
     shared = related.value > 0 and related.value >= RELATED * other.value
-    return judged([shared], evidence, [related, other])
+    return judged([shared], evidence, [*marked(shared, related), other])
