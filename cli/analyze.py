@@ -11,7 +11,6 @@ import typer
 from fstore.cli.app import HELP_OPTIONS, Group, app, open_store
 from fstore.cli.output import AsCsv, AsJson, emit
 from fstore.cli.progress import bar
-from fstore.errors import DataError
 
 if TYPE_CHECKING:
     from fstore.registry import Entry
@@ -20,6 +19,9 @@ __all__ = ["analyze", "command", "parameter_help"]
 
 OWN = ("store", "on_progress")
 """Arguments of an analysis that the command line fills in by itself."""
+
+OUTPUT = ("plot", "overwrite", "as_json", "as_csv")
+"""Arguments of a command that are not its analysis'."""
 
 SUMMARY = "Ask one question about stored activations: selectivity, single filters, classification."
 
@@ -100,13 +102,16 @@ def command(entry: "Entry[Any]") -> Callable[..., None]:
     """Return a function that typer makes a command of: the analysis' options and the output's."""
 
     def run(ctx: typer.Context, **given: Any) -> None:  # noqa: ANN401 - typer checks them
-        output = {name: given.pop(name) for name in ("plot", "overwrite", "as_json", "as_csv")}
+        output = {name: given.pop(name) for name in OUTPUT if name in given}
         _run(ctx, entry, given, **output)
 
     options = list(_options(entry).values())
-    output = [
+    drawn = [
         _parameter("plot", Annotated[Path | None, typer.Option(help=PLOT_HELP)], None),
         _parameter("overwrite", Overwrite, False),
+    ]
+    output = [
+        *(drawn if entry.meta["plot"] is not None else []),  # else there is nothing to draw with
         _parameter("as_json", AsJson, False),
         _parameter("as_csv", AsCsv, False),
     ]
@@ -169,18 +174,16 @@ def _run(
     entry: "Entry[Any]",
     given: Mapping[str, Any],
     *,
-    plot: Path | None,
-    overwrite: bool,
     as_json: bool,
     as_csv: bool,
+    plot: Path | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Run an analysis; print or draw its rows."""
     from fstore.queries.plots import check_out, save_plot
 
     draw, columns = entry.meta["plot"], entry.meta["columns"]
     if plot is not None:
-        if draw is None:
-            raise DataError(f"analysis '{entry.name}' has no plot; print it, or use --csv")
         check_out(plot, overwrite=overwrite)
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     with bar(quiet=ctx.obj["quiet"]) as advance:

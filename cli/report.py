@@ -136,7 +136,7 @@ def show(
     else:
         rows = _rows(ctx, name, study, beside=beside, drawn=plot is not None)
     if form is not None:
-        typer.echo(_table(name, rows, form), nl=False)
+        typer.echo(_table(ctx, name, study, rows, form), nl=False)
     elif plot is None:
         emit(rows, columns=ROW_COLUMNS, as_json=as_json, as_csv=as_csv)
     else:
@@ -165,11 +165,15 @@ def _rows(
     return illustrated(store, current, name, rows) if drawn else rows
 
 
-def _table(name: str, rows: list[dict[str, Any]], form: Format) -> str:
-    from fstore.queries.reports import REPORTS
+def _table(
+    ctx: typer.Context, name: str, study: str, rows: list[dict[str, Any]], form: Format
+) -> str:
+    from fstore.queries.reports._api import titled
+    from fstore.queries.study import load_study
     from fstore.queries.tables import table_text
 
-    return table_text(rows, form.value, title=REPORTS[name].meta["title"], label=name)
+    title = titled(name, load_study(open_store(ctx), study or None))
+    return table_text(rows, form.value, title=title, label=name)
 
 
 def _chosen(rows: list[dict[str, Any]], *, beside: bool) -> list[dict[str, Any]]:

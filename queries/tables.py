@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fstore.errors import DataError, FstoreError
-from fstore.queries.reports._api import BESIDE, Row
+from fstore.queries.reports._api import BESIDE, Row, titled
 
 if TYPE_CHECKING:
     from fstore.queries.study import Study
@@ -160,7 +160,6 @@ def _file(folder: Path, name: str, form: str) -> Path:
 
 def _text(store: "Store", study: "Study", name: str, form: str) -> str:
     """Return a report's table, or nothing if no cell of it can be told or is stored."""
-    from fstore.queries.reports import REPORTS
     from fstore.queries.reports._stored import report_rows
 
     try:
@@ -168,7 +167,7 @@ def _text(store: "Store", study: "Study", name: str, form: str) -> str:
     except FstoreError:
         return ""
     rows = [row for row in found if BESIDE not in row["col"]]
-    return table_text(rows, form, title=REPORTS[name].meta["title"], label=name) if rows else ""
+    return table_text(rows, form, title=titled(name, study), label=name) if rows else ""
 
 
 def tabular(form: str) -> list[str]:

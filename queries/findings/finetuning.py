@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from fstore.queries.findings._api import Facts, Judgement, claim
 from fstore.queries.findings._judging import judged, lacking, marked, together
 from fstore.queries.findings._numbers import Number, exceeds, percent, single_runs
+from fstore.queries.tasks import has_more_data, with_less
 
 __all__ = [
     "fc_with_little_data",
@@ -13,9 +14,6 @@ __all__ = [
     "from_scratch",
     "more_data",
 ]
-
-MORE = "+DATA"
-"""End of the name of a task that has more data than the one without it."""
 
 ALMOST = 0.95
 """From scratch with more data: the paper's 52.3 is 96.7 % of 54.1, fine-tuned with less."""
@@ -121,7 +119,7 @@ def more_data(facts: Facts) -> Judgement:
     pairs = {
         task: (row["scratch"], *(less_rows[less][col] for col in COLUMNS))
         for task, row in more_rows.items()
-        if task.endswith(MORE) and (less := task.removesuffix(MORE)) in less_rows
+        if has_more_data(task) and (less := with_less(task, less_rows)) is not None
     }
     if not pairs:
         return lacking(facts, "Table 1 for a task with more data and with less", "table1")
@@ -146,7 +144,7 @@ def _fc(facts: Facts, rows: Rows, *, enough: bool) -> Judgement:
         f"{percent(row['fc_ft'].value / row['ft'].value)} of it."
         for task, row in rows.items()
     )
-    missing = [k for k in facts.absent("table2", rows, *MODES) if (MORE in k) is not enough]
+    missing = [k for k in facts.absent("table2", rows, *MODES) if has_more_data(k) is not enough]
     return _by_task(rows, checks, evidence, MODES, missing)
 
 
@@ -161,7 +159,7 @@ def _fc(facts: Facts, rows: Rows, *, enough: bool) -> Judgement:
 )
 def fc_with_little_data(facts: Facts) -> Judgement:
     """Compare both modes on tasks of little data."""
-    rows = {k: v for k, v in _tasks(facts, "table2", *MODES).items() if MORE not in k}
+    rows = {k: v for k, v in _tasks(facts, "table2", *MODES).items() if not has_more_data(k)}
     if not rows:
         return lacking(facts, "Table 2 in both modes", "table2")
     return _fc(facts, rows, enough=True)
@@ -177,7 +175,7 @@ def fc_with_little_data(facts: Facts) -> Judgement:
 )
 def fc_with_more_data(facts: Facts) -> Judgement:
     """Compare both modes on tasks of more data."""
-    rows = {k: v for k, v in _tasks(facts, "table2", *MODES).items() if MORE in k}
+    rows = {k: v for k, v in _tasks(facts, "table2", *MODES).items() if has_more_data(k)}
     if not rows:
         return lacking(facts, "Table 2 for a task with more data", "table2")
     return _fc(facts, rows, enough=False)

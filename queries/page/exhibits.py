@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fstore.errors import FstoreError, UnknownNameError
 from fstore.queries.refresh import unregistered
-from fstore.queries.reports._api import BESIDE, REPORTS
+from fstore.queries.reports._api import BESIDE, REPORTS, titled
 from fstore.queries.reports._missing import Missing
 from fstore.queries.reports._run import Standing, show_report, standing, with_paper
 from fstore.queries.study import Study, UnboundError
@@ -149,7 +149,7 @@ def exhibit(
     on_progress : callable or None
     """
     meta = REPORTS[name].meta
-    about = (name, str(meta["title"]), str(meta["answers"]))
+    about = (name, titled(name, study), str(meta["answers"]))
     try:
         found = standing(store, study, name)
     except UnboundError as error:

@@ -27,6 +27,7 @@ __all__ = [
     "Weights",
     "paper_numbers",
     "report",
+    "titled",
 ]
 
 ROW_COLUMNS = ("study", "report", "row", "col", "value", "std", "n", "paper")
@@ -102,6 +103,8 @@ def report(
     columns: Sequence[str] = (),
     plot: "Plot | None" = None,
     illustrate: "Illustrate | None" = None,
+    on: str = "",
+    paper_row: "Callable[[str], str]" = str,
 ) -> "Callable[[Compute], Compute]":
     """Register a report.
 
@@ -110,7 +113,8 @@ def report(
     name : str
         ``table6``, ``figure1``, ...
     title, answers : str
-        What it shows, and the question that it answers.
+        What it shows, and the question that it answers; data sets are the study's to name, see
+        ``on``.
     needs : callable
         ``needs(store, study)`` lists the cells, or series of cells, and what each of them reads.
     paper : str or None
@@ -123,9 +127,30 @@ def report(
     illustrate : callable or None
         ``illustrate(store, study, rows) -> rows``: called before the plot, and only then; it adds
         what is drawn but is no number of the report (images, weights), under further keys.
+    on : str
+        The part of a study whose data sets it is about: a title names them, see :func:`titled`.
+        Empty where its rows name their own.
+    paper_row : callable
+        ``paper_row(row) -> str``: what the paper calls a row; the same name by default.
     """
     meta = {"title": title, "answers": answers, "paper": paper, "columns": tuple(columns)}
-    return REPORTS.register(name, **meta, needs=needs, plot=plot, illustrate=illustrate)
+    shown = {"plot": plot, "illustrate": illustrate, "on": on, "paper_row": paper_row}
+    return REPORTS.register(name, **meta, **shown, needs=needs)
+
+
+def titled(name: str, study: Study) -> str:
+    """Return a report's title with the data sets that the study binds to it.
+
+    Parameters
+    ----------
+    name : str
+        A registered report.
+    study : Study
+    """
+    meta = REPORTS[name].meta
+    bound = getattr(study, meta["on"]) if meta["on"] else ()
+    datasets = " + ".join(dict.fromkeys(b.dataset for b in bound))
+    return f"{meta['title']}, {datasets}" if datasets else str(meta["title"])
 
 
 def paper_numbers(name: str) -> dict[tuple[str, str], float]:

@@ -383,10 +383,10 @@ def _kept(store: "Store", study: str, name: str) -> dict[str, list[dict[str, Any
 
 def with_paper(rows: Sequence[Mapping[str, Any]], name: str) -> list[dict[str, Any]]:
     """Return stored rows of a report as it shows them, the paper's numbers beside them."""
-    paper = REPORTS[name].meta["paper"]
+    paper, paper_row = (REPORTS[name].meta[key] for key in ("paper", "paper_row"))
     numbers = paper_numbers(paper) if paper else {}
     columns = ("study", "report", "row", "col", "value", "std", "n")
     return [
-        {**{c: row[c] for c in columns}, "paper": numbers.get((row["row"], row["col"]))}
+        {**{c: row[c] for c in columns}, "paper": numbers.get((paper_row(row["row"]), row["col"]))}
         for row in rows
     ]

@@ -19,6 +19,7 @@ from fstore.queries.reports._classify import (
 )
 from fstore.queries.reports._detect import detected, detector_readings
 from fstore.queries.study import Study, UnboundError
+from fstore.queries.tasks import TASKS, role_of, task_row
 from fstore.queries.tuned import run_seeds
 
 if TYPE_CHECKING:
@@ -26,15 +27,7 @@ if TYPE_CHECKING:
 
     from fstore.store import Store
 
-__all__ = ["TASKS", "draw_tasks", "task_cells", "task_needs", "task_plot"]
-
-TASKS = {
-    "scenes": "SUN-CLS",
-    "classification": "PASCAL-CLS",
-    "detection": "PASCAL-DET",
-    "detection_more": "PASCAL-DET+DATA",
-}
-"""Parts of a study that linear classifiers are tried on, and what the paper calls them."""
+__all__ = ["draw_tasks", "task_cells", "task_needs", "task_plot"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +45,14 @@ class Task:
 
 
 MEASURES = {
-    "SUN-CLS": Task("class-averaged accuracy", accuracies, "softmax", "held_out_accuracy"),
-    "PASCAL-CLS": Task(
+    "scenes": Task("class-averaged accuracy", accuracies, "softmax", "held_out_accuracy"),
+    "classification": Task(
         "mean average precision", mean_aps, "sigmoid_all_points", "held_out_mean_ap"
     ),
-    "PASCAL-DET": Task("mean average precision"),
-    "PASCAL-DET+DATA": Task("mean average precision"),
+    "detection": Task("mean average precision"),
+    "detection_more": Task("mean average precision"),
 }
+"""By part of the study."""
 
 OWN = "own classifier of "
 """Name of a need's parameter, with the checkpoint's: what its own classifier reached."""
@@ -103,7 +97,7 @@ def _need(store: "Store", study: Study, task: str, col: str, ckpts: Sequence[str
     layer, bounds = study.layer("top_layer"), study.bound(task)
     readings: list[Reading] = []
     for run, ckpt in enumerate(ckpts):
-        if MEASURES[TASKS[task]].measure is None:
+        if MEASURES[task].measure is None:
             readings += detector_readings(
                 store, bounds, network=study.network, ckpt=ckpt, layer=layer, run=run
             )
@@ -111,7 +105,8 @@ def _need(store: "Store", study: Study, task: str, col: str, ckpts: Sequence[str
             parts = samples_of(store, bounds, "image", run=run)
             readings += [Reading(study.network, ckpt, layer, samples) for samples in parts]
     parameters = (("ablation", "none"), ("shuffle_seed", study.seeds[0]))
-    return Need(TASKS[task], col, tuple(readings), parameters)
+    row = task_row(task, (bound.dataset for bound in bounds))
+    return Need(row, col, tuple(readings), parameters)
 
 
 def _with_own(store: "Store", need: Need) -> Need:
@@ -119,7 +114,7 @@ def _with_own(store: "Store", need: Need) -> Need:
 
     Training that learned from train alone has recorded it on val, which is something else.
     """
-    key = MEASURES[need.row].recorded
+    key = MEASURES[role_of(need.row)].recorded
     names = dict.fromkeys(reading.ckpt for reading in need.readings if key)
     texts = {r.name: r.recipe for r in store.checkpoints(need.readings[0].network)}
     recipes = {name: json.loads(texts.get(name, "{}")) for name in names}
@@ -137,7 +132,7 @@ def task_cells(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, li
     Beside it, where it is known of every checkpoint: what the networks' own classifiers reach.
     """
     for need in needs:
-        task = MEASURES[need.row]
+        task = MEASURES[role_of(need.row)]
         if task.measure is None:
             yield need, detected(store, need)
             continue
@@ -152,12 +147,18 @@ def draw_tasks(
     rows: Sequence[Row], columns: Sequence[str], *, ordered: bool = False, ax: "Axes | None"
 ) -> "Axes":
     """Draw a group of bars a task, a bar a column, the paper's numbers as marks."""
-    gap = " " if len({row["row"] for row in rows}) < 3 else "\n"  # many labels: narrow ones
-    labels = {
-        name: f"{name}\n{gap.join(t.quantity.rsplit(' ', 1))}" for name, t in MEASURES.items()
-    }
+    names = dict.fromkeys(str(row["row"]) for row in rows)
+    gap = " " if len(names) < 3 else "\n"  # many labels: narrow ones
+    labels = {name: _label(name, gap) for name in names}
     named = [{**row, "row": labels[str(row["row"])]} for row in rows]
     return grouped_bars(named, columns, ylabel="Percent", xlabel="Task", ordered=ordered, ax=ax)
+
+
+def _label(row: str, gap: str) -> str:
+    """Return a task's name over several lines, and below it what is measured."""
+    quantity = gap.join(MEASURES[role_of(row)].quantity.rsplit(" ", 1))
+    name = row.replace(" on ", f"{gap}on ", 1).replace(" + ", f"{gap}+ ")
+    return f"{name}\n{quantity}"
 
 
 def task_plot(columns: Sequence[str]) -> Plot:

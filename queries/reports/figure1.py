@@ -44,6 +44,7 @@ def plot_figure1(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
 @report(
     "figure1",
     title="Class selectivity by layer (label entropy)",
+    on="detection",
     answers="Do filters become more class selective with depth, and with fine-tuning?",
     needs=layer_needs,
     plot=plot_figure1,

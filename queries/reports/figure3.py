@@ -62,6 +62,7 @@ def plot_figure3(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
 @report(
     "figure3",
     title="Precision and recall of the best single filters",
+    on="detection",
     answers="Are there filters that tell a class on their own (grandmother cells)?",
     needs=box_needs("mid_layer"),
     plot=plot_figure3,

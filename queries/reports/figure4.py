@@ -16,6 +16,7 @@ __all__ = ["figure4"]
 @report(
     "figure4",
     title="Fraction of the complete AP by number of filters of a middle layer",
+    on="detection",
     answers="Is a class coded by a few filters of a middle layer, or by many together?",
     needs=box_needs("mid_layer"),
     plot=plot_fractions,

@@ -50,6 +50,7 @@ def plot_figure5(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
 @report(
     "figure5",
     title="Filters that classes have in common",
+    on="detection",
     answers="Do different classes use different filters?",
     needs=needs,
     plot=plot_figure5,

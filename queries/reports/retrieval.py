@@ -65,6 +65,7 @@ def plot_retrieval(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
 @report(
     "retrieval",
     title="Retrieval with binary codes",
+    on="classification",
     answers="Do binarized features retrieve images as well as real-valued ones?",
     columns=COLUMNS,
     needs=needs,

@@ -47,6 +47,7 @@ def plot_s_figure1(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
 @report(
     "s_figure1",
     title="Class selectivity by layer (weighted and spMax label entropy)",
+    on="detection",
     answers="Does the change of selectivity depend on how it is measured?",
     needs=layer_needs,
     plot=plot_s_figure1,

@@ -16,6 +16,7 @@ __all__ = ["s_figure2"]
 @report(
     "s_figure2",
     title="Fraction of the complete AP by number of filters of the top layer",
+    on="detection",
     answers="Is a class coded by a few filters of the top layer, or by many together?",
     needs=box_needs("top_layer"),
     plot=plot_fractions,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from fstore.queries.reports._api import Cell, Need, report
 from fstore.queries.reports._tuned import task_cells, task_needs, task_plot
 from fstore.queries.study import Study
+from fstore.queries.tasks import paper_task
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -30,6 +31,7 @@ plot_table1 = task_plot(COLUMNS)
     title="From scratch, pre-trained, fine-tuned",
     answers="What are pre-training and fine-tuning worth to a task?",
     paper="table1.csv",
+    paper_row=paper_task,
     columns=COLUMNS,
     needs=needs,
     plot=plot_table1,
@@ -37,15 +39,15 @@ plot_table1 = task_plot(COLUMNS)
 def table1(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
     """Yield the percentage that linear SVMs on the top layer reach, by task and kind of training.
 
-    SUN-CLS: class-averaged accuracy; PASCAL-CLS, which the paper's table lacks: mean average
-    precision. SVMs (C = 1e-3) are fitted on train and val; run i uses seed i of the split and the
-    checkpoint that was trained for it; pre-training is the same in all. Beside it: C chosen on
-    val, and what the networks that have learned the task reach with their own outputs (softmax
-    accuracy; mean all-points AP of the sigmoids).
+    Scene classification (SUN-CLS in the paper): class-averaged accuracy. Classification, which
+    the paper's table lacks: mean average precision. SVMs (C = 1e-3) are fitted on train and val;
+    run i uses seed i of the split and the checkpoint that was trained for it; pre-training is the
+    same in all. Beside it: C chosen on val, and what the networks that have learned the task reach
+    with their own outputs (softmax accuracy; mean all-points AP of the sigmoids).
 
-    PASCAL-DET and PASCAL-DET+DATA: mean average precision of R-CNN's detectors, whose SVMs are
-    those of :func:`fstore.queries.detection.run.detection_map` on the study's proposals. Beside
-    it: AP over all points and, of a single run, an interval (95 %) over test images. Source: the
-    paper's Table 1.
+    Detection (PASCAL-DET and, with more data, PASCAL-DET+DATA in the paper): mean average
+    precision of R-CNN's detectors, whose SVMs are fitted with mined hard negatives on the study's
+    proposals. Beside it: AP over all points and, of a single run, an interval (95 %) over test
+    images. Source: the paper's Table 1.
     """
     yield from task_cells(store, needs)

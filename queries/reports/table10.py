@@ -16,6 +16,7 @@ __all__ = ["table10"]
 @report(
     "table10",
     title="Filters needed for 50 % and 90 % of the complete AP, top layer",
+    on="detection",
     answers="How many filters of the top layer does it take to tell a class?",
     paper="table10.csv",
     needs=box_needs("top_layer"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from fstore.queries.reports._api import Cell, Need, report
 from fstore.queries.reports._tuned import task_cells, task_needs, task_plot
 from fstore.queries.study import Study
+from fstore.queries.tasks import paper_task
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -29,6 +30,7 @@ plot_table2 = task_plot(COLUMNS)
     title="Fine-tuning all layers or the fully connected ones",
     answers="Is it enough to fine-tune the fully connected layers?",
     paper="table2.csv",
+    paper_row=paper_task,
     columns=COLUMNS,
     needs=needs,
     plot=plot_table2,

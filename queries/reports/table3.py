@@ -74,7 +74,8 @@ def plot_table3(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
 
 @report(
     "table3",
-    title="Transfer by pre-training iterations, PASCAL-CLS",
+    title="Transfer by pre-training iterations",
+    on="classification",
     answers="Does pre-training for longer give better features for another data set?",
     paper="table3.csv",
     needs=needs,

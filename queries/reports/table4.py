@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from fstore.queries.reports._api import BESIDE, Cell, Need, Row, report
 from fstore.queries.reports._tuned import draw_tasks, task_cells, task_needs
 from fstore.queries.study import Study
+from fstore.queries.tasks import paper_task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,6 +44,7 @@ def plot_table4(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
     title="Pre-training iterations, then fine-tuning",
     answers="Does pre-training for longer still pay when fine-tuning follows?",
     paper="table4.csv",
+    paper_row=paper_task,
     needs=needs,
     plot=plot_table4,
 )

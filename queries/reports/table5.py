@@ -16,6 +16,7 @@ __all__ = ["table5"]
 @report(
     "table5",
     title="Filters needed for 50 % and 90 % of the complete AP, mid layer",
+    on="detection",
     answers="How many filters of a middle layer does it take to tell a class?",
     paper="table5.csv",
     needs=box_needs("mid_layer"),

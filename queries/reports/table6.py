@@ -103,6 +103,7 @@ def plot_table6(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
 @report(
     "table6",
     title="Sparsity by layer",
+    on="classification",
     answers="What percentage of the filter responses is not zero?",
     paper="table6.csv",
     columns=(COLUMN,),

@@ -55,7 +55,8 @@ def plot_table7(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
 
 @report(
     "table7",
-    title="Ablations of magnitude and place, PASCAL-CLS",
+    title="Ablations of magnitude and place in classification",
+    on="classification",
     answers="What does classification lose without the size, or without the place, of responses?",
     paper="table7.csv",
     columns=COLUMNS,

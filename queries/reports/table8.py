@@ -82,7 +82,8 @@ def plot_table8(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
 
 @report(
     "table8",
-    title="Ablations of magnitude and place, PASCAL-DET",
+    title="Ablations of magnitude and place in detection",
+    on="detection",
     answers="What does detection lose without the size, or without the place, of responses?",
     paper="table8.csv",
     columns=COLUMNS,

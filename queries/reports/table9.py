@@ -70,6 +70,7 @@ def plot_table9(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
 @report(
     "table9",
     title="Decrease of MCAuE from fine-tuning",
+    on="detection",
     answers="Which layers does fine-tuning make more class selective?",
     paper="table9.csv",
     columns=COLUMNS,
