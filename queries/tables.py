@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fstore.errors import DataError, FstoreError
-from fstore.queries.reports._api import BESIDE, Row, titled
+from fstore.queries.reports._api import BESIDE, Row, column_words, titled
 
 if TYPE_CHECKING:
     from fstore.queries.study import Study
@@ -61,6 +61,7 @@ def table_text(
     *,
     title: str = "",
     label: str = "",
+    word: Callable[[str], str] = str,
 ) -> str:
     """Return a report's rows as one table, a line a row and a column a column of the report.
 
@@ -78,6 +79,9 @@ def table_text(
         Caption.
     label : str
         LaTeX's label is ``tab:LABEL``.
+    word : callable
+        What a column is called in Markdown and LaTeX, see
+        :func:`fstore.queries.reports._api.column_words`; CSV has the names as they are.
 
     Returns
     -------
@@ -94,9 +98,9 @@ def table_text(
         raise DataError("a table needs at least one row")
     if form == "csv":
         return _csv(_wide(rows))
-    table = _wide(rows)
+    table = _wide([{**row, "col": word(str(row["col"]))} for row in rows])
     if len(table.cols) > MOST_COLUMNS and len(table.rows) < len(table.cols):
-        table = _wide([{**row, "row": row["col"], "col": row["row"]} for row in rows])
+        table = _wide([{**r, "row": r["col"], "col": r["row"]} for r in table.cells.values()])
     return _markdown(table, title) if form == "md" else _latex(table, title, label)
 
 
@@ -167,7 +171,8 @@ def _text(store: "Store", study: "Study", name: str, form: str) -> str:
     except FstoreError:
         return ""
     rows = [row for row in found if BESIDE not in row["col"]]
-    return table_text(rows, form, title=titled(name, study), label=name) if rows else ""
+    told = {"title": titled(name, study), "label": name}
+    return table_text(rows, form, **told, word=column_words(name)) if rows else ""
 
 
 def tabular(form: str) -> list[str]:

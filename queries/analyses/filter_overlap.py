@@ -99,7 +99,7 @@ def draw_overlap(
     off = shares.copy()
     np.fill_diagonal(off, np.nan)
     most = float(np.nanmax(off)) if len(classes) > 1 else 1.0
-    image = ax.imshow(off, cmap="Greys", vmin=0, vmax=max(most, chance))
+    image = ax.imshow(100 * off, cmap="Greys", vmin=0, vmax=100 * max(most, chance))
     for i in range(len(classes)):
         for j in range(len(classes)):
             if i != j:
@@ -110,9 +110,9 @@ def draw_overlap(
     ax.set_yticks(range(len(classes)), classes, fontsize="small")
     ax.grid(visible=False)
     if figure is not None:
-        label = f"Share of the {top} best filters in common (dashed: chance, {chance:.3f})"
+        label = f"Percent of the {top} best filters in common (dashed: chance, {100 * chance:.1f})"
         bar = figure.colorbar(image, ax=ax, label=label)
-        bar.ax.axhline(chance, color="black", linestyle="--")
+        bar.ax.axhline(100 * chance, color="black", linestyle="--")
     return ax
 
 

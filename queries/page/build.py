@@ -23,6 +23,7 @@ from fstore.queries.page.tables import grid
 from fstore.queries.reports._api import REPORTS, ROW_COLUMNS, paper_numbers
 from fstore.queries.reports._run import illustrated
 from fstore.queries.study import Study, study_rows
+from fstore.queries.words import worded
 from fstore.types import CheckpointRecord, OnProgress
 
 if TYPE_CHECKING:
@@ -181,6 +182,7 @@ def _site(store: "Store", study: Study, folder: Path, exhibits: Sequence[Exhibit
         findings=found,
         findings_error=error,
         verdicts=checks.VERDICTS,
+        with_paper=sum(any(r["paper"] is not None for r in e.rows) for e in exhibits),
         built_at=datetime.now(UTC),
         version=fstore.__version__,
     )
@@ -208,7 +210,9 @@ def _write_exhibit(site: _Site, shown: Exhibit) -> None:
         write_csv(shown.rows, own.with_suffix(".csv"))
     chart = _tried(lambda: chart_of(shown.rows, look, site.roles, title=shown.title), unseen)
     drawn = _tried(lambda: _draw(site, shown, own.with_suffix(".svg")), unseen)
-    table = grid(shown, look, checks.cells_of(site.findings, shown.name), site.roles)
+    marks = checks.marks_of(site.findings, shown.name)
+    paper_row = REPORTS[shown.name].meta["paper_row"]
+    table = grid(shown, look, marks, site.roles, paper_row)
     text = site.templates.get_template("report.html").render(
         here=shown.name,
         shown=shown,
@@ -251,12 +255,13 @@ def _papers(shown: Exhibit) -> dict[str, dict[str, float]]:
     """Return the paper's whole table by row and column, if it has numbers that we have not."""
     file = REPORTS[shown.name].meta["paper"]
     numbers = paper_numbers(file) if file else {}
-    ours = {(row["row"], row["col"]) for row in shown.rows}
+    paper_row = REPORTS[shown.name].meta["paper_row"]
+    ours = {(paper_row(row["row"]), row["col"]) for row in shown.rows}
     found: dict[str, dict[str, float]] = {}
     if numbers.keys() <= ours:
         return found
     for (row, col), value in numbers.items():
-        found.setdefault(row, {})[col] = value
+        found.setdefault(row, {})[worded(col)] = value
     return found
 
 

@@ -7,9 +7,10 @@ hidden.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import sqrt
 from typing import Any, TypeAlias
 
-from fstore.queries.page.looks import Look, worded
+from fstore.queries.page.looks import Look
 from fstore.queries.reports._api import BESIDE
 
 __all__ = ["Chart", "Roles", "chart_of", "plain"]
@@ -125,13 +126,7 @@ def _of(rows: Rows, key: str) -> list[str]:
 
 def split(name: str, look: Look, roles: Roles) -> dict[str, str]:
     """Return the value of each facet in a series' label; the last words are split off first."""
-    facets = look.facets or (look.row if look.series == "row" else look.col,)
-    words = name.rsplit(" ", len(facets) - 1)
-    words = words if len(words) == len(facets) else [name] * len(facets)
-    return {
-        facet: f"{word} ({roles[word]})" if word in roles else worded(word)
-        for facet, word in zip(facets, words, strict=True)
-    }
+    return look.parts(name, roles)
 
 
 def styled(labels: Any, look: Look) -> dict[tuple[str, ...], dict[str, Any]]:  # noqa: ANN401
@@ -204,7 +199,7 @@ def _ours(
     x = [row[other] for row in rows] if look.kind != "curve" else [float(r[other]) for r in rows]
     name = plain(", ".join(facets.values()))
     trace: Trace = {
-        "x": [plain(worded(v)) if isinstance(v, str) else v for v in x],
+        "x": [plain(look.text(other, v)) if isinstance(v, str) else v for v in x],
         "y": [row["value"] for row in rows],
         "name": name,
         "hovertext": [_hover(name, row, other, look) for row in rows],
@@ -214,7 +209,7 @@ def _ours(
     }
     if any(row["std"] for row in rows):
         trace["error_y"] = {
-            "array": [row["std"] or 0 for row in rows],
+            "array": [_error(row, look) for row in rows],
             "thickness": 1.2,
             "width": 3,
         }
@@ -232,6 +227,12 @@ def _ours(
     return trace
 
 
+def _error(row: Mapping[str, Any], look: Look) -> float:
+    """Return what an error bar shows: the deviation, or a population mean's standard error."""
+    std = float(row["std"] or 0)
+    return std / sqrt(row["n"]) if look.of_mean and row["n"] else std
+
+
 def _papers(
     rows: Rows, other: str, look: Look, facets: Mapping[str, str], style: Mapping[str, Any],
     *, group: str,
@@ -244,11 +245,11 @@ def _papers(
     trace: Trace = {
         "type": "scatter",
         "mode": "markers",
-        "x": [plain(worded(str(row[other]))) for row in there],
+        "x": [plain(look.text(other, str(row[other]))) for row in there],
         "y": [row["paper"] for row in there],
         "name": f"{name}, {PAPER}",
         "hovertext": [
-            f"{name}, {plain(worded(str(row[other])))}<br>{PAPER}: {row['paper']:g}"
+            f"{name}, {plain(look.text(other, str(row[other])))}<br>{PAPER}: {row['paper']:g}"
             for row in there
         ],
         "hoverinfo": "text",
@@ -265,7 +266,7 @@ def _hover(name: str, row: Mapping[str, Any], other: str, look: Look) -> str:
     value = f"{row['value']:.{max(look.digits, 1) if look.digits else 0}f}"
     spread = f" ± {row['std']:.{look.digits}f}" if row["std"] is not None else ""
     n = f" (n = {row['n']})" if row["n"] is not None else ""
-    over = plain(worded(str(row[other])))
+    over = plain(look.text(other, str(row[other])))
     where = f"{name}, {over}" if look.kind != "curve" else f"{name}<br>{plain(look.over)}: {over}"
     paper = f"<br>{PAPER}: {row['paper']:g}" if row["paper"] is not None else ""
     return f"{where}<br><b>{value}</b>{spread}{n}{paper}"

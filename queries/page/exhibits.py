@@ -18,7 +18,7 @@ from fstore.types import OnProgress
 if TYPE_CHECKING:
     from fstore.store import Store
 
-__all__ = ["STATES", "Exhibit", "Provenance", "exhibit", "label", "names"]
+__all__ = ["STATES", "Exhibit", "Key", "Provenance", "exhibit", "label", "names"]
 
 STATES = {
     "complete": "complete",

@@ -1,15 +1,39 @@
-"""Findings as the page shows them: verdicts, and which cells they speak of."""
+"""Findings as the page shows them: verdicts, and the marks of the cells that bear them out.
 
-from collections.abc import Sequence
+What may be said at a cell is not decided here: a finding's rows say it, see
+:func:`fstore.queries.findings._judging.said_of_cell`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from string import ascii_lowercase
+from typing import TypeAlias
 
 from fstore.queries.findings import Finding
 
-__all__ = ["VERDICTS", "about", "cells_of"]
+__all__ = ["VERDICTS", "Mark", "Marks", "about", "legend", "marks_of"]
 
 VERDICTS = {"holds": "✓", "does not hold": "✗", "not enough data": "\N{EN DASH}"}
 """Verdicts and their signs, in the order of the summary."""
 
-OF_CELL = {True: "holds", False: "does not hold", None: "not enough data"}
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a cell says of a finding: the letter it goes by on this page, its verdict, its claim."""
+
+    letter: str
+    verdict: str
+    claim: str
+    name: str
+
+    @property
+    def words(self) -> str:
+        """The mark as it stands at a cell: ``✓ a holds``."""
+        return f"{VERDICTS[self.verdict]} {self.letter} {self.verdict}"
+
+
+Marks: TypeAlias = Mapping[tuple[str, str], tuple[Mark, ...]]
+"""By row and column of a cell; cells of which nothing is said are not there."""
 
 
 def about(findings: Sequence[Finding], report: str) -> list[Finding]:
@@ -17,23 +41,29 @@ def about(findings: Sequence[Finding], report: str) -> list[Finding]:
     return [finding for finding in findings if report in finding.reports]
 
 
-def cells_of(findings: Sequence[Finding], report: str) -> dict[tuple[str, str], tuple[str, str]]:
-    """Return verdict and claims for the cells of a report that findings were judged by.
+def marks_of(findings: Sequence[Finding], report: str) -> Marks:
+    """Return the marks of a report's cells, a mark for each finding that has one to give.
 
-    A finding's row names a cell by ``report``, ``row`` and ``col``, and may say by ``agrees``
-    whether this cell bears it out; else the finding's verdict is the cell's. Where findings on one
-    cell differ, what does not hold is told.
+    Parameters
+    ----------
+    findings : sequence of Finding
+        A finding's row names a cell by ``report``, ``row`` and ``col``; its ``agrees`` says whether
+        the cell has the finding's verdict, and None that nothing is said.
+    report : str
     """
-    claims: dict[tuple[str, str], dict[str, list[str]]] = {}
+    found: dict[tuple[str, str], list[Mark]] = {}
+    letters = iter(ascii_lowercase)
     for finding in findings:
-        for row in finding.rows:
-            if row.get("report") == report and "row" in row and "col" in row:
-                of_cell = claims.setdefault((str(row["row"]), str(row["col"])), {})
-                verdict = OF_CELL[row["agrees"]] if "agrees" in row else str(finding.verdict)
-                of_cell.setdefault(verdict, []).append(finding.claim)
-    order = ("does not hold", "holds", "not enough data")
-    found = {}
-    for cell, by_verdict in claims.items():
-        verdict = next((v for v in order if v in by_verdict), "")
-        found[cell] = (verdict, " ".join(dict.fromkeys(by_verdict.get(verdict, ()))))
-    return found
+        cells = [r for r in finding.rows if r["report"] == report and r["agrees"] is not None]
+        if not cells:
+            continue
+        mark = Mark(next(letters), finding.verdict, finding.claim, finding.name)
+        for row in cells:
+            found.setdefault((str(row["row"]), str(row["col"])), []).append(mark)
+    return {cell: tuple(marks) for cell, marks in found.items()}
+
+
+def legend(marks: Marks) -> list[Mark]:
+    """Return every mark once, in the order of the letters."""
+    every = {mark.letter: mark for own in marks.values() for mark in own}
+    return [every[letter] for letter in sorted(every)]

@@ -4,9 +4,12 @@ They are not in the reports' own files on purpose: a report's source is part of 
 its cells, and another colour on the page is no reason to compute them again.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-__all__ = ["LOOKS", "WORDS", "Look", "look_of", "worded"]
+from fstore.queries.words import worded
+
+__all__ = ["LOOKS", "Look", "look_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,18 @@ class Look:
         Logarithmic axes.
     pictures : bool
         Whether the report's own plot shows what numbers cannot, and comes first.
+    named : bool
+        Whether columns are names of the store (classes, checkpoints), which are shown as they are;
+        else they are ours, and are put in words.
+    turned : bool
+        Whether a table has the report's columns as its lines: they are many, and the rows few.
+    whole : tuple of str
+        Columns of whole numbers, which have no decimals.
+    spread : str
+        What the deviation is over.
+    of_mean : bool
+        Whether the deviation is that of a population: then a chart's error bars are the standard
+        error of the mean.
     """
 
     kind: str = "bars"
@@ -53,12 +68,60 @@ class Look:
     log_x: bool = False
     log_y: bool = False
     pictures: bool = False
+    named: bool = False
+    turned: bool = False
+    whole: tuple[str, ...] = ()
+    spread: str = "over runs"
+    of_mean: bool = False
 
     @property
     def over(self) -> str:
         """What is along x."""
         return self.col if self.series == "row" else self.row
 
+    def col_text(self, col: str) -> str:
+        """Return a column's name as it is shown."""
+        return col if self.named else worded(col)
+
+    def row_text(self, row: str, roles: Mapping[str, str]) -> str:
+        """Return a row's name as it is shown, with the checkpoint that a role stands for."""
+        return " ".join(self.parts(row, roles).values()) if self.by_row else row
+
+    @property
+    def by_row(self) -> bool:
+        """Whether a row's name is made of the values of facets."""
+        return self.series == "row" and bool(self.facets)
+
+    def text(self, axis: str, name: str) -> str:
+        """Return the name of a row (``axis`` is ``row``) or of a column as it is shown."""
+        return self.col_text(name) if axis == "col" else name
+
+    def parts(self, name: str, roles: Mapping[str, str]) -> dict[str, str]:
+        """Return the value of each facet in a series' label; the last words are split off first.
+
+        Examples
+        --------
+        >>> look_of("s_figure1").parts("sp_max conv1 pretrained", {"pretrained": "305k"})
+        {'Measure': 'sp-max', 'Layer': 'conv1', 'Checkpoint': 'pre-trained (305k)'}
+        >>> look_of("table3").parts("scratch", {})  # a layer is called as it is
+        {'Layer': 'scratch'}
+        """
+        facets = self.facets or (self.row if self.series == "row" else self.col,)
+        words = name.rsplit(" ", len(facets) - 1)
+        if len(words) != len(facets):
+            return dict.fromkeys(facets, name)
+        return {f: self._value(f, w, roles) for f, w in zip(facets, words, strict=True)}
+
+    def _value(self, facet: str, word: str, roles: Mapping[str, str]) -> str:
+        """Return one facet's value: a role with its checkpoint, a name of ours in words."""
+        if facet == "Checkpoint" and self.by_row and word in roles:
+            return f"{worded(word)} ({roles[word]})"
+        ours = facet in OURS or (self.series == "col" and not self.named)
+        return worded(word) if ours else word
+
+
+OURS = ("Ablation", "Code", "Measure", "Quantity", "Training")
+"""Facets whose values are names of ours."""
 
 _MEAN_AP = "Mean average precision (percent)"
 _TASKS = Look("bars", "Accuracy or mean AP (percent)", "Task", "Training", "col", ("Training",))
@@ -70,7 +133,7 @@ _SELECTIVITY = Look(
 )  # fmt: skip
 _NEEDED = Look(
     "points", "Filters needed", "Checkpoint and share", "Class", facets=("Checkpoint", "Share"),
-    colour="Checkpoint", mark="Share", digits=0, log_y=True,
+    colour="Checkpoint", mark="Share", digits=0, log_y=True, named=True, turned=True,
 )  # fmt: skip
 _FRACTIONS = Look(
     "curve", "Fraction of the complete AP", "Class and checkpoint", "Number of filters",
@@ -82,63 +145,45 @@ LOOKS: dict[str, Look] = {
     "table1": _TASKS,
     "table2": _TASKS,
     "table3": Look(
-        "lines", _MEAN_AP, "Layer", "Checkpoint", facets=("Layer",), colour="Layer", ordered=True
+        "lines", _MEAN_AP, "Layer", "Checkpoint along pre-training", facets=("Layer",),
+        colour="Layer", ordered=True, named=True,
     ),
-    "table4": replace(_TASKS, col="Pre-trained for", facets=("Pre-trained for",), ordered=True),
+    "table4": replace(_TASKS, col="Pre-trained for", facets=("Pre-trained for",), ordered=True,
+                      named=True),
     "table5": _NEEDED,
-    "table6": Look("bars", "Non-zero responses (percent)", "Layer", "Quantity", "col"),
+    "table6": Look("bars", "Non-zero responses (percent)", "Layer", "Quantity", "col",
+                   spread="over images: how these differ"),
     "table7": _LAYERS,
     "table7_accuracy": replace(_LAYERS, quantity="Class-averaged accuracy (percent)"),
-    "table8": Look("bars", _MEAN_AP, "Layer", "Ablation"),
+    "table8": Look("bars", _MEAN_AP, "Layer", "Ablation",
+                   spread="of a bootstrap over test images"),
     "table9": Look(
         "lines", "Decrease of MCAuE (percent)", "Layer", "Measure and fraction of filters", "col",
         ("Measure", "Fraction"), colour="Measure", mark="Fraction", digits=2,
     ),
     "table10": _NEEDED,
     "retrieval": replace(_LAYERS, quantity=f"Retrieval, {_MEAN_AP[0].lower()}{_MEAN_AP[1:]}",
-                         col="Code", facets=("Code",)),
+                         col="Code", facets=("Code",), of_mean=True,
+                         spread="over queries: how these differ, not how sure the mean is"),
     "figure1": _SELECTIVITY,
     "figure2": Look("filters", "Cosine to the last state", "Checkpoint", "Quantity", digits=3,
-                    pictures=True),
+                    pictures=True, spread="over filters: how these differ"),
     "figure3": Look(
         "precision", "Precision", "Class, checkpoint and rank", "Recall",
         facets=("Class", "Checkpoint", "Rank"), colour="Checkpoint", choose="Class", digits=3,
+        whole=("channel",),
     ),
     "figure4": _FRACTIONS,
-    "figure5": Look("matrix", "Share of the best filters in common", "Class", "Class", digits=2),
+    "figure5": Look("matrix", "Share of the best filters in common", "Class", "Class", digits=2,
+                    named=True, whole=("top",)),
     "figure6": Look("maps", "Response", "Filter and ablation", "Row and column", digits=3,
-                    pictures=True),
+                    facets=("Filter", "Ablation"), whole=("sample_id",), pictures=True),
     "s_figure1": replace(_SELECTIVITY, row="Measure, layer and checkpoint",
                          facets=("Measure", "Layer", "Checkpoint"), choose="Measure"),
     "s_figure2": _FRACTIONS,
 }  # fmt: skip
 
-WORDS = {
-    "ap": "AP (percent)",
-    "binarize": "binarized",
-    "channel": "filter",
-    "cosine": "cosine",
-    "cosine_binarized": "cosine, binarized",
-    "fc_ft": "fc-ft",
-    "finetune": "fine-tuned",
-    "ft": "fine-tuned",
-    "hamming": "Hamming distance",
-    "none": "as they are",
-    "nonzero_percent": "non-zero (percent)",
-    "pretrain": "pre-trained",
-    "prior": "random filter",
-    "scratch": "from scratch",
-    "sp_max": "sp-max",
-    "sp_shuffle": "sp-shuffle",
-}
-"""Names of columns in words."""
-
 
 def look_of(name: str) -> Look:
     """Return how a report is shown."""
     return LOOKS.get(name, Look())
-
-
-def worded(name: str) -> str:
-    """Return a column's name in words: of several, and with what stands beside, each its own."""
-    return " ".join(WORDS.get(word, word) for word in name.split(" "))

@@ -59,13 +59,27 @@ def filters(rows: Rows, look: Look, _roles: Roles) -> Chart | None:
     }
     low = min(row["value"] for row in mine)
     margin = max(0.05 * (1 - low), 0.02)  # without one, rounding of 1 fills the chart
+    ticks = [t for t in _ticks(low, 1.0) if t <= 1]  # no cosine is above 1: marks end there
     layout = {
         "xaxis": {"title": {"text": "Checkpoint"}, "type": "category"},
-        "yaxis": {"title": {"text": plain(look.quantity)}, "range": [low - margin, 1 + margin]},
+        "yaxis": {
+            "title": {"text": plain(look.quantity)},
+            "range": [low - margin, 1 + margin],
+            "tickvals": ticks,
+            "ticktext": [f"{t:.6g}" for t in ticks],
+        },
     }
     n = len(mine) // len(ckpts)
     alt = f"Cosine of {n} filters to their last state at {len(ckpts)} checkpoints"
     return Chart([trace], layout, f"{alt}, the lowest {low:.3f}.")
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Return round numbers from ``low`` or above to ``high``."""
+    from matplotlib.ticker import MaxNLocator
+
+    found = MaxNLocator(nbins=6, steps=[1, 2, 5, 10]).tick_values(low, high)
+    return [float(t) for t in found if low <= t <= high + 1e-9]
 
 
 def precision(rows: Rows, look: Look, roles: Roles) -> Chart:
@@ -90,7 +104,11 @@ def precision(rows: Rows, look: Look, roles: Roles) -> Chart:
     ]
     layout = {
         "xaxis": {"title": {"text": "Recall"}, "range": [0, 1]},
-        "yaxis": {"title": {"text": "Precision"}, "range": [0, 1.02]},
+        "yaxis": {
+            "title": {"text": "Precision"},
+            "range": [0, 1.02],
+            "tickvals": [0, 0.2, 0.4, 0.6, 0.8, 1],
+        },
     }
     best = max(points["ap"] for points in lines.values())
     alt = f"Precision against recall of the best filters of {len(priors)} classes; the best AP is "

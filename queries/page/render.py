@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fstore.queries.page.exhibits import STATES, label
 from fstore.queries.page.lineage import finite
 from fstore.queries.reports._api import REPORTS
+from fstore.queries.words import worded
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -28,7 +29,7 @@ def environment(**shared: Any) -> "Environment":  # noqa: ANN401 - what all page
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"day": _day, "moment": _moment, "code": _code}
+    found.filters |= {"day": _day, "moment": _moment, "code": _code, "words": worded}
     found.globals |= {"STATES": STATES, "label": label, **shared}
     return found
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fstore.queries.samples import Samples
 from fstore.queries.study import Study
+from fstore.queries.words import worded
 from fstore.registry import Registry
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = [
     "Row",
     "Samples",
     "Weights",
+    "column_words",
     "paper_numbers",
     "report",
     "titled",
@@ -136,6 +138,17 @@ def report(
     meta = {"title": title, "answers": answers, "paper": paper, "columns": tuple(columns)}
     shown = {"plot": plot, "illustrate": illustrate, "on": on, "paper_row": paper_row}
     return REPORTS.register(name, **meta, **shown, needs=needs)
+
+
+def column_words(name: str) -> Callable[[str], str]:
+    """Return how a report's columns are called in a text: ours in words, the store's as they are.
+
+    Parameters
+    ----------
+    name : str
+        A registered report; one whose columns depend on the study has names of the store.
+    """
+    return worded if REPORTS[name].meta["columns"] else str
 
 
 def titled(name: str, study: Study) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from fstore.queries.plots import new_axes
 from fstore.queries.reports._api import Row
+from fstore.queries.words import worded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +28,7 @@ def grouped_bars(
     xlabel: str = "Layer",
     title: str = "",
     ordered: bool = False,
+    named: bool = False,
     ax: "Axes | None" = None,
 ) -> "Axes":
     """Draw a group of bars a row, a bar a column; error bars are standard deviations over splits.
@@ -43,6 +45,9 @@ def grouped_bars(
         Of the legend; the default says what the error bars are.
     ordered : bool
         Whether columns are steps of one thing: then each bar is darker than the one before.
+    named : bool
+        Whether columns are names of the store, which are shown as they are; else they are ours, and
+        are put in words.
     ax : Axes or None
 
     Returns
@@ -60,7 +65,8 @@ def grouped_bars(
         y = [float(row["value"] or 0) for row in mine]
         spread = [float(row["std"] or 0) for row in mine]
         shown: dict[str, Any] = {"yerr": spread} if any(spread) else {}
-        ax.bar(x, y, width, label=column, edgecolor="0.1", linewidth=0.6, **fill, **shown)
+        label = column if named else worded(column)
+        ax.bar(x, y, width, label=label, edgecolor="0.1", linewidth=0.6, **fill, **shown)
         mark_paper(ax, x, mine, label=None if i else "the paper")
     ax.set_xticks(range(len(groups)), groups, rotation=30 if len(groups) > 7 else 0)
     ax.set_ylabel(ylabel)

@@ -151,7 +151,9 @@ def draw_tasks(
     gap = " " if len(names) < 3 else "\n"  # many labels: narrow ones
     labels = {name: _label(name, gap) for name in names}
     named = [{**row, "row": labels[str(row["row"])]} for row in rows]
-    return grouped_bars(named, columns, ylabel="Percent", xlabel="Task", ordered=ordered, ax=ax)
+    words = {"ylabel": "Percent", "xlabel": "Task"}
+    # steps of pre-training are checkpoints, called as the store does
+    return grouped_bars(named, columns, **words, ordered=ordered, named=ordered, ax=ax)
 
 
 def _label(row: str, gap: str) -> str:

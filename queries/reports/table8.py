@@ -14,6 +14,7 @@ from fstore.queries.reports._detect import (
     run_results,
 )
 from fstore.queries.study import Study
+from fstore.queries.words import worded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +74,7 @@ def plot_table8(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
             ax.errorbar(x, value, yerr=sides, color="0.1", capsize=4)
     if mark_paper(ax, range(len(main)), main):
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1))
-    ax.set_xticks(range(len(main)), [str(row["col"]) for row in main])
+    ax.set_xticks(range(len(main)), [worded(str(row["col"])) for row in main])
     ax.set_ylabel("Mean average precision (percent)")
     n = max(int(row["n"] or 0) for row in main)
     ax.set_xlabel(f"{main[0]['row']}; lines: 95 % bootstrap over {n} test images")

@@ -8,6 +8,7 @@ from fstore.queries.entropy import MEASURES, mean_at
 from fstore.queries.reports._api import Cell, Need, Reading, Row, report
 from fstore.queries.reports._selectivity import aues, box_samples
 from fstore.queries.study import Study
+from fstore.queries.words import worded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +58,7 @@ def plot_table9(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
     for measure, marker in zip(MEASURES, "osD", strict=True):
         for share, style in ((0.1, "-"), (1.0, ":")):
             y = [values.get((layer, f"{measure} {share:g}"), nan) for layer in layers]
-            label = f"{measure}, fraction {share:g}"
+            label = f"{worded(measure)}, fraction {share:g}"
             ax.plot(layers, y, marker + style, color="0.2", markerfacecolor="white", label=label)
     ax.axhline(0, color="0.6", linewidth=0.8)
     ax.set_xlabel("Layer")

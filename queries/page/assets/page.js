@@ -167,5 +167,25 @@ function chart() {
   return draw;
 }
 
+// A table that is wider than its box says so: that columns are out of sight, and how many.
+function clipped() {
+  for (const box of document.querySelectorAll(".scroll")) {
+    const hint = document.createElement("p");
+    hint.className = "more";
+    box.before(hint);
+    const tell = () => {
+      const edge = box.getBoundingClientRect().right;
+      const heads = [...box.querySelectorAll("thead tr:last-child th")];
+      const beyond = heads.filter((th) => th.getBoundingClientRect().right > edge + 1).length;
+      hint.hidden = !beyond;
+      hint.textContent = beyond ? `${beyond} more column${beyond > 1 ? "s" : ""} to the right: scroll →` : "";
+    };
+    box.addEventListener("scroll", tell, { passive: true });
+    new ResizeObserver(tell).observe(box);
+    tell();
+  }
+}
+
 contents();
+clipped();
 themeButton(chart());
