@@ -289,7 +289,7 @@ def _y_axis(look: Look) -> dict[str, Any]:
     if look.log_y:
         ticks = [k * 10**e for e in range(5) for k in (1, 2, 5)]
         return axis | {"type": "log", "tickvals": ticks, "ticktext": [f"{t:,}" for t in ticks]}
-    return axis | ({"rangemode": "tozero"} if look.kind in {"bars", "curve"} else {})
+    return axis | ({"rangemode": "tozero"} if look.kind in {"bars", "curve", "lines"} else {})
 
 
 def plain(text: str) -> str:

@@ -88,6 +88,11 @@ class Look:
         return " ".join(self.parts(row, roles).values()) if self.by_row else row
 
     @property
+    def has_bars(self) -> bool:
+        """Whether a chart has error bars: charts of their own have none."""
+        return self.kind in {"bars", "lines", "points", "curve"}
+
+    @property
     def by_row(self) -> bool:
         """Whether a row's name is made of the values of facets."""
         return self.series == "row" and bool(self.facets)
@@ -159,7 +164,7 @@ LOOKS: dict[str, Look] = {
                    spread="of a bootstrap over test images"),
     "table9": Look(
         "lines", "Decrease of MCAuE (percent)", "Layer", "Measure and fraction of filters", "col",
-        ("Measure", "Fraction"), colour="Measure", mark="Fraction", digits=2,
+        ("Measure", "Fraction"), colour="Measure", mark="Fraction", digits=2, turned=True,
     ),
     "table10": _NEEDED,
     "retrieval": replace(_LAYERS, quantity=f"Retrieval, {_MEAN_AP[0].lower()}{_MEAN_AP[1:]}",

@@ -145,11 +145,12 @@ def matrix(rows: Rows, look: Look, _roles: Roles) -> Chart:
     names = [plain(c) for c in classes]
     title = "Share" if chance is None else f"Share (by chance {chance:.2f})"
     bar = {"title": {"text": title, "side": "right"}, "thickness": 12}
+    same = {"type": "category", "title": {"text": "Class"}, "showgrid": False}
     trace |= {"x": names, "y": names, "colorbar": bar, "hoverongaps": False}
     layout = {
-        "xaxis": {"type": "category", "title": {"text": "Class"}},
-        "yaxis": {"type": "category", "autorange": "reversed", "title": {"text": "Class"}},
-        "height": 480,
+        "xaxis": {**same, "constrain": "domain"},
+        "yaxis": {**same, "autorange": "reversed", "scaleanchor": "x", "constrain": "domain"},
+        "height": 560,
     }
     mean = sum(others) / max(1, len(others))
     alt = f"{look.quantity} for {len(classes)} classes; two classes share {mean:.2f} on average."
@@ -177,6 +178,13 @@ def maps(rows: Rows, _look: Look, _roles: Roles) -> Chart:
             top = 1.0 if ablation == "binarize" else peak
             heat = _map(channel, ablation, own[ablation], top)
             axes = {"xaxis": f"x{i + 1}", "yaxis": f"y{i + 1}"}
+            sides = _sides(own["none"])
+            if ablation == "sp_max":  # one value has the size of one place, in the middle
+                heat |= {k: [n / 2 - 1, n / 2] for k, n in zip("yx", sides, strict=True)}
+            for key, ends in zip(
+                "xy", ([-0.5, sides[1] - 0.5], [sides[0] - 0.5, -0.5]), strict=True
+            ):
+                layout[f"{key}axis{i + 1 if i else ''}"]["range"] = ends
             traces.append(heat | axes | {"facets": facet, "showscale": False})
     values = [{"value": f"filter {channel}"} for channel in cells]
     facets = [{"name": "Filter", "values": values, "choose": True, "every": False}]
@@ -185,8 +193,14 @@ def maps(rows: Rows, _look: Look, _roles: Roles) -> Chart:
     return Chart(traces, layout, alt, facets)
 
 
-def _map(channel: str, ablation: str, values: Mapping[tuple[int, int], float], top: float) -> Trace:
+def _sides(values: Mapping[tuple[int, int], float]) -> tuple[int, int]:
+    """Return height and width of a map."""
     height, width = (max(place[i] for place in values) + 1 for i in (0, 1))
+    return height, width
+
+
+def _map(channel: str, ablation: str, values: Mapping[tuple[int, int], float], top: float) -> Trace:
+    height, width = _sides(values)
     z = [[values[r, c] for c in range(width)] for r in range(height)]
     text = [
         [
@@ -234,7 +248,6 @@ def _grid(titles: list[str]) -> dict[str, Any]:
             **bare,
             "domain": [top - 0.88 / n_rows, top - 0.06 / n_rows],
             "anchor": f"x{key}",
-            "autorange": "reversed",
             "scaleanchor": f"x{key}",
             "constrain": "domain",
         }

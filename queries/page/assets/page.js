@@ -177,6 +177,7 @@ function clipped() {
       const edge = box.getBoundingClientRect().right;
       const heads = [...box.querySelectorAll("thead tr:last-child th")];
       const beyond = heads.filter((th) => th.getBoundingClientRect().right > edge + 1).length;
+      box.classList.toggle("clipped", box.scrollWidth > box.clientWidth + 1);
       hint.hidden = !beyond;
       hint.textContent = beyond ? `${beyond} more column${beyond > 1 ? "s" : ""} to the right: scroll →` : "";
     };
