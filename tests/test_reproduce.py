@@ -319,7 +319,7 @@ def test_detection(tmp_path: Path, data: Path) -> None:
     study = parse_study(BOXES)
     rows = show_report(store, study, "table1").rows
     assert [r["col"] for r in rows if ":" not in r["col"]] == ["pretrain", "finetune"]
-    assert {r["row"] for r in rows} == {"PASCAL-DET"}
+    assert {r["row"] for r in rows} == {"detection on scenes"}
     again = list(reproduce(store, BOXES, data=data))
     assert {r.state for r in again} == {"was there", "left out"}
     other = BOXES.replace("max_proposals = 6", "max_proposals = 5")

@@ -54,7 +54,9 @@ def marks_of(findings: Sequence[Finding], report: str) -> Marks:
     found: dict[tuple[str, str], list[Mark]] = {}
     letters = iter(ascii_lowercase)
     for finding in findings:
-        cells = [r for r in finding.rows if r["report"] == report and r["agrees"] is not None]
+        cells = [
+            r for r in finding.rows if r.get("report") == report and r.get("agrees") is not None
+        ]
         if not cells:
             continue
         mark = Mark(next(letters), finding.verdict, finding.claim, finding.name)

@@ -173,7 +173,7 @@ def figure6(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[
     The sample is the one with the largest response of any filter among those of the test part
     (difficult boxes left out; the first of equals); the filters are the four that respond most to
     it. Row: channel and ablation; column: row and column in the map, from 0. Row ``(sample)``: its
-    data set, view and sample_id. Source: the paper's Figure 6.
+    data set, view and number. Source: the paper's Figure 6.
     """
     from fstore.store.features import layer_shape
 

@@ -95,10 +95,13 @@ def test_plot(world: World, tmp_path: Path) -> None:
 
 
 def test_no_plot(world: World, tmp_path: Path) -> None:
-    """An analysis without a plot says so before it computes anything."""
+    """Exactly the analyses that can be drawn offer it; of another the option is wrong usage."""
+    for entry in ANALYSES:
+        told = run(world, entry.name, "--help").stdout
+        assert ("--plot" in told) == ("--overwrite" in told) == (entry.meta["plot"] is not None)
     done = run(world, "retrieval", *WHERE, "--plot", str(tmp_path / "a.png"))
-    assert (done.exit_code, done.stdout) == (1, "")
-    assert "has no plot" in done.stderr
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert not (tmp_path / "a.png").exists()
 
 
 def test_errors(world: World) -> None:

@@ -81,8 +81,9 @@ def test_the_commands_that_are_named_make_the_cells(store: Store) -> None:
     assert done[:2] == ["proposals", "proposals"]
     assert set(done[2:]) == {"extract"}
     rows = json.loads(shown.stdout)
-    cells = {(row["row"], row["col"]): row["value"] for row in rows}
-    assert list(cells) == [("PASCAL-DET+DATA", "pretrain"), ("PASCAL-DET+DATA", "finetune")]
+    cells = {(r["row"], r["col"]): r["value"] for r in rows}
+    row = "detection with more data on scenes + others"
+    assert list(cells) == [(row, "pretrain"), (row, "finetune")]
     assert all(0 <= value <= 100 for value in cells.values())
     assert rows[1]["paper"] == 59.2
     again = run(store, "report", "show", "table1", "--json")

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from html import unescape
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,15 @@ from _cli import run
 from _page import EVIL, Site, shown_rows
 from fstore.queries.findings import Finding
 from fstore.queries.page import build as building
-from fstore.queries.page import findings
 from fstore.queries.page.charts import chart_of
 from fstore.queries.page.exhibits import Exhibit, exhibit, names
 from fstore.queries.page.looks import LOOKS, look_of
 from fstore.queries.page.render import script_json
-from fstore.queries.page.tables import MAX_LINES, number
+from fstore.queries.page.tables import MAX_LINES, Cell, Line, _with_papers, number
 from fstore.queries.reports import REPORTS
 from fstore.queries.reports._api import BESIDE
 from fstore.queries.study import set_study
+from fstore.queries.tasks import paper_task
 from fstore.store.maintenance import Selection, drop
 
 SHOWN = [name for name in names() if name != "table8"]
@@ -69,7 +70,8 @@ def test_numbers_are_those_of_report_show(site: Site, name: str) -> None:
     cells = [tuple(map(unescape, found)) for found in CELL.findall(page(site.folder, name))]
     assert len(cells) == min(MAX_LINES, sum(BESIDE not in col for _, col in values))
     for row, col, text in cells:
-        assert text == number(float(str(values[row, col])), look_of(name).digits)
+        digits = 0 if col in look_of(name).whole else look_of(name).digits
+        assert text == number(float(str(values[row, col])), digits)
 
 
 @pytest.mark.parametrize("name", SHOWN)
@@ -309,12 +311,12 @@ def test_a_spread_that_is_no_number(
 # findings
 
 
-def finding(verdict: str, claim: str = "Layers are <sparse>.") -> Finding:
+def finding(verdict: str, *, agrees: bool | None) -> Finding:
     """Return a finding on a cell of table 6."""
-    cell = {"report": "table6", "row": "conv1", "col": "nonzero_percent"}
+    cell = {"report": "table6", "row": "conv1", "col": "nonzero_percent", "agrees": agrees}
     return Finding(
         name="sparse",
-        claim=claim,
+        claim="Layers are <sparse>.",
         source="section 5",
         verdict=verdict,
         evidence="66 percent.",
@@ -326,7 +328,7 @@ def finding(verdict: str, claim: str = "Layers are <sparse>.") -> Finding:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "told"), [("holds", "✓ agrees"), ("does not hold", "✗ differs")]
+    ("verdict", "told"), [("holds", "✓ a holds"), ("does not hold", "✗ a does not hold")]
 )
 def test_findings(
     built: Built,
@@ -336,11 +338,16 @@ def test_findings(
     told: str,
 ) -> None:
     """A finding marks its cells by colour, sign and word, and is told at the front."""
-    monkeypatch.setattr(building, "check_findings", lambda *_, **__: [finding(verdict)])
+    held = finding(verdict, agrees=verdict == "holds")
+    monkeypatch.setattr(building, "check_findings", lambda *_, **__: [held])
     out = tmp_path / "page"
     run(built.store, "report", "build", str(out))
-    assert f'class="{told[2:]}" data-row="conv1"' in page(out, "table6")
-    assert f'title="Layers are &lt;sparse&gt;.">{told}' in page(out, "table6")
+    (cell,) = re.findall(r'<td data-row="conv1"[^>]*>(.*?)</td>', page(out, "table6"), re.DOTALL)
+    assert f'class="mark {verdict.replace(" ", "-")}"' in cell
+    assert 'title="Layers are &lt;sparse&gt;."' in cell
+    assert f"</span>{told}</a>" in cell
+    assert page(out, "table6").count(f"</span>{told}</a>") == 1
+    assert 'href="findings.html#sparse">Layers are &lt;sparse&gt;.' in page(out, "table6")
     assert "Layers are &lt;sparse&gt;." in page(out, "index")
     assert "66 percent." in page(out, "findings")
     assert 'id="sparse"' in page(out, "findings")
@@ -361,20 +368,112 @@ def test_findings_that_fail(built: Built, tmp_path: Path, monkeypatch: pytest.Mo
     assert not (out / "findings.html").exists()
 
 
-def test_what_does_not_hold_is_told() -> None:
-    """Of findings on one cell the one that does not hold is what the cell says."""
-    both = [finding("does not hold", claim="A."), finding("holds", claim="B.")]
-    assert findings.cells_of(both, "table6") == {
-        ("conv1", "nonzero_percent"): ("does not hold", "A.")
-    }
-    assert findings.cells_of(both, "table7") == {}
+def test_an_open_finding_marks_nothing(
+    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A finding that is open has no mark at any cell, and no line in a list of marks."""
+    monkeypatch.setattr(
+        building, "check_findings", lambda *_, **__: [finding("not enough data", agrees=None)]
+    )
+    out = tmp_path / "page"
+    run(built.store, "report", "build", str(out))
+    text = page(out, "table6")
+    assert "Layers are &lt;sparse&gt;." in text  # among the findings that rest on it
+    assert 'class="mark' not in text
+    assert "claims cannot be judged on this study" in page(out, "index")
 
 
-def test_a_cell_that_agrees_is_told_so() -> None:
-    """A cell says whether it bears the claim out itself, where the finding knows."""
-    failed = finding("does not hold", claim="A.")
-    (cell,) = failed.rows
-    for agrees, told in ((True, "holds"), (False, "does not hold"), (None, "not enough data")):
-        own = replace(failed, rows=[{**cell, "agrees": agrees}])
-        (said,) = findings.cells_of([own], "table6").values()
-        assert said == (told, "A.")
+# words
+
+
+class Visible(HTMLParser):
+    """What a page shows: its text and tooltips, but for commands and file formats' names."""
+
+    UNSEEN = ("script", "style", "pre", "code")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.depth, self.texts = 0, list[str]()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Enter an element; keep what it says when pointed at."""
+        self.depth += tag in self.UNSEEN
+        self.texts += [v for k, v in attrs if k in {"title", "alt", "aria-label"} and v]
+
+    def handle_endtag(self, tag: str) -> None:
+        """Leave an element."""
+        self.depth -= tag in self.UNSEEN
+
+    def handle_data(self, data: str) -> None:
+        """Keep a text that is seen."""
+        if not self.depth:
+            self.texts.append(data)
+
+
+@pytest.mark.parametrize("name", ["index", "findings", *names()])
+def test_no_identifier_is_shown(site: Site, name: str) -> None:
+    """No text, tooltip or chart has a name with an underscore: no function, column or report."""
+    text = page(site.folder, name)
+    seen = " ".join(Visible(text).texts)
+    if "spec" in text and (found := re.search(r'id="spec">(.*?)</script>', text, re.DOTALL)):
+        spec = json.loads(found[1])
+        axes = [v for k, v in spec["layout"].items() if "axis" in k]
+        seen += json.dumps([t.get("name") for t in spec["traces"]] + axes + spec["facets"])
+        seen += json.dumps([t.get("x") for t in spec["traces"]])
+    assert len(seen) > 100
+    assert re.findall(r"[A-Za-z]\w*_\w+", seen) == []
+
+
+@pytest.mark.parametrize("name", ["index", *names()])
+def test_headings_have_no_data_of_the_papers(site: Site, name: str) -> None:
+    """Titles, row names and charts never give the study's data the paper's name."""
+    text = re.sub(r'<span class="beside papers">.*?</span>', "", page(site.folder, name))
+    text = text.split('aria-labelledby="method"')[0]  # there the paper's table is told of
+    assert not re.search("PASCAL-|SUN-CLS", text)
+
+
+def test_the_papers_name_stands_beside_its_numbers(site: Site) -> None:
+    """A task's row has the paper's name of it where the paper's numbers stand, and only there."""
+    text = page(site.folder, "table1")
+    rows = shown_rows(site.store, "table1")
+    assert {row["row"] for row in rows} == {"classification on d"}  # the paper has no such row
+    assert "papers" not in re.findall(r'class="([^"]*)"', text)
+    line = Line("x", "x", (Cell("scene classification on d", "scratch", paper="35.7"),))
+    assert _with_papers(line, paper_task).papers == "SUN-CLS"
+    bare = Line("x", "x", (Cell("scene classification on d", "scratch"),))
+    assert _with_papers(bare, paper_task).papers == ""
+
+
+def test_front_counts_the_papers_numbers(site: Site) -> None:
+    """The front says how many exhibits have the paper's numbers, and not that all of them do."""
+    there = [n for n in SHOWN if any(r["paper"] is not None for r in shown_rows(site.store, n))]
+    assert 0 < len(there) < len(SHOWN)
+    assert f"; {len(there)} of them have the paper" in page(site.folder, "index")
+
+
+def test_columns_that_are_names_stay(site: Site) -> None:
+    """Whole numbers have no decimals; classes are lines of Table 5, and are called as they are."""
+    assert re.search(r'data-col="channel">(?:<[^>]*>)*\d+<', page(site.folder, "figure3"))
+    text = page(site.folder, "table5")
+    lines = re.findall(r'<tr><th scope="row"[^>]*>([^<]*)', text)
+    assert [unescape(line).strip() for line in lines[:4]] == ["cat", EVIL, "bus", "car"]
+    assert look_of("table5").col_text("sp_max") == "sp_max"  # a class may be called anything
+    assert look_of("table7").col_text("sp_max") == "sp-max"
+
+
+def test_spread_is_named(site: Site) -> None:
+    """A deviation says what it is over; of queries it is no error of the mean, bars are that."""
+    text = page(site.folder, "retrieval")
+    assert "± one standard deviation over queries" in text
+    (row, *_) = shown_rows(site.store, "retrieval")
+    (trace, *_) = spec_of(site.folder, "retrieval")["traces"]
+    error = float(str(row["std"])) / float(str(row["n"])) ** 0.5
+    assert trace["error_y"]["array"][0] == pytest.approx(error)
+
+
+def test_no_cosine_above_one(site: Site) -> None:
+    """Figure 2's axis has no number above 1."""
+    axis = spec_of(site.folder, "figure2")["layout"]["yaxis"]
+    assert max(axis["tickvals"]) <= 1
+    assert len(axis["tickvals"]) > 2

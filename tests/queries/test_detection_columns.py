@@ -1,4 +1,4 @@
-"""PASCAL-DET and PASCAL-DET+DATA in Tables 1, 2 and 4 are what R-CNN's detectors reach."""
+"""Detection in Tables 1, 2 and 4 is what R-CNN's detectors reach."""
 
 from pathlib import Path
 
@@ -53,6 +53,9 @@ CELLS = {
 """Columns of each table, and the checkpoint whose features each shows."""
 
 
+LARGE = "detection with more data on"
+
+
 def make_tuned(path: Path) -> Scenes:
     """Make a store with four more checkpoints, each with noise of its own in its features."""
     scenes = make_scenes(path)
@@ -72,7 +75,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Scenes:
     return make_tuned(tmp_path_factory.mktemp("scenes") / "s")
 
 
-def values_of(shown: Shown, row: str = "PASCAL-DET") -> dict[str, float]:
+def values_of(shown: Shown, row: str = "detection on d") -> dict[str, float]:
     """Return the values of a row by column."""
     return {r["col"]: r["value"] for r in shown.rows if r["row"] == row}
 
@@ -92,7 +95,7 @@ def test_cells_are_those_of_detection_map(scenes: Scenes, table: str) -> None:
     parts = scenes.samples("train", "val", "test")
     for col, ckpt in CELLS[table].items():
         assert main[col]["value"] == pytest.approx(mean_ap(scenes.store, *parts, ckpt=ckpt))
-        assert (main[col]["row"], main[col]["n"], main[col]["std"]) == ("PASCAL-DET", 1, None)
+        assert (main[col]["row"], main[col]["n"], main[col]["std"]) == ("detection on d", 1, None)
     assert len({row["value"] for row in main.values()}) == len(main)
     assert not shown.missing
 
@@ -137,9 +140,9 @@ def test_two_data_sets_are_their_union(tmp_path: Path) -> None:
     }
     found = {
         name: values_of(
-            show_report(scenes.store, parse_study(MORE + role), "table1"), "PASCAL-DET+DATA"
+            show_report(scenes.store, parse_study(MORE + role), "table1"), f"{LARGE} {on}"
         )
-        for name, role in roles.items()
+        for (name, role), on in zip(roles.items(), ("both", "one + two", "one"), strict=True)
     }
     assert found["two"]["pretrain"] == pytest.approx(found["both"]["pretrain"])
     assert found["two"]["pretrain:all_points"] == pytest.approx(
@@ -173,7 +176,7 @@ def test_parts_that_are_used(tmp_path: Path) -> None:
         mean_ap(scenes.store, *of("train", "test")),
         mean_ap(scenes.store, *of("train", "val", "test")),
     )
-    found = values_of(shown)["finetune"], values_of(shown, "PASCAL-DET+DATA")["finetune"]
+    found = values_of(shown)["finetune"], values_of(shown, f"{LARGE} d")["finetune"]
     assert found == pytest.approx(wanted)
     assert found[0] != found[1]
     names = [f"report-{data}-net-5-conv-none" for data in ("d", "d.train")]
@@ -191,7 +194,7 @@ def test_without_a_test_part(tmp_path: Path) -> None:
         copy.part[i] = {"val": "test", "test": "val"}.get(copy.part[i], "train")  # type: ignore[call-overload]
     add_images(copy, "e", np.sort(np.concatenate([held, copy.images_of("train")])))
     parts = [Samples("e", "image", "official", 0, part) for part in ("train", "test")]
-    found = values_of(shown, "PASCAL-DET+DATA")["pretrain"]
+    found = values_of(shown, f"{LARGE} d")["pretrain"]
     assert found == pytest.approx(mean_ap(copy.store, *parts))
 
 
@@ -227,13 +230,13 @@ def test_other_proposals_are_another_cell(tmp_path: Path) -> None:
     scenes.store.drop(dataset="e", view="proposal")
     lines = [str(missing) for missing in standing(scenes.store, study, "table1").missing]
     command = "fstore proposals --dataset e --method selective-search"
-    assert lines == [f"no PASCAL-DET+DATA: no proposals of data set e; make it with: {command}"]
+    assert lines == [f"no {LARGE} e: no proposals of data set e; make it with: {command}"]
     own = np.flatnonzero(scenes.image < 24)[::2]
     add_proposals_of(scenes, "e", np.arange(24), own)
     after = show_report(scenes.store, study, "table1")
     assert (after.computed, after.reused) == (2, 2)
     assert values_of(after) == values_of(before)
-    row = "PASCAL-DET+DATA"
+    row = f"{LARGE} e"
     assert values_of(after, row)["pretrain"] != values_of(before, row)["pretrain"]
 
 

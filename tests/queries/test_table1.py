@@ -15,6 +15,7 @@ from fstore.queries.reports._api import Row, paper_numbers
 from fstore.queries.reports._run import show_report
 from fstore.queries.reports.table1 import plot_table1
 from fstore.queries.study import parse_study
+from fstore.queries.tasks import TASKS, task_row
 
 mpl.use("agg")
 
@@ -39,11 +40,11 @@ def test_each_run_has_its_own_checkpoint(world: World, tmp_path: Path) -> None:
             for seed, ckpt in enumerate(ckpts)
         ]
         assert len(set(runs)) > 1
-        cell = cells["SUN-CLS", col]
+        cell = cells["scene classification on d", col]
         assert cell["value"] == pytest.approx(np.mean(runs))
         assert cell["std"] == pytest.approx(np.std(runs, ddof=1))
         assert cell["n"] == 3
-    assert cells["SUN-CLS", "finetune"]["paper"] == 52.2
+    assert cells["scene classification on d", "finetune"]["paper"] == 52.2
 
 
 def test_softmax_stands_beside(world: World) -> None:
@@ -68,7 +69,7 @@ def test_several_classes_a_sample(tmp_path: Path) -> None:
         mean_ap_of(world, exported(world.store, f"d-scratch{run}", tmp_path), seed)
         for seed, run in enumerate(RUNS)
     ]
-    cell = cells["PASCAL-CLS", "scratch"]
+    cell = cells["classification on d", "scratch"]
     assert cell["value"] == pytest.approx(np.mean(runs), abs=AP)
     assert cell["std"] == pytest.approx(np.std(runs, ddof=1), abs=AP)
     assert (cell["n"], cell["paper"]) == (3, None)
@@ -103,12 +104,12 @@ def test_missing_checkpoints_are_named(world: World) -> None:
     assert {row["col"] for row in shown.rows if ":" not in row["col"]} == {"scratch"}
     lines = [str(missing) for missing in shown.missing]
     assert lines[0] == (
-        "no SUN-CLS: no checkpoint net/25; make it with: fstore ckpt import FILE --network net "
-        "--name 25 (or fstore train pretrain)"
+        "no scene classification on d: no checkpoint net/25; make it with: fstore ckpt import FILE "
+        "--network net --name 25 (or fstore train pretrain)"
     )
     assert lines[2] == (
-        "no SUN-CLS: no checkpoint net/25-d-ft-s1; make it with: fstore train finetune "
-        "--network net --from 25 --mode ft --dataset d --view image --split random "
+        "no scene classification on d: no checkpoint net/25-d-ft-s1; make it with: fstore train "
+        "finetune --network net --from 25 --mode ft --dataset d --view image --split random "
         "--split-seed 1 --seed 1 --name 25-d-ft-s1"
     )
     assert len(lines) == 4
@@ -133,7 +134,10 @@ def test_a_study_without_tuned_checkpoints(world: World) -> None:
 def test_plot() -> None:
     """A group a task with its measure, a bar a kind, the paper's numbers as marks."""
     columns = REPORTS["table1"].meta["columns"]
-    tasks = (("SUN-CLS", 3, 1.0, 50.0), ("PASCAL-CLS", 1, None, None))
+    tasks = (
+        ("scene classification on sun", 3, 1.0, 50.0),
+        ("classification on a + b", 1, None, None),
+    )
     rows: list[Row] = [
         {"row": task, "col": col, "value": 40.0 + i, "std": std, "n": n, "paper": paper}
         for task, n, std, paper in tasks
@@ -144,8 +148,8 @@ def test_plot() -> None:
     marks = [line for line in ax.get_lines() if line.get_marker() == "D"]
     assert sum(len(np.asarray(line.get_xdata())) for line in marks) == 3
     assert [label.get_text() for label in ax.get_xticklabels()] == [
-        "SUN-CLS\nclass-averaged accuracy",
-        "PASCAL-CLS\nmean average precision",
+        "scene classification on sun\nclass-averaged accuracy",
+        "classification on a + b\nmean average precision",
     ]
     legend = ax.get_legend()
     assert legend is not None
@@ -155,7 +159,7 @@ def test_plot() -> None:
 
 def test_many_labels_do_not_meet() -> None:
     """With a group for each of the four tasks, no label on the axis reaches into the next."""
-    tasks = ("SUN-CLS", "PASCAL-CLS", "PASCAL-DET", "PASCAL-DET+DATA")
+    tasks = [task_row(role, ("voc2007", "voc2012")) for role in TASKS]
     rows: list[Row] = [
         {"row": task, "col": "scratch", "value": 40.0, "std": None, "n": 1, "paper": None}
         for task in tasks

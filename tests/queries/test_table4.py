@@ -51,7 +51,14 @@ def test_same_cells_as_table1(tmp_path: Path) -> None:
 def test_plot(n_columns: int) -> None:
     """A bar a checkpoint, in order, however many there are; each is darker than the last."""
     rows: list[Row] = [
-        {"row": "SUN-CLS", "col": f"{i}k", "value": 40.0 + i, "std": 1.0, "n": 3, "paper": None}
+        {
+            "row": "scene classification on s",
+            "col": f"{i}k",
+            "value": 40.0 + i,
+            "std": 1.0,
+            "n": 3,
+            "paper": None,
+        }
         for i in range(n_columns)
     ]
     ax = plot_table4([*rows, {**rows[0], "col": "0k:softmax"}])
