@@ -45,8 +45,8 @@ class Tested:
         least, most = min(self.positives.values()), max(self.positives.values())
         rare = min(self.positives, key=self.positives.__getitem__)
         return (
-            f"{' and '.join(self.datasets)} tests on {self.n_samples:,} samples, of a class on "
-            f"{least} ({rare}) to {most} of them: a mean over classes may be off by "
+            f"Too little is tested on: {' and '.join(self.datasets)} tests on "
+            f"{self.n_samples:,} samples, of a class on {least} ({rare}) to {most} of them: a mean over classes may be off by "
             f"{self.error:.1f} points, and a verdict needs {LARGEST_ERROR:g} or less. "
             "Test on more samples"
         )

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,6 +54,9 @@ MEASURES = {
     "detection_more": Task("mean average precision"),
 }
 """By part of the study."""
+
+NARROW = 16
+"""Characters a line of a task's name, where labels are many."""
 
 OWN = "own classifier of "
 """Name of a need's parameter, with the checkpoint's: what its own classifier reached."""
@@ -159,8 +163,7 @@ def draw_tasks(
 def _label(row: str, gap: str) -> str:
     """Return a task's name over several lines, and below it what is measured."""
     quantity = gap.join(MEASURES[role_of(row)].quantity.rsplit(" ", 1))
-    name = row.replace(" on ", f"{gap}on ", 1).replace(" + ", f"{gap}+ ")
-    return f"{name}\n{quantity}"
+    return f"{fill(row, NARROW, break_on_hyphens=False) if gap != ' ' else row}\n{quantity}"
 
 
 def task_plot(columns: Sequence[str]) -> Plot:

@@ -50,7 +50,8 @@ def test_compute(built: Store) -> None:
     """With --compute the reports are computed; JSON and CSV say the same, and more than a table."""
     rows = json.loads(run(built, "report", "findings", "--compute", "--json").stdout)
     (row,) = [r for r in rows if r["name"] == "binarizing-is-nearly-free-at-fc"]
-    assert row["evidence"].startswith("fc: binarized ")
+    assert "d tests on 3 samples, of a class on 1 (a) to 2 of them" in row["evidence"]
+    assert row["verdict"] == "not enough data"
     assert row["reports"] == ["table7"]
     assert row["paper"].startswith("holds: fc6: binarized 71.5")
     assert built.rows("reports", report="table7").num_rows > 0

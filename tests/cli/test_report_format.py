@@ -18,7 +18,9 @@ def test_format(ready: Store, form: str) -> None:
     done = run(ready, "report", "show", "table6", "--format", form)
     rows = show_report(ready, load_study(ready), "table6").rows
     assert done.exit_code == 0
-    assert done.stdout == table_text(rows, form, title="Sparsity by layer", label="table6")
+    word = {"nonzero_percent": "non-zero (percent)"}.__getitem__
+    told = table_text(rows, form, title="Sparsity by layer, d", label="table6", word=word)
+    assert done.stdout == told
     assert "computed and stored" in done.stderr
 
 

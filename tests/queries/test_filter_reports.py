@@ -327,13 +327,13 @@ def test_plot_figure5(world: StudyWorld) -> None:
     drawn = np.ma.filled(image, np.nan)
     for i, a in enumerate(CLASSES):
         for j, b in enumerate(CLASSES):
-            assert np.isnan(drawn[i, j]) if i == j else drawn[i, j] == values[a, b]
+            assert np.isnan(drawn[i, j]) if i == j else drawn[i, j] == 100 * values[a, b]
     texts = {(int(t.get_position()[1]), int(t.get_position()[0])): t.get_text() for t in ax.texts}
     assert texts[0, 1] == f"{100 * values['cat', 'dog']:.0f}"
     assert [label.get_text() for label in ax.get_yticklabels()] == list(CLASSES)
     bar = ax.images[0].colorbar
     assert bar is not None
     (chance,) = bar.ax.get_lines()[-1:]
-    assert ydata(chance) == [6 / 32] * 2
+    assert ydata(chance) == [100 * 6 / 32] * 2  # the scale is in the cells' unit
     assert "6 best filters" in bar.ax.get_ylabel()
     mpl.pyplot.close("all")

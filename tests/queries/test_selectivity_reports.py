@@ -251,6 +251,6 @@ def test_plot_table9(world: StudyWorld) -> None:
     for measure in MEASURES:
         for share in ("0.1", "1"):
             wanted = [cells[layer, f"{measure} {share}"] for layer in SHAPES]
-            assert drawn[f"{measure}, fraction {share}"].tolist() == wanted
+            assert drawn[f"{measure.replace('_', '-')}, fraction {share}"].tolist() == wanted
     assert ax.get_ylabel() == "Decrease of MCAuE (percent)"
     mpl.pyplot.close("all")
