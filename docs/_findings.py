@@ -1,7 +1,7 @@
 """What ``findings.md`` and ``tables.md`` show: claims, and the paper's own numbers."""
 
 from fstore.queries.findings import CLAIMS, Verdict, paper_findings
-from fstore.queries.reports._api import paper_numbers
+from fstore.queries.reports._api import column_words, paper_numbers
 from fstore.queries.tables import table_text
 
 __all__ = ["claim_table", "paper_table", "paper_table_texts"]
@@ -33,7 +33,9 @@ def paper_table_texts() -> str:
         for (row, col), value in paper_numbers("table8.csv").items()
     ]
     written = {
-        form: table_text(rows, form, title="Ablations in detection", label="table8")
+        form: table_text(
+            rows, form, title="Ablations in detection", label="table8", word=column_words("table8")
+        )
         for form in ("md", "latex")
     }
     return "\n\n".join(f"```{form}\n{text}```" for form, text in written.items())

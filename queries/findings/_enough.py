@@ -44,9 +44,10 @@ class Tested:
     def __str__(self) -> str:
         least, most = min(self.positives.values()), max(self.positives.values())
         rare = min(self.positives, key=self.positives.__getitem__)
+        sets = " and ".join(self.datasets)
         return (
-            f"Too little is tested on: {' and '.join(self.datasets)} tests on "
-            f"{self.n_samples:,} samples, of a class on {least} ({rare}) to {most} of them: a mean over classes may be off by "
+            f"Too little is tested on: {sets} tests on {self.n_samples:,} samples, of a class on "
+            f"{least} ({rare}) to {most} of them: a mean over classes may be off by "
             f"{self.error:.1f} points, and a verdict needs {LARGEST_ERROR:g} or less. "
             "Test on more samples"
         )
