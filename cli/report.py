@@ -168,12 +168,11 @@ def _rows(
 def _table(
     ctx: typer.Context, name: str, study: str, rows: list[dict[str, Any]], form: Format
 ) -> str:
-    from fstore.queries.reports._api import column_words, titled
     from fstore.queries.study import load_study
-    from fstore.queries.tables import table_text
+    from fstore.queries.tables import dressed, table_text
 
-    title = titled(name, load_study(open_store(ctx), study or None))
-    return table_text(rows, form.value, title=title, label=name, word=column_words(name))
+    current = load_study(open_store(ctx), study or None)
+    return table_text(rows, form.value, **dressed(current, name))
 
 
 def _chosen(rows: list[dict[str, Any]], *, beside: bool) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fstore.errors import DataError, FstoreError
 from fstore.queries.reports._api import BESIDE, Row, column_words, titled
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fstore.queries.study import Study
     from fstore.store import Store
 
-__all__ = ["SUFFIXES", "check_files", "table_text", "tabular", "write_tables"]
+__all__ = ["SUFFIXES", "check_files", "dressed", "table_text", "tabular", "write_tables"]
 
 
 SUFFIXES = {"md": ".md", "latex": ".tex", "csv": ".csv"}
@@ -62,6 +62,7 @@ def table_text(
     title: str = "",
     label: str = "",
     word: Callable[[str], str] = str,
+    spread: str = "",
 ) -> str:
     """Return a report's rows as one table, a line a row and a column a column of the report.
 
@@ -82,6 +83,8 @@ def table_text(
     word : callable
         What a column is called in Markdown and LaTeX, see
         :func:`fstore.queries.reports._api.column_words`; CSV has the names as they are.
+    spread : str
+        What the standard deviation is over, said beside it.
 
     Returns
     -------
@@ -101,7 +104,29 @@ def table_text(
     table = _wide([{**row, "col": word(str(row["col"]))} for row in rows])
     if len(table.cols) > MOST_COLUMNS and len(table.rows) < len(table.cols):
         table = _wide([{**r, "row": r["col"], "col": r["row"]} for r in table.cells.values()])
-    return _markdown(table, title) if form == "md" else _latex(table, title, label)
+    if form == "md":
+        return _markdown(table, title, spread)
+    return _latex(table, title, label, spread)
+
+
+def dressed(study: "Study", name: str) -> dict[str, Any]:
+    """Return how a report's table is titled and worded, as :func:`table_text` takes it.
+
+    Parameters
+    ----------
+    study : Study
+        Whose data sets the title names.
+    name : str
+        A registered report.
+    """
+    from fstore.queries.page.looks import look_of
+
+    return {
+        "title": titled(name, study),
+        "label": name,
+        "word": column_words(name),
+        "spread": look_of(name).spread,
+    }
 
 
 def write_tables(
@@ -171,8 +196,7 @@ def _text(store: "Store", study: "Study", name: str, form: str) -> str:
     except FstoreError:
         return ""
     rows = [row for row in found if BESIDE not in row["col"]]
-    told = {"title": titled(name, study), "label": name}
-    return table_text(rows, form, **told, word=column_words(name)) if rows else ""
+    return table_text(rows, form, **dressed(study, name)) if rows else ""
 
 
 def tabular(form: str) -> list[str]:
@@ -236,20 +260,21 @@ def _csv(table: _Wide) -> str:
     return text.getvalue()
 
 
-def _markdown(table: _Wide, title: str) -> str:
+def _markdown(table: _Wide, title: str, spread: str) -> str:
     lines = [[_md_text(row), *_cells(table, row, "{}", " ± ")] for row in table.rows]
     head = ["", *map(_md_text, table.cols)]
     ruled = [head, ["---", *["---:"] * len(table.cols)], *lines]
     body = [f"| {' | '.join(line)} |" for line in ruled]
     above = [f"**{_md_text(title)}**", ""] if title else []
-    below = ["", _note(table) + "."] if _note(table) else []
+    note = _note(table, spread)
+    below = ["", note + "."] if note else []
     return "\n".join([*above, *body, *below]) + "\n"
 
 
-def _latex(table: _Wide, title: str, label: str) -> str:
+def _latex(table: _Wide, title: str, label: str, spread: str) -> str:
     lines = [[_tex_text(row), *_cells(table, row, "${}$", r" \pm ")] for row in table.rows]
     head = ["", *map(_tex_text, table.cols)]
-    caption = ". ".join(filter(None, [_tex_text(title), _tex_text(_note(table))]))
+    caption = ". ".join(filter(None, [_tex_text(title), _tex_text(_note(table, spread))]))
     return "\n".join(
         [
             r"\begin{table}",
@@ -296,12 +321,15 @@ def _papers(value: float, decimals: int) -> str:
     return text if own > decimals else f"{value:.{decimals}f}"
 
 
-def _note(table: _Wide) -> str:
+def _note(table: _Wide, spread: str) -> str:
     """Say what stands in the cells beside the values."""
     cells = table.cells.values()
     says: list[tuple[object, str]] = [
-        (any(c.get("std") is not None for c in cells), "± is the standard deviation"),
-        (any(c.get("paper") is not None for c in cells), "in brackets: the paper"),
+        (
+            any(c.get("std") is not None for c in cells),
+            f"± is the standard deviation {spread}".rstrip(),
+        ),
+        (any(c.get("paper") is not None for c in cells), "in brackets: the paper, on its own data"),
         (table.n is not None, f"n = {table.n}"),
     ]
     text = "; ".join(words for there, words in says if there)

@@ -19,7 +19,9 @@ def test_format(ready: Store, form: str) -> None:
     rows = show_report(ready, load_study(ready), "table6").rows
     assert done.exit_code == 0
     word = {"nonzero_percent": "non-zero (percent)"}.__getitem__
-    told = table_text(rows, form, title="Sparsity by layer, d", label="table6", word=word)
+    spread = "over images: how these differ"
+    title = "Sparsity by layer, d"
+    told = table_text(rows, form, title=title, label="table6", word=word, spread=spread)
     assert done.stdout == told
     assert "computed and stored" in done.stderr
 

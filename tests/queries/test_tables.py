@@ -60,7 +60,7 @@ def test_markdown() -> None:
         "| conv5 | 65.6 ± 0.6 (65.6) | 62.5 ± 0.2 (62.5) |",
         "| fc7 | 7.1 ± 0.3 |  |",
         "",
-        "± is the standard deviation; in brackets: the paper; n = 3.",
+        "± is the standard deviation; in brackets: the paper, on its own data; n = 3.",
     ]
 
 
@@ -69,7 +69,7 @@ def test_latex() -> None:
     assert table_text(ROWS, "latex", title="50 % less", label="table7").splitlines() == [
         r"\begin{table}",
         r"\centering",
-        r"\caption{50 \% less. $\pm$ is the standard deviation; in brackets: the paper; n = 3.}",
+        r"\caption{50 \% less. $\pm$ is the standard deviation; in brackets: the paper, on its own data; n = 3.}",
         r"\label{tab:table7}",
         r"\begin{tabular}{lrr}",
         r"\toprule",
@@ -247,7 +247,11 @@ def test_write_tables(tmp_path: Path, form: str) -> None:
     assert file == tmp_path / "out" / f"table6{SUFFIXES[form]}"
     title = "Sparsity by layer, d"  # the data set that the study binds
     words = {"nonzero_percent": "non-zero (percent)"}
-    told = table_text(rows, form, title=title, label="table6", word=words.__getitem__)
+    spread = "over images: how these differ"
+    told = table_text(
+        rows, form, title=title, label="table6", word=words.__getitem__, spread=spread
+    )
+    assert form == "csv" or "standard deviation over images" in told
     assert file.read_text() == told
     with pytest.raises(DataError, match="exists"):
         write_tables(store, study, tmp_path / "out", form)
