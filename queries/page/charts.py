@@ -23,6 +23,9 @@ Trace: TypeAlias = dict[str, Any]
 
 OURS, PAPER = "this study", "the paper"
 DASHES = ("dash", "solid", "dot", "dashdot")
+LINE_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "x", "cross")
+"""Of lines that a scale of colours alone leaves too close."""
+
 SYMBOLS = ("circle-open", "square", "diamond-open", "triangle-up")
 CATEGORIES = (
     ("#1f5fa8", "#7db4f0"),
@@ -136,6 +139,7 @@ def styled(labels: Any, look: Look) -> dict[tuple[str, ...], dict[str, Any]]:  #
     shades = colours(list(dict.fromkeys(f[colour_by] for f in found)), ordered=look.ordered)
     marks = list(dict.fromkeys(f[look.mark] for f in found)) if look.mark else []
     styles = {}
+    steps = list(shades) if _by_symbol(look) else []
     for facets in found:
         light, dark = shades[facets[colour_by]]
         at = marks.index(facets[look.mark]) if look.mark else -1
@@ -145,7 +149,15 @@ def styled(labels: Any, look: Look) -> dict[tuple[str, ...], dict[str, Any]]:  #
             "dash": DASHES[at % len(DASHES)] if at >= 0 else "solid",
             "symbol": SYMBOLS[at % len(SYMBOLS)] if at >= 0 else "circle",
         }
+        if steps:
+            symbol = LINE_SYMBOLS[steps.index(facets[colour_by]) % len(LINE_SYMBOLS)]
+            styles[tuple(facets.values())]["symbol"] = symbol
     return styles
+
+
+def _by_symbol(look: Look) -> bool:
+    """Whether lines are told apart by their symbols too: their colours run along a scale."""
+    return look.kind == "lines" and look.ordered and not look.mark
 
 
 def colours(values: Sequence[str], *, ordered: bool) -> dict[str, tuple[str, str]]:
@@ -177,6 +189,7 @@ def facet_list(
             how: dict[str, Any] = {}
             if name == (look.colour or next(iter(own))):
                 how |= {"light": style["light"], "dark": style["dark"]}
+                how |= {"symbol": style["symbol"]} if _by_symbol(look) else {}
             if name == look.mark:
                 how |= {"symbol" if look.kind == "points" else "dash": style[_told_by(look)]}
             values.setdefault(own[name], {"value": own[name], **how})
@@ -222,8 +235,9 @@ def _ours(
     if "lines" in mode:
         trace["line"] = {"dash": style["dash"], "width": 1.8}
     if "markers" in mode:
-        trace["marker"] = {"symbol": style["symbol"] if look.kind == "points" else "circle"}
-        trace["marker"]["size"] = 9 if look.kind == "points" else 6
+        own = look.kind == "points" or _by_symbol(look)
+        trace["marker"] = {"symbol": style["symbol"] if own else "circle"}
+        trace["marker"]["size"] = 9 if own else 6
     return trace
 
 

@@ -69,7 +69,10 @@ def test_latex() -> None:
     assert table_text(ROWS, "latex", title="50 % less", label="table7").splitlines() == [
         r"\begin{table}",
         r"\centering",
-        r"\caption{50 \% less. $\pm$ is the standard deviation; in brackets: the paper, on its own data; n = 3.}",
+        (
+            r"\caption{50 \% less. $\pm$ is the standard deviation; in brackets: the paper, "
+            "on its own data; n = 3.}"
+        ),
         r"\label{tab:table7}",
         r"\begin{tabular}{lrr}",
         r"\toprule",

@@ -79,6 +79,17 @@ function layoutOf(spec, t, width) {
   return layout;
 }
 
+// Marks of lines, about (13, 6), as Plotly draws them.
+const SYMBOLS = {
+  circle: "M8.5 6a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0 -9 0",
+  square: "M9 2h8v8h-8z",
+  diamond: "M13 0.5l5.5 5.5l-5.5 5.5l-5.5 -5.5z",
+  "triangle-up": "M13 1l5 9h-10z",
+  "triangle-down": "M13 11l5 -9h-10z",
+  x: "M10 1l3 3l3 -3l2 2l-3 3l3 3l-2 2l-3 -3l-3 3l-2 -2l3 -3l-3 -3z",
+  cross: "M11.5 1h3v3.5h3.5v3h-3.5v3.5h-3v-3.5h-3.5v-3h3.5z",
+};
+
 function swatch(value) {
   const [w, h] = [26, 12];
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -95,8 +106,11 @@ function swatch(value) {
   };
   const open = { fill: "none", "stroke-width": 2 };
   if (value.symbol === "circle-open") add("circle", { cx: 13, cy: 6, r: 4, ...open });
-  else if (value.symbol === "square") add("rect", { x: 8.5, y: 1.5, width: 9, height: 9 });
-  else if (value.dash) add("path", { d: "M0 6H26", "stroke-dasharray": dashes[value.dash], ...open });
+  else if (value.symbol === "square" && !value.light) add("rect", { x: 8.5, y: 1.5, width: 9, height: 9 });
+  else if (SYMBOLS[value.symbol]) {
+    add("path", { d: "M0 6H26", ...open });
+    add("path", { d: SYMBOLS[value.symbol], stroke: "none" });
+  } else if (value.dash) add("path", { d: "M0 6H26", "stroke-dasharray": dashes[value.dash], ...open });
   else if (value.light) add("rect", { x: 0, y: 2, width: w, height: 8, rx: 1 });
   else return null;
   return svg;
