@@ -1,4 +1,4 @@
-"""Every classification network of torchvision goes through the store: written, loaded, extracted."""
+"""Every network of torchvision goes through the store: written, loaded back, extracted."""
 
 import numpy as np
 import pytest

@@ -15,11 +15,9 @@ from torch import Tensor, nn
 
 from fstore.extractor.networks import Network
 from fstore.extractor.weights.readers import with_dots
+from fstore.weight_files import MEAN_IMAGE
 
 __all__ = ["MEAN_IMAGE", "is_counter", "named", "nearest", "ties"]
-
-MEAN_IMAGE = "fstore.mean_image"
-"""Reserved name: the mean image that belongs to a checkpoint, (3, resize, resize) float32."""
 
 PREFIXES = ("module.", "_orig_mod.", "model.")
 """Of DataParallel, torch.compile and Lightning; dropped only where every name has one."""

@@ -8,7 +8,7 @@ LARGEST_SEED = 2**63 - 1
 """Tables keep seeds as signed numbers of 64 bits; torch's and NumPy's generators take more."""
 
 
-def check_seed(seed: object, what: str = "a seed") -> int:
+def check_seed(seed: object, what: str = "a seed", *, least: int = 0) -> int:
     """Return a seed, or refuse it.
 
     Parameters
@@ -17,14 +17,16 @@ def check_seed(seed: object, what: str = "a seed") -> int:
         Of the command line, a study file or a caller.
     what : str
         What it is called where it was given.
+    least : int
+        Of splits that are there, earlier versions let the seed be below 0.
 
     Raises
     ------
     DataError
-        Not a whole number from 0 to 2**63 - 1.
+        Not a whole number from ``least`` to 2**63 - 1.
     """
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise DataError(f"{what} is a whole number, not {seed!r}")
-    if not 0 <= seed <= LARGEST_SEED:
-        raise DataError(f"{what} counts from 0 to {LARGEST_SEED} (63 bits), not {seed}")
+    if not least <= seed <= LARGEST_SEED:
+        raise DataError(f"{what} counts from {least} to {LARGEST_SEED} (63 bits), not {seed}")
     return seed

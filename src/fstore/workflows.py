@@ -16,6 +16,7 @@ from fstore.checkpoints import (
 )
 from fstore.errors import DataError
 from fstore.names import check_name
+from fstore.seeds import check_seed
 
 if TYPE_CHECKING:
     from fstore.extractor.datasets import Progress
@@ -89,6 +90,10 @@ def add_dataset(
     check_name("a data set", name)
     entry = FORMATS[format]
     check_format(format, options)
+    for seed in seeds:
+        check_seed(seed, "a seed of --seeds")
+    if "seed" in options:
+        check_seed(options["seed"], "--seed")
     if root is None:
         if not entry.meta["generated"]:
             raise DataError(f"format {format!r} reads a folder; name it with --root")
