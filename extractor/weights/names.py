@@ -147,9 +147,10 @@ def _translated(tensors: Mapping[str, Tensor], model: nn.Module) -> dict[str, Te
     try:
         shell = copy_modules(model)
         shell.register_load_state_dict_post_hook(lambda _, keys: report.append(keys))
-        given = OrderedDict(tensors)
-        given._metadata = copy.deepcopy(getattr(tensors, "_metadata", None))  # type: ignore[attr-defined]
         before = {name: _place(t) for name, t in shell.state_dict().items()}
+        own = set(before.values())
+        given = OrderedDict((n, t.clone() if _place(t) in own else t) for n, t in tensors.items())
+        given._metadata = copy.deepcopy(getattr(tensors, "_metadata", None))  # type: ignore[attr-defined]
         try:
             shell.load_state_dict(given, strict=False, assign=True)
         except RuntimeError:  # other shapes: they keep their names, and are told of later

@@ -172,7 +172,7 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             names = list(arrays.files)
-            found = {name: _tensor(arrays[name], name) for name in names}
+            found = {name: _tensor(arrays[name], f"{path}: array {name!r}") for name in names}
     except DataError:
         raise
     except Exception as exc:  # zip, zlib and numpy each have their own
@@ -185,9 +185,9 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
     return found
 
 
-def _tensor(array: "np.ndarray[Any, Any]", name: str) -> Tensor:
+def _tensor(array: "np.ndarray[Any, Any]", what: str) -> Tensor:
     if array.dtype.kind not in "biufc":
-        raise DataError(f"array {name!r} holds {array.dtype}, not numbers; save weights only")
+        raise DataError(f"{what} holds {array.dtype}, not numbers; save weights only")
     return torch.from_numpy(
         np.ascontiguousarray(array, array.dtype.newbyteorder("=")).reshape(array.shape)
     )
