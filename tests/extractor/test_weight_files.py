@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torchvision.models import VisionTransformer
 
 from fstore.errors import DataError
 from fstore.extractor.networks import Beside, Network, build_network
@@ -97,13 +98,12 @@ def test_two_sets_of_weights_are_a_question(beside: tuple[str, str], tmp_path: P
 
 def test_keys_may_be_nested(tmp_path: Path) -> None:
     """A state dict inside a mapping is chosen with a dot; the key taken alone is told."""
-    path = saved(
-        tmp_path / "a.pt", {"a": {"b": weights(), "c": weights()}, "d": {"x": torch.ones(1)}}
-    )
+    other = {"x": torch.ones(1)}
+    path = saved(tmp_path / "a.pt", {"a": {"b": weights(), "c": weights()}, "d": other})
     states = read_states(path)
     assert set(states) == {"a.b", "a.c", "d"}
     assert choose_state(states, small(), path, key="a.c")[0] == "a.c"
-    alone = saved(tmp_path / "b.pt", {"a": {"b": weights()}, "d": {"x": torch.ones(1)}})
+    alone = saved(tmp_path / "b.pt", {"a": {"b": weights()}, "d": other})
     assert choose_state(read_states(alone), small(), alone)[0] == "a.b"
 
 
@@ -115,7 +115,7 @@ def test_prefixes_are_dropped_from_all_or_none(prefix: str, tmp_path: Path) -> N
     with pytest.raises(DataError, match="unexpected"):
         load_weights(saved(tmp_path / "a.pt", mixed), small())
     if prefix == "net.":
-        with pytest.raises(DataError, match="unexpected: net.0.weight"):
+        with pytest.raises(DataError, match=r"unexpected: net\.0\.weight"):
             load_weights(saved(tmp_path / "b.pt", under(prefix)), small())
 
 
@@ -160,7 +160,7 @@ def test_other_kinds_of_numbers_are_refused(kind: str, tmp_path: Path) -> None:
         load_weights(path, small())
 
 
-def test_whole_numbers_and_masks_keep_their_values(tmp_path: Path) -> None:
+def test_whole_numbers_and_masks_keep_their_values() -> None:
     """Buffers of whole numbers and masks take whole numbers that fit, and nothing else."""
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
     model.register_buffer("index", torch.arange(4, dtype=torch.int32))
@@ -182,7 +182,7 @@ def test_whole_numbers_and_masks_keep_their_values(tmp_path: Path) -> None:
             fit({**state, name: value}, network, source="x")
 
 
-def test_infinite_values_are_only_the_networks_own(tmp_path: Path) -> None:
+def test_infinite_values_are_only_the_networks_own() -> None:
     """A mask of -inf is taken where the network has the same; elsewhere, and NaN, it is refused."""
     model = nn.Sequential(nn.Conv2d(3, 4, 3))
     model.register_buffer("mask", torch.tensor([0.0, float("-inf")]))
@@ -193,7 +193,7 @@ def test_infinite_values_are_only_the_networks_own(tmp_path: Path) -> None:
             fit({**state, "mask": torch.tensor(odd)}, network, source="x")
 
 
-def test_tied_tensors_need_one_value(tmp_path: Path) -> None:
+def test_tied_tensors_need_one_value() -> None:
     """Of two names of one tensor a file may lack one, but not hold two values."""
     model = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1))
     model[1].weight = model[0].weight
@@ -204,9 +204,9 @@ def test_tied_tensors_need_one_value(tmp_path: Path) -> None:
         fit({**state, "1.weight": state["1.weight"] + 1}, network, source="x")
 
 
-def test_old_names_of_torchvisions_own_files(tmp_path: Path) -> None:
+def test_old_names_of_torchvisions_own_files() -> None:
     """Names that older code gave are translated by torch's hooks, and those of DenseNet's files."""
-    vit = build_network("torchvision:vit_b_32", classes=3)
+    vit = small(VisionTransformer(8, 4, 2, 2, 8, 8, num_classes=3), "vit")
     new = vit.model.state_dict()
     old = {
         n.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2."): t
@@ -237,7 +237,7 @@ def test_a_users_hook_translates(tmp_path: Path) -> None:
             super().__init__()
             self.conv = nn.Conv2d(3, 4, 3)
 
-        def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, *rest: Any) -> None:
+        def _load_from_state_dict(self, state: Any, prefix: str, meta: Any, *rest: Any) -> None:  # noqa: ANN401
             if meta.get("version", 1) < 2:
                 state[f"{prefix}conv.weight"] = -state[f"{prefix}conv.weight"]
             super()._load_from_state_dict(state, prefix, meta, *rest)
@@ -295,6 +295,11 @@ def _scripted(path: Path) -> None:
         torch.jit.save(torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3))), path)
 
 
+def _arrays(path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, a=np.ones(3))
+
+
 def _zip(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "weights")
@@ -302,14 +307,14 @@ def _zip(path: Path) -> None:
 
 FOREIGN: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "html": ("a.pth", lambda p: p.write_text("\n<!DOCTYPE html><html>404"), "a web page"),
-    "lfs": ("a.bin", lambda p: p.write_text("version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),
+    "lfs": ("a.bin", lambda p: p.write_text("version https://git-lfs.x/v1\n"), "git lfs pull"),
     "empty": ("a.safetensors", lambda p: p.write_bytes(b""), "is empty"),
     "folder": ("a.pt", lambda p: p.mkdir(), "is a folder"),
     "model": ("a.pt", lambda p: torch.save(nn.Sequential(nn.ReLU()), p), "pickle of a whole model"),
     "code": ("a.pt", lambda p: torch.save({"w": Fraction(1, 2)}, p), "fractions.Fraction"),
     "scripted": ("a.pt", _scripted, "TorchScript archive"),
     "zip": ("a.pt", _zip, "no torch file"),
-    "npz": ("a.pt", lambda p: np.savez(p.open("wb"), a=np.ones(3)), "arrays of numpy"),
+    "npz": ("a.pt", _arrays, "arrays of numpy"),
     "text": ("a.ckpt", lambda p: p.write_text("accuracy 0.5"), "no torch file"),
     "tensor": ("a.pt", lambda p: torch.save(torch.ones(3), p), "one tensor without a name"),
     "list": ("a.pt", lambda p: torch.save([torch.ones(3)], p), "no state dict .a list"),
@@ -321,7 +326,7 @@ FOREIGN: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "gzip": ("a.pth", lambda p: p.write_bytes(b"\x1f\x8b\x08"), "compressed"),
     "objects": ("a.npz", lambda p: np.savez(p, a=np.array([{}], object)), "Python objects"),
     "words": ("a.npz", lambda p: np.savez(p, a=np.array(["x"])), "not numbers"),
-    "nothing": ("a.npz", lambda p: np.savez(p), "holds no tensors"),
+    "nothing": ("a.npz", np.savez, "holds no tensors"),
     "unknown": ("a.weights", lambda p: p.write_bytes(b"1234"), "cannot tell the format"),
 }  # fmt: skip
 
@@ -339,7 +344,7 @@ def test_what_holds_no_weights_is_told(kind: str, tmp_path: Path) -> None:
 
 def test_nothing_of_a_file_is_run(tmp_path: Path) -> None:
     """Objects that are passed over are never made: their code is not called."""
-    value = argparse.Namespace(path=Path("/tmp"), number=np.float32(1))
+    value = argparse.Namespace(path=Path("/x"), number=np.float32(1))
     path = saved(tmp_path / "a.pt", {"model": weights(), "args": value})
     made: list[object] = []
 
@@ -413,9 +418,7 @@ def test_networks_are_checked_when_they_are_made(field: str, value: Any, message
     assert Network(**given, beside={"a": Beside("0", nn.ReLU())}).name == "n"  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00v\x00{'descr': (((", b"x"]
-)
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00v\x00{'d': (((", b"x"])
 def test_broken_mean_images_are_told(content: bytes, tmp_path: Path) -> None:
     """Whatever numpy makes of broken bytes, the file is named."""
     (tmp_path / "mean.npy").write_bytes(content)
