@@ -18,6 +18,7 @@ States = dict[str, dict[str, Tensor]]
 """State dicts of a file by their key, nested ones as ``a.b``; empty text: the file itself."""
 
 ADVICE = "save it anew with torch.save(model.state_dict(), file)"
+DAMAGED = "it is truncated or damaged; copy or download it again"
 DEEPEST = 4
 """Mappings inside mappings that are looked into."""
 
@@ -114,10 +115,22 @@ def _load(path: Path) -> object:
     """Load with an inert object in place of each harmless one."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of deprecated kinds of storage
-        named = _globals(path)
-        stands_in = [(_Ignored, name) for name in named if HARMLESS.fullmatch(name)]
-        with torch.serialization.safe_globals(stands_in):  # type: ignore[arg-type]
-            return torch.load(path, map_location="cpu", weights_only=True)
+        names = {name for name in _globals(path) if HARMLESS.fullmatch(name)}
+        while True:
+            stands_in = [(_Ignored, name) for name in names]
+            try:
+                with torch.serialization.safe_globals(stands_in):  # type: ignore[arg-type]
+                    return torch.load(path, map_location="cpu", weights_only=True)
+            except Exception as exc:
+                more = {n for n in _refused(exc) if HARMLESS.fullmatch(n)} - names
+                if not more:  # of the old format, names come one by one
+                    raise
+                names |= more
+
+
+def _refused(exc: Exception) -> list[str]:
+    """Return the class or function that torch's message says it does not know as safe."""
+    return re.findall(r"GLOBAL ([A-Za-z_][\w.]*)", str(exc))[:1]
 
 
 def _globals(path: Path) -> list[str]:
@@ -129,12 +142,20 @@ def _globals(path: Path) -> list[str]:
 
 
 def _refuse_archive(path: Path) -> None:
-    """Refuse zip archives that are not torch's state dicts."""
+    """Refuse zip archives that are not torch's state dicts, and damaged ones.
+
+    torch does not compare checksums, and takes what lies in memory for what a record lacks.
+    """
+    with path.open("rb") as file:
+        if file.read(2) != b"PK":  # of the old format, or damaged: loading will tell
+            return
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except Exception:  # noqa: BLE001 - no zip: an old format, or damaged
-        return
+            names, damaged = archive.namelist(), archive.testzip()
+    except Exception as exc:  # zipfile and zlib raise whatever the broken bytes lead to
+        raise DataError(f"cannot read {path}: {DAMAGED}") from exc
+    if damaged is not None:
+        raise DataError(f"cannot read {path}: the checksum of {damaged} is wrong; {DAMAGED}")
     if any(name.endswith("constants.pkl") or "/code/" in name for name in names):
         raise DataError(
             f"{path} is a TorchScript archive; save its weights with "
@@ -148,8 +169,7 @@ def _refuse_archive(path: Path) -> None:
 def _reason(exc: Exception, path: Path) -> str:
     """Say why a file cannot be read; torch's own text advises to switch its safety off."""
     named = [name for name in _globals(path) if not HARMLESS.fullmatch(name)]
-    named += re.findall(r"(?:GLOBAL|global) ([A-Za-z_][\w.]*)", str(exc))[:1]
-    named = [name for name in dict.fromkeys(named) if name != "was"]
+    named = list(dict.fromkeys([*named, *_refused(exc)]))
     if any(name.startswith(("torch.nn.", "torchvision.", "__main__", "timm.")) for name in named):
         return (
             f"it is a pickle of a whole model ({', '.join(named[:4])}), which runs code when it is "
@@ -163,7 +183,7 @@ def _reason(exc: Exception, path: Path) -> str:
         start = file.read(2)
     if start != b"PK" and start[:1] != b"\x80":
         return f"its content is no torch file; {ADVICE}"
-    return "it is truncated or damaged; copy or download it again"
+    return DAMAGED
 
 
 def _kind(loaded: object) -> str:
