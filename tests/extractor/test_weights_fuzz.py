@@ -1,9 +1,11 @@
 """Broken files of weights, by the thousand: a refusal in our words, or the same tensors twice."""
 
+import io
 import json
 import resource
 import struct
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,6 +91,7 @@ def index(path: Path) -> bytes:
 
 FORMATS: dict[str, tuple[str, Callable[[Path], bytes]]] = {
     "torch": ("a.pth", torch_file),
+    "repacked": ("f.pth", torch_file),
     "legacy": ("b.pt", lambda path: torch_file(path, new=False)),
     "npz": ("c.npz", npz),
     "safetensors": ("d.safetensors", lambda _: save(state())),
@@ -121,6 +124,17 @@ def mutated(content: bytes, rng: np.random.Generator) -> bytes:
             old, new = WORDS[int(rng.integers(0, len(WORDS)))]
             data = data.replace(old, new, int(rng.integers(1, 3)))
     return bytes(data)
+
+
+def repacked(content: bytes, rng: np.random.Generator) -> bytes:
+    """Break the pickle in a torch file, and pack it with right checksums."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(out, "w") as new:
+        for name in old.namelist():
+            record = old.read(name)
+            part = name.endswith("data.pkl") or rng.random() < 0.05
+            new.writestr(name, mutated(record, rng) if part else record)
+    return out.getvalue()
 
 
 @contextmanager
@@ -157,7 +171,7 @@ def test_broken_files_are_refused_or_read_alike(kind: str, tmp_path: Path) -> No
     refused = 0
     with little_memory():
         for _ in range(TRIALS):
-            path.write_bytes(mutated(content, rng))
+            path.write_bytes((repacked if kind == "repacked" else mutated)(content, rng))
             began = time.perf_counter()
             found = outcome(path, network)
             assert time.perf_counter() - began < LIMIT_S, path.read_bytes()
