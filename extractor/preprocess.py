@@ -142,6 +142,6 @@ def _is_whole(value: object) -> bool:
 
 def _is_finite(value: object) -> bool:
     """Tell finite numbers that JSON can hold: int, float and what derives from them."""
-    if _is_whole(value):
-        return abs(value) <= sys.float_info.max  # type: ignore[operator]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return abs(value) <= sys.float_info.max
     return isinstance(value, float) and math.isfinite(value)

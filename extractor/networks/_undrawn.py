@@ -184,7 +184,7 @@ class _Undrawn(TorchFunctionMode):
 
     def __exit__(self, *about: object) -> None:
         """End; a constructor that caught our error has not been stopped by it."""
-        super().__exit__(*about)
+        super().__exit__(*about)  # type: ignore[no-untyped-call]
         if self._read:
             raise _ReadError("while building")
 

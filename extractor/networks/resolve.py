@@ -90,12 +90,12 @@ def _check_parameters(network: Network) -> None:
     """Refuse networks whose state is no set of plain tensors: no file could give it back."""
     import torch
     from torch import Tensor
-    from torch.nn.parameter import UninitializedTensorMixin
+    from torch.nn.parameter import is_lazy
 
     for path, module in network.model.named_modules():
         own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
         for name, tensor in own:
-            if isinstance(tensor, UninitializedTensorMixin):
+            if is_lazy(tensor):
                 kind = type(module).__name__
                 raise DataError(
                     f"network {network.name!r}: {path or 'the model'} ({kind}) takes the shape of "

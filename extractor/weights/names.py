@@ -66,7 +66,7 @@ def named(tensors: Mapping[str, Tensor], network: Network, source: str) -> dict[
 
 def nearest(tensors: Mapping[str, Tensor], network: Network, source: str) -> dict[str, Tensor]:
     """Return the tensors named so that the fewest are missing or unexpected, to say which."""
-    expected = set(network.model.state_dict())
+    expected = set(network.model.state_dict().keys())
     variants = _variants(tensors, network, source)
     return dict(min(variants, key=lambda variant: len(expected ^ set(variant))))
 
@@ -146,7 +146,9 @@ def _translated(tensors: Mapping[str, Tensor], model: nn.Module) -> dict[str, Te
     report: list[Any] = []
     try:
         shell = copy_modules(model)
-        shell.register_load_state_dict_post_hook(lambda _, keys: report.append(keys))
+        shell.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
+            lambda _, keys: report.append(keys)
+        )
         before = {name: _place(t) for name, t in shell.state_dict().items()}
         own = set(before.values())
         given = OrderedDict((n, t.clone() if _place(t) in own else t) for n, t in tensors.items())

@@ -267,11 +267,7 @@ def _loaded(record: CheckpointRecord, path: Path) -> "Network":
     """Load a record's file; weights and preprocessing must be those of the record."""
     from fstore.extractor.weights import network_of, read_checkpoint, tensors_sha256
 
-    whole = f"{record.network}/{record.name}"
-    again = (
-        "import or train them again under the same name (fstore ckpt import, ckpt init and train "
-        "put back what is registered), or restore the file from a copy"
-    )
+    whole, again = f"{record.network}/{record.name}", _put_back(record)
     try:
         weights, image = read_checkpoint(path)
     except DataError as exc:
@@ -285,6 +281,27 @@ def _loaded(record: CheckpointRecord, path: Path) -> "Network":
     network = network_of(record.network, weights, image, source=str(path))
     _check_preprocessing(network, record)
     return network
+
+
+def _put_back(record: CheckpointRecord) -> str:
+    """Say how the weights of a record can be had again."""
+    try:
+        about = json.loads(record.recipe)
+    except ValueError:
+        about = {}
+    copy, name = "restore the file from a copy", f"--network {record.network} --name {record.name}"
+    if about.get("kind") == "init":
+        seed = about.get("seed", 0)
+        again = f"fstore ckpt init {name} --seed {seed} (and --classes, if it was given)"
+        return f"{copy}, or draw them again: {again}"
+    if about.get("kind") == "import":
+        return (
+            f"{copy}, or import them again: fstore ckpt import {about.get('file', 'FILE')} {name}"
+        )
+    return (
+        f"{copy}, or drop the checkpoint and train it again: fstore drop --network "
+        f"{record.network} --ckpt {record.name} --checkpoint"
+    )
 
 
 def _check_preprocessing(network: "Network", record: CheckpointRecord) -> None:

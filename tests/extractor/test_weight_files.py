@@ -253,8 +253,9 @@ def test_a_users_hook_translates(tmp_path: Path) -> None:
 
 def test_names_that_become_one_are_refused(tmp_path: Path) -> None:
     """``0/weight`` and ``0.weight`` in one file are two answers to one question."""
-    arrays = {n: t.numpy() for n, t in weights().items()}
-    np.savez(tmp_path / "a.npz", **arrays, **{"0/weight": arrays["0.weight"] + 1})
+    arrays: dict[str, Any] = {n: t.numpy() for n, t in weights().items()}
+    arrays["0/weight"] = arrays["0.weight"] + 1
+    np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(DataError, match=r"both '0[./]weight' and '0[./]weight'"):
         load_weights(tmp_path / "a.npz", small())
 
@@ -271,13 +272,14 @@ def test_sharded_files_are_read_by_their_index(tmp_path: Path) -> None:
     assert all(torch.equal(found[n], t) for n, t in state.items())
     with pytest.raises(DataError, match=r"part 1 of 2 .*m\.safetensors\.index\.json"):
         load_weights(tmp_path / names["0.weight"], small())
-    for wrong in (
+    wrongs: tuple[object, ...] = (
         {"weight_map": {"0.weight": names["0.bias"], "0.bias": names["0.weight"]}},
         {"weight_map": {**names, "0.bias": "../m.safetensors"}},
         {"weight_map": []},
         {},
         [],
-    ):
+    )
+    for wrong in wrongs:
         index.write_text(json.dumps(wrong))
         with pytest.raises(DataError, match=r"index\.json"):
             load_weights(index, small())
