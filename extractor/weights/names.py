@@ -68,7 +68,7 @@ def nearest(tensors: Mapping[str, Tensor], network: Network, source: str) -> dic
     """Return the tensors named so that the fewest are missing or unexpected, to say which."""
     expected = set(network.model.state_dict().keys())
     variants = _variants(tensors, network, source)
-    return dict(min(variants, key=lambda variant: len(expected ^ set(variant))))
+    return dict(min(variants, key=lambda variant: len(expected ^ set(variant.keys()))))
 
 
 def ties(model: nn.Module) -> dict[str, str]:
