@@ -159,6 +159,14 @@ def drawn(): return _net(Drawn(), "conv")
 def shuffled(): return _net(Shuffled(), "conv")
 def from_weights(): return _net(FromWeights(), "conv")
 def caught(): return _net(Caught(), "conv")
+class Unfilled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.scale = nn.Parameter(torch.full((4, 1, 1), float("nan")))
+    def forward(self, x):
+        return self.conv(x) * self.scale
+def unfilled(): return _net(Unfilled(), "conv")
 def lazy(): return _net(nn.Sequential(nn.LazyConv2d(4, 3)), "0")
 def simple(): return _net(nn.Sequential(nn.Conv2d(3, 4, 3)), "0")
 def fails(): return 1 / 0
@@ -242,6 +250,7 @@ def test_networks_with_versions_and_items_load(network: str, store: Store) -> No
         ("shuffled", "gives other values when it is built again"),
         ("from_weights", "gives other values when it is built again"),
         ("caught", "gives other values when it is built again"),
+        ("unfilled", "starts with values that are no numbers in scale"),
         ("lazy", r"LazyConv2d.* takes the shape of weight from its first input"),
         ("fails", r"fstore_nets.py, line \d+, in fails: ZeroDivisionError: division by zero"),
         ("leaves", r"fstore_nets.py, line \d+, in leaves: SystemExit: 3"),

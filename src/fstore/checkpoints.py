@@ -150,7 +150,13 @@ def init_checkpoint(
     built = seeded_network(network, classes, seed)
     about = json.dumps({"kind": "init", "seed": seed}, sort_keys=True)
     record = CheckpointRecord(network, name, iteration=0, seed=seed, recipe=about)
-    return write_checkpoint(store, record, built.model.state_dict(), built, say=say)
+    weights = built.model.state_dict()
+    if odd := [n for n, t in weights.items() if t.is_floating_point() and bool(t.isnan().any())]:
+        raise DataError(
+            f"network {network!r} starts with values that are no numbers in {', '.join(odd[:5])}; "
+            "draw or fill every parameter in its constructor (torch.empty does neither)"
+        )
+    return write_checkpoint(store, record, weights, built, say=say)
 
 
 def load_network(store: "Store", record: CheckpointRecord) -> "Network":
