@@ -43,8 +43,13 @@ def import_(
     mean: Annotated[
         Path | None, typer.Option(help="Mean image, .npy of shape (3, resize, resize).")
     ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Which state dict, where a file holds several: a, or a.b.")
+    ] = None,
 ) -> None:
     """Import a file of weights as a checkpoint.
+
+    The weights are read back and run on one image before they are registered.
 
     Example: fstore ckpt import caffenet.caffemodel --network caffenet --name 305k
     """
@@ -52,7 +57,7 @@ def import_(
 
     record = import_checkpoint(
         open_store(ctx), file, network=network, name=name,
-        iteration=iteration, lr=lr, seed=seed, parent=parent, mean=mean,
+        iteration=iteration, lr=lr, seed=seed, parent=parent, mean=mean, key=key, say=note,
     )  # fmt: skip
     note(f"{record.network}/{record.name}: registered, sha256 {record.sha256[:12]}")
 
@@ -75,7 +80,9 @@ def init(
     from fstore.workflows import init_checkpoint
 
     store = open_store(ctx)
-    record = init_checkpoint(store, network=network, name=name, seed=seed, classes=classes)
+    record = init_checkpoint(
+        store, network=network, name=name, seed=seed, classes=classes, say=note
+    )
     note(f"{record.network}/{record.name}: registered, sha256 {record.sha256[:12]}")
 
 

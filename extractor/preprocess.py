@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+import math
+import sys
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
+from fstore.errors import DataError
 from fstore.geometry import ResizeMode
 from fstore.types import FloatArray
 
@@ -15,7 +18,7 @@ __all__ = ["Preprocess"]
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How a network wants its input.
+    """How a network wants its input; what cannot be meant is refused when it is made.
 
     Attributes
     ----------
@@ -36,6 +39,11 @@ class Preprocess:
         In place of ``mean``: subtracted at the pixel's own place (centre-cropped for crops).
     context : int
         Pixels of image around a box in a warped region, at the input's scale (R-CNN: 16).
+
+    Raises
+    ------
+    DataError
+        A field is not of these; it is named.
     """
 
     size: int
@@ -47,6 +55,17 @@ class Preprocess:
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     mean_image: FloatArray | None = field(default=None, compare=False, repr=False)
     context: int = 16
+
+    def __post_init__(self) -> None:
+        """Refuse what is not understood: taken as something else, it gives wrong responses."""
+        _check_sides(self)
+        _check_choice("resize_mode", self.resize_mode, get_args(ResizeMode))
+        _check_choice("order", self.order, ("BGR", "RGB"))
+        _check_number("scale", self.scale, zero=False)
+        _check_colours("mean", self.mean, zero=True)
+        _check_colours("std", self.std, zero=False)
+        if self.mean_image is not None:
+            _check_mean_image(self.mean_image, self.resize)
 
     def to_json(self) -> str:
         """Return a canonical JSON text; the mean image appears as the sha256 of its bytes."""
@@ -61,3 +80,68 @@ class Preprocess:
     def hash(self) -> str:
         """Sha256 of :meth:`to_json`."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+def _check_sides(given: Preprocess) -> None:
+    for name in ("size", "resize", "context"):
+        value, least = getattr(given, name), 0 if name == "context" else 1
+        if not _is_whole(value) or value < least:
+            raise DataError(
+                f"Preprocess: {name}={value!r}; expected a whole number of pixels from {least}"
+            )
+    if given.size > given.resize:
+        raise DataError(
+            f"Preprocess: input size {given.size} exceeds resize={given.resize}, which it is cut "
+            "from; give a resize as large or larger"
+        )
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if not isinstance(value, str) or value not in choices:
+        raise DataError(
+            f"Preprocess: {name}={value!r}; expected {' or '.join(map(repr, choices))}, "
+            "written like this"
+        )
+
+
+def _check_number(name: str, value: object, *, zero: bool) -> None:
+    if not _is_finite(value) or (not zero and value == 0):
+        wanted = "a finite int or float" + ("" if zero else " that is not 0")
+        raise DataError(f"Preprocess: {name}={value!r}; expected {wanted}")
+
+
+def _check_colours(name: str, value: object, *, zero: bool) -> None:
+    if not isinstance(value, tuple | list) or len(value) != 3:
+        raise DataError(
+            f"Preprocess: {name}={value!r}; expected 3 numbers, one a colour channel, as in "
+            f"{name}=(0.5, 0.5, 0.5)"
+        )
+    for number in value:
+        _check_number(f"a number of {name}: {name}", number, zero=zero)
+
+
+def _check_mean_image(image: object, resize: int) -> None:
+    expected = (3, resize, resize)
+    if (
+        not isinstance(image, np.ndarray)
+        or image.shape != expected
+        or image.dtype.kind not in "fiu"
+    ):
+        found = getattr(image, "shape", type(image).__name__)
+        raise DataError(
+            f"Preprocess: the mean image has shape {found}; expected numbers, {expected}"
+        )
+    if not np.isfinite(image).all():
+        raise DataError("Preprocess: the mean image holds values that are not finite")
+
+
+def _is_whole(value: object) -> bool:
+    """Tell Python's whole numbers, the ones that JSON can hold; a bool is none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_finite(value: object) -> bool:
+    """Tell finite numbers that JSON can hold: int, float and what derives from them."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return abs(value) <= sys.float_info.max
+    return isinstance(value, float) and math.isfinite(value)

@@ -7,8 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.errors import DataError
+from fstore.weight_files import weights_sha256
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fstore.store import Store
     from fstore.types import CheckpointRecord
 
@@ -53,12 +56,13 @@ def _only_image_weights(store: "Store", record: "CheckpointRecord") -> Filters:
 
     path, name = store.checkpoint_path(record), f"{record.network}/{record.name}"
     try:
+        _check_content(path, record)
         with safe_open(path, framework="numpy") as file:
             shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
             fit = [key for key, shape in shapes.items() if len(shape) == 4 and shape[1] == 3]
             if len(fit) == 1:
                 return np.asarray(file.get_tensor(fit[0]), dtype=np.float32)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, DataError) as error:
         raise DataError(
             f"cannot read the weights of checkpoint '{name}' ({path}): {error}; put the file back, "
             "or import the checkpoint again with: fstore ckpt import"
@@ -68,6 +72,16 @@ def _only_image_weights(store: "Store", record: "CheckpointRecord") -> Filters:
         f"checkpoint '{name}' must have one tensor of filters over the three colours of an image, "
         f"(n, 3, height, width), to show its first layer; it has {what}"
     )
+
+
+def _check_content(path: "Path", record: "CheckpointRecord") -> None:
+    """Refuse weights that are not those registered; a flipped bit is no error to safetensors."""
+    found = weights_sha256(path)
+    if found != record.sha256:
+        raise DataError(
+            f"their sha256 is {found[:12]}, registered is {record.sha256[:12]}: they are damaged "
+            "or were replaced"
+        )
 
 
 def cosines(filters: Filters, others: Filters) -> NDArray[np.float64]:

@@ -9,6 +9,8 @@ from fstore.errors import DataError
 from fstore.queries.toml_values import (
     check_keys,
     one_of,
+    seed_number,
+    seed_numbers,
     tables,
     text,
     texts,
@@ -197,14 +199,14 @@ def _value(value: object, where: str) -> Value:
 
 
 _READERS: dict[str, Reader] = {
-    "seeds": whole_numbers,
+    "seeds": seed_numbers,
     "fractions": _fractions,
     "iteration": whole_number,
     "iterations": whole_number,
     "max_proposals": whole_number,
     "snapshots": whole_numbers,
-    "seed": whole_number,
-    "split_seed": whole_number,
+    "seed": seed_number,
+    "split_seed": seed_number,
     "trainval": true_or_false,
     "task": lambda value, where: one_of(value, where, VIEWS),
     "modes": _modes,

@@ -4,10 +4,13 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from fstore.errors import DataError
+from fstore.seeds import LARGEST_SEED, check_seed
 
 __all__ = [
     "check_keys",
     "one_of",
+    "seed_number",
+    "seed_numbers",
     "tables",
     "text",
     "texts",
@@ -109,9 +112,29 @@ def whole_number(value: object, where: str) -> int:
     ------
     DataError
     """
-    if type(value) is not int:
-        raise DataError(f"{where} must be a whole number, got {value!r}")
+    if type(value) is not int or abs(value) > LARGEST_SEED:
+        raise DataError(f"{where} must be a whole number of at most 63 bits, got {value!r}")
     return value
+
+
+def seed_number(value: object, where: str) -> int:
+    """Return a seed.
+
+    Raises
+    ------
+    DataError
+    """
+    return check_seed(value, where)
+
+
+def seed_numbers(value: object, where: str) -> tuple[int, ...]:
+    """Return a list of seeds that is not empty.
+
+    Raises
+    ------
+    DataError
+    """
+    return tuple(check_seed(v, where) for v in whole_numbers(value, where))
 
 
 def whole_numbers(value: object, where: str) -> tuple[int, ...]:
@@ -121,6 +144,10 @@ def whole_numbers(value: object, where: str) -> tuple[int, ...]:
     ------
     DataError
     """
-    if not isinstance(value, list) or not value or not all(type(v) is int for v in value):
+    if not isinstance(value, list) or not value or not all(map(_fits, value)):
         raise DataError(f"{where} must be a list like [0, 1, 2], got {value!r}")
     return tuple(value)
+
+
+def _fits(value: object) -> bool:
+    return type(value) is int and abs(value) <= LARGEST_SEED

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pyarrow import parquet as pq
 
 from fstore.errors import DataError, UnknownNameError
+from fstore.seeds import LARGEST_SEED, check_seed
 from fstore.store.features import What, extract_command, layer_shape, read_features, stored_samples
 from fstore.store.files import Partition
 from fstore.store.tables import storage
@@ -74,7 +75,10 @@ def part_samples(
     ------
     UnknownNameError
         The data set has no such part of such a split (those there are are listed).
+    DataError
+        A seed beyond 64 bits.
     """
+    check_seed(seed, "the seed of a split", least=-LARGEST_SEED)
     rows = store.splits(dataset, view)
     mask = pc.and_(pc.equal(rows["split"], split), pc.equal(rows["part"], part))
     ids: NDArray[np.int64] = rows.filter(pc.and_(mask, pc.equal(rows["seed"], seed)))[

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import save_file
 
 from fstore.store import Store
 from fstore.store.encode import write_layer
@@ -21,6 +22,7 @@ from fstore.types import (
     Split,
     ViewManifest,
 )
+from fstore.weight_files import weights_sha256
 
 PARTS: tuple[Part, ...] = ("train", "train", "val", "test", "test", "test")
 
@@ -100,11 +102,22 @@ def add_layers(store: Store, network: str, shapes: Mapping[str, tuple[int, int, 
     store.add_layers(network, specs)
 
 
-def add_checkpoint(store: Store, network: str, name: str, iteration: int | None = None) -> Path:
-    """Register a checkpoint whose file holds its name; return the file."""
+def add_checkpoint(
+    store: Store,
+    network: str,
+    name: str,
+    iteration: int | None = None,
+    *,
+    tensors: Mapping[str, NDArray[np.float32]] | None = None,
+) -> Path:
+    """Register a checkpoint of some tensors, or whose file holds its name; return the file."""
     weights = store.path.parent / "w.safetensors"
     weights.write_text(name)
-    record = CheckpointRecord(network, name, iteration=iteration, sha256=f"{network}{name}" * 16)
+    sha256 = f"{network}{name}" * 16
+    if tensors is not None:
+        save_file(dict(tensors), weights)
+        sha256 = weights_sha256(weights)
+    record = CheckpointRecord(network, name, iteration=iteration, sha256=sha256)
     return store.checkpoint_path(store.add_checkpoint(record, weights))
 
 

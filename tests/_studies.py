@@ -77,13 +77,21 @@ class StudyWorld:
         return rows, self.Y["g"][rows].argmax(axis=1)
 
 
-def make_study(path: Path, *, classes: Sequence[str] = CLASSES) -> StudyWorld:
-    """Make a store of 48 samples a data set, which say something of their four classes."""
+def make_study(
+    path: Path,
+    *,
+    classes: Sequence[str] = CLASSES,
+    tensors: Mapping[str, Mapping[str, NDArray[np.float32]]] | None = None,
+) -> StudyWorld:
+    """Make a store of 48 samples a data set, which say something of their four classes.
+
+    Checkpoints hold ``tensors`` of their name, if given.
+    """
     rng = np.random.default_rng(11)
     store = Store.create(path)
     add_layers(store, "net", SHAPES)
     for ckpt in CKPTS:
-        add_checkpoint(store, "net", ckpt)
+        add_checkpoint(store, "net", ckpt, tensors=None if tensors is None else tensors[ckpt])
     single = (2 * np.eye(4, dtype=np.int8)[rng.permutation(N) % 4] - 1).astype(np.int8)
     several = rng.choice(np.array([1, -1, 0], dtype=np.int8), size=(N, 4), p=[0.35, 0.55, 0.1])
     boxes = single[::-1].copy()

@@ -17,9 +17,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "queries": {"store"},
     "cli": {"extractor", "store", "queries"},
 }
-NO_ROOM = {"errors", "types", "registry", "geometry", "image_files", "boxes", "cron", "hooks"}
+NO_ROOM = {
+    "errors",
+    "types",
+    "registry",
+    "geometry",
+    "image_files",
+    "boxes",
+    "cron",
+    "hooks",
+    "names",
+    "seeds",
+    "weight_files",
+}
 JOINERS = {
     "workflows",
+    "checkpoints",
     "extraction",
     "training",
     "finetuning",
@@ -38,7 +51,7 @@ JOINERS = {
 }  # join rooms that do not know each other
 OPENERS = {"__init__", "__main__"}  # hand out what one room offers
 MAY_USE_TORCH = {
-    "workflows",
+    "checkpoints",
     "extraction",
     "training",
     "finetuning",

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from fstore.errors import DataError
 from fstore.extractor.preprocess import Preprocess
 from fstore.registry import Registry
 
@@ -51,6 +52,11 @@ class Network:
         ``region_iterations`` stands for ``iterations`` where it learns from regions.
     beside : mapping of layer name to Beside
         Layers that can be asked for by name and are not among those of ``--layer all``.
+
+    Raises
+    ------
+    DataError
+        A field is of another kind; it is named.
     """
 
     name: str
@@ -59,6 +65,41 @@ class Network:
     layers: Mapping[str, str]
     recipe: Mapping[str, object] = field(default_factory=dict)
     beside: Mapping[str, Beside] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse fields of another kind, before something is made of them."""
+        from torch import nn
+
+        if not isinstance(self.name, str) or not self.name:
+            raise DataError(f"Network: name={self.name!r}; expected a text")
+        _check_kind(self, "model", nn.Module, "a torch.nn.Module, not its class or its weights")
+        _check_kind(self, "preprocess", Preprocess, "fstore's Preprocess(size, resize, ...)")
+        _check_layers(self)
+        _check_kind(self, "recipe", Mapping, "a mapping, as in {'lr': 0.01}")
+        _check_kind(self, "beside", Mapping, "a mapping of layer name to Beside")
+        for layer, beside in self.beside.items():
+            if not isinstance(layer, str) or not isinstance(beside, Beside):
+                raise DataError(f"Network: beside holds {layer!r}: {beside!r}; expected a Beside")
+
+
+def _check_kind(given: Network, name: str, kind: type, wanted: str) -> None:
+    value = getattr(given, name)
+    if not isinstance(value, kind):
+        found = value.__name__ if isinstance(value, type) else type(value).__name__
+        raise DataError(f"Network: {name} is {found}; expected {wanted}")
+
+
+def _check_layers(given: Network) -> None:
+    """Refuse a list of layers: which of name and tap it means would be a guess."""
+    _check_kind(
+        given, "layers", Mapping, "a mapping of layer name to tap, as in {'conv1': 'features.0'}"
+    )
+    for layer, tap in given.layers.items():
+        if not isinstance(layer, str) or not isinstance(tap, str) or not layer or not tap:
+            raise DataError(
+                f"Network: layers holds {layer!r}: {tap!r}; expected texts, a layer's name and its "
+                "tap, as in {'conv1': 'features.0'}"
+            )
 
 
 NETWORKS: Registry[Callable[..., Network]] = Registry("network")

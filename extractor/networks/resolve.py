@@ -1,15 +1,16 @@
 """From a network's name to the network: registered, torchvision's, or the user's own."""
 
-import importlib
-import inspect
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from fstore.errors import DataError, UnknownNameError
 from fstore.extractor.networks._api import NETWORKS, Network
+from fstore.extractor.networks._own import call_own, find_own
 
 __all__ = ["build_network", "network_names"]
+
+LARGEST_CLASSES = 1_000_000
+"""Outputs beyond which a number is taken for a mistake: the last layer alone has gigabytes."""
 
 
 def network_names() -> list[str]:
@@ -40,13 +41,28 @@ def build_network(name: str, *, classes: int | None = None) -> Network:
     UnknownNameError
         No such network, module or function; what there is is listed.
     DataError
-        Your function returned something else than a :class:`Network`.
+        Your function failed, or returned something else than a :class:`Network`; a number of
+        classes that is none; a network that weights cannot be kept of.
     """
+    if classes is not None and not 1 <= classes <= LARGEST_CLASSES:
+        raise DataError(
+            f"a network has from 1 to {LARGEST_CLASSES} classes, not {classes}; give another number"
+        )
+    options = {} if classes is None else {"classes": classes}
+    try:
+        built = _built(name, options)
+    except (RuntimeError, MemoryError) as exc:
+        first = str(exc).strip().split("\n", 1)[0] or "out of memory"
+        raise DataError(f"network {name!r} cannot be built: {first}") from exc
+    _check_parameters(built)
+    return built
+
+
+def _built(name: str, options: dict[str, Any]) -> Network:
     from fstore.extractor.networks._torchvision import PREFIX, torchvision_network
 
     if name.startswith(PREFIX):
-        return torchvision_network(name, classes=classes)
-    options = {} if classes is None else {"classes": classes}
+        return torchvision_network(name, **options)
     if ":" in name:
         return _own(name, options)
     if name not in NETWORKS:
@@ -59,8 +75,7 @@ def build_network(name: str, *, classes: int | None = None) -> Network:
 
 
 def _own(name: str, options: dict[str, Any]) -> Network:
-    function = _find(name)
-    result = function(**options)
+    result = call_own(name, find_own(name), options)
     if not isinstance(result, Network):
         raise DataError(
             f"{name} returned a {type(result).__name__}; return fstore's Network(name, model, "
@@ -71,19 +86,26 @@ def _own(name: str, options: dict[str, Any]) -> Network:
     return replace(result, name=name)
 
 
-def _find(name: str) -> Callable[..., Any]:
-    module_name, _, attribute = name.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except (ImportError, ValueError) as exc:
-        raise UnknownNameError(
-            f"cannot import {module_name!r} for network {name!r}: {exc}; "
-            "is it installed, or its folder on PYTHONPATH?"
-        ) from exc
-    function = getattr(module, attribute, None)
-    if not callable(function):
-        own = [n for n, f in inspect.getmembers(module, inspect.isfunction) if n[0] != "_"]
-        raise UnknownNameError(
-            f"no function {attribute!r} in {module_name}; it has: {', '.join(own) or 'none'}"
-        )
-    return function  # type: ignore[no-any-return]
+def _check_parameters(network: Network) -> None:
+    """Refuse networks whose state is no set of plain tensors: no file could give it back."""
+    import torch
+    from torch import Tensor
+    from torch.nn.parameter import is_lazy
+
+    for path, module in network.model.named_modules():
+        own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+        for name, tensor in own:
+            if is_lazy(tensor):
+                kind = type(module).__name__
+                raise DataError(
+                    f"network {network.name!r}: {path or 'the model'} ({kind}) takes the shape of "
+                    f"{name} from its first input; state the shape (Conv2d for LazyConv2d), "
+                    "or run one input in your function before it returns"
+                )
+    for name, value in network.model.state_dict().items():
+        if not isinstance(value, Tensor) or value.is_quantized or value.layout != torch.strided:
+            what = type(value).__name__ if not isinstance(value, Tensor) else str(value.layout)
+            raise DataError(
+                f"network {network.name!r}: its state {name} is no dense tensor ({what}); fstore "
+                "keeps named tensors only: no extra state, no quantized or sparse weights"
+            )

@@ -1,5 +1,6 @@
 """What a training run needs to go on after it was killed: one file, replaced atomically."""
 
+import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from fstore.extractor.weights.checkpoints import write_atomically
 __all__ = ["RunState", "load_state", "save_state"]
 
 FILE = "state.pt"
+DIGEST = 64
+"""Hex digits of the sha256 before the state proper: a flipped bit of a weight is no error to torch.
+States of earlier versions begin with torch's own bytes."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,9 @@ def save_state(state: RunState, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise StorageError(f"cannot make {folder}: {exc}") from exc
-    write_atomically(folder / FILE, content.getbuffer())
+    state_bytes = content.getbuffer()
+    digest = hashlib.sha256(state_bytes).hexdigest().encode()
+    write_atomically(folder / FILE, digest + state_bytes)
 
 
 def load_state(folder: Path, identity: str) -> RunState | None:
@@ -71,7 +77,8 @@ def load_state(folder: Path, identity: str) -> RunState | None:
     if not path.exists():
         return None
     try:
-        state = RunState(**torch.load(path, map_location="cpu", weights_only=True))
+        content = io.BytesIO(_content(path))
+        state = RunState(**torch.load(content, map_location="cpu", weights_only=True))
     except Exception as exc:  # torch raises whatever the broken bytes lead to
         raise DataError(f"training state {path} is damaged; delete it to start anew") from exc
     if state.identity != identity:
@@ -79,4 +86,15 @@ def load_state(folder: Path, identity: str) -> RunState | None:
             f"training state {path} belongs to another run: {state.identity}, now asked for: "
             f"{identity}; delete it to start anew"
         )
+    return state
+
+
+def _content(path: Path) -> memoryview:
+    """Return the state proper; its digest must be the one that was written before it."""
+    whole = path.read_bytes()
+    if whole.startswith(b"PK"):  # of an earlier version
+        return memoryview(whole)
+    state = memoryview(whole)[DIGEST:]
+    if hashlib.sha256(state).hexdigest().encode() != whole[:DIGEST]:
+        raise DataError(f"training state {path} is damaged")
     return state

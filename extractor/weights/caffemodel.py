@@ -39,18 +39,29 @@ def read_caffemodel(path: Path) -> dict[str, list[NDArray[np.float32]]]:
     -------
     dict of layer name to list of float32 arrays
         Weights, then biases, as they stand: shapes of files from before ``BlobShape`` have four
-        dimensions ``(num, channels, height, width)``. Layers without blobs are left out; of two
-        layers of one name the latter counts.
+        dimensions ``(num, channels, height, width)``. Layers without blobs are left out.
 
     Raises
     ------
     DataError
-        The file is truncated, no Caffe model, or holds no weights.
+        The file is truncated, no Caffe model, holds no weights, or two layers of one name with
+        weights.
     """
+    layers: dict[str, list[NDArray[np.float32]]] = {}
     try:
-        layers = dict(_layers(memoryview(path.read_bytes())))
-    except (_MalformedError, UnicodeDecodeError) as exc:
+        for name, blobs in _layers(memoryview(path.read_bytes())):
+            if name in layers:
+                raise DataError(
+                    f"{path} holds weights of two layers {name!r}; give each layer its own name"
+                )
+            layers[name] = blobs
+    except _MalformedError as exc:
         raise DataError(f"{path} is no Caffe model, or is truncated: {exc}") from exc
+    except (UnicodeDecodeError, ValueError, OverflowError, MemoryError) as exc:
+        if isinstance(exc, DataError):
+            raise
+        reason = type(exc).__name__
+        raise DataError(f"{path} is no Caffe model, or is damaged ({reason})") from exc
     if not layers:
         raise DataError(f"{path} holds no layer with weights; expected a Caffe NetParameter")
     return layers
@@ -96,7 +107,8 @@ def _blob(message: memoryview) -> NDArray[np.float32]:
 def _numbers(body: memoryview, dtype: str) -> NDArray[np.float32]:
     if len(body) % np.dtype(dtype).itemsize:
         raise _MalformedError(f"{len(body)} bytes of numbers of type {dtype}")
-    return np.frombuffer(body, dtype).astype(np.float32)
+    with np.errstate(over="ignore"):  # what becomes infinite is refused with its name later
+        return np.frombuffer(body, dtype).astype(np.float32)
 
 
 def _dims(message: memoryview) -> tuple[int, ...]:

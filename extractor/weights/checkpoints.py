@@ -4,20 +4,30 @@ import copy
 import hashlib
 import os
 import tempfile
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from fstore.errors import StorageError
-from fstore.extractor.networks._api import Network
-from fstore.extractor.weights.matching import MEAN_IMAGE, fit, network_for
-from fstore.extractor.weights.readers import read_tensors
+from fstore.errors import DataError, StorageError
+from fstore.extractor.networks import Network, build_network
+from fstore.extractor.weights.matching import MEAN_IMAGE, network_for
+from fstore.extractor.weights.names import copy_modules, ties
+from fstore.extractor.weights.readers import read_safetensors
 from fstore.types import FloatArray
 
-__all__ = ["load_checkpoint", "save_checkpoint", "tensors_sha256", "write_atomically"]
+__all__ = [
+    "load_checkpoint",
+    "network_of",
+    "read_checkpoint",
+    "save_checkpoint",
+    "tensors_sha256",
+    "with_weights",
+    "write_atomically",
+]
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
@@ -53,14 +63,21 @@ def save_checkpoint(
     ------
     StorageError
         The file cannot be written.
+    DataError
+        safetensors has no such kind of numbers.
     """
     from safetensors.torch import save
 
     # copies, since safetensors refuses tensors that share memory
     whole = {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()}
     if mean_image is not None:
-        whole[MEAN_IMAGE] = torch.from_numpy(mean_image).clone()
-    write_atomically(path, save(whole))
+        whole[MEAN_IMAGE] = torch.tensor(mean_image, dtype=torch.float32)
+    try:
+        content = save(whole)
+    except (KeyError, ValueError) as exc:
+        kinds = ", ".join(sorted({str(t.dtype) for t in whole.values()}))
+        raise DataError(f"weights of these kinds cannot be kept as safetensors: {kinds}") from exc
+    write_atomically(path, content)
     return path
 
 
@@ -78,6 +95,23 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
         raise StorageError(f"cannot write {path}: {exc}") from exc
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], FloatArray | None]:
+    """Return the weights of a file of :func:`save_checkpoint`, and its mean image if it has one.
+
+    Names stand as they were written: no prefix is dropped, no slash replaced.
+
+    Raises
+    ------
+    DataError
+        No such file, or unreadable.
+    """
+    if not path.is_file():
+        raise DataError(f"no file {path}; the weights were deleted: import or train them again")
+    tensors = read_safetensors(path)
+    image = tensors.pop(MEAN_IMAGE, None)
+    return tensors, None if image is None else image.float().numpy()
 
 
 def load_checkpoint(path: Path, network: Network) -> Network:
@@ -101,14 +135,105 @@ def load_checkpoint(path: Path, network: Network) -> Network:
     DataError
         Unreadable file, or weights that do not fit.
     """
-    tensors = read_tensors(path)
-    network = network_for(tensors, network)
-    weights = fit(tensors, network, source=str(path))
-    held = [*network.model.parameters(), *network.model.buffers()]
-    memo: dict[int, object] = {id(t): t for t in held}  # copies the modules, not their tensors
-    model = copy.deepcopy(network.model, memo)
-    model.load_state_dict(weights, assign=True)
-    preprocess = network.preprocess
-    if MEAN_IMAGE in tensors:
-        preprocess = replace(preprocess, mean_image=tensors[MEAN_IMAGE].float().numpy())
-    return replace(network, model=model.eval(), preprocess=preprocess)
+    weights, image = read_checkpoint(path)
+    loaded = with_weights(network_for(weights, network), weights, source=str(path))
+    return loaded if image is None else _with_mean(loaded, image)
+
+
+def network_of(
+    name: str, weights: Mapping[str, Tensor], image: FloatArray | None, *, source: str
+) -> Network:
+    """Build a network by its name and give it the weights of :func:`read_checkpoint`.
+
+    Initial weights are not drawn where that cannot be noticed; torch's generator is kept.
+
+    Raises
+    ------
+    UnknownNameError
+        No such network.
+    DataError
+        The weights do not fit it.
+    """
+    from fstore.extractor.networks._undrawn import build_undrawn
+
+    def build(name: str, *, classes: int | None = None) -> Network:
+        return build_undrawn(lambda: build_network(name, classes=classes))
+
+    loaded = with_weights(network_for(weights, build(name), build=build), weights, source=source)
+    return loaded if image is None else _with_mean(loaded, image)
+
+
+def with_weights(network: Network, weights: Mapping[str, Tensor], *, source: str) -> Network:
+    """Return a network with other weights, in evaluation mode; the one given is left as it is.
+
+    Parameters
+    ----------
+    network : Network
+        The result shares its code, and the tensors that are no part of its state dict.
+    weights : mapping of name to Tensor
+        Exactly the entries of its state dict, in names, shapes and dtypes. Copied.
+    source : str
+        Where they are from, for errors.
+
+    Raises
+    ------
+    DataError
+        They are not these entries, or the network does not keep them as they are.
+    """
+    model = network.model
+    expected = model.state_dict()
+    _check_entries(weights, expected, network.name, source)
+    # own memory, aligned as torch does it: kernels chosen by the alignment of a mapped file
+    # would round differently
+    state = OrderedDict((n, torch.empty_like(weights[n]).copy_(weights[n])) for n in expected)
+    state._metadata = copy.deepcopy(getattr(expected, "_metadata", None))  # type: ignore[attr-defined]
+    shared = bool(ties(model)) or isinstance(model, torch.jit.ScriptModule)
+    try:
+        copied: nn.Module = copy.deepcopy(model) if shared else copy_modules(model)
+        copied.load_state_dict(state, assign=not shared)
+        found = copied.state_dict()
+    except Exception as exc:
+        first = str(exc).strip().split("\n", 1)[0] or type(exc).__name__
+        raise DataError(
+            f"network {network.name!r} cannot take over the weights of {source}: {first}"
+        ) from exc
+    lost = [n for n, t in weights.items() if not _equal(found.get(n), t)]
+    if lost:
+        raise DataError(
+            f"network {network.name!r} does not keep the weights of {source} as they are: "
+            f"{', '.join(lost[:5])}; look for code that changes them when they are loaded"
+        )
+    return replace(network, model=copied.eval())
+
+
+def _check_entries(
+    weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], network: str, source: str
+) -> None:
+    def about(tensor: Tensor) -> str:
+        return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+
+    problems = [
+        f"{n} is {about(t)}, expected {about(expected[n])}"
+        for n, t in weights.items()
+        if n in expected and about(t) != about(expected[n])
+    ]
+    problems += _words("missing", [n for n in expected if n not in weights])
+    problems += _words("unexpected", [n for n in weights if n not in expected])
+    if problems:
+        raise DataError(f"{source} does not fit network {network!r}: {'; '.join(problems[:12])}")
+
+
+def _words(what: str, names: list[str]) -> list[str]:
+    return [f"{what}: {', '.join(names[:12])}"] if names else []
+
+
+def _equal(found: object, wanted: Tensor) -> bool:
+    """Tell whether a tensor holds the same bits, NaN included."""
+    if not isinstance(found, Tensor) or found.dtype != wanted.dtype or found.shape != wanted.shape:
+        return False
+    bits = [t.detach().cpu().contiguous().reshape(-1).view(torch.uint8) for t in (found, wanted)]
+    return torch.equal(*bits)
+
+
+def _with_mean(network: Network, image: FloatArray) -> Network:
+    return replace(network, preprocess=replace(network.preprocess, mean_image=image))

@@ -1,6 +1,6 @@
 """Fit the tensors of a file to a network; name everything that does not fit."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,28 +11,40 @@ from torch import Tensor
 from fstore.errors import DataError, FstoreError
 from fstore.extractor.networks import Network, build_network
 from fstore.extractor.preprocess import Preprocess
-from fstore.extractor.weights.readers import read_tensors
+from fstore.extractor.weights.names import MEAN_IMAGE, is_counter, named, nearest, ties
+from fstore.extractor.weights.readers import key_problem, read_states, with_dots
+from fstore.extractor.weights.torch_files import States
 from fstore.types import FloatArray
 
-__all__ = ["MEAN_IMAGE", "fit", "load_weights", "network_for", "read_mean_image"]
+__all__ = [
+    "MEAN_IMAGE",
+    "choose_state",
+    "fit",
+    "load_weights",
+    "network_for",
+    "read_mean_image",
+]
 
-MEAN_IMAGE = "fstore.mean_image"
-"""Reserved name: the mean image that belongs to a checkpoint, (3, resize, resize) float32."""
+REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+WHOLE = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8)
+SHOWN = 12
+"""Names in a message; the rest is counted."""
+LARGEST_VIEW = 1 << 26
+"""Bytes; a larger tensor must have a value of its own for each element."""
 
-OPTIONAL = "num_batches_tracked"
-"""Counters of batch normalisation that older files lack; evaluation does not use them."""
 
-
-def load_weights(path: Path, network: Network) -> dict[str, Tensor]:
+def load_weights(path: Path, network: Network, *, key: str | None = None) -> dict[str, Tensor]:
     """Read a file of weights for a network.
 
     Parameters
     ----------
     path : Path
-        See :func:`fstore.extractor.weights.readers.read_tensors` for formats.
+        See :func:`fstore.extractor.weights.readers.read_states` for formats.
     network : Network
         Whose parameters and buffers the file must hold, no more and no less. For a file with
         another number of classes build it with :func:`network_for` first.
+    key : str or None
+        Which of several state dicts.
 
     Returns
     -------
@@ -43,51 +55,181 @@ def load_weights(path: Path, network: Network) -> dict[str, Tensor]:
     Raises
     ------
     DataError
-        Unreadable file; or wrong shapes, missing or unexpected tensors, or values that are not
-        finite: all are named.
+        Unreadable file; or wrong shapes or kinds of numbers, missing or unexpected tensors, or
+        values that are not finite: all are named.
     """
-    return fit(read_tensors(path), network, source=str(path))
+    chosen = choose_state(read_states(path), network, path, key=key)[1]
+    return fit(chosen, network, source=str(path))
+
+
+def choose_state(
+    states: States, network: Network, path: Path, *, key: str | None = None
+) -> tuple[str, dict[str, Tensor]]:
+    """Return the state dict of a file that is meant, and its key.
+
+    Parameters
+    ----------
+    states : dict of key to state dict
+        Of ``path``.
+    network : Network
+        Decides by its names: optimizers and the like hold tensors too.
+    key : str or None
+        The user's choice.
+
+    Raises
+    ------
+    DataError
+        No such key; or several state dicts could be meant: averaged weights beside the last ones,
+        a teacher beside a student.
+    """
+    if key is not None:
+        if key not in states:
+            raise DataError(key_problem(path, states, key))
+        return key, states[key]
+    if len(states) == 1:
+        return next(iter(states.items()))
+    fitting = {k: s for k, s in states.items() if _named(s, network, path) is not None}
+    if len(fitting) == 1:
+        return next(iter(fitting.items()))
+    raise DataError(key_problem(path, fitting or states, None))
+
+
+def _named(tensors: Mapping[str, Tensor], network: Network, path: Path) -> object:
+    try:
+        return named(tensors, network, str(path))
+    except DataError:  # two names that become one
+        return None
 
 
 def fit(tensors: Mapping[str, Tensor], network: Network, *, source: str) -> dict[str, Tensor]:
     """Return tensors in the network's names, shapes and dtypes; see :func:`load_weights`."""
     expected = network.model.state_dict()
-    given = {name: t for name, t in tensors.items() if name != MEAN_IMAGE}
-    problems = []
+    found = named(tensors, network, source)
+    given = nearest(tensors, network, source) if found is None else found
+    same = ties(network.model)
+    problems: list[str] = []
     result: dict[str, Tensor] = {}
     for name, target in expected.items():
-        if name not in given:
-            if name.endswith(OPTIONAL):
-                result[name] = torch.zeros_like(target)
-            continue
-        tensor = _reshaped(given[name], tuple(target.shape))
-        if tensor is None:
-            wrong, right = tuple(given[name].shape), tuple(target.shape)
-            problems.append(f"{name} is {wrong}, expected {right}")
-        elif not bool(torch.isfinite(tensor).all()):
-            problems.append(f"{name} holds values that are not finite")
-        else:
-            # own memory, aligned as torch does it: kernels chosen by the alignment of a mapped
-            # file would round differently
-            result[name] = torch.empty(target.shape, dtype=target.dtype).copy_(tensor)
-    missing = [name for name in expected if name not in given and not name.endswith(OPTIONAL)]
-    unexpected = [name for name in given if name not in expected]
-    problems += [f"missing: {', '.join(missing)}"] if missing else []
-    problems += [f"unexpected: {', '.join(unexpected)}"] if unexpected else []
+        if name in given:
+            _fit_one(name, given[name], target, result, problems)
+        elif is_counter(name):
+            result[name] = torch.zeros_like(target)
+    problems += _unmatched(expected, given, same)
+    problems += _share(result, same)
     if problems:
         raise DataError(f"{source} does not fit network {network.name!r}: {'; '.join(problems)}")
-    return result
+    return {name: result[name] for name in expected}
 
 
-def network_for(tensors: Mapping[str, Tensor], network: Network) -> Network:
+def _fit_one(
+    name: str, given: Tensor, target: Tensor, result: dict[str, Tensor], problems: list[str]
+) -> None:
+    """Add a tensor to the result, or what is wrong with it to the problems."""
+    problem = _kind_problem(given, target)
+    if problem is None and _squeezed(tuple(given.shape)) != _squeezed(tuple(target.shape)):
+        problem = f"is {tuple(given.shape)}, expected {tuple(target.shape)}"
+    if problem is None:
+        problem = _view_problem(given)
+    if problem is None:
+        # own memory, aligned as torch does it: kernels chosen by the alignment of a mapped
+        # file would round differently
+        taken = torch.empty(target.shape, dtype=target.dtype).copy_(given.reshape(target.shape))
+        problem = _value_problem(taken, given, target)
+        result[name] = taken
+    if problem is not None:
+        problems.append(f"{name} {problem}")
+
+
+def _kind_problem(given: Tensor, target: Tensor) -> str | None:
+    """Say why numbers of one kind cannot be taken for those of another; None if they can."""
+    if given.layout != torch.strided or given.is_nested:
+        return "is a sparse or nested tensor, expected a dense one (tensor.to_dense())"
+    if given.is_quantized:
+        return "is quantized, expected the numbers themselves (tensor.dequantize())"
+    if given.is_meta:
+        return "has no values: it was saved from the meta device"
+    if target.is_complex():
+        fits, wanted = given.is_complex(), "complex numbers"
+    elif target.is_floating_point():
+        fits = given.dtype in REAL or given.dtype == target.dtype
+        wanted = "real numbers (float16, bfloat16, float32 or float64)"
+    elif target.dtype == torch.bool:
+        fits, wanted = given.dtype in {torch.bool, torch.uint8}, "true or false"
+    else:
+        fits, wanted = given.dtype in WHOLE or given.dtype == target.dtype, "whole numbers"
+    kind = str(given.dtype).removeprefix("torch.")
+    return None if fits else f"holds {kind}, expected {wanted}; fstore does not guess their scale"
+
+
+def _view_problem(given: Tensor) -> str | None:
+    """Refuse few bytes that are said to be many: they would fill the memory."""
+    size = given.numel() * given.element_size()
+    if size > LARGEST_VIEW and size > given.untyped_storage().nbytes():
+        return f"claims {size} bytes, of which the file holds {given.untyped_storage().nbytes()}"
+    return None
+
+
+def _value_problem(taken: Tensor, given: Tensor, target: Tensor) -> str | None:
+    if not target.is_floating_point() and not target.is_complex():
+        same = bool((taken.to(torch.int64) == given.reshape(taken.shape).to(torch.int64)).all())
+        return None if same else f"holds numbers beyond {str(target.dtype).removeprefix('torch.')}"
+    odd = ~torch.isfinite(taken)
+    if not bool(odd.any()):
+        return None
+    # masks may hold -inf: where the network itself has the same
+    own = target if target.device.type == "cpu" else None
+    if own is not None and not bool(torch.isnan(taken).any()) and torch.equal(taken[odd], own[odd]):
+        return None
+    return "holds values that are not finite"
+
+
+def _unmatched(
+    expected: Mapping[str, Tensor], given: Mapping[str, Tensor], same: Mapping[str, str]
+) -> list[str]:
+    """Name what is missing, but for counters and second names of one tensor; and what is extra."""
+    groups = {**{first: first for first in same.values()}, **same}
+    there = {groups.get(name, name) for name in given}
+    missing = [n for n in expected if groups.get(n, n) not in there and not is_counter(n)]
+    unexpected = [name for name in given if name not in expected]
+    problems = [f"missing: {_listed(missing)}"] if missing else []
+    return problems + ([f"unexpected: {_listed(unexpected)}"] if unexpected else [])
+
+
+def _share(result: dict[str, Tensor], same: Mapping[str, str]) -> list[str]:
+    """Give the tensors that are one in the network one value; say where a file has two."""
+    problems = []
+    for second, first in same.items():
+        if first in result and second in result:
+            if not torch.equal(result[first], result[second]):
+                problems.append(f"{first} and {second} are one tensor in the network, and differ")
+        elif first in result or second in result:
+            value = result.get(first, result.get(second))
+            if value is not None:
+                result[first] = result[second] = value
+    return problems
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def network_for(
+    tensors: Mapping[str, Tensor],
+    network: Network,
+    *,
+    build: Callable[..., Network] = build_network,
+) -> Network:
     """Return the network with as many outputs as tensors were trained for.
 
     Parameters
     ----------
     tensors : mapping of name to Tensor
-        Named as by :func:`fstore.extractor.weights.readers.read_tensors`.
+        As they stand in a file.
     network : Network
         Built under its name with the default number of classes.
+    build : function
+        Builds it with another number.
 
     Returns
     -------
@@ -96,34 +238,26 @@ def network_for(tensors: Mapping[str, Tensor], network: Network) -> Network:
         nothing else.
     """
     expected = network.model.state_dict()
-    shapes = {n: (tuple(t.shape), tuple(expected[n].shape)) for n, t in _shared(tensors, expected)}
-    wrong = [(a, b) for a, b in shapes.values() if _squeezed(a) != _squeezed(b)]
+    try:
+        found = named(tensors, network, "") or with_dots(tensors, "")
+    except DataError:  # two names that become one: fitting them will tell
+        return network
+    shapes = [(tuple(t.shape), tuple(expected[n].shape)) for n, t in found.items() if n in expected]
+    wrong = [(a, b) for a, b in shapes if _squeezed(a) != _squeezed(b)]
     counts = {(_squeezed(a) or (1,))[0] for a, _ in wrong}
     if len(counts) != 1:
         return network
     try:
-        other = build_network(network.name, classes=counts.pop())
-    except (FstoreError, TypeError):  # not built by name, or takes no number of classes
+        other = build(network.name, classes=counts.pop())
+    except FstoreError:  # not built by name, or takes no number of classes
         return network
     state = other.model.state_dict()
     same = all(
         _squeezed(tuple(t.shape)) == _squeezed(tuple(state[n].shape))
-        for n, t in _shared(tensors, state)
+        for n, t in found.items()
+        if n in state
     )
     return replace(other, preprocess=network.preprocess) if same else network
-
-
-def _shared(
-    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]
-) -> list[tuple[str, Tensor]]:
-    return [(name, tensor) for name, tensor in tensors.items() if name in expected]
-
-
-def _reshaped(tensor: Tensor, shape: tuple[int, ...]) -> Tensor | None:
-    """Return the tensor in the shape wanted, if only leading ones differ; else None."""
-    if _squeezed(tuple(tensor.shape)) != _squeezed(shape):
-        return None
-    return tensor.reshape(shape)
 
 
 def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -157,12 +291,17 @@ def read_mean_image(path: Path, preprocess: Preprocess) -> FloatArray:
     expected = (3, preprocess.resize, preprocess.resize)
     try:
         image = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as exc:
-        raise DataError(f"cannot read {path} as a .npy array: {exc}") from exc
+    except Exception as exc:  # numpy parses a text header: anything may come of broken bytes
+        reason = getattr(exc, "strerror", None) or "it is damaged, or no such file"
+        raise DataError(f"cannot read {path} as a .npy array: {reason}") from exc
+    if not isinstance(image, np.ndarray):  # an .npz
+        raise DataError(f"mean image {path} holds several arrays; expected one, {expected}")
     if image.shape != expected or image.dtype.kind not in "fiu":
         raise DataError(
             f"mean image {path} is {image.shape} {image.dtype}; expected numbers, {expected}"
         )
-    if not np.isfinite(image).all():
+    with np.errstate(over="ignore"):
+        single = np.ascontiguousarray(image, dtype=np.float32)
+    if not np.isfinite(single).all():
         raise DataError(f"mean image {path} holds values that are not finite")
-    return np.ascontiguousarray(image, dtype=np.float32)
+    return single

@@ -157,19 +157,9 @@ def _initial(
     from fstore.extractor.training.finetuning import with_new_classifier
 
     if start is None:
-        return _with_outputs(network, n_outputs, seed)
-    fresh = _with_outputs(start.network, n_outputs, seed)
-    return with_new_classifier(fresh, load_network(store, start), seed=seed)
-
-
-def _with_outputs(network: str, n_outputs: int, seed: int) -> "Network":
-    try:
         return seeded_network(network, n_outputs, seed)
-    except TypeError as exc:  # a function of the user's own
-        raise DataError(
-            f"network {network!r} cannot be built with {n_outputs} outputs: {exc}; its function "
-            "must take classes="
-        ) from exc
+    fresh = seeded_network(start.network, n_outputs, seed)
+    return with_new_classifier(fresh, load_network(store, start), seed=seed)
 
 
 def _name(start: CheckpointRecord | None, dataset: str, mode: str, seed: int) -> str:

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from fstore.errors import DataError, IdentityError, UnknownNameError
+from fstore.seeds import check_seed
 from fstore.types import CheckpointRecord
 from fstore.workflows import check_name, seeded_network, write_checkpoint
 
@@ -145,6 +146,7 @@ def pretrain(
     """
     from fstore.extractor.training import Recipe, run_length, snapshot_name
 
+    check_seed(split_seed, "split_seed")
     options = options or Options()
     built = seeded_network(network, len(store.dataset(dataset).classes) or None, seed)
     recipe = Recipe.from_defaults(built.recipe, **changes)
@@ -178,7 +180,7 @@ def train_into(store: "Store", plan: Plan, options: Options) -> list[CheckpointR
     with together(processes, device=device):
         for snapshot in _snapshots(store, plan, options, device):
             record = _record(plan, snapshot)
-            write_checkpoint(store, record, snapshot.weights, plan.network.preprocess, folder)
+            write_checkpoint(store, record, snapshot.weights, plan.network, folder)
         processes.wait()
     if not processes.rank:
         shutil.rmtree(folder, ignore_errors=True)

@@ -182,16 +182,18 @@ def test_mean_image_is_subtracted_in_place() -> None:
 
 
 @pytest.mark.parametrize(
-    ("p", "message"),
+    ("size", "mean", "message"),
     [
-        (Preprocess(9, 8), "input size 9 exceeds"),
-        (Preprocess(5, 8, mean_image=np.zeros((8, 8, 3))), "mean image has shape"),
+        (9, None, "input size 9 exceeds"),
+        (5, np.zeros((8, 8, 3)), "mean image has shape"),
     ],
 )
-def test_impossible_preprocessing_is_an_error(p: Preprocess, message: str) -> None:
+def test_impossible_preprocessing_is_an_error(
+    size: int, mean: FloatArray | None, message: str
+) -> None:
     """A crop larger than the image, or a mean image of another shape, is refused."""
     with pytest.raises(DataError, match=message):
-        whole_image(noise(20, 20), p)
+        Preprocess(size, 8, mean_image=mean)
 
 
 def away(x: float) -> int:

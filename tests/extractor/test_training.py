@@ -1,5 +1,6 @@
 """Training: the protocol's updates, deterministic, resumable after a kill."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,24 @@ def test_killed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     assert (resumed.curve, resumed.validation) == (whole.curve, whole.validation)
 
 
+def test_a_flipped_bit_of_the_state_is_refused(tmp_path: Path) -> None:
+    """A run does not go on from weights of which one bit has changed."""
+    run(tmp_path, seed=0)
+    whole = bytearray((tmp_path / "state.pt").read_bytes())
+    whole[len(whole) // 2] ^= 1
+    (tmp_path / "state.pt").write_bytes(whole)
+    with pytest.raises(DataError, match="is damaged; delete it"):
+        run(tmp_path, seed=0)
+
+
+def test_states_of_earlier_versions_are_resumed(tmp_path: Path) -> None:
+    """A state without a digest, as earlier versions wrote it, is read."""
+    run(tmp_path, seed=0)
+    path = tmp_path / "state.pt"
+    path.write_bytes(path.read_bytes()[64:])
+    assert run(tmp_path, seed=0)
+
+
 def test_state_of_another_run_is_not_resumed(tmp_path: Path) -> None:
     """A state left by another seed, or damaged, is refused with what to do."""
     run(tmp_path, seed=0)
@@ -214,7 +233,8 @@ def test_diverging_is_a_named_error(
                            seed=0, state_dir=tmp_path, on_step=steps.append))  # fmt: skip
     assert [s.iteration for s in found] == [4]
     assert all(np.isfinite(step.loss) for step in steps)
-    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    content = (tmp_path / "state.pt").read_bytes()[64:]  # after the digest
+    state = torch.load(io.BytesIO(content), weights_only=True)
     assert state["iteration"] == 4
     assert all(torch.isfinite(tensor).all() for tensor in state["model"].values())
 

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def test_truncated_files_are_named_errors(
 
 def test_pickles_that_run_code_are_refused(network: Network, tmp_path: Path) -> None:
     """A torch file that would call a function on loading is refused, and calls nothing."""
-    torch.save({"weight": Path("x")}, tmp_path / "code.pt")
+    torch.save({"weight": Fraction(1, 3)}, tmp_path / "code.pt")
     with pytest.raises(DataError, match="weights_only=True"):
         load_weights(tmp_path / "code.pt", network)
 

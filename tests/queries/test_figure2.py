@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from typer.testing import CliRunner
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from fstore.cli import app
 from fstore.errors import DataError, UnknownNameError
 from fstore.extractor.networks import build_network
+from fstore.extractor.weights import tensors_sha256
 from fstore.queries.first_layer import cosines, first_filters, mosaic
 from fstore.queries.reports._run import illustrated, show_report
 from fstore.queries.reports.figure2 import needs, plot_figure2
@@ -41,14 +43,12 @@ LAST[1, 1] = [[3, 0], [0, 4]]
 LAST[2, 2] = [[1, 1], [1, 1]]
 
 
-def add(
-    store: Store, name: str, tensors: dict[str, Any], *, order: str = "BGR", sha256: str = ""
-) -> Path:
+def add(store: Store, name: str, tensors: dict[str, Any], *, order: str = "BGR") -> Path:
     """Register a checkpoint of these tensors; return its file."""
     file = store.path.parent / "w.safetensors"
     save_file(tensors, file)
     text = json.dumps({"order": order})
-    digest = sha256 or f"{name:x>64}"
+    digest = tensors_sha256({n: torch.from_numpy(t) for n, t in tensors.items()})
     record = CheckpointRecord("net", name, preprocessing=text, sha256=digest)
     return store.checkpoint_path(store.add_checkpoint(record, file))
 
@@ -116,7 +116,7 @@ def test_a_filter_of_zeros(store: Store, study: Study) -> None:
     assert ("15", "cosine:1") not in found
     assert found["15", "norm:1"][0] == 0
     drop(store.path, Selection(ckpt="15"), checkpoint=True)
-    add(store, "15", {"a": 0 * LAST}, sha256="1" * 64)
+    add(store, "15", {"a": 0 * LAST})
     with pytest.raises(DataError, match="all first-layer filters of checkpoint '15' are zero"):
         values(store, study)
 
@@ -144,13 +144,13 @@ def test_follows_the_weights(store: Store, study: Study) -> None:
     assert show_report(store, study, "figure2").computed == 4
     assert show_report(store, study, "figure2").computed == 0
     drop(store.path, Selection(ckpt="15"), checkpoint=True)
-    add(store, "15", {"w": LAST}, sha256="1" * 64)
+    add(store, "15", {"w": LAST})
     shown = show_report(store, study, "figure2")
     assert (shown.computed, shown.reused) == (1, 3)
     (row, *_) = [r for r in store.rows("reports").to_pylist() if r["row"] == "5"]
     assert json.loads(row["inputs"])["weights"] == {
-        "net/5": f"{'5':x>64}",
-        "net/300": f"{'300':x>64}",
+        "net/5": store.find_checkpoint("5").sha256,
+        "net/300": store.find_checkpoint("300").sha256,
     }
 
 
@@ -191,7 +191,12 @@ def test_which_tensor(tmp_path: Path) -> None:
         first_filters(store, "none")
     with pytest.raises(DataError, match="it has several: a, b"):
         first_filters(store, "two")
-    file.write_bytes(file.read_bytes()[:60])
+    whole = bytearray(file.read_bytes())
+    whole[-1] ^= 1
+    file.write_bytes(whole)
+    with pytest.raises(DataError, match=r"cannot read .* damaged or were replaced; put the file"):
+        first_filters(store, "broken")
+    file.write_bytes(whole[:60])
     with pytest.raises(DataError, match=r"cannot read the weights of checkpoint 'net/broken'"):
         first_filters(store, "broken")
     file.unlink()

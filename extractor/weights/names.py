@@ -1,0 +1,184 @@
+"""Find a network's names for the tensors of a file.
+
+They stand there as they are, behind a wrapper's prefix, or as an older version of the network's
+code called them.
+"""
+
+import copy
+import re
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fstore.extractor.networks import Network
+from fstore.extractor.weights.readers import with_dots
+from fstore.weight_files import MEAN_IMAGE
+
+__all__ = ["MEAN_IMAGE", "is_counter", "named", "nearest", "ties"]
+
+PREFIXES = ("module.", "_orig_mod.", "model.")
+"""Of DataParallel, torch.compile and Lightning; dropped only where every name has one."""
+
+OLD_NAMES = (
+    (
+        "torchvision:densenet",
+        re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\."),
+        r"\1\2.",
+    ),
+)
+"""Names in torchvision's own files that its modules' hooks do not translate: prefix of the
+network's name, what is replaced, by what."""
+
+
+def is_counter(name: str) -> bool:
+    """Tell counters of batch normalisation, which older files lack and evaluation does not use."""
+    return name.endswith("num_batches_tracked")
+
+
+def named(tensors: Mapping[str, Tensor], network: Network, source: str) -> dict[str, Tensor] | None:
+    """Return the tensors under the network's names; None if no way of naming gives all of them.
+
+    Parameters
+    ----------
+    tensors : mapping of name to Tensor
+        As they stand in a file.
+    network : Network
+        torch's hooks in its modules translate the names of their older versions.
+    source : str
+        The file, for errors.
+
+    Raises
+    ------
+    DataError
+        Two names become one.
+    """
+    for variant in _variants(tensors, network, source):
+        found = _translated(variant, network.model)
+        if found is None and _complete(set(variant), network.model):
+            found = dict(variant)
+        if found is not None:
+            return found
+    return None
+
+
+def nearest(tensors: Mapping[str, Tensor], network: Network, source: str) -> dict[str, Tensor]:
+    """Return the tensors named so that the fewest are missing or unexpected, to say which."""
+    expected = set(network.model.state_dict().keys())
+    variants = _variants(tensors, network, source)
+    return dict(min(variants, key=lambda variant: len(expected ^ set(variant.keys()))))
+
+
+def ties(model: nn.Module) -> dict[str, str]:
+    """Return the names that stand for a tensor which has another name before."""
+    first: dict[int, str] = {}
+    found: dict[str, str] = {}
+    every = [
+        *model.named_parameters(remove_duplicate=False),
+        *model.named_buffers(remove_duplicate=False),
+    ]
+    for name, tensor in every:
+        if first.setdefault(id(tensor), name) != name:
+            found[name] = first[id(tensor)]
+    return found
+
+
+def _variants(
+    tensors: Mapping[str, Tensor], network: Network, source: str
+) -> Iterator[Mapping[str, Tensor]]:
+    """Yield the tensors under each set of names that they may mean, the file's own first."""
+    given = _renamed(tensors, {n: n for n in tensors if n != MEAN_IMAGE})
+    whole = [given]
+    if any("/" in name for name in given):
+        whole.append(with_dots(given, source))
+    for variant in whole:
+        yield from _stripped(variant, network)
+
+
+def _stripped(tensors: Mapping[str, Tensor], network: Network) -> Iterator[Mapping[str, Tensor]]:
+    current: Mapping[str, Tensor] | None = tensors
+    while current is not None:
+        yield current
+        for start, pattern, by in OLD_NAMES:
+            if network.name.startswith(start) and any(map(pattern.search, current)):
+                yield _renamed(current, {pattern.sub(by, n): n for n in current})
+        current = _without_prefix(current)
+
+
+def _without_prefix(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor] | None:
+    """Drop a wrapper's prefix if all names have it and something is left of each."""
+    for prefix in PREFIXES:
+        if tensors and all(n.startswith(prefix) and n != prefix for n in tensors):
+            return _renamed(tensors, {n.removeprefix(prefix): n for n in tensors}, prefix)
+    return None
+
+
+def _renamed(
+    tensors: Mapping[str, Tensor], names: Mapping[str, str], prefix: str = ""
+) -> Mapping[str, Tensor]:
+    """Return tensors under new names, with torch's note of the versions of the modules."""
+    result = OrderedDict((new, tensors[old]) for new, old in names.items())
+    metadata: Mapping[Any, Any] | None = getattr(tensors, "_metadata", None)
+    if metadata is not None and (not prefix or prefix[:-1] in metadata):
+        kept = {str(k): v for k, v in metadata.items() if f"{k}.".startswith(prefix)}
+        versions = {f"{k}.".removeprefix(prefix).removesuffix("."): v for k, v in kept.items()}
+        result._metadata = {k: v for k, v in versions.items() if isinstance(v, dict)}  # type: ignore[attr-defined]
+    return result
+
+
+def _complete(names: set[str], model: nn.Module) -> bool:
+    """Tell whether names are a network's, but for counters and second names of one tensor."""
+    expected, same = set(model.state_dict()), ties(model)
+    groups: dict[str, set[str]] = {}
+    for second, first in same.items():
+        groups.setdefault(first, {first}).add(second)
+    absent = {n for n in expected - names if not is_counter(n)}
+    for group in groups.values():
+        if group & names:
+            absent -= group
+    return not absent and names <= expected
+
+
+def _translated(tensors: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor] | None:
+    """Let torch load the tensors, and see under which names they arrive; None if any does not."""
+    report: list[Any] = []
+    try:
+        shell = copy_modules(model)
+        shell.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
+            lambda _, keys: report.append(keys)
+        )
+        before = {name: _place(t) for name, t in shell.state_dict().items()}
+        own = set(before.values())
+        given = OrderedDict((n, t.clone() if _place(t) in own else t) for n, t in tensors.items())
+        given._metadata = copy.deepcopy(getattr(tensors, "_metadata", None))  # type: ignore[attr-defined]
+        try:
+            shell.load_state_dict(given, strict=False, assign=True)
+        except RuntimeError:  # other shapes: they keep their names, and are told of later
+            if not report:
+                return None
+        after = shell.state_dict()
+    except Exception:  # noqa: BLE001 - hooks of anyone's modules
+        return None
+    if not report:
+        return None
+    arrived = {n: t.detach() for n, t in after.items() if _place(t) != before[n]}
+    arrived |= {n: tensors[n] for n in after if n in tensors and n not in arrived}
+    if report[-1].unexpected_keys or not _complete(set(arrived), model):
+        return None
+    return arrived
+
+
+def _place(tensor: Tensor) -> int:
+    """Return where a tensor's values lie; -1 for what has no such place."""
+    plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
+    return tensor.data_ptr() if plain else -1
+
+
+def copy_modules(model: nn.Module) -> nn.Module:
+    """Copy a model's modules, not its tensors, which both then have."""
+    held = [*model.parameters(), *model.buffers()]
+    memo: dict[int, object] = {id(t): t for t in held}
+    copied: nn.Module = copy.deepcopy(model, memo)
+    return copied

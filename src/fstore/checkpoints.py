@@ -1,0 +1,341 @@
+"""Weights into a store and back.
+
+What was written is read back before it is registered; what the identity covers is compared
+whenever it is loaded.
+"""
+
+import json
+import math
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fstore.errors import DataError, FstoreError, IdentityError, StorageError
+from fstore.names import check_name
+from fstore.seeds import LARGEST_SEED, check_seed
+from fstore.types import CheckpointRecord
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fstore.extractor.networks import Network
+    from fstore.store import Store
+
+__all__ = [
+    "check_weights",
+    "import_checkpoint",
+    "init_checkpoint",
+    "load_network",
+    "seeded_network",
+    "write_checkpoint",
+]
+
+Say = Callable[[str], None]
+
+
+def import_checkpoint(
+    store: "Store",
+    file: Path,
+    *,
+    network: str,
+    name: str,
+    iteration: int | None = None,
+    lr: float | None = None,
+    seed: int | None = None,
+    parent: str | None = None,
+    mean: Path | None = None,
+    key: str | None = None,
+    say: Say | None = None,
+) -> CheckpointRecord:
+    """Read a file of weights and register it as a checkpoint.
+
+    Parameters
+    ----------
+    store : Store
+    file : Path
+        safetensors, torch state dict, ``.npz`` or ``.caffemodel``.
+    network : str
+        A name for :func:`fstore.extractor.networks.build_network`. The number of classes is
+        taken from the file.
+    name : str
+        Of the checkpoint: letters, digits and ``. _ + : -``.
+    iteration, lr, seed : numbers or None
+        What is known of the training.
+    parent : str or None
+        Registered checkpoint of the same network that training started from.
+    mean : Path or None
+        Mean image (``.npy``), part of the checkpoint's preprocessing.
+    key : str or None
+        Which of several state dicts of a torch file, nested ones as ``a.b``.
+    say : callable or None
+        Told in a sentence what was taken and how it was checked.
+
+    Raises
+    ------
+    UnknownNameError
+        No such network or parent.
+    DataError
+        Unreadable file, several state dicts and no key, weights that do not fit the network or
+        cannot be loaded back, or numbers that are none.
+    IdentityError
+        The name is registered with other weights or preprocessing.
+    """
+    from fstore.extractor.networks import build_network
+    from fstore.extractor.weights import (
+        MEAN_IMAGE,
+        choose_state,
+        fit,
+        network_for,
+        read_mean_image,
+        read_states,
+    )
+
+    check_name("a checkpoint", name)
+    _check_numbers(iteration, lr, seed)
+    if parent is not None:
+        parent = store.find_checkpoint(parent, network).name
+    states = read_states(file)
+    built = build_network(network)
+    chosen, tensors = choose_state(states, built, file, key=key)
+    if chosen and say is not None:
+        say(f"{file}: took the state dict under {chosen!r}")
+    built = network_for(tensors, built)
+    weights = fit(tensors, built, source=str(file))
+    if mean is not None:
+        image = read_mean_image(mean, built.preprocess)
+        built = replace(built, preprocess=replace(built.preprocess, mean_image=image))
+    elif MEAN_IMAGE in tensors:
+        image = tensors[MEAN_IMAGE].float().numpy()
+        built = replace(built, preprocess=replace(built.preprocess, mean_image=image))
+    about = {"kind": "import", "file": file.name} | ({"key": chosen} if chosen else {})
+    record = CheckpointRecord(
+        network, name, iteration, lr, seed, parent=parent, recipe=json.dumps(about, sort_keys=True)
+    )
+    return write_checkpoint(store, record, weights, built, say=say)
+
+
+def init_checkpoint(
+    store: "Store",
+    *,
+    network: str,
+    name: str,
+    seed: int = 0,
+    classes: int | None = None,
+    say: Say | None = None,
+) -> CheckpointRecord:
+    """Register a network's initial weights, drawn with a seed, as iteration 0.
+
+    Parameters
+    ----------
+    store : Store
+    network, name, say
+        As for :func:`import_checkpoint`.
+    seed : int
+        From 0; the same seed gives the same weights.
+    classes : int or None
+        Outputs; None for the network's own number.
+
+    Raises
+    ------
+    UnknownNameError
+        No such network.
+    DataError
+        A seed that is none, or a network that cannot be built again from its weights.
+    IdentityError
+        The name is registered with other weights.
+    """
+    check_name("a checkpoint", name)
+    built = seeded_network(network, classes, seed)
+    about = json.dumps({"kind": "init", "seed": seed}, sort_keys=True)
+    record = CheckpointRecord(network, name, iteration=0, seed=seed, recipe=about)
+    weights = built.model.state_dict()
+    if odd := [n for n, t in weights.items() if t.is_floating_point() and bool(t.isnan().any())]:
+        raise DataError(
+            f"network {network!r} starts with values that are no numbers in {', '.join(odd[:5])}; "
+            "draw or fill every parameter in its constructor (torch.empty does neither)"
+        )
+    return write_checkpoint(store, record, weights, built, say=say)
+
+
+def load_network(store: "Store", record: CheckpointRecord) -> "Network":
+    """Return a checkpoint's network with its weights and its preprocessing, both as registered.
+
+    Raises
+    ------
+    UnknownNameError
+        The network's code is not there any more.
+    StorageError
+        The weights file is gone, damaged or another one: its sha256 is not the one recorded.
+    DataError
+        The weights do not fit the network any more.
+    IdentityError
+        The network's function states another preprocessing than that of the record.
+    """
+    return _loaded(record, store.checkpoint_path(record))
+
+
+def check_weights(store: "Store", record: CheckpointRecord) -> list[str]:
+    """Return what is wrong with the weights of a checkpoint; nothing if they load as registered.
+
+    Parameters
+    ----------
+    store : Store
+    record : CheckpointRecord
+        The file is read whole and hashed, the network is built, its preprocessing compared.
+
+    Returns
+    -------
+    list of str
+        Problems in words.
+    """
+    try:
+        load_network(store, record)
+    except FstoreError as exc:
+        return [str(exc)]
+    return []
+
+
+def seeded_network(network: str, classes: int | None, seed: int) -> "Network":
+    """Return a network with the initial weights of a seed, from 0; torch's generator is kept."""
+    import torch
+
+    from fstore.extractor.networks import build_network
+
+    check_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_network(network, classes=classes)
+
+
+def write_checkpoint(
+    store: "Store",
+    record: CheckpointRecord,
+    weights: "Mapping[str, Tensor]",
+    network: "Network",
+    folder: Path | None = None,
+    *,
+    say: Say | None = None,
+) -> CheckpointRecord:
+    """Register weights: written beside their final place, read back, then moved there whole.
+
+    Parameters
+    ----------
+    store, record
+        Where and what to register.
+    weights : mapping of name to Tensor
+        Of the network's state dict.
+    network : Network
+        As it was built to be initialised or trained; its preprocessing is recorded. One image
+        must give the same with the weights in this network, and in one that is built anew.
+    folder : Path or None
+        Where to write first, in the store. A run of training gives the one that it clears at
+        its end; what others leave there when they are killed, ``fstore gc`` finds.
+    say : callable or None
+        Told in a sentence how the weights were checked.
+
+    Raises
+    ------
+    StorageError
+        They cannot be written; nothing is registered.
+    DataError
+        They do not load back as they were, or give other values; nothing is registered.
+    IdentityError
+        The name is registered with other weights or preprocessing.
+    """
+    from fstore.extractor.weights import save_checkpoint, tensors_sha256
+    from fstore.extractor.weights.trial import compare
+
+    preprocess = network.preprocess
+    record = replace(
+        record,
+        preprocessing=preprocess.to_json(),
+        preprocessing_hash=preprocess.hash,
+        sha256=tensors_sha256(weights),
+    )
+    folder = folder or store.path / "training"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        place = tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True)
+    except OSError as exc:
+        raise StorageError(f"cannot write into {folder}: {exc}") from exc
+    with place as temporary:
+        path = Path(temporary) / "weights.safetensors"
+        save_checkpoint(weights, path, mean_image=preprocess.mean_image)
+        gives = compare(network, weights, _loaded(record, path))
+        if say is not None:
+            say(f"{record.network}/{record.name}: loads back, and one image gives {gives}")
+        return store.add_checkpoint(record, path)
+
+
+def _loaded(record: CheckpointRecord, path: Path) -> "Network":
+    """Load a record's file; weights and preprocessing must be those of the record."""
+    from fstore.extractor.weights import network_of, read_checkpoint, tensors_sha256
+
+    whole, again = f"{record.network}/{record.name}", _put_back(record)
+    try:
+        weights, image = read_checkpoint(path)
+    except DataError as exc:
+        raise StorageError(f"weights of checkpoint {whole} are damaged: {exc}; {again}") from exc
+    found = tensors_sha256(weights)
+    if found != record.sha256:
+        raise StorageError(
+            f"weights of checkpoint {whole} are damaged or were replaced: {path} has sha256 "
+            f"{found[:12]}, registered is {record.sha256[:12]}; {again}"
+        )
+    network = network_of(record.network, weights, image, source=str(path))
+    _check_preprocessing(network, record)
+    return network
+
+
+def _put_back(record: CheckpointRecord) -> str:
+    """Say how the weights of a record can be had again."""
+    try:
+        about = json.loads(record.recipe)
+    except ValueError:
+        about = {}
+    copy, name = "restore the file from a copy", f"--network {record.network} --name {record.name}"
+    if about.get("kind") == "init":
+        seed = about.get("seed", 0)
+        again = f"fstore ckpt init {name} --seed {seed} (and --classes, if it was given)"
+        return f"{copy}, or draw them again: {again}"
+    if about.get("kind") == "import":
+        return (
+            f"{copy}, or import them again: fstore ckpt import {about.get('file', 'FILE')} {name}"
+        )
+    return (
+        f"{copy}, or drop the checkpoint and train it again: fstore drop --network "
+        f"{record.network} --ckpt {record.name} --checkpoint"
+    )
+
+
+def _check_preprocessing(network: "Network", record: CheckpointRecord) -> None:
+    """Refuse a network whose input is prepared in another way than when it was registered."""
+    if network.preprocess.hash == record.preprocessing_hash:
+        return
+    try:
+        then = json.loads(record.preprocessing)
+    except ValueError:
+        then = {}
+    now = json.loads(network.preprocess.to_json())
+    differ = [
+        f"{part} was {then.get(part, 'not set')}, is {now.get(part, 'not set')}"
+        for part in sorted({*then, *now})
+        if then.get(part) != now.get(part)
+    ]
+    whole = f"{record.network}/{record.name}"
+    raise IdentityError(
+        f"preprocessing of network {record.network!r} is not that of checkpoint {whole}: "
+        f"{'; '.join(differ) or 'its hash differs'}; undo the change, or register the weights "
+        "under another --name to extract with the new preprocessing"
+    )
+
+
+def _check_numbers(iteration: int | None, lr: float | None, seed: int | None) -> None:
+    if iteration is not None and not 0 <= iteration <= LARGEST_SEED:
+        raise DataError(f"--iteration counts from 0 to {LARGEST_SEED}, not {iteration}")
+    if lr is not None and (not math.isfinite(lr) or lr < 0):
+        raise DataError(f"--lr is a finite number from 0, not {lr}")
+    if seed is not None:
+        check_seed(seed, "--seed")
