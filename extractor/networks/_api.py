@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from fstore.extractor.preprocess import Preprocess
 from fstore.registry import Registry
@@ -10,7 +10,11 @@ from fstore.registry import Registry
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["NETWORKS", "Beside", "Network", "network"]
+__all__ = ["NETWORKS", "Beside", "Network", "StatedLayout", "network"]
+
+StatedLayout: TypeAlias = Literal["channels_first", "channels_last", "tokens", "vector"]
+"""What the dimensions of an output mean: ``(N, C, H, W)`` or ``(N, C, L)``, ``(N, H, W, C)``,
+``(N, tokens, C)``, or one number a channel."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Network:
         ``region_iterations`` stands for ``iterations`` where it learns from regions.
     beside : mapping of layer name to Beside
         Layers that can be asked for by name and are not among those of ``--layer all``.
+    layouts : mapping of layer name or tap to layout
+        Only for layers of which fstore says that it cannot tell where their channels are.
     """
 
     name: str
@@ -59,6 +65,7 @@ class Network:
     layers: Mapping[str, str]
     recipe: Mapping[str, object] = field(default_factory=dict)
     beside: Mapping[str, Beside] = field(default_factory=dict)
+    layouts: Mapping[str, StatedLayout] = field(default_factory=dict)
 
 
 NETWORKS: Registry[Callable[..., Network]] = Registry("network")
