@@ -121,6 +121,8 @@ class Taps:
         One a layer, in the order in which they run.
     placed : tuple of Placed
         Where each of them is.
+    from_images : bool
+        Whether runs begin at images, not at the responses of ``start``.
     wiring : Wiring
     """
 
@@ -131,6 +133,7 @@ class Taps:
         self.placed = tuple(_place(network, self.wiring, layers))
         placed = self.placed
         self._start = None if start is None else _start(network, self.wiring, start, placed)
+        self.from_images = start is None
         self.specs = tuple(p.spec for p in placed)
         self._at: dict[str, list[Placed]] = {}
         for p in placed:
