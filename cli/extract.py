@@ -38,7 +38,9 @@ class Compute(StrEnum):
 def extract(
     ctx: typer.Context,
     *,
-    layer: Annotated[list[str], typer.Option(help="Layers; all: the declared ones, beside others named.")],
+    layer: Annotated[
+        list[str], typer.Option(help="Layers; all: the declared ones, beside others named.")
+    ],
     ckpt: Annotated[list[str], typer.Option(help="Checkpoint: NAME or NETWORK/NAME.")],
     dataset: Annotated[list[str] | None, typer.Option(help="Default: every data set.")] = None,
     view: Annotated[

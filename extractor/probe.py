@@ -36,8 +36,8 @@ def run_on_meta(
     """Run a forward pass of one sample for its side effects: hooks, the operation log.
 
     Parameters and input are on torch's meta device, so nothing is computed or allocated. A
-    network that needs values on its way (a condition on a tensor) gets zero images on its own device
-    instead. Neither the model's buffers nor torch's random generator is changed.
+    network that needs values on its way (a condition on a tensor) gets zero images on its own
+    device instead. Neither the model's buffers nor torch's random generator is changed.
 
     Parameters
     ----------

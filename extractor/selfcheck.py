@@ -1,4 +1,4 @@
-"""Before the first commit: are the taps what a plain hook sees, and a sample's values its own?
+"""Checks before the first commit: taps are what a plain hook sees, a sample's values its own.
 
 Both checks run a few samples. They leave the model's buffers and modes, and the random generators
 of torch, NumPy and Python, as they were.
@@ -82,9 +82,7 @@ def check_taps(runner: Runner, x: Tensor, *, images: Tensor | None = None) -> li
     return notes
 
 
-def plain_responses(
-    model: nn.Module, placed: Sequence[Placed], x: Tensor
-) -> dict[str, Tensor]:
+def plain_responses(model: nn.Module, placed: Sequence[Placed], x: Tensor) -> dict[str, Tensor]:
     """Return what plain forward hooks see of the layers that are modules, arranged as layers.
 
     Parameters
@@ -165,7 +163,7 @@ def check_neighbours(runner: Runner, x: Tensor) -> None:
             alone = alone or found
             wrong = [name for name in found if not same(found[name], alone[name], slack)]
             if wrong:
-                where = _first_module(taps, model, x[:1], inputs, at[how], slack)
+                where = _first_module(taps, model, x[:1], inputs, at=at[how], slack=slack)
                 raise DataError(
                     f"layer {wrong[0]!r} depends on the other samples of a batch, or on chance: "
                     f"one sample alone and as the {how} gives "
@@ -176,7 +174,7 @@ def check_neighbours(runner: Runner, x: Tensor) -> None:
 
 
 def _first_module(
-    taps: Taps, model: nn.Module, one: Tensor, batch: Tensor, at: int, slack: float
+    taps: Taps, model: nn.Module, one: Tensor, batch: Tensor, *, at: int, slack: float
 ) -> str:
     """Name the first module whose output for the sample differs between two runs."""
     if not taps.from_images:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fstore.store import Store
     from fstore.store.sink import ShardReport
 
-__all__ = ["Options", "Progress", "Run", "Summary", "extract", "part_ids"]
+__all__ = ["Options", "Progress", "Run", "Summary", "extract", "input_samples", "part_ids"]
 
 
 CHECKED = 3
@@ -205,7 +205,7 @@ class Run:
             del batches
 
     def _check(self, job: Job, source: "Source", runner: "Runner") -> None:
-        """Before the first commit with a checkpoint: are the taps right, and samples on their own?
+        """Before the first commit with a checkpoint, check the taps, and that samples stand alone.
 
         Raises
         ------
@@ -220,14 +220,14 @@ class Run:
             return
         self._checked.add(key)
         tried = job.wanted[:TRIED]
-        batch = next((b for b in source.batches(tried, CHECKED) if len(b.sample_ids)), None)
+        with closing(source.batches(tried, CHECKED)) as loaded:
+            batch = next((b for b in loaded if len(b.sample_ids)), None)
         if batch is None:
             return  # none of them can be read; if others can, their shapes are checked still
         preprocess, device = runner.network.preprocess, runner.device
         x = to_device(batch.images, preprocess, device)
         images = None
         if job.start is not None:
-            x = x.reshape(len(x), -1, *x.shape[2:])
             images = self._images(job, batch.sample_ids, runner)
         check_neighbours(runner, x)
         self.summary.notes += check_taps(runner, x, images=images)
@@ -239,7 +239,8 @@ class Run:
         preprocess = runner.network.preprocess
         source = ImageSource(self.store, job, preprocess, 1)
         try:
-            batch = next(source.batches(ids, len(ids)))
+            with closing(source.batches(ids, len(ids))) as loaded:
+                batch = next(loaded)
         except (FstoreError, OSError):
             return None
         if len(batch.sample_ids) < len(ids):
@@ -404,7 +405,7 @@ class ImageSource:
         """Yield the inputs of samples, ``size`` at a time."""
         from fstore.extractor.loading import load_batches
 
-        batches = list(_chunks(_input_samples(self._rows.take(samples)), size))
+        batches = list(_chunks(input_samples(self._rows.take(samples)), size))
         return load_batches(
             self._root,
             batches,
@@ -432,7 +433,8 @@ class StoredSource:
             yield InputBatch(samples[first : first + size], X[first : first + size])
 
 
-def _input_samples(rows: "pa.Table") -> "list[InputSample]":
+def input_samples(rows: "pa.Table") -> "list[InputSample]":
+    """Return what is needed to load samples; of columns sample_id, uri, digest and box."""
     from fstore.extractor.loading import InputSample
 
     columns = ("sample_id", "uri", "digest", "box")
