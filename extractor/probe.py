@@ -82,10 +82,15 @@ def _run(
     tensors: Mapping[str, Tensor],
     mode: "Recorder | None",
 ) -> None:
+    modes = [(module, module.training) for module in model.modules()]  # forward may change them
     holder = _Holder(model, call).eval()
     held = {f"model.{name}": tensor for name, tensor in tensors.items()}
     with torch.random.fork_rng(devices=[]), torch.no_grad(), _recording(mode, x, tensors):
-        torch.func.functional_call(holder, held, (x,))
+        try:
+            torch.func.functional_call(holder, held, (x,))
+        finally:
+            for module, training in modes:
+                module.training = training
 
 
 @contextmanager

@@ -92,7 +92,7 @@ def check_shapes(batch: ActivationBatch, specs: Sequence[LayerSpec]) -> None:
 
 
 def _shape(values: LayerResponses) -> tuple[int, ...]:
-    return values.act_max.shape + (1,) if values.maps is None else values.maps.shape
+    return (*values.act_max.shape, 1) if values.maps is None else values.maps.shape
 
 
 def write_layer(

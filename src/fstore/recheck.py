@@ -1,4 +1,4 @@
-"""Compute a few stored samples again, and compare: are stored responses what the network gives?"""
+"""Compute a few stored samples again, and compare them with what the store holds."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -233,7 +233,7 @@ def _difference(files: "Sequence[StoredFile]", expected: Mapping[int, NDArray[np
 def _gap(
     stored: NDArray[np.float32], values: NDArray[np.float32], *, bits: bool
 ) -> tuple[float, float]:
-    """Return the largest difference and the largest value; of bits the share that differs, and 1."""
+    """Return the largest difference and value; of bits the share that differs, and 1."""
     if bits:
         return float(np.mean((stored > 0) != (values > 0))), 1.0
     equal = (stored == values) | (np.isnan(stored) & np.isnan(values))
