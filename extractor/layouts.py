@@ -92,7 +92,7 @@ def find_layout(evidence: Evidence, stated: StatedLayout | None = None) -> Layou
         return "vector"
     at = _channel(evidence)
     if len(shape) == 3:
-        return {1: "sequence", 2: "tokens"}.get(at)  # type: ignore[arg-type, return-value]
+        return {1: "sequence", 2: "tokens"}.get(at)  # type: ignore[return-value]
     if shape[2:] == (1, 1) and at in {0, 1}:
         return "vector"
     if shape[1:3] == (1, 1) and at == 3:

@@ -204,7 +204,11 @@ def _outputs(model: nn.Module, x: Tensor) -> dict[str, tuple[Output, Output]]:
         return Output({k: t.clone() for k, t in read_output(value).parts.items()})
 
     def before(path: str) -> Callable[[nn.Module, Any], None]:
-        return lambda _m, args: given.setdefault(path, keep(args)) and None
+        def note(_m: nn.Module, args: object) -> None:
+            if path not in given:
+                given[path] = keep(args)
+
+        return note
 
     def after(path: str) -> Callable[[nn.Module, Any, Any], None]:
         def note(_m: nn.Module, _args: object, value: object) -> None:

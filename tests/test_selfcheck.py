@@ -1,7 +1,6 @@
 """Before the first commit: taps are compared, and samples must not depend on their neighbours."""
 
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -9,9 +8,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn import functional
 
 from fstore import extraction, workflows
 from fstore.errors import DataError, UnknownNameError
@@ -58,7 +57,7 @@ class Functional(nn.Module):
     def done(self, y: Tensor) -> Tensor:
         """Return the operation's result."""
         if self.kind == "dropout":
-            return F.dropout(y)
+            return functional.dropout(y)
         if self.kind == "noise":
             return y + torch.randn_like(y)
         if self.kind == "first":
@@ -86,7 +85,7 @@ def own(model: nn.Module, layers: dict[str, str]) -> Network:
 
 
 @pytest.fixture
-def module(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Give a module of networks that can be named in a store."""
     made = ModuleType("own_networks")
     for kind in ("dropout", "noise", "first", "mean", "none"):
@@ -94,7 +93,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     made.statistics = lambda: own(Statistics(), {"l": "norm"})  # type: ignore[attr-defined]
     made.numbered = lambda: own(Numbered(), {"l": "conv_1"})  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "own_networks", made)
-    yield made
+    return made
 
 
 @pytest.fixture

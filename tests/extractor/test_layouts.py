@@ -68,7 +68,7 @@ def scrambled(y: Tensor) -> Tensor:
 def test_channels_are_followed_from_the_convolution(
     then: Callable[[Tensor], Tensor], shape: tuple[int, ...], *, fixed: bool
 ) -> None:
-    """Six channels go in, and are six channels after arranging, whether the size is fixed or not."""
+    """Six channels stay six channels however arranged, whether the size is fixed or not."""
     (spec,) = layer_specs(network(then, fixed=fixed))
     assert (spec.channels, spec.height, spec.width) == shape
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 from torchvision import models
 
 from fstore.errors import DataError, UnknownNameError
@@ -86,7 +86,7 @@ class Late(nn.Module):
         y: Tensor = self.conv(x)
         self.act(y)
         y.mul_(3)
-        F.threshold(y, 0.5, 0.25, inplace=True)
+        functional.threshold(y, 0.5, 0.25, inplace=True)
         return y
 
 
@@ -186,7 +186,7 @@ def test_what_follows_from_stored_responses_is_what_follows_in_the_network() -> 
     assert torch.allclose(derived["last"], plain["last"])
     later = Taps(network, ["last"], start="block").collect(plain["block"].flatten(2))
     assert torch.allclose(later["last"], plain["last"], atol=1e-5)
-    with pytest.raises(DataError, match="does not follow from 'block.act' alone"):
+    with pytest.raises(DataError, match=r"does not follow from 'block\.act' alone"):
         Taps(network, ["last"], start="block.act")
 
 
