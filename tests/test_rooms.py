@@ -27,6 +27,7 @@ JOINERS = {
     "region_data",
     "evaluation",
     "study_steps",
+    "recheck",
     "reproduce",
     "demo",
     "plan",
@@ -40,6 +41,7 @@ OPENERS = {"__init__", "__main__"}  # hand out what one room offers
 MAY_USE_TORCH = {
     "workflows",
     "extraction",
+    "recheck",
     "training",
     "finetuning",
     "queries.backend",

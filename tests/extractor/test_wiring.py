@@ -256,5 +256,8 @@ def test_every_declared_layer_of_torchvision_equals_a_plain_hook(name: str) -> N
     )
     assert network.layers
     for layer, tap in network.layers.items():
-        assert torch.equal(in_hook_order(alone[layer], plain[tap]), plain[tap]), layer
-        assert torch.equal(beside[tap], plain[tap]), layer
+        # torch's attention takes another path where its parts have hooks: the last bits differ
+        slack = 1e-5 * float(plain[tap].abs().max())
+        found = in_hook_order(alone[layer], plain[tap])
+        assert torch.allclose(found, plain[tap], rtol=0, atol=slack), layer
+        assert torch.allclose(beside[tap], plain[tap], rtol=0, atol=slack), layer
