@@ -38,7 +38,9 @@ class Compute(StrEnum):
 def extract(
     ctx: typer.Context,
     *,
-    layer: Annotated[list[str], typer.Option(help="Layer, or all the declared ones: all.")],
+    layer: Annotated[
+        list[str], typer.Option(help="Layers; all: the declared ones, beside others named.")
+    ],
     ckpt: Annotated[list[str], typer.Option(help="Checkpoint: NAME or NETWORK/NAME.")],
     dataset: Annotated[list[str] | None, typer.Option(help="Default: every data set.")] = None,
     view: Annotated[
@@ -142,6 +144,8 @@ def _tell(summary: "Summary") -> None:
     """Say on stderr what was added and where the time went."""
     for bad in summary.quarantined:
         note(f"quarantined: {bad['reason']}")
+    for text in dict.fromkeys(summary.notes):
+        note(text)
     share = f", {summary.bytes / summary.raw_bytes:.3f} of raw" if summary.raw_bytes else ""
     note(
         f"{summary.samples} samples extracted, {summary.present} already there, "

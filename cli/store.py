@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from fstore.cli.app import app, open_store
 from fstore.cli.output import AsCsv, AsJson, emit, note
 
 if TYPE_CHECKING:
+    from fstore.store import Store
     from fstore.store.maintenance import Going
 
 __all__ = ["drop", "export", "gc", "init", "status", "verify"]
@@ -114,7 +115,19 @@ def gc(
 
 
 @app.command("verify")
-def verify(ctx: typer.Context, as_json: AsJson = False, as_csv: AsCsv = False) -> None:
+def verify(
+    ctx: typer.Context,
+    *,
+    recompute: Annotated[
+        bool,
+        typer.Option(
+            "--recompute/--no-recompute",
+            help="Also compute two samples of each layer again, and compare.",
+        ),
+    ] = True,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
     """Read every stored file and list what is wrong; the status is 1 if anything is.
 
     Example: fstore verify
@@ -122,11 +135,29 @@ def verify(ctx: typer.Context, as_json: AsJson = False, as_csv: AsCsv = False) -
     from fstore.store.verify import PROBLEM_COLUMNS
     from fstore.store.verify import verify as problems_of
 
-    rows = list(problems_of(open_store(ctx).path))
+    store = open_store(ctx)
+    rows = list(problems_of(store.path))
+    rows += _recomputed(store, rows) if recompute else []
     emit(rows, columns=PROBLEM_COLUMNS, as_json=as_json, as_csv=as_csv)
     note(f"{len(rows)} problems" if rows else "no problem found")
     if rows:
         raise typer.Exit(1)
+
+
+def _recomputed(store: "Store", known: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what a few samples show that are computed again; say of which layers none were."""
+    from fstore.recheck import recheck
+    from fstore.store.verify import PROBLEM_COLUMNS
+
+    damaged = {tuple(row.get(c) for c in PROBLEM_COLUMNS[:-2]) for row in known}
+    rows = []
+    for partition, problem, reason in recheck(store):
+        where = partition.values
+        if reason:
+            note(f"not recomputed: {partition}: {reason}")
+        elif problem and tuple(where[c] for c in PROBLEM_COLUMNS[:-2]) not in damaged:
+            rows.append({**where, "file": "", "problem": problem})
+    return rows
 
 
 @app.command("export")

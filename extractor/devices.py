@@ -19,7 +19,7 @@ from fstore.extractor.preprocess import Preprocess
 from fstore.extractor.responses import DeviceResponses, round_to, summarise
 from fstore.extractor.taps import Taps
 from fstore.extractor.warping import Inputs, RegionCrops, moved, warp
-from fstore.types import ActivationBatch, Precision
+from fstore.types import ActivationBatch, LayerSpec, Precision
 
 __all__ = [
     "COMPUTE",
@@ -116,6 +116,12 @@ class Runner:
     precision : what values are rounded to
     compute : key of :data:`COMPUTE`
     start : layer whose stored responses are given in place of images, or None
+
+    Attributes
+    ----------
+    network : Network
+        On the device.
+    taps : Taps
     """
 
     def __init__(
@@ -130,13 +136,15 @@ class Runner:
     ) -> None:
         self.device = device
         self._precision = precision
-        self._compute = compute
+        self.compute = compute
         if device.type == "cuda":
             model = copy.deepcopy(network.model).to(device)
             model = model.to(memory_format=torch.channels_last)
             network = replace(network, model=model)
+        self.network = network
         self._preprocess = network.preprocess
-        self._taps = Taps(network, layers, start=start)
+        self.taps = Taps(network, layers, start=start)
+        self._specs = {spec.name: spec for spec in self.taps.specs}
 
     def submit(self, sample_ids: NDArray[np.int64], images: Inputs) -> Pending:
         """Start the forward pass of a batch; returns at once on a GPU.
@@ -146,20 +154,32 @@ class Runner:
         sample_ids : array of shape (n,), int64
         images : array of shape (n, 3, S, S), float32, or RegionCrops of length n
             With a ``start`` its responses, of shape (n, channels, positions).
+
+        Raises
+        ------
+        DataError
+            A layer gave another shape than that of its LayerSpec.
         """
         kept: dict[str, DeviceResponses] = {}
 
         def keep(layer: str, output: Tensor) -> None:
+            _check_shape(self._specs[layer], output, len(sample_ids))
             kept[layer] = summarise(round_to(output, self._precision))
 
         x = to_device(images, self._preprocess, self.device)
-        kind = COMPUTE[self._compute]
+        with self.arithmetic():
+            self.taps.run(x, keep)
+        return self._to_host(sample_ids, kept)
+
+    @contextmanager
+    def arithmetic(self) -> Iterator[None]:
+        """Compute in the runner's precision for a while."""
+        kind = COMPUTE[self.compute]
         with (
-            matmul_precision(self._compute),
+            matmul_precision(self.compute),
             torch.autocast(self.device.type, dtype=kind, enabled=kind is not None),
         ):
-            self._taps.run(x, keep)
-        return self._to_host(sample_ids, kept)
+            yield
 
     def _to_host(
         self, sample_ids: NDArray[np.int64], layers: dict[str, DeviceResponses]
@@ -173,6 +193,17 @@ class Runner:
         event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record(torch.cuda.current_stream(self.device))
         return Pending(sample_ids, staged, event)
+
+
+def _check_shape(spec: LayerSpec, output: Tensor, n: int) -> None:
+    """Refuse responses that have another shape than what was found out about the layer."""
+    maps = () if spec.kind == "fc" else (spec.height, spec.width)
+    expected = (n, spec.channels, *maps)
+    if tuple(output.shape) != expected:
+        raise DataError(
+            f"layer {spec.name!r} gave {tuple(output.shape)} for {n} samples; expected {expected}: "
+            "its shape depends on more than the size of the input, so it cannot be stored"
+        )
 
 
 def to_device(images: Inputs, preprocess: Preprocess, device: torch.device) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["OperationLog", "run_on_meta"]
+__all__ = ["OperationLog", "Recorder", "operation_name", "run_on_meta"]
 
 
 class _Holder(nn.Module):
@@ -29,14 +29,15 @@ def run_on_meta(
     size: int,
     *,
     call: Callable[[Tensor], object] | None = None,
-    mode: "OperationLog | None" = None,
+    mode: "Recorder | None" = None,
     compute: bool = True,
+    samples: int = 1,
 ) -> None:
     """Run a forward pass of one sample for its side effects: hooks, the operation log.
 
     Parameters and input are on torch's meta device, so nothing is computed or allocated. A
-    network that needs values on its way (a condition on a tensor) gets a batch of one zero image
-    on the CPU instead.
+    network that needs values on its way (a condition on a tensor) gets zero images on its own
+    device instead. Neither the model's buffers nor torch's random generator is changed.
 
     Parameters
     ----------
@@ -46,23 +47,27 @@ def run_on_meta(
         Side of the square input, pixels.
     call : function of the input, or None
         Called in place of the model; may use its modules.
-    mode : OperationLog or None
+    mode : Recorder or None
         Records the operations.
     compute : bool
         Whether the batch of zeros may be tried.
+    samples : int
+        Of the batch.
     """
     call = call or model.__call__
     tensors = [*_named_tensors(model)]
     meta = {name: torch.empty_like(t, device="meta") for name, t in tensors}
     try:
-        _run(model, call, torch.empty(1, 3, size, size, device="meta"), meta, mode)
+        _run(model, call, torch.empty(samples, 3, size, size, device="meta"), meta, mode)
     except (RuntimeError, NotImplementedError):
         if not compute:
             raise
         if mode is not None:
             mode.clear()
         device = tensors[0][1].device if tensors else torch.device("cpu")
-        _run(model, call, torch.zeros(1, 3, size, size, device=device), dict(tensors), mode)
+        buffers = {name: t.clone() for name, t in model.named_buffers(remove_duplicate=False)}
+        held = dict(tensors) | buffers
+        _run(model, call, torch.zeros(samples, 3, size, size, device=device), held, mode)
 
 
 def _named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -75,18 +80,21 @@ def _run(
     call: Callable[[Tensor], object],
     x: Tensor,
     tensors: Mapping[str, Tensor],
-    mode: "OperationLog | None",
+    mode: "Recorder | None",
 ) -> None:
+    modes = [(module, module.training) for module in model.modules()]  # forward may change them
     holder = _Holder(model, call).eval()
     held = {f"model.{name}": tensor for name, tensor in tensors.items()}
-    with torch.no_grad(), _recording(mode, x, tensors):
-        torch.func.functional_call(holder, held, (x,))
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), _recording(mode, x, tensors):
+        try:
+            torch.func.functional_call(holder, held, (x,))
+        finally:
+            for module, training in modes:
+                module.training = training
 
 
 @contextmanager
-def _recording(
-    mode: "OperationLog | None", x: Tensor, tensors: Mapping[str, Tensor]
-) -> Iterator[None]:
+def _recording(mode: "Recorder | None", x: Tensor, tensors: Mapping[str, Tensor]) -> Iterator[None]:
     if mode is None:
         yield
         return
@@ -95,7 +103,18 @@ def _recording(
         yield
 
 
-class OperationLog(TorchFunctionMode):
+class Recorder(TorchFunctionMode):
+    """Sees every operation of a forward pass as the network's code calls it."""
+
+    def clear(self) -> None:
+        """Forget everything, as before the first operation."""
+
+    def begin(self, x: Tensor, tensors: Mapping[str, Tensor]) -> None:  # noqa: ARG002
+        """Learn which tensors are there before the first operation."""
+        self.clear()
+
+
+class OperationLog(Recorder):
     """Hash the operations of a forward pass, as the network's code calls them.
 
     Recorded of each operation that gives or changes a tensor: its name, its plain arguments, and
@@ -138,10 +157,10 @@ class OperationLog(TorchFunctionMode):
     ) -> Any:  # noqa: ANN401
         """Run an operation and record it."""
         kwargs = kwargs or {}
-        given = f"{_operation_name(func)}{self._describe(args)}{self._describe(dict(kwargs))}"
+        given = f"{operation_name(func)}{self._describe(args)}{self._describe(dict(kwargs))}"
         result = func(*args, **kwargs)
         results = [r for r in _flat(result) if isinstance(r, Tensor)]
-        if results or _operation_name(func).endswith("__setitem__"):
+        if results or operation_name(func).endswith("__setitem__"):
             self._hash.update(given.encode() + b"\n")
             for place, tensor in enumerate(results):
                 self._name(tensor, f"result {self.count}.{place}")
@@ -169,7 +188,8 @@ class OperationLog(TorchFunctionMode):
         return type(value).__name__
 
 
-def _operation_name(func: Callable[..., Any]) -> str:
+def operation_name(func: Callable[..., Any]) -> str:
+    """Return an operation's name as the network's code calls it."""
     owner = getattr(getattr(func, "__self__", None), "__name__", "")  # property: Tensor.T.__get__
     name = getattr(func, "__name__", type(func).__name__)
     return f"{owner}.{name}" if owner and name == "__get__" else name

@@ -1,46 +1,33 @@
-"""Reach the places inside a network: modules by hooks, nodes by its traced graph."""
+"""Reach the places inside a network: modules by hooks, nodes by its traced graph.
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+The rule, kept here alone: **a module path means the output of that module's first call, at the
+moment when a plain forward hook would see it**. Where only modules are asked for, plain hooks
+take it. Where a node is asked for beside them, the traced graph runs in place of the code: modules
+that are one node of it, or lie inside one, are taken by the same hooks; a module that tracing looks
+into returns when the last node of its code has run, and is taken then. A name that is a module
+path is never looked up among the nodes (:mod:`fstore.extractor.graph` names them).
+
+``NAME.PART`` is one tensor of an output that has several: ``attention.1``, ``encoder.logits``.
+"""
+
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import torchvision
-from torch import Tensor, fx, nn
-from torchvision.models.feature_extraction import NodePathTracer
+from torch import Tensor, nn
 
 from fstore.errors import DataError
+from fstore.extractor.graph import Graph, Moment, Tail, cut, run_graph, trace
+from fstore.extractor.outputs import Output, read_output
 
 __all__ = ["Seen", "Wiring"]
 
-Seen = Callable[[str, Tensor], None]
+Seen = Callable[[str, Output], None]
 
 
 class _Stop(Exception):  # noqa: N818 - not an error: leaves the forward pass early
     """The deepest tap has been seen."""
-
-
-@dataclass(frozen=True)
-class _Graph:
-    """A traced network: its nodes by name, and the nodes that give its containers' outputs."""
-
-    graph: fx.Graph
-    nodes: Mapping[str, fx.Node]
-    containers: Mapping[str, fx.Node]
-
-
-@dataclass(frozen=True)
-class _Tail:
-    """A part of a traced network: its only input is a tap's output.
-
-    ``names`` are the taps of its nodes, ``at_start`` those that are its input itself.
-    """
-
-    graph: fx.Graph
-    names: Mapping[fx.Node, list[str]]
-    at_start: tuple[str, ...]
 
 
 class Wiring:
@@ -56,18 +43,27 @@ class Wiring:
     def __init__(self, model: nn.Module) -> None:
         self.model = model
         self.modules = {path: module for path, module in model.named_modules() if path}
-        self._tails: dict[tuple[str, ...], _Tail] = {}
+        self._tails: dict[tuple[str, ...], Tail] = {}
 
     @property
     def nodes(self) -> list[str]:
-        """Node names that are no module paths, in the order in which they run."""
-        if self._graph is None:
-            return []
-        return [name for name in self._graph.nodes if name not in self.modules]
+        """Node names, in the order in which they run."""
+        return [] if self._graph is None else list(self._graph.nodes)
 
-    def has(self, tap: str) -> bool:
-        """Tell whether a tap of that name exists."""
-        return tap in self.modules or (self._graph is not None and tap in self._graph.nodes)
+    def find(self, name: str) -> tuple[str, str] | None:
+        """Split a layer's name into a tap and the part of its output that is meant.
+
+        The longest module path or node name that the name begins with is the tap; None if there
+        is none. The part is empty as a rule; whether the output has it, only a run can tell.
+        """
+        if name in self.modules:
+            return name, ""
+        cuts = [at for at, sign in enumerate(name) if sign == "."]
+        for at in (len(name), *reversed(cuts)):
+            tap, part = name[:at], name[at + 1 :]
+            if tap in self.modules or (self._graph is not None and tap in self._graph.nodes):
+                return tap, part
+        return None
 
     def by_kind(self, taps: Sequence[str]) -> tuple[list[str], list[str]]:
         """Split taps into module paths and node names."""
@@ -79,7 +75,7 @@ class Wiring:
         if not taps:
             return
         modules, nodes = self.by_kind(taps)
-        watch = _Watch(set(taps), seen)
+        watch = _Watch(self, taps, seen)
         try:
             if nodes:
                 self._interpret(x, taps, watch)
@@ -105,19 +101,15 @@ class Wiring:
             As :meth:`tail`.
         """
         tail = self.tail(start, taps)
-        watch = _Watch(set(taps), seen)
+        watch = _Watch(self, taps, seen)
         try:
             for tap in tail.at_start:
                 watch.note(tap, value)
-            interpreter = _Interpreter(self.model, tail.graph, tail.names, watch)
-            try:
-                interpreter.run(value)
-            finally:
-                interpreter.env.clear()
+            run_graph(self.model, tail.graph, value, tail.moments, watch.note)
         except _Stop:
             pass
 
-    def tail(self, start: str, taps: Sequence[str]) -> "_Tail":
+    def tail(self, start: str, taps: Sequence[str]) -> Tail:
         """Return the part of the traced network between a tap and others.
 
         Raises
@@ -127,106 +119,62 @@ class Wiring:
         """
         key = (start, *taps)
         if key not in self._tails:
-            self._tails[key] = self._cut(start, taps)
+            if self._graph is None:
+                raise DataError(
+                    "the network's code cannot be traced, so nothing can be derived from stored "
+                    "responses; run it on the images"
+                )
+            self._tails[key] = cut(self.model, self._graph, start, taps)
         return self._tails[key]
 
-    def _cut(self, start: str, taps: Sequence[str]) -> "_Tail":
-        places = {tap: self._node(tap) for tap in (start, *taps)}
-        first = places[start]
-        needed: set[fx.Node] = set()
-        for tap in taps:
-            needed |= _between(first, places[tap], start, tap)
-        graph = fx.Graph()
-        copies = {first: graph.placeholder("stored")}
-        for node in first.graph.nodes:
-            if node in needed:
-                copies[node] = graph.node_copy(node, copies.__getitem__)
-        names: dict[fx.Node, list[str]] = {}
-        for tap in taps:
-            if places[tap] is not first:
-                names.setdefault(copies[places[tap]], []).append(tap)
-        return _Tail(graph, names, tuple(tap for tap in taps if places[tap] is first))
-
-    def _node(self, tap: str) -> fx.Node:
-        graph = self._graph
-        node = None if graph is None else graph.containers.get(tap) or graph.nodes.get(tap)
-        if node is None:
-            raise DataError(
-                f"the network's code cannot be traced at {tap!r}, so nothing can be derived from "
-                "stored responses there; run it on the images"
-            )
-        return node
+    def run_whole_graph(self, x: Tensor) -> object:
+        """Run the traced graph to its end and return what the network returns."""
+        if self._graph is None:
+            raise DataError("the network's code cannot be traced")
+        return run_graph(self.model, self._graph.graph, x, {}, lambda *_: None)
 
     def _call(self, x: Tensor, modules: Sequence[str], watch: "_Watch") -> None:
         with ExitStack() as stack:
-            for path in modules:
-                handle = self.modules[path].register_forward_hook(watch.hook(path))
-                stack.callback(handle.remove)
+            self._hook(modules, watch, stack)
             self.model(x)
+
+    def _hook(self, paths: Sequence[str], watch: "_Watch", stack: ExitStack) -> None:
+        for path in paths:
+            handle = self.modules[path].register_forward_hook(watch.hook(path))
+            stack.callback(handle.remove)
 
     def _interpret(self, x: Tensor, taps: Sequence[str], watch: "_Watch") -> None:
         assert self._graph is not None  # noqa: S101 - node names come from it
-        names: dict[fx.Node, list[str]] = {}
-        hooked = []
-        for tap in taps:
-            node = self._graph.containers.get(tap) or self._graph.nodes.get(tap)
-            if node is None:
-                hooked.append(tap)  # a module inside one that tracing does not look into
-            else:
-                names.setdefault(node, []).append(tap)
+        returns, nodes = self._graph.returns, self._graph.nodes
+        moments: dict[str, Moment] = {
+            tap: returns[tap] if tap in self.modules else nodes[tap]
+            for tap in taps
+            if tap not in self.modules or tap in returns
+        }
         with ExitStack() as stack:
-            for path in hooked:
-                handle = self.modules[path].register_forward_hook(watch.hook(path))
-                stack.callback(handle.remove)
-            interpreter = _Interpreter(self.model, self._graph.graph, names, watch)
-            stack.callback(interpreter.env.clear)
-            interpreter.run(x)
+            self._hook([tap for tap in taps if tap not in moments], watch, stack)
+            run_graph(self.model, self._graph.graph, x, moments, watch.note)
 
     @cached_property
-    def _graph(self) -> _Graph | None:
+    def _graph(self) -> Graph | None:
         """The traced network; None if its code cannot be traced."""
-        tracer = _Tracer()
-        try:
-            graph = tracer.trace(self.model)
-        except Exception:  # noqa: BLE001 - tracing runs any code on stand-ins for tensors
-            return None
-        nodes = {name: node for node, name in tracer.node_to_qualname.items()}
-        return _Graph(graph, nodes, tracer.containers)
+        return trace(self.model)
 
 
-def _between(first: fx.Node, last: fx.Node, start: str, tap: str) -> set[fx.Node]:
-    """Return the nodes after ``first`` that ``last`` needs, itself among them."""
-    needed: set[fx.Node] = set()
-    ahead = [last]
-    while ahead:
-        node = ahead.pop()
-        if node is first or node in needed:
-            continue
-        if node.op == "placeholder":
-            raise DataError(
-                f"{tap!r} does not follow from {start!r} alone: the network reaches it from its "
-                "input on another way, too; start at another layer, or run it on the images"
-            )
-        needed.add(node)
-        ahead += node.all_input_nodes
-    return needed
-
-
-@dataclass
 class _Watch:
     """Hands each awaited tap's first output on; leaves the forward pass after the last."""
 
-    awaited: set[str]
-    seen: Seen
+    def __init__(self, wiring: Wiring, taps: Sequence[str], seen: Seen) -> None:
+        self._modules = wiring.modules
+        self._awaited = set(taps)
+        self._seen = seen
 
-    def note(self, tap: str, output: object) -> None:
-        if tap not in self.awaited:
+    def note(self, tap: str, value: object) -> None:
+        if tap not in self._awaited:
             return
-        self.awaited.discard(tap)
-        tensor = next((t for t in _flat(output) if isinstance(t, Tensor)), None)
-        if tensor is not None:
-            self.seen(tap, tensor)
-        if not self.awaited:
+        self._awaited.discard(tap)
+        self._seen(tap, read_output(value, self._modules.get(tap)))
+        if not self._awaited:
             raise _Stop
 
     def hook(self, tap: str) -> Callable[[nn.Module, Any, Any], None]:
@@ -234,59 +182,3 @@ class _Watch:
             self.note(tap, output)
 
         return note
-
-
-class _Interpreter(fx.Interpreter):
-    """Runs the graph node by node, telling the watch of those that are taps."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        graph: fx.Graph,
-        names: Mapping[fx.Node, list[str]],
-        watch: _Watch,
-    ) -> None:
-        super().__init__(model, graph=graph)
-        self.extra_traceback = False
-        self._names = names
-        self._watch = watch
-
-    def run_node(self, n: fx.Node) -> Any:  # noqa: ANN401 - torch's signature
-        """Run one node."""
-        result = super().run_node(n)
-        for tap in self._names.get(n, ()):
-            self._watch.note(tap, result)
-        return result
-
-
-class _Tracer(NodePathTracer):  # type: ignore[misc] # torchvision has no types
-    """torchvision's tracer, which also remembers which node is a container's output."""
-
-    def __init__(self) -> None:
-        ops = [vars(torchvision.ops)[name] for name in torchvision.ops.__all__]
-        leaves = [op for op in ops if isinstance(op, type) and issubclass(op, nn.Module)]
-        super().__init__(autowrap_modules=(math, torchvision.ops), leaf_modules=leaves)
-        self.containers: dict[str, fx.Node] = {}
-
-    def call_module(
-        self,
-        m: nn.Module,
-        forward: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:  # noqa: ANN401 - torch's signature
-        """Trace a module's call and note what it returned."""
-        result = super().call_module(m, forward, args, kwargs)
-        proxy = next((p for p in _flat(result) if isinstance(p, fx.Proxy)), None)
-        if proxy is not None and not self.is_leaf_module(m, self.path_of_module(m)):
-            self.containers.setdefault(self.path_of_module(m), proxy.node)
-        return result
-
-
-def _flat(value: object) -> Iterator[object]:
-    """Yield the items of nested tuples and lists."""
-    if isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _flat(item)
-    else:
-        yield value

@@ -1,6 +1,7 @@
 """Samples as a network saw them, and a response map laid over."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from fstore.store import Store
     from fstore.store.files import Partition
 
-__all__ = ["Picture", "Preparation", "draw_response", "pictures", "pixels", "upsampled"]
+__all__ = ["Picture", "Preparation", "draw_response", "pictures", "pixels", "places", "upsampled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,31 @@ def upsampled(response: NDArray[np.float32], size: int) -> NDArray[np.float32]:
 
     image = Image.fromarray(np.ascontiguousarray(response, dtype=np.float32))
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+
+
+def places(response: NDArray[np.float32], network: str, size: int) -> NDArray[np.float32] | None:
+    """Return a response map as it lies over the network's input; None where that is not known.
+
+    Tokens are stored as maps of one column. Where each of them lies is known for torchvision's
+    vision transformers: the class token, then the patches row by row. A map of one column of any
+    other network is not drawn as bands over the image, for nothing says where its places are.
+
+    Parameters
+    ----------
+    response : array of shape (height, width), float32
+    network : str
+        Name in the store.
+    size : int
+        Pixels of the square input.
+    """
+    tokens, width = response.shape
+    if width > 1 or tokens == 1:
+        return response
+    named = re.fullmatch(r"torchvision:vit_[a-z]+_([0-9]+)", network)
+    side = size // int(named[1]) if named else 0
+    if not side or tokens != 1 + side * side:
+        return None
+    return response[1:, 0].reshape(side, side)
 
 
 def draw_response(panel: "Axes", picture: Picture, response: NDArray[np.float32]) -> None:

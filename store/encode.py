@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fstore.errors import DataError
 from fstore.store import parquet
 from fstore.store.parquet import Chunk, Leaf, ParquetFile
 from fstore.store.schema import ACT_MAX, ACT_SUM, ARGMAX, CHANNEL, MAP, NNZ, NPOS, SAMPLE_ID
-from fstore.types import LayerResponses
+from fstore.types import ActivationBatch, LayerResponses, LayerSpec
 
-__all__ = ["LEAVES", "ShardFile", "row_checksum", "write_layer"]
+__all__ = ["LEAVES", "ShardFile", "check_shapes", "row_checksum", "write_layer"]
 
 LEAVES = {
     leaf.name: leaf
@@ -65,6 +66,35 @@ class Group:
     values: LayerResponses
 
 
+def check_shapes(batch: ActivationBatch, specs: Sequence[LayerSpec]) -> None:
+    """Refuse a batch that is not what its layers' specs say.
+
+    Parameters
+    ----------
+    batch : ActivationBatch
+    specs : sequence of LayerSpec
+        One a layer of the batch.
+
+    Raises
+    ------
+    DataError
+        A layer is absent, or has other samples, channels or positions.
+    """
+    for spec in specs:
+        given = batch.layers.get(spec.name)
+        expected = (len(batch.sample_ids), spec.channels, spec.positions)
+        found = None if given is None else _shape(given)
+        if found != expected:
+            raise DataError(
+                f"layer {spec.name!r} has {found} samples, channels and positions in a batch; "
+                f"expected {expected}; nothing of it was stored"
+            )
+
+
+def _shape(values: LayerResponses) -> tuple[int, ...]:
+    return (*values.act_max.shape, 1) if values.maps is None else values.maps.shape
+
+
 def write_layer(
     path: Path,
     sample_ids: Sequence[NDArray[np.int64]],
@@ -87,7 +117,13 @@ def write_layer(
     Returns
     -------
     ShardFile
+
+    Raises
+    ------
+    DataError
+        The batches differ in channels or positions, or a batch has not a row a sample.
     """
+    _check_alike(sample_ids, batches)
     ids = np.concatenate(sample_ids)
     n_channels = batches[0].act_max.shape[1]
     sparse = _density(batches) < SPARSE
@@ -110,6 +146,17 @@ def write_layer(
         n_channels=n_channels,
         checksum=checksum,
     )
+
+
+def _check_alike(
+    sample_ids: Sequence[NDArray[np.int64]], batches: Sequence[LayerResponses]
+) -> None:
+    for ids, batch in zip(sample_ids, batches, strict=True):
+        found, expected = _shape(batch), (len(ids), *_shape(batches[0])[1:])
+        if found != expected:
+            raise DataError(
+                f"a batch has {found} samples, channels and positions; expected {expected}"
+            )
 
 
 def row_checksum(

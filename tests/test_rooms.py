@@ -40,6 +40,7 @@ JOINERS = {
     "region_data",
     "evaluation",
     "study_steps",
+    "recheck",
     "reproduce",
     "demo",
     "plan",
@@ -53,6 +54,7 @@ OPENERS = {"__init__", "__main__"}  # hand out what one room offers
 MAY_USE_TORCH = {
     "checkpoints",
     "extraction",
+    "recheck",
     "training",
     "finetuning",
     "queries.backend",

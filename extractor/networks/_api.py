@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from fstore.errors import DataError
 from fstore.extractor.preprocess import Preprocess
@@ -11,7 +11,11 @@ from fstore.registry import Registry
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["NETWORKS", "Beside", "Network", "network"]
+__all__ = ["NETWORKS", "Beside", "Network", "StatedLayout", "network"]
+
+StatedLayout: TypeAlias = Literal["channels_first", "channels_last", "tokens", "vector"]
+"""What the dimensions of an output mean: ``(N, C, H, W)`` or ``(N, C, L)``, ``(N, H, W, C)``,
+``(N, tokens, C)``, or one number a channel."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class Network:
         ``region_iterations`` stands for ``iterations`` where it learns from regions.
     beside : mapping of layer name to Beside
         Layers that can be asked for by name and are not among those of ``--layer all``.
+    layouts : mapping of layer name or tap to layout
+        Only for layers of which fstore says that it cannot tell where their channels are.
 
     Raises
     ------
@@ -65,6 +71,7 @@ class Network:
     layers: Mapping[str, str]
     recipe: Mapping[str, object] = field(default_factory=dict)
     beside: Mapping[str, Beside] = field(default_factory=dict)
+    layouts: Mapping[str, StatedLayout] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse fields of another kind, before something is made of them."""
@@ -80,6 +87,11 @@ class Network:
         for layer, beside in self.beside.items():
             if not isinstance(layer, str) or not isinstance(beside, Beside):
                 raise DataError(f"Network: beside holds {layer!r}: {beside!r}; expected a Beside")
+        _check_kind(self, "layouts", Mapping, "a mapping, as in {'conv1': 'channels_last'}")
+        for layer, layout in self.layouts.items():
+            if layout not in get_args(StatedLayout):
+                known = ", ".join(get_args(StatedLayout))
+                raise DataError(f"Network: layouts holds {layer!r}: {layout!r}; there are: {known}")
 
 
 def _check_kind(given: Network, name: str, kind: type, wanted: str) -> None:

@@ -24,6 +24,8 @@ COLUMNS = (
 )  # fmt: skip
 
 
+NOWHERE = np.zeros((1, 1), dtype=np.float32)
+"""A map that leaves the image as it is."""
 WIDEST = 10
 """Images in a line of the sheet, at most."""
 
@@ -56,7 +58,8 @@ def plot_top_images(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
     frame, drawn = panels(ax, size, n_columns=columns, size=(1.05, 1.4))
     for row in rows:
         panel = drawn[channels.index(row["channel"]) * lines * columns + row["rank"] - 1]
-        draw_response(panel, row["picture"], row["map"])
+        laid = row.get("laid", row["map"])
+        draw_response(panel, row["picture"], NOWHERE if laid is None else laid)
         panel.set_title(_caption(row), fontsize="x-small", pad=2)
         if row["rank"] == 1:
             panel.set_ylabel(f"filter {row['channel']}", fontsize="small")
@@ -66,8 +69,12 @@ def plot_top_images(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
     figure = frame.get_figure(root=True)
     if figure is not None and rows:
         label = f"Largest response above each, n = {rows[0]['n']} samples"
-        if rows[0]["map"].size > 1:
+        laid = rows[0].get("laid", rows[0]["map"])
+        if laid is None:
+            label += "; not drawn: where a token lies in the image is not known"
+        elif laid.size > 1:
             label += "; line: half of it; cross: its place"
+            label += "" if laid.size == rows[0]["map"].size else " (class token left out)"
         figure.supxlabel(label, fontsize="small")
     return frame
 
@@ -140,7 +147,8 @@ def top_images(
     list of dict
         Equal responses in order of sample. ``classes`` are those present in the sample; ``row``
         and ``col`` say where in the map the response is largest, from 0; ``n`` is the number of
-        samples ranked. For the plot also ``map``, array of shape (height, width), and
+        samples ranked. For the plot also ``map``, array of shape (height, width), ``laid``, the
+        same as it lies over the image (None where that is not known, as of tokens), and
         ``picture``, a :class:`fstore.queries.pictures.Picture`.
 
     Raises
@@ -210,6 +218,7 @@ class _About:
     classes: list[list[str]]
     pictures: "list[Picture]"
     maps: dict[int, NDArray[np.float32]]  # (n_samples, height, width)
+    network: str
 
     @classmethod
     def of(
@@ -230,13 +239,16 @@ class _About:
         samples = {row["sample_id"]: row for row in table.to_pylist()}
         rows = [samples[int(sample)] for sample in ids]
         classes = _classes(store, place, ids)
-        return cls(ids, rows, classes, pictures(store, place, ids.tolist()), maps)
+        return cls(ids, rows, classes, pictures(store, place, ids.tolist()), maps, place.network)
 
     def row(self, channel: int, sample: int) -> dict[str, Any]:
         """Return what a row says of one sample."""
+        from fstore.queries.pictures import places
+
         i = int(np.searchsorted(self.ids, sample))
         response = self.maps[channel][i]
         row, col = np.unravel_index(response.argmax(), response.shape)
+        prepared = self.pictures[i].preparation
         return {
             **self.samples[i],
             "classes": self.classes[i],
@@ -244,6 +256,7 @@ class _About:
             "row": int(row),
             "col": int(col),
             "map": response,
+            "laid": places(response, self.network, prepared.size if prepared else 0),
             "picture": self.pictures[i],
         }
 

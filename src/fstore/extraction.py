@@ -21,6 +21,7 @@ from fstore.types import ActivationBatch
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from torch import Tensor
 
     from fstore.extractor.devices import Runner
     from fstore.extractor.extract import Clock
@@ -30,7 +31,13 @@ if TYPE_CHECKING:
     from fstore.store import Store
     from fstore.store.sink import ShardReport
 
-__all__ = ["Options", "Progress", "Run", "Summary", "extract", "part_ids"]
+__all__ = ["Options", "Progress", "Run", "Summary", "extract", "input_samples", "part_ids"]
+
+
+CHECKED = 3
+"""Samples that the checks before the first commit compute."""
+TRIED = 24
+"""Samples among which those are sought that can be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,7 @@ class Summary:
     commit_s: float = 0.0
     non_finite: int = 0
     quarantined: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def images_per_s(self) -> float:
@@ -87,7 +95,7 @@ def extract(
     Parameters
     ----------
     store : Store
-    layers : names, or ``all`` for the network's declared layers
+    layers : names; ``all`` adds the network's declared layers, ``a,b`` is two names
     ckpts : names of checkpoints, or ``network/name``
     datasets, views : names; empty for all registered data sets, and for views image and gt
     network : str or None
@@ -147,6 +155,7 @@ class Run:
         self.started = datetime.now(UTC)
         self._began = perf_counter()
         self._behind: Future[ShardReport] | None = None
+        self._checked: set[tuple[object, ...]] = set()
 
     def plan(self) -> list[Job]:
         """Return what is to be done; note what is there."""
@@ -180,6 +189,7 @@ class Run:
         from fstore.store.sink import write_shard
 
         runners, source = self.runners(job), self.source(job)
+        self._check(job, source, runners[0])
         for shard in job.shards():
             batches = self.compute(job, source, shard, runners, clock=clock, total=total)
             self._settle()  # one shard is computed, one written: no third in memory
@@ -193,6 +203,49 @@ class Run:
                     threads=_cores() if last else 1,  # nothing else is left to be done then
                 )
             del batches
+
+    def _check(self, job: Job, source: "Source", runner: "Runner") -> None:
+        """Before the first commit with a checkpoint, check the taps, and that samples stand alone.
+
+        Raises
+        ------
+        DataError
+            They are not; nothing of the job is stored.
+        """
+        from fstore.extractor.devices import to_device
+        from fstore.extractor.selfcheck import check_neighbours, check_taps
+
+        key = (job.record.network, job.record.name, tuple(s.name for s in job.specs), job.start)
+        if key in self._checked:
+            return
+        self._checked.add(key)
+        tried = job.wanted[:TRIED]
+        with closing(source.batches(tried, CHECKED)) as loaded:
+            batch = next((b for b in loaded if len(b.sample_ids)), None)
+        if batch is None:
+            return  # none of them can be read; if others can, their shapes are checked still
+        preprocess, device = runner.network.preprocess, runner.device
+        x = to_device(batch.images, preprocess, device)
+        images = None
+        if job.start is not None:
+            images = self._images(job, batch.sample_ids, runner)
+        check_neighbours(runner, x)
+        self.summary.notes += check_taps(runner, x, images=images)
+
+    def _images(self, job: Job, ids: NDArray[np.int64], runner: "Runner") -> "Tensor | None":
+        """Return the images of samples that are stored; None where one cannot be read."""
+        from fstore.extractor.devices import to_device
+
+        preprocess = runner.network.preprocess
+        source = ImageSource(self.store, job, preprocess, 1)
+        try:
+            with closing(source.batches(ids, len(ids))) as loaded:
+                batch = next(loaded)
+        except (FstoreError, OSError):
+            return None
+        if len(batch.sample_ids) < len(ids):
+            return None
+        return to_device(batch.images, preprocess, runner.device)
 
     def _settle(self) -> None:
         """Wait for the shard that is being written and count it; raise what its writer raised."""
@@ -247,6 +300,7 @@ class Run:
         """Return a shard's activations; unreadable images are quarantined."""
         from fstore.extractor.devices import default_batch_size
         from fstore.extractor.extract import extract as run_network
+        from fstore.store.encode import check_shapes
 
         size = self.options.batch_size or default_batch_size(
             [r.device for r in runners], job.values
@@ -259,6 +313,7 @@ class Run:
             for batch, bad in computed:
                 self._quarantine(job, bad)
                 if batch is not None:
+                    check_shapes(batch, job.specs)
                     kept.append(batch)
                     self.summary.samples += len(batch.sample_ids)
                     self.summary.non_finite += _non_finite(batch)
@@ -350,7 +405,7 @@ class ImageSource:
         """Yield the inputs of samples, ``size`` at a time."""
         from fstore.extractor.loading import load_batches
 
-        batches = list(_chunks(_input_samples(self._rows.take(samples)), size))
+        batches = list(_chunks(input_samples(self._rows.take(samples)), size))
         return load_batches(
             self._root,
             batches,
@@ -378,7 +433,8 @@ class StoredSource:
             yield InputBatch(samples[first : first + size], X[first : first + size])
 
 
-def _input_samples(rows: "pa.Table") -> "list[InputSample]":
+def input_samples(rows: "pa.Table") -> "list[InputSample]":
+    """Return what is needed to load samples; of columns sample_id, uri, digest and box."""
     from fstore.extractor.loading import InputSample
 
     columns = ("sample_id", "uri", "digest", "box")

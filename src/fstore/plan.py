@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fstore.store.catalog import DatasetInfo
     from fstore.store.files import Identity, Partition
 
-__all__ = ["Chosen", "Job", "Options", "Planner", "Start", "part_ids"]
+__all__ = ["Chosen", "Job", "Options", "Planner", "Start", "asked_layers", "part_ids"]
 
 SHARD_BYTES = 3 << 27  # 384 MiB of raw float32 over the network's declared layers
 DEFAULT_VIEWS = ("image", "gt")  # proposals only when named: there are thousands an image
@@ -167,7 +167,7 @@ class Planner:
         from fstore.store.sink import missing_samples
 
         network = self.network(record)
-        layers = list(network.layers) if "all" in self.chosen.layers else self.chosen.layers
+        layers = asked_layers(network, self.chosen.layers)
         declared = layer_specs(network)
         specs = layer_specs(network, layers)
         if register:
@@ -230,7 +230,7 @@ class Planner:
         if layer is None:
             return None
         network = self.network(record)
-        layers = list(network.layers) if "all" in self.chosen.layers else self.chosen.layers
+        layers = asked_layers(network, self.chosen.layers)
         Taps(network, layers, start=layer)  # says what cannot be derived
         (spec,) = layer_specs(network, [layer])
         partition = Partition(record.network, record.name, dataset.name, view, layer)
@@ -266,6 +266,26 @@ def _views(dataset: "DatasetInfo", views: Sequence[str], *, named: bool) -> list
             + ", ".join(dataset.views)
         )
     return [v for v in dict.fromkeys(views) if v in dataset.views]
+
+
+def asked_layers(network: "Network", names: Sequence[str]) -> list[str]:
+    """Return the layers that names mean: ``all`` the declared ones, ``a,b`` both, each once.
+
+    Parameters
+    ----------
+    network : Network
+    names : sequence of str
+        Whether a layer is there is seen when it is looked up. A name with a comma in it is taken
+        as one name where the network has a layer of that name.
+    """
+    from fstore.extractor.taps import is_layer
+
+    asked: list[str] = []
+    for name in names:
+        listed = "," in name and not is_layer(network, name)
+        for each in [part.strip() for part in name.split(",")] if listed else [name]:
+            asked += network.layers if each == "all" else [each]
+    return list(dict.fromkeys(asked))
 
 
 def part_ids(

@@ -18,7 +18,15 @@ from fstore.errors import DataError
 from fstore.extractor.images import warp_box, whole_image
 from fstore.extractor.networks import build_network
 from fstore.extractor.preprocess import Preprocess
-from fstore.queries.pictures import Picture, Preparation, draw_response, pictures, pixels, upsampled
+from fstore.queries.pictures import (
+    Picture,
+    Preparation,
+    draw_response,
+    pictures,
+    pixels,
+    places,
+    upsampled,
+)
 from fstore.store.files import Partition
 from fstore.types import Box, FloatArray
 
@@ -216,3 +224,28 @@ def test_places_see_what_they_are_drawn_over(name: str, layer: str) -> None:
     sees = middles[0] + (middles[1] - middles[0]) * (places - first)
     drawn = (places + 0.5) / side * size - 0.5
     assert np.abs(sees - drawn).max() < size / side
+
+
+@pytest.mark.parametrize(
+    ("network", "size", "shape", "expected"),
+    [
+        ("torchvision:vit_b_16", 64, (17, 1), (4, 4)),
+        ("torchvision:vit_l_32", 64, (5, 1), (2, 2)),
+        ("torchvision:vit_b_16", 64, (16, 1), None),
+        ("mine:vit_b_16", 64, (17, 1), None),
+        ("torchvision:swin_t", 64, (17, 1), None),
+        ("mine:any", 64, (4, 3), (4, 3)),
+        ("mine:any", 64, (1, 1), (1, 1)),
+    ],
+)
+def test_tokens_lie_over_an_image_only_where_it_is_known_how(
+    network: str, size: int, shape: tuple[int, int], expected: tuple[int, int] | None
+) -> None:
+    """Torchvision's class token is left out, the patches are a grid row by row; others are not."""
+    response = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    found = places(response, network, size)
+    assert (None if found is None else found.shape) == expected
+    if expected == (4, 4):
+        assert found is not None
+        assert found[0].tolist() == [1, 2, 3, 4]
+        assert found[3].tolist() == [13, 14, 15, 16]

@@ -1,0 +1,314 @@
+"""A network's traced graph: its nodes by name, and when each of its modules first returns."""
+
+import math
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor, fx, nn
+from torchvision.models.feature_extraction import NodePathTracer
+
+from fstore.errors import DataError
+from fstore.extractor.outputs import items
+
+__all__ = ["Graph", "Moment", "Tail", "cut", "run_graph", "trace"]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When an output exists, and where it is.
+
+    Attributes
+    ----------
+    after : fx.Node
+        The last node that runs before: what works in place later is not in the output.
+    parts : mapping of place to Node or value
+        As in :class:`fstore.extractor.outputs.Output`; a node stands for what it gives.
+    """
+
+    after: fx.Node
+    parts: Mapping[str, object]
+
+    @property
+    def nodes(self) -> list[fx.Node]:
+        """The nodes that the output is made of."""
+        return [part for part in self.parts.values() if isinstance(part, fx.Node)]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A traced network.
+
+    Attributes
+    ----------
+    graph : fx.Graph
+    nodes : mapping of node name to Moment
+        Names that are no module path.
+    returns : mapping of module path to Moment
+        Of modules that tracing looks into; where their first call ends.
+    calls : mapping of module path to Moment
+        Of modules that are one node; their first call.
+    """
+
+    graph: fx.Graph
+    nodes: Mapping[str, Moment]
+    returns: Mapping[str, Moment]
+    calls: Mapping[str, Moment]
+
+    def find(self, tap: str) -> Moment | None:
+        """Return the moment of a module path's first output, or of a node."""
+        return self.returns.get(tap) or self.calls.get(tap) or self.nodes.get(tap)
+
+
+@dataclass(frozen=True)
+class Tail:
+    """A part of a traced network whose only input is a tap's output.
+
+    ``moments`` are those of the taps in it; ``at_start`` are the taps that are its input.
+    """
+
+    graph: fx.Graph
+    moments: Mapping[str, Moment]
+    at_start: tuple[str, ...]
+
+
+def trace(model: nn.Module) -> Graph | None:
+    """Trace a network; None if its code cannot be traced."""
+    tracer = _Tracer()
+    try:
+        with torch.random.fork_rng(devices=[]):  # code without the input runs while it is traced
+            graph = tracer.trace(model)
+    except Exception:  # noqa: BLE001 - tracing runs any code on stand-ins for tensors
+        return None
+    modules = {path for path, _ in model.named_modules()}
+    calls: dict[str, Moment] = {}
+    for node in graph.nodes:
+        if node.op == "call_module":
+            calls.setdefault(str(node.target), Moment(node, {"": node}))
+    named = _named(tracer.node_to_qualname, modules)
+    nodes = {name: Moment(node, {"": node}) for name, node in named.items()}
+    return Graph(graph, nodes, tracer.returns, calls)
+
+
+def _named(qualnames: Mapping[fx.Node, str], modules: set[str]) -> dict[str, fx.Node]:
+    """Name the nodes as torchvision does, but for what it would confuse with a module.
+
+    torchvision drops a trailing ``_N`` from every name and counts anew, so that the module
+    ``conv_1`` becomes ``conv`` and ``conv_2`` becomes ``conv_1``. Here a module path is never a
+    node's name, and a module whose own name ends in ``_N`` keeps it: its further calls are
+    ``conv_1_1``, ``conv_1_2``.
+    """
+    named: dict[str, fx.Node] = {}
+    calls: dict[str, int] = {}
+    further: dict[str, fx.Node] = {}
+    for node, name in qualnames.items():
+        target = str(node.target)
+        if node.op != "call_module" or not re.search(r"_[0-9]+$", target):
+            if name not in modules:
+                named[name] = node
+            continue
+        calls[target] = calls.get(target, 0) + 1
+        if calls[target] > 1:
+            further[f"{target}_{calls[target] - 1}"] = node
+    return named | {n: f for n, f in further.items() if n not in named and n not in modules}
+
+
+def run_graph(
+    model: nn.Module,
+    graph: fx.Graph,
+    x: Tensor,
+    moments: Mapping[str, Moment],
+    note: Callable[[str, object], None],
+) -> object:
+    """Run a graph node by node; ``note`` gets each tap's output at its moment.
+
+    Returns
+    -------
+    object
+        What the network returns; None of a graph without an end.
+    """
+    interpreter = _Interpreter(model, graph, moments, note)
+    try:
+        return interpreter.run(x)
+    finally:
+        interpreter.env.clear()
+
+
+def cut(model: nn.Module, graph: Graph, start: str, taps: Sequence[str]) -> Tail:
+    """Return the part of a graph from a tap's output to other taps.
+
+    What runs after the output exists and follows from it alone is in the part, whether its result
+    is used or not: it may work in place.
+
+    Raises
+    ------
+    DataError
+        A tap needs more than that output, or a tap is not in the graph.
+    """
+    places = {tap: _moment(graph, tap) for tap in (start, *taps)}
+    first, moment = _start_of(places[start], start)
+    order = {node: at for at, node in enumerate(graph.graph.nodes)}
+    end = max(order[places[tap].after] for tap in taps)
+    known = _following(model, graph.graph, first, begin=order[moment], end=end)
+    for tap in taps:
+        early = order[places[tap].after] < order[moment]
+        if early or any(node not in known for node in places[tap].nodes):
+            raise DataError(
+                f"{tap!r} does not follow from {start!r} alone: the network reaches it from its "
+                "input on another way, too; start at another layer, or run it on the images"
+            )
+    part = fx.Graph()
+    copies = {first: part.placeholder("stored")}
+    for node in known:
+        if node is not first:
+            copies[node] = part.node_copy(node, copies.__getitem__)
+    moments = {tap: _copied(places[tap], copies, order) for tap in taps}
+    begin = copies[first]
+    at_start = [t for t, m in moments.items() if m.after is begin and m.parts == {"": begin}]
+    return Tail(part, {t: m for t, m in moments.items() if t not in at_start}, tuple(at_start))
+
+
+def _moment(graph: Graph, tap: str) -> Moment:
+    found = graph.find(tap)
+    if found is None:
+        raise DataError(
+            f"the network's code cannot be traced at {tap!r}, so nothing can be derived from "
+            "stored responses there; run it on the images"
+        )
+    return found
+
+
+def _start_of(place: Moment, start: str) -> tuple[fx.Node, fx.Node]:
+    """Return the node whose value is stored, and the one after which it was taken."""
+    node = place.parts.get("")
+    if not isinstance(node, fx.Node):
+        raise DataError(
+            f"nothing can be derived from {start!r}: it returns more than one tensor; "
+            "start at another layer, or run the network on the images"
+        )
+    return node, place.after
+
+
+def _following(
+    model: nn.Module, graph: fx.Graph, first: fx.Node, *, begin: int, end: int
+) -> dict[fx.Node, None]:
+    """Return, in order, ``first`` and what can be computed from it after place ``begin``."""
+    known: dict[fx.Node, None] = {first: None}
+    derived = {first}
+    for at, node in enumerate(graph.nodes):
+        if at > end or node.op in {"placeholder", "output"} or node is first:
+            continue
+        inputs = node.all_input_nodes
+        uses = [n for n in inputs if n in derived]
+        if all(n in known for n in inputs) and (at > begin or not uses):
+            known[node] = None
+            if uses:
+                derived.add(node)
+        elif uses and at > begin and _may_write(node, model):
+            raise DataError(
+                f"{node.name!r} writes into what follows from the stored responses, and needs more "
+                "than them; start at another layer, or run the network on the images"
+            )
+    return known
+
+
+def _may_write(node: fx.Node, model: nn.Module) -> bool:
+    """Tell whether a node may change its input in place."""
+    if node.kwargs.get("inplace") or "out" in node.kwargs:
+        return True
+    if node.op == "call_module":
+        modules = model.get_submodule(str(node.target)).modules()
+        return any(getattr(module, "inplace", False) for module in modules)
+    name = getattr(node.target, "__name__", str(node.target))
+    own = name.endswith("_") and not name.endswith("__")
+    return own or node.target in _WRITING or name in {"__setitem__", "__iadd__", "__imul__"}
+
+
+_WRITING = {operator.setitem, operator.iadd, operator.isub, operator.imul, operator.itruediv}
+
+
+def _copied(
+    place: Moment, copies: Mapping[fx.Node, fx.Node], order: Mapping[fx.Node, int]
+) -> Moment:
+    """Return a moment in a copied graph: after the last copied node that ran before it."""
+    before = [node for node in copies if order[node] <= order[place.after]]
+    after = copies[max(before, key=order.__getitem__)]
+    parts = {k: copies[v] if isinstance(v, fx.Node) else v for k, v in place.parts.items()}
+    return Moment(after, parts)
+
+
+class _Interpreter(fx.Interpreter):
+    """Runs the graph node by node, and tells of the outputs that are taps."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        graph: fx.Graph,
+        moments: Mapping[str, Moment],
+        note: Callable[[str, object], None],
+    ) -> None:
+        super().__init__(model, graph=graph)
+        self.extra_traceback = False
+        self._note = note
+        self._due: dict[fx.Node, list[str]] = {}
+        for tap, moment in moments.items():
+            self._due.setdefault(moment.after, []).append(tap)
+        self._moments = moments
+        self._held: dict[fx.Node, list[str]] = {}  # which taps still need a node's value
+        for tap, moment in moments.items():
+            for node in moment.nodes:
+                self._held.setdefault(node, []).append(tap)
+        self._values: dict[fx.Node, Any] = {}
+
+    def run_node(self, n: fx.Node) -> Any:  # noqa: ANN401 - torch's signature
+        """Run one node."""
+        result = super().run_node(n)
+        if n in self._held:
+            self._values[n] = result
+        for tap in self._due.get(n, ()):
+            self._tell(tap)
+        return result
+
+    def _tell(self, tap: str) -> None:
+        moment = self._moments[tap]
+        output = {
+            place: self._values[part] if isinstance(part, fx.Node) else part
+            for place, part in moment.parts.items()
+        }
+        for node in moment.nodes:
+            self._held[node].remove(tap)
+            if not self._held[node]:
+                self._values.pop(node, None)
+        self._note(tap, output[""] if list(output) == [""] else output)
+
+
+class _Tracer(NodePathTracer):  # type: ignore[misc] # torchvision has no types
+    """torchvision's tracer, which also remembers when each module that it looks into returns."""
+
+    def __init__(self) -> None:
+        ops: Iterable[object] = [vars(torchvision.ops)[n] for n in torchvision.ops.__all__]
+        leaves = [op for op in ops if isinstance(op, type) and issubclass(op, nn.Module)]
+        super().__init__(autowrap_modules=(math, torchvision.ops), leaf_modules=leaves)
+        self.returns: dict[str, Moment] = {}
+
+    def call_module(
+        self,
+        m: nn.Module,
+        forward: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:  # noqa: ANN401 - torch's signature
+        """Trace a module's call, and note what it returned when."""
+        path = self.path_of_module(m)
+        result = super().call_module(m, forward, args, kwargs)
+        if not self.is_leaf_module(m, path) and path not in self.returns:
+            parts: dict[str, object] = {
+                place: part.node if isinstance(part, fx.Proxy) else part
+                for place, part in items(result)
+            }
+            self.returns[path] = Moment(next(iter(reversed(self.graph.nodes))), parts)
+        return result
