@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fstore.errors import IdentityError
 from fstore.store import catalog
-from fstore.store.locks import alone
+from fstore.store.locks import naming
 from fstore.store.schema import TABLES
 from fstore.store.tables import append_once, read_columns, read_rows, replace_rows
 
@@ -108,7 +108,7 @@ def add_proposals(root: Path, dataset: str, proposals: Proposals, overlaps: Over
     IdentityError
         The data set has other proposals.
     """
-    with alone(root / "proposals" / f"{dataset}.lock"):
+    with naming(root):
         return _add(root, dataset, proposals, overlaps)
 
 
@@ -139,8 +139,9 @@ def other_proposals(dataset: str) -> str:
 
 def hide_proposals(root: Path, dataset: str) -> None:
     """Take a data set's view ``proposal`` off its entry, so that nobody finds it any more."""
-    if any(d.name == dataset and VIEW in d.views for d in catalog.datasets(root)):
-        _register(root, dataset, None)
+    with naming(root):
+        if any(d.name == dataset and VIEW in d.views for d in catalog.datasets(root)):
+            _register(root, dataset, None)
 
 
 def inherit_splits(root: Path, dataset: str) -> int:
@@ -162,7 +163,8 @@ def inherit_splits(root: Path, dataset: str) -> int:
         new = [kind for kind in _kinds(theirs) if kind not in there]
         return _split_rows(dataset, mine, images, theirs, new)
 
-    return append_once(root, "splits", missing, key=f"splits:{dataset}:{VIEW}")
+    with naming(root):
+        return append_once(root, "splits", missing, key=f"splits:{dataset}:{VIEW}")
 
 
 def _kinds(splits: pa.Table) -> list[tuple[str, int]]:

@@ -12,6 +12,8 @@ from fstore.errors import SchemaError, StorageError, UnknownNameError
 from fstore.store import catalog, proposals
 from fstore.store.catalog import DatasetInfo
 from fstore.store.files import ACTIVATIONS, StoredFile, list_files
+from fstore.store.locks import naming
+from fstore.store.place import PARTS
 from fstore.store.proposals import Overlaps, Proposals
 from fstore.store.schema import SCHEMA_VERSION, TABLES
 from fstore.store.sql import Result, Session
@@ -32,15 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Store"]
 
 MARKER = "fstore.json"
-PARTS = {
-    "images",
-    "checkpoints",
-    "detectors",
-    "locks",
-    "proposals",
-    "training",
-    *TABLES,
-}  # what a store's folder may hold
+UPWARDS = r"^/|^\.\.$|^\.\./|/\.\./|/\.\.$"
 
 
 class Store:
@@ -155,11 +149,12 @@ class Store:
 
     def add_dataset(self, manifest: DatasetManifest) -> bool:
         """Register a data set; see :func:`fstore.store.catalog.add_dataset`."""
-        new = catalog.add_dataset(self.path, manifest)
-        inherited = proposals.VIEW in self.dataset(manifest.name).views and (
-            proposals.inherit_splits(self.path, manifest.name) > 0
-        )
-        return new or inherited
+        with naming(self.path):
+            new = catalog.add_dataset(self.path, manifest)
+            inherited = proposals.VIEW in self.dataset(manifest.name).views and (
+                proposals.inherit_splits(self.path, manifest.name) > 0
+            )
+            return new or inherited
 
     def inherit_splits(self, dataset: str) -> int:
         """Give proposals the part of their image in splits that came later; return rows added."""
@@ -167,8 +162,9 @@ class Store:
 
     def add_proposals(self, dataset: str, found: Proposals, overlaps: Overlaps) -> bool:
         """Register view ``proposal``; see :func:`fstore.store.proposals.add_proposals`."""
-        self.dataset(dataset)
-        return proposals.add_proposals(self.path, dataset, found, overlaps)
+        with naming(self.path):
+            self.dataset(dataset)
+            return proposals.add_proposals(self.path, dataset, found, overlaps)
 
     def datasets(self) -> list[DatasetInfo]:
         """Return the registered data sets, by name."""
@@ -210,7 +206,10 @@ class Store:
                 dataset=dataset,
             )
         names = columns or TABLES[table].schema.names
-        return read_columns(self.path, table, names, dataset=dataset, view=view)
+        rows = read_columns(self.path, table, names, dataset=dataset, view=view)
+        if "uri" in rows.schema.names:
+            _check_uris(rows["uri"], dataset, view)
+        return rows
 
     # Networks and checkpoints
 
@@ -227,8 +226,14 @@ class Store:
         return catalog.find_checkpoint(self.path, name, network)
 
     def checkpoint_path(self, record: CheckpointRecord) -> Path:
-        """Return the safetensors file of a checkpoint."""
-        return self.path / record.uri
+        """Return the safetensors file of a checkpoint.
+
+        Raises
+        ------
+        StorageError
+            The record names a file that is not among the store's checkpoints.
+        """
+        return catalog.weights_path(self.path, record)
 
     def add_layers(self, network: str, specs: Sequence[LayerSpec]) -> None:
         """Record the taps of a network; a changed one is refused."""
@@ -267,6 +272,19 @@ class Store:
         from fstore.store.verify import verify
 
         return verify(self.path)
+
+
+def _check_uris(uris: pa.ChunkedArray, dataset: str, view: str) -> None:
+    """Refuse samples that are not below their data set's folder (its own links are followed)."""
+    import pyarrow.compute as pc
+
+    strange = pc.index(pc.match_substring_regex(uris, UPWARDS), True).as_py()
+    if strange >= 0:
+        raise StorageError(
+            f"table 'samples', row {strange} of {dataset}.{view}: the path "
+            f"{uris[strange].as_py()!r} does not lie in the data set's folder; fstore reads only "
+            "what is there; was the table changed by another program?"
+        )
 
 
 def _write_marker(root: Path) -> None:
