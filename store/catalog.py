@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -137,7 +137,39 @@ def manifest_hash(view: ViewManifest) -> str:
 
 def labels_hash(view: ViewManifest) -> str:
     """Sha256 over the labels of a view's samples, in order."""
-    return _hash_rows(view.samples, lambda s: sorted(s.labels.items()))
+    return _hash_rows(view.samples, _label_identity)
+
+
+def hashes_of_rows(
+    rows: Sequence[Mapping[str, Any]], labels: Mapping[int, Mapping[str, int]]
+) -> tuple[str, str]:
+    """Return :func:`manifest_hash` and :func:`labels_hash` of what the tables hold of a view.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows of table ``samples``, by ``sample_id``.
+    labels : mapping
+        ``sample_id`` -> class -> label.
+    """
+    samples = [
+        SampleRecord(
+            row["image_id"],
+            row["uri"],
+            row["digest"],
+            0,
+            0,
+            labels.get(row["sample_id"], {}),
+            box=row["box"] and tuple(row["box"].values()),
+            difficult=row["difficult"],
+        )
+        for row in rows
+    ]
+    return _hash_rows(samples, _sample_identity), _hash_rows(samples, _label_identity)
+
+
+def _label_identity(sample: SampleRecord) -> list[tuple[str, int]]:
+    return sorted(sample.labels.items())
 
 
 def _sample_identity(sample: SampleRecord) -> list[object]:

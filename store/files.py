@@ -209,15 +209,15 @@ def commit(root: Path, files: "NewFiles") -> bool:
     for _ in range(COMMIT_TRIES):
         try:
             done = _try_commit(root, files)
-            sums.record(root, ACTIVATIONS)
-            return done
         except (CommitFailedError, StorageError) as error:
-            if committed(root, files):  # what failed came after the commit: a log checkpoint, say
-                sums.record(root, ACTIVATIONS)
-                return True
-            if isinstance(error, StorageError):
-                raise
-        time.sleep(0.01)  # another process added to one of these partitions
+            done = committed(root, files)  # then what failed came after: a log checkpoint, say
+            if not done:
+                if isinstance(error, StorageError):
+                    raise
+                time.sleep(0.01)  # another process added to one of these partitions
+                continue
+        sums.record(root, ACTIVATIONS)
+        return done
     raise StorageError(f"{COMMIT_TRIES} commits in a row met another writer's")
 
 

@@ -73,10 +73,26 @@ class Proposals:
 def manifest_hash(root: Path, dataset: str, proposals: Proposals) -> str:
     """Return the sha256 over files, their content, and boxes in order: what activations see."""
     rows = _images(root, dataset, proposals, ["image_id", "uri", "digest"]).to_pylist()
+    return _hash(rows, proposals.counts.tolist(), proposals.boxes)
+
+
+def hash_of_rows(samples: pa.Table) -> str:
+    """Return :func:`manifest_hash` of what table ``samples`` holds, rows by ``sample_id``."""
+    names = samples["image_id"].to_numpy(zero_copy_only=False)
+    starts = np.flatnonzero(np.r_[len(names) > 0, names[1:] != names[:-1]])
+    counts = np.diff(np.r_[starts, len(names)])
+    sides = samples["box"].combine_chunks().flatten()
+    boxes = np.column_stack([side.to_numpy() for side in sides])
+    rows = samples.select(["image_id", "uri", "digest"]).take(starts).to_pylist()
+    return _hash(rows, counts.tolist(), boxes)
+
+
+def _hash(rows: Sequence[Mapping[str, Any]], counts: Sequence[int], X: NDArray[np.float64]) -> str:
+    """Hash images, each with its number of boxes, and their boxes, X of shape (n, 4)."""
     digest = hashlib.sha256()
     start = 0
-    for row, count in zip(rows, proposals.counts.tolist(), strict=True):
-        boxes = proposals.boxes[start : start + count]
+    for row, count in zip(rows, counts, strict=True):
+        boxes = X[start : start + count]
         text = json.dumps([row["image_id"], row["uri"], row["digest"], count])
         digest.update(text.encode() + b"\n")
         digest.update(np.ascontiguousarray(boxes, dtype="<f8").tobytes())

@@ -43,8 +43,9 @@ class Store:
     Use :meth:`open` or :meth:`create`; :meth:`sql` answers questions.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, check: bool = False) -> None:
         self.path = path
+        self.check = check
         self._session: Session | None = None
 
     @classmethod
@@ -72,8 +73,15 @@ class Store:
         return cls.open(root)
 
     @classmethod
-    def open(cls, path: str | Path) -> "Store":
+    def open(cls, path: str | Path, *, check: bool = False) -> "Store":
         """Open a store; one that an older fstore wrote gets the tables and columns it lacks.
+
+        Parameters
+        ----------
+        path : str or Path
+        check : bool
+            Compare the files of activations, too, with the sums that were noted of them, before
+            :meth:`sql` first reads them: all of them, once. Other tables are compared always.
 
         Raises
         ------
@@ -99,7 +107,7 @@ class Store:
                 f"the store at {root} has schema version {version}, this fstore knows "
                 f"{SCHEMA_VERSION}; use the version of fstore that wrote it"
             )
-        return cls(root)
+        return cls(root, check=check)
 
     def sql(self, statement: str, parameters: Sequence[object] = ()) -> Result:
         """Run one read-only SQL statement (see ``docs/sql.md``).
@@ -129,7 +137,7 @@ class Store:
 
     def _open_session(self) -> Session:
         if self._session is None:
-            self._session = Session(self.path)
+            self._session = Session(self.path, check=self.check)
         return self._session
 
     def rows(self, table: str, /, **equal: str) -> pa.Table:
@@ -267,11 +275,35 @@ class Store:
 
         return gc(self.path, older_than_hours=older_than_hours)
 
-    def verify(self) -> Iterator[dict[str, Any]]:
-        """Yield what is wrong with the stored files; see :func:`fstore.store.verify.verify`."""
+    def verify(self, **selected: str) -> Iterator[dict[str, Any]]:
+        """Yield what is wrong with the store; see :func:`fstore.store.verify.verify`.
+
+        Parameters
+        ----------
+        **selected : str
+            Some of ``network``, ``ckpt``, ``dataset``, ``view``, ``layer``: look at these
+            activations only.
+        """
+        from fstore.store.maintenance import Selection
         from fstore.store.verify import verify
 
-        return verify(self.path)
+        return verify(self.path, Selection(**selected) if selected else None)
+
+    def add_checksums(self) -> int:
+        """Note the sums of files that have none (``store/sums.py``); return their number.
+
+        For a store that an older fstore or another program wrote to; :meth:`verify` first.
+
+        Raises
+        ------
+        StorageError
+            A table is damaged, or the store cannot be written.
+        """
+        from fstore.store import sums
+        from fstore.store.verify_tables import unchecked
+
+        with storage("cannot note the sums"):
+            return sum(sums.add_missing(self.path, t, f) for t, f in unchecked(self.path).items())
 
 
 def _check_uris(uris: pa.ChunkedArray, dataset: str, view: str) -> None:

@@ -28,9 +28,17 @@ import pyarrow.compute as pc
 from fstore.errors import StorageError
 
 __all__ = [
-    "add_missing", "check_log", "check_table", "damage", "log_files", "logged", "noted", "prune",
+    "add_missing",
+    "check_log",
+    "check_table",
+    "damage",
+    "forget_if_none",
+    "log_files",
+    "logged",
+    "noted",
+    "prune",
     "record",
-]  # fmt: skip
+]
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -55,6 +63,12 @@ def record(root: Path, name: str) -> None:
         versions = sorted(f for f in _log(root / name) if f.endswith(".json") and f not in known)
         new = [f for f in versions if _version(f) > last] if last >= 0 else versions[-1:]
         _append(root, name, new)
+
+
+def forget_if_none(root: Path, name: str) -> None:
+    """Forget the sums of a table that is about to be made, since there is none of that name."""
+    if not _log(root / name):
+        _place(root, name).unlink(missing_ok=True)
 
 
 def add_missing(root: Path, name: str, files: Iterable[str]) -> int:

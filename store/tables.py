@@ -37,6 +37,7 @@ def create_tables(root: "Path") -> None:
     """Create every table that is not there yet."""
     for table in TABLES.values():
         with storage(f"cannot create table '{table.name}'"):
+            sums.forget_if_none(root, table.name)
             _create(root, table)
             sums.record(root, table.name)
 

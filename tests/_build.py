@@ -1,5 +1,6 @@
 """Small stores for tests: known responses, written the way an extraction writes them."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import save_file
 
 from fstore.store import Store
 from fstore.store.encode import write_layer
@@ -101,10 +103,13 @@ def add_layers(store: Store, network: str, shapes: Mapping[str, tuple[int, int, 
 
 
 def add_checkpoint(store: Store, network: str, name: str, iteration: int | None = None) -> Path:
-    """Register a checkpoint whose file holds its name; return the file."""
+    """Register a checkpoint whose one tensor holds its names; return the file."""
     weights = store.path.parent / "w.safetensors"
-    weights.write_text(name)
-    record = CheckpointRecord(network, name, iteration=iteration, sha256=f"{network}{name}" * 16)
+    values = np.frombuffer(f"{network} {name}".encode(), dtype=np.uint8)
+    save_file({"w": values}, weights)
+    said = f"w torch.uint8 ({len(values)},)\n".encode()
+    sha256 = hashlib.sha256(said + values.tobytes()).hexdigest()
+    record = CheckpointRecord(network, name, iteration=iteration, sha256=sha256)
     return store.checkpoint_path(store.add_checkpoint(record, weights))
 
 
