@@ -17,6 +17,7 @@ from pyarrow import parquet as pq
 from fstore.errors import DataError, UnknownNameError
 from fstore.store.features import What, extract_command, layer_shape, read_features, stored_samples
 from fstore.store.files import Partition
+from fstore.store.place import outside
 from fstore.store.tables import storage
 
 if TYPE_CHECKING:
@@ -132,10 +133,12 @@ def export_features(
     ------
     DataError
         The name has another suffix, or the file exists.
+    StorageError
+        The file would lie among the store's own, or cannot be written.
     UnknownNameError
         No such partition, or a sample is not stored.
     """
-    _check_out(out, overwrite=overwrite)
+    _check_out(outside(store.path, out), overwrite=overwrite)
     ids = stored_samples(store, partition) if samples is None else np.unique(samples)
     with storage(f"cannot write {out}"):
         out.parent.mkdir(parents=True, exist_ok=True)

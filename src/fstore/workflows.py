@@ -281,6 +281,7 @@ def write_checkpoint(
         The name is registered with other weights or preprocessing.
     """
     from fstore.extractor.weights import save_checkpoint, tensors_sha256
+    from fstore.store.leases import working
 
     record = replace(
         record,
@@ -294,7 +295,7 @@ def write_checkpoint(
         place = tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True)
     except OSError as exc:
         raise StorageError(f"cannot write into {folder}: {exc}") from exc
-    with place as temporary:
+    with place as temporary, working(store.path, f"write checkpoint {record.name}"):
         path = Path(temporary) / "weights.safetensors"
         save_checkpoint(weights, path, mean_image=preprocess.mean_image)
         return store.add_checkpoint(record, path)
