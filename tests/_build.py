@@ -93,10 +93,12 @@ def add_dataset(
     store.add_dataset(DatasetManifest(name, "single", ("a", "b"), store.path / "x", (view,)))
 
 
-def add_layers(store: Store, network: str, shapes: Mapping[str, tuple[int, int, int]]) -> None:
-    """Record layers: name -> (channels, height, width)."""
+def add_layers(
+    store: Store, network: str, shapes: Mapping[str, tuple[int, int, int]], mark: str = "!"
+) -> None:
+    """Record layers: name -> (channels, height, width); ``mark`` is part of the definitions."""
     specs = [
-        LayerSpec(name, c, h, w, "fc" if h * w == 1 else "conv", order, f"{name}!")
+        LayerSpec(name, c, h, w, "fc" if h * w == 1 else "conv", order, f"{name}{mark}")
         for order, (name, (c, h, w)) in enumerate(shapes.items())
     ]
     store.add_layers(network, specs)

@@ -172,14 +172,39 @@ def test_replaced_only_when_asked(built: Built, tmp_path: Path) -> None:
     out.mkdir()
     words = ("report", "build", str(out))
     assert run(built.store, *words).exit_code == 0
-    (out / "old.html").write_text("")
+    (out / "notes").mkdir()
+    (out / "notes" / "mine.html").write_text("precious")  # somebody else's
+    (out / "old.html").write_text("")  # of an earlier page, which had it
+    marker = json.loads((out / "fstore-page.json").read_text())
+    marker["files"].append("old.html")
+    (out / "fstore-page.json").write_text(json.dumps(marker))
     again = run(built.store, *words)
     assert (again.exit_code, again.stdout) == (1, "")
     assert "--overwrite" in again.stderr
     done = run(built.store, *words, "--overwrite")
     assert done.stdout == f"{out / 'index.html'}\n"
     assert not (out / "old.html").exists()
+    assert (out / "notes" / "mine.html").read_text() == "precious"
     assert sorted(p.name for p in tmp_path.iterdir() if "page" in p.name) == ["page"]
+
+
+def test_a_file_in_the_way_is_not_replaced(built: Built, tmp_path: Path) -> None:
+    """A file that the earlier page did not write keeps its name; the build is refused."""
+    out = tmp_path / "page"
+    words = ("report", "build", str(out))
+    assert run(built.store, *words).exit_code == 0
+    marker = json.loads((out / "fstore-page.json").read_text())
+    marker["files"].remove("index.html")
+    (out / "fstore-page.json").write_text(json.dumps(marker))
+    (out / "index.html").write_text("precious")
+    done = run(built.store, *words, "--overwrite")
+    assert done.exit_code == 1
+    assert "is not of fstore's making" in done.stderr
+    assert (out / "index.html").read_text() == "precious"
+    del marker["files"]  # a page of an older fstore has no list: it is replaced as ever
+    (out / "fstore-page.json").write_text(json.dumps(marker))
+    assert run(built.store, *words, "--overwrite").exit_code == 0
+    assert (out / "index.html").read_text() != "precious"
 
 
 def test_foreign_folder_is_refused(built: Built, tmp_path: Path) -> None:

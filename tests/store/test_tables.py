@@ -186,7 +186,7 @@ def test_a_table_with_other_columns_is_refused(root: Path) -> None:
 def test_a_missing_table_is_a_storage_error(root: Path) -> None:
     """A table's folder that is gone is an error of ours, not of the Delta library."""
     shutil.rmtree(root / "runs")
-    with pytest.raises(StorageError, match="table 'runs' is damaged: .*is missing"):
+    with pytest.raises(StorageError, match=r"table 'runs' is damaged: .*is missing"):
         read_rows(root, "runs")
 
 
@@ -195,7 +195,7 @@ def test_a_damaged_file_is_a_storage_error(root: Path) -> None:
     append_once(root, "studies", lambda: [{"name": "a", "toml": "", "set_at": NOW}], key="k")
     (file,) = (root / "studies").glob("*.parquet")
     file.write_bytes(file.read_bytes()[:30])
-    with pytest.raises(StorageError, match="table 'studies' is damaged: .*was changed"):
+    with pytest.raises(StorageError, match=r"table 'studies' is damaged: .*was changed"):
         read_rows(root, "studies")
 
 
