@@ -360,7 +360,8 @@ def _tables_in(statement: str) -> set[str]:
     behind = {macro.name: macro.sql for macro in MACROS}
     behind |= {"all_labels": ALL_LABELS, "partitions": PARTITIONS, "_files": ACTIVATIONS}
     behind |= {"_totals": ACTIVATIONS}
-    words, left = set(), [statement]
+    words: set[str] = set()
+    left = [statement]
     while left:
         new = {word.lower() for word in re.findall(r"\w+", left.pop())} - words
         words |= new

@@ -292,6 +292,7 @@ def test_missing_cell_has_its_command(built: Built, tmp_path: Path) -> None:
 def test_failing_and_left_out(built: Built, tmp_path: Path) -> None:
     """A report that fails shows its error, one of an unbound part how to bind it; others stand."""
     out = tmp_path / "page"
+    built.store.checkpoint_path(built.store.find_checkpoint("5")).write_text("no weights")
     done = run(built.store, "report", "build", str(out))
     assert done.exit_code == 0
     state = {n: json.loads((out / f"files/{n}.json").read_text())["state"] for n in names()}

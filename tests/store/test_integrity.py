@@ -289,8 +289,8 @@ def test_tensor_sums_are_those_of_torch(tmp_path: Path) -> None:
 
     from fstore.extractor.weights import tensors_sha256
 
-    names = ("float32", "float64", "float16", "bfloat16", "int8", "uint8", "int16", "int32")
-    names = (*names, "int64", "bool", "float8_e4m3fn", "float8_e5m2")
+    names = ["float32", "float64", "float16", "bfloat16", "int8", "uint8", "int16", "int32"]
+    names += ["int64", "bool", "float8_e4m3fn", "float8_e5m2"]
     tensors = {n: torch.arange(6).reshape(2, 3).to(getattr(torch, n)) for n in names}
     tensors |= {"scalar": torch.tensor(2.5), "none": torch.empty(0, 4)}
     save_torch(tensors, tmp_path / "w.safetensors")

@@ -13,7 +13,7 @@ import pytest
 from _build import Built, build, responses
 from _kill import run_code
 from fstore.errors import StorageError
-from fstore.store import sink
+from fstore.store import files, sink
 from fstore.store.files import Identity, NewFiles, Partition
 from fstore.store.leases import oldest_lease, working
 from fstore.store.maintenance import gc
@@ -50,13 +50,13 @@ def shard(built: Built) -> sink.ShardReport:
 
 def test_gc_during_a_commit(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files between writing and commit are spared, of any age; afterwards the commit holds."""
-    real, gone = sink.commit, []
+    real, gone = files.commit, []
 
-    def held_up(root: Path, files: NewFiles) -> bool:
-        for _, path, _ in files.values():
+    def held_up(root: Path, new: NewFiles) -> bool:
+        for _, path, _ in new.values():
             os.utime(path, (0, 0))
         gone.extend(gc(root, older_than_hours=0))
-        return real(root, files)
+        return real(root, new)
 
     monkeypatch.setattr(sink, "commit", held_up)
     assert shard(built).rows == 8
@@ -69,12 +69,12 @@ def test_files_that_another_program_took(
     built: Built, monkeypatch: pytest.MonkeyPatch, *, cut: bool
 ) -> None:
     """A commit whose files are gone or cut adds nothing; the same run again heals it."""
-    real = sink.commit
+    real = files.commit
 
-    def taken(root: Path, files: NewFiles) -> bool:
-        for _, path, _ in files.values():
+    def taken(root: Path, new: NewFiles) -> bool:
+        for _, path, _ in new.values():
             path.write_bytes(path.read_bytes()[:-1]) if cut else path.unlink()
-        return real(root, files)
+        return real(root, new)
 
     monkeypatch.setattr(sink, "commit", taken)
     with pytest.raises(StorageError, match="run the same command again"):
