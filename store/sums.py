@@ -24,6 +24,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import parquet as pq
 
 from fstore.errors import StorageError
 
@@ -175,7 +176,9 @@ def check_log(root: Path, name: str) -> None:
         Names the file.
     """
     for file, problem in damage(root, name, log_files(root, name)):
-        raise _refusal(root, name, file, problem)
+        if ".checkpoint" not in file or _is_parquet(root / name / file):
+            raise _refusal(root, name, file, problem)
+        # A checkpoint that nobody can read misleads nobody: the commits before it may be whole.
 
 
 def check_table(
@@ -250,6 +253,15 @@ def _version(file: str) -> int:
     """Version of a file of the log; -1 for a file of data."""
     name = file.removeprefix(f"{LOG}/")
     return int(name[:20]) if name != file and name[:20].isdigit() else -1
+
+
+def _is_parquet(path: Path) -> bool:
+    """Whether a reader would take a file for a whole one."""
+    try:
+        pq.read_metadata(path)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
 
 
 def _is_mark(file: str, version: int) -> bool:

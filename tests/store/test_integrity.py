@@ -304,3 +304,21 @@ def test_tensor_sums_of_no_weights(tmp_path: Path, damage: bytes) -> None:
     path.write_bytes(damage)
     with pytest.raises(FstoreError, match=r"w\.safetensors"):
         tensor_sums(path)
+
+
+def test_a_checkpoint_of_the_log(tmp_path: Path) -> None:
+    """A log's checkpoint is guarded like a commit; one that is cut off is told by verify."""
+    store = Store.create(tmp_path / "s")
+    for i in range(101):  # Delta writes a checkpoint after a hundred commits
+        store.append("studies", [{"name": str(i), "toml": "", "set_at": None}])
+    (mark,) = (store.path / "studies" / "_delta_log").glob("*.checkpoint.parquet")
+    assert f"_delta_log/{mark.name}" in (store.path / "sums" / "studies.sha256").read_text()
+    assert problems(store.path) == []
+    whole = mark.read_bytes()
+    broken = bytearray(whole)
+    broken[len(whole) // 2] ^= 1
+    mark.write_bytes(broken)
+    with pytest.raises(StorageError, match="'studies' is damaged"):
+        Store.open(store.path).rows("studies")
+    mark.write_bytes(whole[:-20])
+    assert any(mark.name in line for line in problems(store.path))
