@@ -125,33 +125,66 @@ def verify(
             help="Also compute two samples of each layer again, and compare.",
         ),
     ] = True,
+    network: Network = "",
+    ckpt: Ckpt = "",
+    dataset: Dataset = "",
+    view: ViewName = "",
+    layer: Layer = "",
+    add_checksums: Annotated[
+        bool,
+        typer.Option("--add-checksums", help="Note checksums of files without, if all is well."),
+    ] = False,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
     """Read every stored file and list what is wrong; the status is 1 if anything is.
 
+    With --network, --ckpt and so on, only the activations that fit are read.
+
     Example: fstore verify
     """
+    from fstore.store.maintenance import Selection
     from fstore.store.verify import PROBLEM_COLUMNS
     from fstore.store.verify import verify as problems_of
 
     store = open_store(ctx)
-    rows = list(problems_of(store.path))
-    rows += _recomputed(store, rows) if recompute else []
+    selection = Selection(*(value or None for value in (network, ckpt, dataset, view, layer)))
+    rows = list(problems_of(store.path, selection if selection.given else None))
+    rows += _recomputed(store, rows, selection.given) if recompute else []
     emit(rows, columns=PROBLEM_COLUMNS, as_json=as_json, as_csv=as_csv)
-    note(f"{len(rows)} problems" if rows else "no problem found")
+    note(_count(len(rows), "problem") if rows else "no problem found")
     if rows:
         raise typer.Exit(1)
+    _checksums(store, add=add_checksums)
 
 
-def _recomputed(store: "Store", known: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _checksums(store: "Store", *, add: bool) -> None:
+    """Tell of files that have no checksum, or note theirs."""
+    from fstore.store.verify_tables import unchecked
+
+    if add:
+        note(f"noted the checksums of {_count(store.add_checksums(), 'file')}")
+    elif without := sum(map(len, unchecked(store.path).values())):
+        note(
+            f"{_count(without, 'file')} without a checksum, written by another program or by "
+            "fstore before it noted them; note them as they are now: fstore verify --add-checksums"
+        )
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def _recomputed(
+    store: "Store", known: Sequence[dict[str, Any]], equal: dict[str, str]
+) -> list[dict[str, Any]]:
     """Return what a few samples show that are computed again; say of which layers none were."""
     from fstore.recheck import recheck
     from fstore.store.verify import PROBLEM_COLUMNS
 
     damaged = {tuple(row.get(c) for c in PROBLEM_COLUMNS[:-2]) for row in known}
     rows = []
-    for partition, problem, reason in recheck(store):
+    for partition, problem, reason in recheck(store, **equal):
         where = partition.values
         if reason:
             note(f"not recomputed: {partition}: {reason}")

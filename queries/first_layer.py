@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.errors import DataError
-from fstore.weight_files import weights_sha256
+from fstore.store.weights import tensor_sums
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +76,7 @@ def _only_image_weights(store: "Store", record: "CheckpointRecord") -> Filters:
 
 def _check_content(path: "Path", record: "CheckpointRecord") -> None:
     """Refuse weights that are not those registered; a flipped bit is no error to safetensors."""
-    found = weights_sha256(path)
+    found = tensor_sums(path).weights
     if found != record.sha256:
         raise DataError(
             f"their sha256 is {found[:12]}, registered is {record.sha256[:12]}: they are damaged "

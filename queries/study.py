@@ -248,11 +248,14 @@ def set_study(store: "Store", toml: str, *, source: str = "study") -> Study:
     DataError
         As :func:`parse_study`.
     """
+    from fstore.store.locks import naming
+
     study = parse_study(toml, source=source)
-    known = store.rows("studies")["set_at"].to_pylist()
-    # later than every other, whatever the clock says
-    now = max([datetime.now(UTC), *(t + timedelta(microseconds=1) for t in known)])
-    store.append("studies", [{"name": study.name, "toml": toml, "set_at": now}])
+    with naming(store.path):
+        known = store.rows("studies")["set_at"].to_pylist()
+        # later than every other, whatever the clock says
+        now = max([datetime.now(UTC), *(t + timedelta(microseconds=1) for t in known)])
+        store.append("studies", [{"name": study.name, "toml": toml, "set_at": now}])
     return study
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,11 +11,20 @@ from typing import Any
 import pyarrow as pa
 
 from fstore.errors import IdentityError, UnknownNameError
+from fstore.store.leases import working
+from fstore.store.locks import naming
+from fstore.store.place import inside
 from fstore.store.schema import TABLES
 from fstore.store.tables import append_once, read_rows, replace_rows, storage
 from fstore.types import CheckpointRecord, DatasetManifest, LayerSpec, SampleRecord, ViewManifest
 
-__all__ = ["DatasetInfo", "add_checkpoint", "add_dataset", "add_layers", "checkpoints", "datasets"]
+__all__ = [
+    "DatasetInfo", "add_checkpoint", "add_dataset", "add_layers", "checkpoints", "datasets",
+    "weights_path",
+]  # fmt: skip
+
+WEIGHTS = "checkpoints"
+"""Folder of the weights; the table of that name lies there, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +53,20 @@ def datasets(root: Path) -> list[DatasetInfo]:
             format=row["format"],
             task=row["task"],
             classes=tuple(row["classes"]),
-            root=root / row["root"],
+            root=_images_root(root, row["name"], row["root"]),
             views={v["view"]: v["manifest"] for v in row["views"]},
             labels={v["view"]: v["labels"] for v in row["views"]},
             counts={v["view"]: v["samples"] for v in row["views"]},
         )
         for row in rows
     ]
+
+
+def _images_root(root: Path, name: str, place: str) -> Path:
+    """Return a data set's folder: absolute, and only read; or in the store."""
+    if Path(place).is_absolute():
+        return Path(place)
+    return root if place == "." else inside(root, place, table="datasets", row=f"data set '{name}'")
 
 
 def add_dataset(root: Path, manifest: DatasetManifest) -> bool:
@@ -66,6 +82,11 @@ def add_dataset(root: Path, manifest: DatasetManifest) -> bool:
     IdentityError
         The name stands for other files, boxes, labels or splits.
     """
+    with naming(root):
+        return _add_dataset(root, manifest)
+
+
+def _add_dataset(root: Path, manifest: DatasetManifest) -> bool:
     known = next((d for d in datasets(root) if d.name == manifest.name), None)
     if known is not None:
         _check_same(root, known, manifest)
@@ -116,7 +137,39 @@ def manifest_hash(view: ViewManifest) -> str:
 
 def labels_hash(view: ViewManifest) -> str:
     """Sha256 over the labels of a view's samples, in order."""
-    return _hash_rows(view.samples, lambda s: sorted(s.labels.items()))
+    return _hash_rows(view.samples, _label_identity)
+
+
+def hashes_of_rows(
+    rows: Sequence[Mapping[str, Any]], labels: Mapping[int, Mapping[str, int]]
+) -> tuple[str, str]:
+    """Return :func:`manifest_hash` and :func:`labels_hash` of what the tables hold of a view.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows of table ``samples``, by ``sample_id``.
+    labels : mapping
+        ``sample_id`` -> class -> label.
+    """
+    samples = [
+        SampleRecord(
+            row["image_id"],
+            row["uri"],
+            row["digest"],
+            0,
+            0,
+            labels.get(row["sample_id"], {}),
+            box=row["box"] and tuple(row["box"].values()),
+            difficult=row["difficult"],
+        )
+        for row in rows
+    ]
+    return _hash_rows(samples, _sample_identity), _hash_rows(samples, _label_identity)
+
+
+def _label_identity(sample: SampleRecord) -> list[tuple[str, int]]:
+    return sorted(sample.labels.items())
 
 
 def _sample_identity(sample: SampleRecord) -> list[object]:
@@ -289,12 +342,20 @@ def add_checkpoint(root: Path, record: CheckpointRecord, weights: Path) -> Check
     ------
     IdentityError
         The name stands for other weights or another preprocessing.
+    StorageError
+        The record of the same name names a file outside the store.
     """
+    with naming(root), working(root, f"add checkpoint {record.network}/{record.name}"):
+        return _add_checkpoint(root, record, weights)
+
+
+def _add_checkpoint(root: Path, record: CheckpointRecord, weights: Path) -> CheckpointRecord:
     stored = _same_checkpoint(root, record)
-    uri = f"checkpoints/{_file_name(record)}" if stored is None else stored.uri
+    uri = f"{WEIGHTS}/{_file_name(record)}" if stored is None else stored.uri
+    place = weights_path(root, replace(record, uri=uri))
     with storage("cannot store the checkpoint"):
-        (root / uri).parent.mkdir(parents=True, exist_ok=True)
-        weights.replace(root / uri)  # the same bytes where it is there already
+        place.parent.mkdir(parents=True, exist_ok=True)
+        weights.replace(place)  # the same bytes where it is there already
     if stored is not None:
         return stored
     row = {f.name: getattr(record, f.name) for f in fields(record) if f.name != "extra"}
@@ -305,6 +366,18 @@ def add_checkpoint(root: Path, record: CheckpointRecord, weights: Path) -> Check
 
     append_once(root, "checkpoints", missing, key=f"checkpoint:{record.network}/{record.name}")
     return find_checkpoint(root, f"{record.network}/{record.name}", record.network)
+
+
+def weights_path(root: Path, record: CheckpointRecord) -> Path:
+    """Return a checkpoint's file.
+
+    Raises
+    ------
+    StorageError
+        The record names a file that is not among the store's checkpoints.
+    """
+    row = f"checkpoint '{record.network}/{record.name}'"
+    return inside(root, record.uri, table="checkpoints", row=row, folder=WEIGHTS)
 
 
 def _same_checkpoint(root: Path, record: CheckpointRecord) -> CheckpointRecord | None:
@@ -344,7 +417,11 @@ def add_layers(root: Path, network: str, specs: Sequence[LayerSpec]) -> None:
     IdentityError
         A layer's shape or the computation up to it changed.
     """
+    with naming(root):
+        _add_layers(root, network, specs)
 
+
+def _add_layers(root: Path, network: str, specs: Sequence[LayerSpec]) -> None:
     def missing() -> list[dict[str, Any]]:
         known = {r["layer"]: r for r in read_rows(root, "layers", network=network).to_pylist()}
         for spec in specs:

@@ -18,6 +18,7 @@ from fstore.errors import DataError, UnknownNameError
 from fstore.seeds import LARGEST_SEED, check_seed
 from fstore.store.features import What, extract_command, layer_shape, read_features, stored_samples
 from fstore.store.files import Partition
+from fstore.store.place import outside
 from fstore.store.tables import storage
 
 if TYPE_CHECKING:
@@ -136,10 +137,12 @@ def export_features(
     ------
     DataError
         The name has another suffix, or the file exists.
+    StorageError
+        The file would lie among the store's own, or cannot be written.
     UnknownNameError
         No such partition, or a sample is not stored.
     """
-    _check_out(out, overwrite=overwrite)
+    _check_out(outside(store.path, out), overwrite=overwrite)
     ids = stored_samples(store, partition) if samples is None else np.unique(samples)
     with storage(f"cannot write {out}"):
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -214,7 +214,7 @@ class _Reader:
         """Read the footer: which channels each row group holds."""
         self.column = column
         with storage(f"cannot read {self.file.path}"):
-            self._parquet = pq.ParquetFile(self.file.path)
+            self._parquet = pq.ParquetFile(self.file.path, page_checksum_verification=True)
         metadata = self._parquet.metadata
         place = self._parquet.schema_arrow.get_field_index(CHANNEL)
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pyarrow import parquet as pq
 
 from fstore.errors import IdentityError, StorageError
+from fstore.store import sums
 from fstore.store.encode import ShardFile
 from fstore.store.schema import CHANNEL, PARTITION, SAMPLE_ID
 from fstore.store.tables import COMMIT_TRIES, open_table, storage
@@ -201,19 +202,22 @@ def commit(root: Path, files: "NewFiles") -> bool:
     IdentityError
         A partition holds other content by now.
     StorageError
-        The log cannot be written.
+        The log cannot be written, or a file is not there any more: nothing was added.
     """
     from deltalake.exceptions import CommitFailedError
 
     for _ in range(COMMIT_TRIES):
         try:
-            return _try_commit(root, files)
+            done = _try_commit(root, files)
         except (CommitFailedError, StorageError) as error:
-            if committed(root, files):  # what failed came after the commit: a log checkpoint, say
-                return True
-            if isinstance(error, StorageError):
-                raise
-        time.sleep(0.01)  # another process added to one of these partitions
+            done = committed(root, files)  # then what failed came after: a log checkpoint, say
+            if not done:
+                if isinstance(error, StorageError):
+                    raise
+                time.sleep(0.01)  # another process added to one of these partitions
+                continue
+        sums.record(root, ACTIVATIONS)
+        return done
     raise StorageError(f"{COMMIT_TRIES} commits in a row met another writer's")
 
 
@@ -230,6 +234,7 @@ def _try_commit(root: Path, files: "NewFiles") -> bool:
     from deltalake import CommitProperties, Transaction
 
     delta = open_table(root, ACTIVATIONS)
+    _check_there(files)
     once = []
     for partition, (_, path, identity) in files.items():
         stored = list_files(delta, **partition.values)
@@ -247,6 +252,22 @@ def _try_commit(root: Path, files: "NewFiles") -> bool:
             commit_properties=CommitProperties(app_transactions=once),
         )
     return True
+
+
+def _check_there(files: "NewFiles") -> None:
+    """Refuse to name files in the log that somebody deleted or cut since they were written."""
+    for file, path, _ in files.values():
+        try:
+            size = path.stat().st_size
+        except OSError:
+            size = None
+        if size != file.size_bytes:
+            found = "it is gone" if size is None else f"it has {size} bytes"
+            raise StorageError(
+                f"{path} was written with {file.size_bytes} bytes, now {found}; another program "
+                "deleted or changed files of the store (a vacuum?) before they were committed. "
+                "Nothing of this shard was added: run the same command again"
+            )
 
 
 def _meets(stored: Sequence[StoredFile], new: StoredFile) -> bool:

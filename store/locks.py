@@ -1,5 +1,6 @@
 """Locks between processes: files that one of them holds, until it ends in whatever way."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -9,14 +10,21 @@ from typing import TextIO
 
 from fstore.store.tables import storage
 
-__all__ = ["alone", "is_held"]
+__all__ = ["alone", "is_held", "naming"]
 
 POLL_SECONDS = 1.0
 """Between two looks at a lock that is not free."""
 
+NAMES = "names.lock"
+NAMES_POLL_SECONDS = 0.02  # what is done under it is short
+
+_named = threading.local()
+
 
 @contextmanager
-def alone(path: Path, on_wait: Callable[[], object] | None = None) -> Iterator[None]:
+def alone(
+    path: Path, on_wait: Callable[[], object] | None = None, *, poll_s: float | None = None
+) -> Iterator[None]:
     """Wait until no other process, or thread, holds a lock, and hold it.
 
     The operating system frees the lock of a process that was killed. Without such locks (Windows)
@@ -29,6 +37,8 @@ def alone(path: Path, on_wait: Callable[[], object] | None = None) -> Iterator[N
     on_wait : callable or None
         Called whenever the lock is found not free, which is looked at every second. What it raises
         ends the waiting.
+    poll_s : float or None
+        Seconds between two looks; None for :data:`POLL_SECONDS`.
 
     Raises
     ------
@@ -39,14 +49,44 @@ def alone(path: Path, on_wait: Callable[[], object] | None = None) -> Iterator[N
         yield
         return
     with storage(f"cannot lock {path}"):
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("w")
     with file:
         while not _is_free(file, path):
             if on_wait is not None:
                 on_wait()
-            sleep(POLL_SECONDS)
+            sleep(POLL_SECONDS if poll_s is None else poll_s)
         yield
+
+
+@contextmanager
+def naming(root: Path) -> Iterator[None]:
+    """Be the only one in a store who looks whether a name is taken, and takes or frees it.
+
+    Data sets, checkpoints, layers, proposals, detectors and studies are named under this one lock,
+    and dropped under it: of two that add one name with other content, one finds the other's. A
+    thread that has the lock may ask for it again.
+
+    Parameters
+    ----------
+    root : Path
+        The store.
+
+    Raises
+    ------
+    StorageError
+        The store cannot be written, or its file system knows no locks.
+    """
+    held: set[Path] = _named.__dict__.setdefault("roots", set())
+    if root in held:
+        yield
+        return
+    with alone(root / "locks" / NAMES, poll_s=NAMES_POLL_SECONDS):
+        held.add(root)
+        try:
+            yield
+        finally:
+            held.discard(root)
 
 
 def _is_free(file: TextIO, path: Path) -> bool:

@@ -1,9 +1,12 @@
 """Make room in a store: drop what is named, collect what no log refers to."""
 
+import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -11,7 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fstore.errors import DataError, StorageError, UnknownNameError
+from fstore.store import sums
 from fstore.store.files import ACTIVATIONS
+from fstore.store.leases import oldest_lease, working
+from fstore.store.locks import naming
+from fstore.store.place import inside
 from fstore.store.proposals import VIEW as PROPOSAL
 from fstore.store.proposals import hide_proposals
 from fstore.store.schema import TABLES
@@ -24,6 +31,14 @@ if TYPE_CHECKING:
 __all__ = ["Going", "Selection", "drop", "gc", "plan_drop"]
 
 CHECKPOINTS = "checkpoints"
+OWN_NAMES = re.compile(
+    r"\d+-\d+-\d+-[0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{12}\.parquet"  # activations: files.seal
+    r"|[0-9a-f]{12}\.parquet\.tmp"  # unfinished ones: files.new_path
+    r"|part-\d{5}-[0-9a-f-]{36}(-c\d{3,})?(\.[a-z0-9]+)*\.parquet"  # Delta writers' data files
+    r"|.+-[0-9a-f]{12}\.safetensors"  # checkpoints: catalog._file_name
+    r"|\.?weights\.safetensors(\.\w+)?"  # on their way there, in training/
+)
+"""Names of files that :func:`gc` may delete; any other file was put there by somebody else."""
 OF_DATASET = ("overlaps", "detections", "splits", "labels", "samples", "datasets")
 """Tables that describe a data set, in the order in which a drop empties them."""
 
@@ -71,10 +86,7 @@ def plan_drop(root: Path, selection: Selection, *, checkpoint: bool = False) -> 
     _check(selection, checkpoint=checkpoint)
     going = _partitions(root, selection)
     if checkpoint:
-        going += [
-            Going("checkpoint", f"{r['network']}/{r['name']}", 1, _size(root / r["uri"]))
-            for r in _records(root, selection)
-        ]
+        going += [_going(root, record) for record in _records(root, selection)]
     for table, equal in _described(selection):
         rows = read_rows(root, table, **equal).num_rows
         going += [Going(table, " ".join(equal.values()), rows, 0)] if rows else []
@@ -94,6 +106,10 @@ def drop(root: Path, selection: Selection, *, checkpoint: bool = False) -> list[
     ``proposal`` alone, it loses its proposals and their overlaps. A network named alone loses the
     record of its layers' shapes. A drop that was cut short is finished by
     running it again.
+
+    Only the store's own files are deleted: where a record names a file that does not lie among the
+    store's checkpoints (or the log one that is not below its table), the record goes, the file
+    stays, and what is returned says so.
 
     Parameters
     ----------
@@ -115,6 +131,11 @@ def drop(root: Path, selection: Selection, *, checkpoint: bool = False) -> list[
     DataError, UnknownNameError
         As :func:`plan_drop`.
     """
+    with naming(root), working(root, f"drop {selection}"):
+        return _drop(root, selection, checkpoint=checkpoint)
+
+
+def _drop(root: Path, selection: Selection, *, checkpoint: bool) -> list[Going]:
     going = plan_drop(root, selection, checkpoint=checkpoint)
     _unlink(_delete(root, ACTIVATIONS, selection.given))
     if checkpoint:
@@ -122,8 +143,8 @@ def drop(root: Path, selection: Selection, *, checkpoint: bool = False) -> list[
         for record in records:
             key = {"network": record["network"], "name": record["name"]}
             _delete(root, CHECKPOINTS, key)
-        kept = {r["uri"] for r in read_rows(root, CHECKPOINTS).to_pylist()}
-        _unlink({root / r["uri"] for r in records if r["uri"] not in kept})
+        kept = {_weights(root, r) for r in read_rows(root, CHECKPOINTS).to_pylist()}
+        _unlink({w for r in records if (w := _weights(root, r)) is not None and w not in kept})
     if selection.given == _proposals_of(selection.dataset):
         hide_proposals(root, str(selection.dataset))
     for table, equal in _described(selection):
@@ -134,8 +155,9 @@ def drop(root: Path, selection: Selection, *, checkpoint: bool = False) -> list[
 def gc(root: Path, *, older_than_hours: float = 24) -> list[tuple[Path, int]]:
     """Delete data files of the tables, and weights, that no log refers to.
 
-    Interrupted extractions leave such files, and so do rewritten tables. Young ones may belong
-    to an extraction that is under way: the age is what keeps it safe.
+    Interrupted extractions leave such files, and so do rewritten tables. Files that were written
+    or moved while work that is under way holds a lease (``store/leases.py``) stay, whatever their
+    age; so do files whose names are not such as fstore or Delta give.
 
     Parameters
     ----------
@@ -150,12 +172,19 @@ def gc(root: Path, *, older_than_hours: float = 24) -> list[tuple[Path, int]]:
         What was deleted, and its bytes.
     """
     latest = time.time() - older_than_hours * 3600
-    # Candidates first, the log second: what is committed in between is then known as wanted.
-    candidates = [(p, s) for p, s, written in _data_files(root) if written <= latest]
+    # Candidates first, then the leases, then the log: what is committed in between has a lease at
+    # the second step, or is known as wanted at the third.
+    found = [f for f in _data_files(root) if f.written <= latest]
+    since = oldest_lease(root)
+    candidates = [(f.path, f.bytes) for f in found if f.touched < since]
     wanted = {path for name in TABLES for path in _referred(root, open_table(root, name), name)}
-    wanted |= {(root / r["uri"]).resolve() for r in read_rows(root, CHECKPOINTS).to_pylist()}
+    records = read_rows(root, CHECKPOINTS).to_pylist()
+    wanted |= {w.resolve() for r in records if (w := _weights(root, r)) is not None}
     orphans = [(path, size) for path, size in candidates if path.resolve() not in wanted]
     _unlink(path for path, _ in orphans)
+    for name in TABLES:
+        with storage(f"cannot write the sums of table '{name}'"):
+            sums.prune(root, name)
     return orphans
 
 
@@ -205,6 +234,23 @@ def _records(root: Path, selection: Selection) -> list[dict[str, str]]:
     return records
 
 
+def _weights(root: Path, record: Mapping[str, str]) -> Path | None:
+    """Return a checkpoint's file; None if the record names one that is not the store's."""
+    row = f"checkpoint '{record['network']}/{record['name']}'"
+    try:
+        return inside(root, record["uri"], table=CHECKPOINTS, row=row, folder=CHECKPOINTS)
+    except StorageError:
+        return None
+
+
+def _going(root: Path, record: Mapping[str, str]) -> Going:
+    name, weights = f"{record['network']}/{record['name']}", _weights(root, record)
+    if weights is None:
+        name += f" (the record only: {record['uri']!r} is not the store's, and stays)"
+        return Going("checkpoint", name, 1, 0)
+    return Going("checkpoint", name, 1, _size(weights))
+
+
 def _delete(root: Path, name: str, equal: dict[str, str]) -> set[Path]:
     """Delete rows in one transaction; return the whole files that it took from the log."""
     from deltalake.exceptions import CommitFailedError
@@ -213,12 +259,13 @@ def _delete(root: Path, name: str, equal: dict[str, str]) -> set[Path]:
     in_path = set(equal) <= set(TABLES[name].partition)
     for _ in range(COMMIT_TRIES):
         delta = open_table(root, name)
-        gone = _referred(root, delta, name, **equal) if in_path else set()
+        gone = _own(root, name, delta, equal) if in_path else set()
         try:
             with storage(f"cannot delete from table '{name}'"):
                 delta.delete(predicate)
         except CommitFailedError:  # another process changed the same files
             continue
+        sums.record(root, name)
         return gone
     raise StorageError(f"table '{name}': {COMMIT_TRIES} commits in a row met another writer's")
 
@@ -232,18 +279,40 @@ def _referred(root: Path, delta: "DeltaTable", name: str, **equal: str) -> set[P
     return {folder / unquote(path) for path in actions["path"].to_pylist()}
 
 
-def _data_files(root: Path) -> Iterable[tuple[Path, int, float]]:
-    """Yield every data file and weights file: path, bytes, time of writing."""
+def _own(root: Path, name: str, delta: "DeltaTable", equal: Mapping[str, str]) -> set[Path]:
+    """Return the files of some partitions that lie below their table, where drop may delete."""
+    found = set()
+    for row in sums.logged(delta, equal):
+        path = f"{name}/{unquote(row['path'])}"
+        with suppress(StorageError):
+            found.add(inside(root, path, table=name, row="its log", folder=name))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file that gc may delete; times in seconds since 1970."""
+
+    path: Path
+    bytes: int
+    written: float
+    touched: float  # when it was last written or moved
+
+
+def _data_files(root: Path) -> Iterator[_File]:
+    """Yield every data file and weights file that has a name such as fstore or Delta give."""
     for name in (*TABLES, "training"):
         for path in sorted((root / name).rglob("*")):
             log = "_delta_log" in path.relative_to(root).parts
-            if log or path.suffix not in {".parquet", ".tmp", ".safetensors"}:
+            if log or not OWN_NAMES.fullmatch(path.name):
                 continue
             try:
-                state = path.stat()
+                state = path.lstat()
             except FileNotFoundError:  # dropped meanwhile
                 continue
-            yield path, state.st_size, state.st_mtime
+            if S_ISREG(state.st_mode):
+                touched = max(state.st_mtime, state.st_ctime)
+                yield _File(path, state.st_size, state.st_mtime, touched)
 
 
 def _size(path: Path) -> int:

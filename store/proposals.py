@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fstore.errors import IdentityError
 from fstore.store import catalog
-from fstore.store.locks import alone
+from fstore.store.locks import naming
 from fstore.store.schema import TABLES
 from fstore.store.tables import append_once, read_columns, read_rows, replace_rows
 
@@ -73,10 +73,26 @@ class Proposals:
 def manifest_hash(root: Path, dataset: str, proposals: Proposals) -> str:
     """Return the sha256 over files, their content, and boxes in order: what activations see."""
     rows = _images(root, dataset, proposals, ["image_id", "uri", "digest"]).to_pylist()
+    return _hash(rows, proposals.counts.tolist(), proposals.boxes)
+
+
+def hash_of_rows(samples: pa.Table) -> str:
+    """Return :func:`manifest_hash` of what table ``samples`` holds, rows by ``sample_id``."""
+    names = samples["image_id"].to_numpy(zero_copy_only=False)
+    starts = np.flatnonzero(np.r_[len(names) > 0, names[1:] != names[:-1]])
+    counts = np.diff(np.r_[starts, len(names)])
+    sides = samples["box"].combine_chunks().flatten()
+    boxes = np.column_stack([side.to_numpy() for side in sides])
+    rows = samples.select(["image_id", "uri", "digest"]).take(starts).to_pylist()
+    return _hash(rows, counts.tolist(), boxes)
+
+
+def _hash(rows: Sequence[Mapping[str, Any]], counts: Sequence[int], X: NDArray[np.float64]) -> str:
+    """Hash images, each with its number of boxes, and their boxes, X of shape (n, 4)."""
     digest = hashlib.sha256()
     start = 0
-    for row, count in zip(rows, proposals.counts.tolist(), strict=True):
-        boxes = proposals.boxes[start : start + count]
+    for row, count in zip(rows, counts, strict=True):
+        boxes = X[start : start + count]
         text = json.dumps([row["image_id"], row["uri"], row["digest"], count])
         digest.update(text.encode() + b"\n")
         digest.update(np.ascontiguousarray(boxes, dtype="<f8").tobytes())
@@ -108,7 +124,7 @@ def add_proposals(root: Path, dataset: str, proposals: Proposals, overlaps: Over
     IdentityError
         The data set has other proposals.
     """
-    with alone(root / "proposals" / f"{dataset}.lock"):
+    with naming(root):
         return _add(root, dataset, proposals, overlaps)
 
 
@@ -139,8 +155,9 @@ def other_proposals(dataset: str) -> str:
 
 def hide_proposals(root: Path, dataset: str) -> None:
     """Take a data set's view ``proposal`` off its entry, so that nobody finds it any more."""
-    if any(d.name == dataset and VIEW in d.views for d in catalog.datasets(root)):
-        _register(root, dataset, None)
+    with naming(root):
+        if any(d.name == dataset and VIEW in d.views for d in catalog.datasets(root)):
+            _register(root, dataset, None)
 
 
 def inherit_splits(root: Path, dataset: str) -> int:
@@ -162,7 +179,8 @@ def inherit_splits(root: Path, dataset: str) -> int:
         new = [kind for kind in _kinds(theirs) if kind not in there]
         return _split_rows(dataset, mine, images, theirs, new)
 
-    return append_once(root, "splits", missing, key=f"splits:{dataset}:{VIEW}")
+    with naming(root):
+        return append_once(root, "splits", missing, key=f"splits:{dataset}:{VIEW}")
 
 
 def _kinds(splits: pa.Table) -> list[tuple[str, int]]:

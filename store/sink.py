@@ -28,6 +28,7 @@ from fstore.store.files import (
     present,
     seal,
 )
+from fstore.store.leases import working
 from fstore.store.tables import open_table, storage
 from fstore.types import ActivationBatch, LayerResponses
 
@@ -96,8 +97,20 @@ def write_shard(
     IdentityError
         A partition holds other content.
     StorageError
-        The disk is full or the store cannot be written; nothing of the shard is visible then.
+        The disk is full, the store cannot be written, or another program deleted the files before
+        they were committed; nothing of the shard is visible then.
     """
+    with working(root, "write a shard of activations"):
+        return _write_shard(root, batches, identities, threads=threads)
+
+
+def _write_shard(
+    root: Path,
+    batches: Sequence[ActivationBatch],
+    identities: Mapping[Partition, Identity],
+    *,
+    threads: int,
+) -> ShardReport:
     ids = np.concatenate([batch.sample_ids for batch in batches])
     encode_s = commit_s = 0.0
     while True:

@@ -4,6 +4,7 @@ Read-only means: one statement, which is a SELECT (DESCRIBE and SUMMARIZE are) o
 one; no file outside the store is read, no setting changes, memory is limited.
 """
 
+import re
 import tempfile
 import threading
 import uuid
@@ -16,11 +17,12 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from fstore.errors import MissingExtraError, QueryError, StorageError
+from fstore.errors import FstoreError, MissingExtraError, QueryError, StorageError
 from fstore.store.files import ACTIVATIONS, StoredFile
 from fstore.store.macros import MACROS, register_functions
 from fstore.store.readonly import check_read_only
 from fstore.store.schema import PARTITION, TABLES, Table
+from fstore.store.sums import check_table
 from fstore.store.tables import open_table, sql_text, storage
 from fstore.store.totals import load_totals
 
@@ -194,12 +196,23 @@ class Session:
         DuckDB's memory, for example ``4GB``.
     threads : int or None
         DuckDB's threads; None for one a core.
+    check : bool
+        Compare the files of activations with the sums that were noted of them (``sums.py``), before
+        a statement first names them; those of the other tables are compared always.
     """
 
     def __init__(
-        self, root: Path, *, memory_limit: str = "4GB", threads: int | None = None
+        self,
+        root: Path,
+        *,
+        memory_limit: str = "4GB",
+        threads: int | None = None,
+        check: bool = False,
     ) -> None:
         import duckdb
+
+        self._check = check
+        self._damaged: dict[str, FstoreError] = {}
 
         self._root = root.resolve()
         self._lock = threading.Lock()
@@ -236,6 +249,7 @@ class Session:
         with self._lock:
             check_read_only(self._duck, statement)
             self._refresh()
+            self._check_named(statement)
         with duck_errors():
             relation = self._duck.cursor().sql(statement, params=list(parameters) or None)
         if relation is None:
@@ -257,17 +271,53 @@ class Session:
         """Define the views whose tables changed."""
         for name in TABLES:
             delta = self._tables.get(name)
-            if delta is None:
-                delta = self._tables[name] = open_table(self._root, name)
-            elif self._next_commit(name, delta).exists():
-                delta.update_incremental()
-            else:
+            try:
+                if delta is None or self._next_commit(name, delta).exists():
+                    delta = self._tables[name] = open_table(self._root, name)
+                else:
+                    continue
+                self._bind(name, delta)
+            except FstoreError as error:  # whoever names the table is told
+                self._stand_in(name, error)
                 continue
-            self._duck.execute(f'CREATE OR REPLACE VIEW "{name}" AS {_view(TABLES[name], delta)}')
+            self._damaged.pop(name, None)
             if name == ACTIVATIONS:
                 self._list_files(delta)
         self._duck.execute(f"CREATE VIEW IF NOT EXISTS all_labels AS {ALL_LABELS}")
         self._duck.execute(f"CREATE VIEW IF NOT EXISTS partitions AS {PARTITIONS}")
+
+    def _bind(self, name: str, delta: "DeltaTable") -> None:
+        """Define a table's view, for which DuckDB reads the footer of a file."""
+        try:
+            with duck_errors():
+                view = _view(TABLES[name], delta)
+                self._duck.execute(f'CREATE OR REPLACE VIEW "{name}" AS {view}')
+        except QueryError as error:
+            check_table(self._root, name, delta)
+            raise StorageError(f"table '{name}' cannot be read: {error}") from error
+
+    def _stand_in(self, name: str, error: FstoreError) -> None:
+        """Have a view without rows for a table that cannot be opened: others are built on it."""
+        self._damaged[name] = error
+        self._tables.pop(name, None)
+        self._duck.execute(
+            f'CREATE OR REPLACE VIEW "{name}" AS SELECT * FROM {_no_rows(TABLES[name])} '
+            f"WHERE error({sql_text(str(error))}) IS NULL"
+        )
+        if name == ACTIVATIONS:
+            columns = ", ".join(f"{column} VARCHAR" for column in PARTITION)
+            self._duck.execute(
+                f"CREATE OR REPLACE TABLE _files ({columns}, rows BIGINT, bytes BIGINT, "
+                "file_name VARCHAR)"
+            )
+
+    def _check_named(self, statement: str) -> None:
+        """Refuse a statement that names a damaged table; others are not looked at."""
+        for name in _tables_in(statement):
+            if name in self._damaged:
+                raise self._damaged[name]
+            if name != ACTIVATIONS or self._check:
+                check_table(self._root, name, self._tables[name])
 
     def _next_commit(self, name: str, delta: "DeltaTable") -> Path:
         """Where the log's next version will be: looking for it is quicker than reading the log."""
@@ -290,8 +340,7 @@ class Session:
 def _view(table: Table, delta: "DeltaTable") -> str:
     paths = delta.file_uris()
     if not paths:
-        columns = ", ".join(f'NULL::{_sql_type(f.type)} AS "{f.name}"' for f in table.schema)
-        files = f"(SELECT {columns} WHERE false)"
+        files = _no_rows(table)
     else:
         types = ", ".join(f"'{name}': VARCHAR" for name in table.partition)
         hive = f", hive_partitioning = true, hive_types = {{{types}}}" if types else ""
@@ -299,6 +348,25 @@ def _view(table: Table, delta: "DeltaTable") -> str:
     if table.name == ACTIVATIONS:
         return RESPONSES.format(files=files)
     return f"SELECT {', '.join(_quoted(name) for name in table.schema.names)} FROM {files}"
+
+
+def _no_rows(table: Table) -> str:
+    columns = ", ".join(f'NULL::{_sql_type(f.type)} AS "{f.name}"' for f in table.schema)
+    return f"(SELECT {columns} WHERE false)"
+
+
+def _tables_in(statement: str) -> set[str]:
+    """Return the tables whose names stand in a statement, or in a view or macro that it names."""
+    behind = {macro.name: macro.sql for macro in MACROS}
+    behind |= {"all_labels": ALL_LABELS, "partitions": PARTITIONS, "_files": ACTIVATIONS}
+    behind |= {"_totals": ACTIVATIONS}
+    words: set[str] = set()
+    left = [statement]
+    while left:
+        new = {word.lower() for word in re.findall(r"\w+", left.pop())} - words
+        words |= new
+        left += [behind[word] for word in new if word in behind]
+    return words & TABLES.keys()
 
 
 def _sql_type(kind: pa.DataType) -> str:

@@ -12,6 +12,8 @@ from fstore.errors import SchemaError, StorageError, UnknownNameError
 from fstore.store import catalog, proposals
 from fstore.store.catalog import DatasetInfo
 from fstore.store.files import ACTIVATIONS, StoredFile, list_files
+from fstore.store.locks import naming
+from fstore.store.place import PARTS
 from fstore.store.proposals import Overlaps, Proposals
 from fstore.store.schema import SCHEMA_VERSION, TABLES
 from fstore.store.sql import Result, Session
@@ -32,15 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Store"]
 
 MARKER = "fstore.json"
-PARTS = {
-    "images",
-    "checkpoints",
-    "detectors",
-    "locks",
-    "proposals",
-    "training",
-    *TABLES,
-}  # what a store's folder may hold
+UPWARDS = r"^/|^\.\.$|^\.\./|/\.\./|/\.\.$"
 
 
 class Store:
@@ -49,8 +43,9 @@ class Store:
     Use :meth:`open` or :meth:`create`; :meth:`sql` answers questions.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, check: bool = False) -> None:
         self.path = path
+        self.check = check
         self._session: Session | None = None
 
     @classmethod
@@ -78,8 +73,15 @@ class Store:
         return cls.open(root)
 
     @classmethod
-    def open(cls, path: str | Path) -> "Store":
+    def open(cls, path: str | Path, *, check: bool = False) -> "Store":
         """Open a store; one that an older fstore wrote gets the tables and columns it lacks.
+
+        Parameters
+        ----------
+        path : str or Path
+        check : bool
+            Compare the files of activations, too, with the sums that were noted of them, before
+            :meth:`sql` first reads them: all of them, once. Other tables are compared always.
 
         Raises
         ------
@@ -105,7 +107,7 @@ class Store:
                 f"the store at {root} has schema version {version}, this fstore knows "
                 f"{SCHEMA_VERSION}; use the version of fstore that wrote it"
             )
-        return cls(root)
+        return cls(root, check=check)
 
     def sql(self, statement: str, parameters: Sequence[object] = ()) -> Result:
         """Run one read-only SQL statement (see ``docs/sql.md``).
@@ -135,7 +137,7 @@ class Store:
 
     def _open_session(self) -> Session:
         if self._session is None:
-            self._session = Session(self.path)
+            self._session = Session(self.path, check=self.check)
         return self._session
 
     def rows(self, table: str, /, **equal: str) -> pa.Table:
@@ -155,11 +157,12 @@ class Store:
 
     def add_dataset(self, manifest: DatasetManifest) -> bool:
         """Register a data set; see :func:`fstore.store.catalog.add_dataset`."""
-        new = catalog.add_dataset(self.path, manifest)
-        inherited = proposals.VIEW in self.dataset(manifest.name).views and (
-            proposals.inherit_splits(self.path, manifest.name) > 0
-        )
-        return new or inherited
+        with naming(self.path):
+            new = catalog.add_dataset(self.path, manifest)
+            inherited = proposals.VIEW in self.dataset(manifest.name).views and (
+                proposals.inherit_splits(self.path, manifest.name) > 0
+            )
+            return new or inherited
 
     def inherit_splits(self, dataset: str) -> int:
         """Give proposals the part of their image in splits that came later; return rows added."""
@@ -167,8 +170,9 @@ class Store:
 
     def add_proposals(self, dataset: str, found: Proposals, overlaps: Overlaps) -> bool:
         """Register view ``proposal``; see :func:`fstore.store.proposals.add_proposals`."""
-        self.dataset(dataset)
-        return proposals.add_proposals(self.path, dataset, found, overlaps)
+        with naming(self.path):
+            self.dataset(dataset)
+            return proposals.add_proposals(self.path, dataset, found, overlaps)
 
     def datasets(self) -> list[DatasetInfo]:
         """Return the registered data sets, by name."""
@@ -210,7 +214,10 @@ class Store:
                 dataset=dataset,
             )
         names = columns or TABLES[table].schema.names
-        return read_columns(self.path, table, names, dataset=dataset, view=view)
+        rows = read_columns(self.path, table, names, dataset=dataset, view=view)
+        if "uri" in rows.schema.names:
+            _check_uris(rows["uri"], dataset, view)
+        return rows
 
     # Networks and checkpoints
 
@@ -227,8 +234,14 @@ class Store:
         return catalog.find_checkpoint(self.path, name, network)
 
     def checkpoint_path(self, record: CheckpointRecord) -> Path:
-        """Return the safetensors file of a checkpoint."""
-        return self.path / record.uri
+        """Return the safetensors file of a checkpoint.
+
+        Raises
+        ------
+        StorageError
+            The record names a file that is not among the store's checkpoints.
+        """
+        return catalog.weights_path(self.path, record)
 
     def add_layers(self, network: str, specs: Sequence[LayerSpec]) -> None:
         """Record the taps of a network; a changed one is refused."""
@@ -262,11 +275,48 @@ class Store:
 
         return gc(self.path, older_than_hours=older_than_hours)
 
-    def verify(self) -> Iterator[dict[str, Any]]:
-        """Yield what is wrong with the stored files; see :func:`fstore.store.verify.verify`."""
+    def verify(self, **selected: str) -> Iterator[dict[str, Any]]:
+        """Yield what is wrong with the store; see :func:`fstore.store.verify.verify`.
+
+        Parameters
+        ----------
+        **selected : str
+            Some of ``network``, ``ckpt``, ``dataset``, ``view``, ``layer``: look at these
+            activations only.
+        """
+        from fstore.store.maintenance import Selection
         from fstore.store.verify import verify
 
-        return verify(self.path)
+        return verify(self.path, Selection(**selected) if selected else None)
+
+    def add_checksums(self) -> int:
+        """Note the sums of files that have none (``store/sums.py``); return their number.
+
+        For a store that an older fstore or another program wrote to; :meth:`verify` first.
+
+        Raises
+        ------
+        StorageError
+            A table is damaged, or the store cannot be written.
+        """
+        from fstore.store import sums
+        from fstore.store.verify_tables import unchecked
+
+        with storage("cannot note the sums"):
+            return sum(sums.add_missing(self.path, t, f) for t, f in unchecked(self.path).items())
+
+
+def _check_uris(uris: pa.ChunkedArray, dataset: str, view: str) -> None:
+    """Refuse samples that are not below their data set's folder (its own links are followed)."""
+    import pyarrow.compute as pc
+
+    strange = pc.index(pc.match_substring_regex(uris, UPWARDS), True).as_py()
+    if strange >= 0:
+        raise StorageError(
+            f"table 'samples', row {strange} of {dataset}.{view}: the path "
+            f"{uris[strange].as_py()!r} does not lie in the data set's folder; fstore reads only "
+            "what is there; was the table changed by another program?"
+        )
 
 
 def _write_marker(root: Path) -> None:

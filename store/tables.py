@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from fstore.errors import SchemaError, StorageError
+from fstore.store import sums
+from fstore.store.leases import working
 from fstore.store.schema import TABLES, Table, check_rows
 
 if TYPE_CHECKING:
@@ -35,7 +37,9 @@ def create_tables(root: "Path") -> None:
     """Create every table that is not there yet."""
     for table in TABLES.values():
         with storage(f"cannot create table '{table.name}'"):
+            sums.forget_if_none(root, table.name)
             _create(root, table)
+            sums.record(root, table.name)
 
 
 def _create(root: "Path", table: Table) -> None:
@@ -57,18 +61,29 @@ def _create(root: "Path", table: Table) -> None:
             raise
 
 
-def open_table(root: "Path", name: str) -> "DeltaTable":
-    """Open the newest version of a table and check its columns.
+def open_table(root: "Path", name: str, *, check: bool = True) -> "DeltaTable":
+    """Open the newest version of a table and check its log and its columns.
+
+    Parameters
+    ----------
+    root : Path
+        The store.
+    name : str
+        The table.
+    check : bool
+        Compare the log with the sums that were noted (``store/sums.py``).
 
     Raises
     ------
     StorageError
-        The table's folder or log is missing or unreadable.
+        The table's folder or log is missing, unreadable or damaged.
     SchemaError
         The table has other columns or types than ``store/schema.py`` says.
     """
     from deltalake import DeltaTable
 
+    if check:
+        sums.check_log(root, name)
     with storage(f"cannot open table '{name}'"):
         delta = DeltaTable(str(root / name))
     _check_columns(name, delta)
@@ -123,6 +138,7 @@ def read_columns(root: "Path", name: str, columns: Sequence[str], /, **equal: st
         partition_base_dir=str(root / name),
         partitioning=ds.partitioning(keys, flavor="hive"),
     )
+    sums.check_table(root, name, delta, {c: v for c, _, v in in_path})
     wanted = None
     for column, value in equal.items():
         test = ds.field(column) == value
@@ -160,10 +176,11 @@ def append_once(
         version = (delta.transaction_version(key) or 0) + 1
         once = CommitProperties(app_transactions=[Transaction(key, version)])
         try:
-            with storage(f"cannot write table '{name}'"):
+            with storage(f"cannot write table '{name}'"), working(root, f"write {name}"):
                 write_deltalake(delta, data, mode="append", commit_properties=once)
         except CommitFailedError:
             continue
+        sums.record(root, name)
         return int(data.num_rows)
     raise starved(name)
 
@@ -180,10 +197,11 @@ def replace_rows(
     for _ in range(COMMIT_TRIES):
         delta = open_table(root, name)
         try:
-            with storage(f"cannot write table '{name}'"):
+            with storage(f"cannot write table '{name}'"), working(root, f"write {name}"):
                 write_deltalake(delta, data, mode="overwrite", predicate=predicate)
         except CommitFailedError:  # another process wrote to the table meanwhile
             continue
+        sums.record(root, name)
         return
     raise starved(name)
 

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from fstore.store import sums
+from fstore.store.leases import working
 from fstore.store.locks import alone
 from fstore.store.schema import TABLES
 from fstore.store.tables import COMMIT_TRIES, create_tables, starved, storage
@@ -54,12 +56,13 @@ def _add_columns(root: "Path", name: str, columns: tuple[str, ...]) -> None:
             if _have(delta, columns):
                 return
         try:
-            with storage(f"cannot upgrade table '{name}'"):
+            with storage(f"cannot upgrade table '{name}'"), working(root, f"upgrade {name}"):
                 write_deltalake(
                     delta, _widened(delta, name), mode="overwrite", schema_mode="overwrite"
                 )
         except CommitFailedError:  # another process adds to the table
             continue
+        sums.record(root, name)
     raise starved(name)
 
 

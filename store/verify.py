@@ -1,7 +1,7 @@
-"""Check that the files of ``activations`` hold what the log and their names say."""
+"""Check a store; here: that the files of ``activations`` hold what log and names say."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import parquet as pq
 
+from fstore.errors import FstoreError
+from fstore.store import sums
 from fstore.store.encode import row_checksum
 from fstore.store.files import ACTIVATIONS, Partition
+from fstore.store.maintenance import Selection
 from fstore.store.schema import (
     ACT_MAX,
     ACT_SUM,
@@ -23,49 +26,71 @@ from fstore.store.schema import (
     NPOS,
     PARTITION,
     SAMPLE_ID,
+    TABLES,
 )
 from fstore.store.status import LoggedFile, logged_files
-from fstore.store.tables import read_rows
 from fstore.store.totals import file_totals
+from fstore.store.verify_tables import check_catalog, check_rows_of, check_table_log
 
 __all__ = ["PROBLEM_COLUMNS", "verify"]
 
 PROBLEM_COLUMNS = (*PARTITION, "file", "problem")
 
 
-def verify(root: Path) -> Iterator[dict[str, Any]]:
+def verify(root: Path, selection: Selection | None = None) -> Iterator[dict[str, Any]]:
     """Yield what is wrong with a store; nothing if all is well.
 
-    Each committed file must be there, have the size that the log says, hold pages whose CRCs are
-    right, and the rows, samples, checksum and fingerprint that its name says; its maps must give
-    its summary columns. No sample may be in two files of a partition, and the weights of every
-    checkpoint must be there. Everything is read once, a row group at a time.
+    Of every table: the log and each file must be what was committed (``store/sums.py``), files
+    must be there, have the size and the rows that the log says, and lie in the folder of their
+    partition. Each file of ``activations`` must hold pages whose CRCs are right, and the rows,
+    samples, checksum and fingerprint that its name says; its maps must give its summary columns;
+    no sample may be in two files of a partition. The samples and labels of data sets, and the
+    weights and preprocessing of checkpoints, must have the hashes that were recorded. Everything
+    is read once, a row group at a time.
 
     Parameters
     ----------
     root : Path
         The store.
+    selection : Selection or None
+        Look at these activations only: to know that what one is about to ask for is whole.
 
     Yields
     ------
     dict
         Keys :data:`PROBLEM_COLUMNS`; ``file`` is relative to the store.
     """
+    damaged = set()
+    for name in TABLES if selection is None else (ACTIVATIONS,):
+        for file, problem in (*check_table_log(root, name), *check_rows_of(root, name)):
+            damaged.add(name)
+            yield _row({}, file, problem)
+    yield from _activations(root, {} if selection is None else selection.given)
+    if selection is None:
+        for key, file, problem in check_catalog(root, without=damaged):
+            yield _row(key, file, problem)
+
+
+def _row(key: Mapping[str, str], file: str, problem: str) -> dict[str, Any]:
+    return {**dict.fromkeys(PARTITION, ""), **key, "file": file, "problem": problem}
+
+
+def _activations(root: Path, equal: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     partitions: dict[Partition, list[LoggedFile]] = defaultdict(list)
-    for logged in logged_files(root):
-        partitions[logged.file.partition].append(logged)
+    try:
+        for logged in logged_files(root, **equal):
+            partitions[logged.file.partition].append(logged)
+    except FstoreError:  # the log is damaged, which was told
+        return
     for partition, files in partitions.items():
         taken: dict[int, Path] = {}
         for logged in files:
+            file = logged.file.path.relative_to(root / ACTIVATIONS).as_posix()
             problems, ids = _check_file(logged)
+            problems = problems or [p for _, p in sums.damage(root, ACTIVATIONS, [file])]
             problems += _doubled(taken, ids, logged.file.path)
             for problem in problems:
-                file = str(logged.file.path.relative_to(root / ACTIVATIONS))
-                yield {**partition.values, "file": f"{ACTIVATIONS}/{file}", "problem": problem}
-    for record in read_rows(root, "checkpoints").to_pylist():
-        if not (root / record["uri"]).is_file():
-            key = {"network": record["network"], "ckpt": record["name"]}
-            yield {**key, "file": record["uri"], "problem": "the file is missing"}
+                yield _row(partition.values, f"{ACTIVATIONS}/{file}", problem)
 
 
 @dataclass

@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 from fstore.store import Store
 from fstore.store.encode import write_layer
 from fstore.store.files import IDENTITY_KEY, Identity, Partition, commit, new_path, seal
+from fstore.store.weights import tensor_sums
 from fstore.types import (
     CheckpointRecord,
     DatasetManifest,
@@ -22,7 +23,6 @@ from fstore.types import (
     Split,
     ViewManifest,
 )
-from fstore.weight_files import weights_sha256
 
 PARTS: tuple[Part, ...] = ("train", "train", "val", "test", "test", "test")
 
@@ -93,10 +93,12 @@ def add_dataset(
     store.add_dataset(DatasetManifest(name, "single", ("a", "b"), store.path / "x", (view,)))
 
 
-def add_layers(store: Store, network: str, shapes: Mapping[str, tuple[int, int, int]]) -> None:
-    """Record layers: name -> (channels, height, width)."""
+def add_layers(
+    store: Store, network: str, shapes: Mapping[str, tuple[int, int, int]], mark: str = "!"
+) -> None:
+    """Record layers: name -> (channels, height, width); ``mark`` is part of the definitions."""
     specs = [
-        LayerSpec(name, c, h, w, "fc" if h * w == 1 else "conv", order, f"{name}!")
+        LayerSpec(name, c, h, w, "fc" if h * w == 1 else "conv", order, f"{name}{mark}")
         for order, (name, (c, h, w)) in enumerate(shapes.items())
     ]
     store.add_layers(network, specs)
@@ -110,13 +112,11 @@ def add_checkpoint(
     *,
     tensors: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> Path:
-    """Register a checkpoint of some tensors, or whose file holds its name; return the file."""
+    """Register a checkpoint of some tensors, or of one that holds its names; return the file."""
     weights = store.path.parent / "w.safetensors"
-    weights.write_text(name)
-    sha256 = f"{network}{name}" * 16
-    if tensors is not None:
-        save_file(dict(tensors), weights)
-        sha256 = weights_sha256(weights)
+    names = np.frombuffer(f"{network} {name}".encode(), dtype=np.uint8)
+    save_file({"w": names} if tensors is None else dict(tensors), weights)
+    sha256 = tensor_sums(weights).weights
     record = CheckpointRecord(network, name, iteration=iteration, sha256=sha256)
     return store.checkpoint_path(store.add_checkpoint(record, weights))
 

@@ -28,7 +28,6 @@ NO_ROOM = {
     "hooks",
     "names",
     "seeds",
-    "weight_files",
 }
 JOINERS = {
     "workflows",

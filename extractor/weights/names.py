@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from fstore.extractor.networks import Network
 from fstore.extractor.weights.readers import with_dots
-from fstore.weight_files import MEAN_IMAGE
+from fstore.types import MEAN_IMAGE
 
 __all__ = ["MEAN_IMAGE", "is_counter", "named", "nearest", "ties"]
 

@@ -1,5 +1,6 @@
 """A trained detector: one linear SVM a class on a layer's features, kept in the store's folder."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -94,7 +95,8 @@ def save_detector(store: "Store", detector: Detector) -> Path:
     with storage(f"cannot write detector '{detector.name}'"):
         path.parent.mkdir(exist_ok=True)
         unfinished = path.with_name(f".{uuid4().hex}.tmp")
-        tensors = {"W": np.ascontiguousarray(detector.W), "b": detector.b}
+        tensors = {"W": np.ascontiguousarray(detector.W), "b": np.ascontiguousarray(detector.b)}
+        about["sha256"] = _sha256(tensors["W"], tensors["b"])
         save_file(tensors, unfinished, metadata={"detector": json.dumps(about)})
         unfinished.replace(path)
     return path
@@ -124,8 +126,18 @@ def load_detector(store: "Store", name: str) -> Detector:
             W, b = file.get_tensor("W"), file.get_tensor("b")
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is no detector, or damaged: {error}") from error
+    said = about.pop("sha256", None)  # an older fstore noted none
+    if said is not None and said != _sha256(W, b):
+        raise DataError(
+            f"{path} is damaged: its SVMs are not those that were trained; bring the file back "
+            "from a copy, or train it again with: fstore detect train --overwrite"
+        )
     about["classes"] = tuple(about["classes"])
     return Detector(name=name, W=W, b=b, **about)
+
+
+def _sha256(W: NDArray[np.float32], b: NDArray[np.float32]) -> str:
+    return hashlib.sha256(W.tobytes() + b.tobytes()).hexdigest()
 
 
 def detector_names(store: "Store") -> list[str]:

@@ -29,6 +29,7 @@ from fstore.queries.detection.regions import (
 )
 from fstore.queries.samples import Samples
 from fstore.store.files import Partition
+from fstore.store.locks import naming
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -152,7 +153,9 @@ def train_detector(
     if known is not None and (not verify or known.record["verified"]):
         return known
     detector = job.run(name, about, verify=verify)
-    save_detector(store, detector)
+    with naming(store.path):  # another process may have trained one of this name meanwhile
+        _same(store, name, about, overwrite=overwrite)
+        save_detector(store, detector)
     return detector
 
 

@@ -140,7 +140,24 @@ def _replaced(out: Path) -> Iterator[Path]:
 
 
 def _swap(new: Path, out: Path) -> None:
-    """Put a folder in the place of another, which goes; if it cannot be, that one stays."""
+    """Put a folder in the place of another, which goes; if it cannot be, that one stays.
+
+    What somebody else put into the old one is moved over; nothing but fstore's own goes.
+
+    Raises
+    ------
+    DataError
+        A file of somebody else has the name of one of the new site.
+    """
+    own = _own_files(out)
+    if own is None:  # built before sites kept a list: what the new one has too was fstore's
+        own = _files_of(new)
+    in_the_way = sorted((_files_of(out) - own) & _files_of(new))
+    if in_the_way:
+        raise DataError(
+            f"{out / in_the_way[0]} is not of fstore's making, and the new page has a file of that "
+            "name; move yours away"
+        )
     old = new.with_name(f"{new.name}.old")
     if out.exists():
         out.rename(old)
@@ -150,7 +167,28 @@ def _swap(new: Path, out: Path) -> None:
         if old.exists():
             old.rename(out)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    for file in sorted(_files_of(old) - own):
+        (out / file).parent.mkdir(parents=True, exist_ok=True)
+        (old / file).rename(out / file)
+    shutil.rmtree(old, ignore_errors=True)  # what is left is fstore's own
+
+
+def _own_files(out: Path) -> set[Path] | None:
+    """Return the files of a site, as its marker lists them; None if it has no list."""
+    try:
+        files = json.loads((out / MARKER).read_text(encoding="utf-8"))["files"]
+        return {Path(file) for file in files}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _files_of(folder: Path) -> set[Path]:
+    """List all files below a folder, and links, relative to it."""
+    return {
+        path.relative_to(folder)
+        for path in folder.rglob("*")
+        if path.is_symlink() or not path.is_dir()
+    }
 
 
 @dataclass(frozen=True)
@@ -289,7 +327,8 @@ def _write_rest(site: _Site) -> None:
     for name in ASSETS:
         source = files("fstore.queries.page").joinpath("assets", name)
         (assets / name).write_bytes(source.read_bytes())
-    marker = {"made_by": "fstore report build", "study": site.study.name}
+    written = sorted(path.as_posix() for path in (*_files_of(site.folder), Path(MARKER)))
+    marker = {"made_by": "fstore report build", "study": site.study.name, "files": written}
     (site.folder / MARKER).write_text(json.dumps(marker) + "\n", encoding="utf-8")
 
 

@@ -246,6 +246,7 @@ def write_checkpoint(
     """
     from fstore.extractor.weights import save_checkpoint, tensors_sha256
     from fstore.extractor.weights.trial import compare
+    from fstore.store.leases import working
 
     preprocess = network.preprocess
     record = replace(
@@ -260,7 +261,7 @@ def write_checkpoint(
         place = tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True)
     except OSError as exc:
         raise StorageError(f"cannot write into {folder}: {exc}") from exc
-    with place as temporary:
+    with place as temporary, working(store.path, f"write checkpoint {record.name}"):
         path = Path(temporary) / "weights.safetensors"
         save_checkpoint(weights, path, mean_image=preprocess.mean_image)
         gives = compare(network, weights, _loaded(record, path))

@@ -27,7 +27,7 @@ the share that may differ. Where the forward pass was not in float32, or the res
 from stored ones, it is 5e-2."""
 
 
-def recheck(store: "Store") -> Iterator[tuple["Partition", str, str]]:
+def recheck(store: "Store", **equal: str) -> Iterator[tuple["Partition", str, str]]:
     """Yield what is wrong with stored responses, and what could not be computed again.
 
     Of each partition the first and the last sample go through the network once more, on the CPU.
@@ -37,6 +37,8 @@ def recheck(store: "Store") -> Iterator[tuple["Partition", str, str]]:
     Parameters
     ----------
     store : Store
+    **equal : str
+        Partition columns and their values; without them all partitions.
 
     Yields
     ------
@@ -47,7 +49,7 @@ def recheck(store: "Store") -> Iterator[tuple["Partition", str, str]]:
         Why it could not be computed again; empty if it was.
     """
     groups: dict[tuple[str, ...], dict[Partition, list[StoredFile]]] = defaultdict(dict)
-    for file in store.files():
+    for file in store.files(**equal):
         p = file.partition
         groups[p.network, p.ckpt, p.dataset, p.view].setdefault(p, []).append(file)
     loaded: tuple[tuple[str, str], Network] | None = None

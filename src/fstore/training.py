@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from fstore.errors import DataError, IdentityError, UnknownNameError
 from fstore.seeds import check_seed
+from fstore.store.leases import working
 from fstore.types import CheckpointRecord
 from fstore.workflows import check_name, seeded_network, write_checkpoint
 
@@ -177,14 +178,32 @@ def train_into(store: "Store", plan: Plan, options: Options) -> list[CheckpointR
     processes = options.processes or ALONE
     device = _device(options.device, processes)
     folder = _state_folder(store, plan)
-    with together(processes, device=device):
+    held = working(store.path, f"train {plan.network.name}")
+    with held, together(processes, device=device):
         for snapshot in _snapshots(store, plan, options, device):
             record = _record(plan, snapshot)
             write_checkpoint(store, record, snapshot.weights, plan.network, folder)
         processes.wait()
     if not processes.rank:
-        shutil.rmtree(folder, ignore_errors=True)
+        _clear(folder)
     return _trained(store, plan)
+
+
+OWN_FILES = (
+    "state.pt", ".state.pt.*", "tmp*/weights.safetensors", "tmp*/.weights.safetensors.*",
+)  # fmt: skip
+"""What a run writes into its folder; nothing else is removed from there."""
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a run kept in its folder, and the folder unless others put something there."""
+    for pattern in OWN_FILES:
+        for path in folder.glob(pattern):
+            with suppress(OSError):
+                path.unlink()
+    for place in (*folder.glob("tmp*"), folder):
+        with suppress(OSError):
+            place.rmdir()
 
 
 def step_notes() -> "Callable[[Step], str]":

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "MEAN_IMAGE",
     "PARTS",
     "ActivationBatch",
     "Box",
@@ -26,6 +27,9 @@ __all__ = [
     "View",
     "ViewManifest",
 ]
+
+MEAN_IMAGE = "fstore.mean_image"
+"""Reserved name of a tensor: a checkpoint's mean image, (3, resize, resize) float32."""
 
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 IntArray: TypeAlias = NDArray[np.integer[Any]]

@@ -174,14 +174,39 @@ def test_replaced_only_when_asked(built: Built, tmp_path: Path) -> None:
     out.mkdir()
     words = ("report", "build", str(out))
     assert run(built.store, *words).exit_code == 0
-    (out / "old.html").write_text("")
+    (out / "notes").mkdir()
+    (out / "notes" / "mine.html").write_text("precious")  # somebody else's
+    (out / "old.html").write_text("")  # of an earlier page, which had it
+    marker = json.loads((out / "fstore-page.json").read_text())
+    marker["files"].append("old.html")
+    (out / "fstore-page.json").write_text(json.dumps(marker))
     again = run(built.store, *words)
     assert (again.exit_code, again.stdout) == (1, "")
     assert "--overwrite" in again.stderr
     done = run(built.store, *words, "--overwrite")
     assert done.stdout == f"{out / 'index.html'}\n"
     assert not (out / "old.html").exists()
+    assert (out / "notes" / "mine.html").read_text() == "precious"
     assert sorted(p.name for p in tmp_path.iterdir() if "page" in p.name) == ["page"]
+
+
+def test_a_file_in_the_way_is_not_replaced(built: Built, tmp_path: Path) -> None:
+    """A file that the earlier page did not write keeps its name; the build is refused."""
+    out = tmp_path / "page"
+    words = ("report", "build", str(out))
+    assert run(built.store, *words).exit_code == 0
+    marker = json.loads((out / "fstore-page.json").read_text())
+    marker["files"].remove("index.html")
+    (out / "fstore-page.json").write_text(json.dumps(marker))
+    (out / "index.html").write_text("precious")
+    done = run(built.store, *words, "--overwrite")
+    assert done.exit_code == 1
+    assert "is not of fstore's making" in done.stderr
+    assert (out / "index.html").read_text() == "precious"
+    del marker["files"]  # a page of an older fstore has no list: it is replaced as ever
+    (out / "fstore-page.json").write_text(json.dumps(marker))
+    assert run(built.store, *words, "--overwrite").exit_code == 0
+    assert (out / "index.html").read_text() != "precious"
 
 
 def test_foreign_folder_is_refused(built: Built, tmp_path: Path) -> None:
@@ -269,6 +294,7 @@ def test_missing_cell_has_its_command(built: Built, tmp_path: Path) -> None:
 def test_failing_and_left_out(built: Built, tmp_path: Path) -> None:
     """A report that fails shows its error, one of an unbound part how to bind it; others stand."""
     out = tmp_path / "page"
+    built.store.checkpoint_path(built.store.find_checkpoint("5")).write_text("no weights")
     done = run(built.store, "report", "build", str(out))
     assert done.exit_code == 0
     state = {n: json.loads((out / f"files/{n}.json").read_text())["state"] for n in names()}

@@ -106,7 +106,7 @@ def test_drop_checkpoint(built: Built) -> None:
 
 def test_gc(built: Built) -> None:
     """Gc lists what it deleted; young files stay unless asked for."""
-    left = built.store.files()[0].path.with_name("x.parquet.tmp")
+    left = built.store.files()[0].path.with_name(f"{12 * 'a'}.parquet.tmp")
     left.write_bytes(b"123")
     assert run(built.store.path, "gc", "--json").stdout == "[]\n"
     rows = json.loads(run(built.store.path, "gc", "--older-than", "0", "--json").stdout)

@@ -147,19 +147,21 @@ def test_drop_refuses(built: Built) -> None:
 
 
 def test_gc_takes_orphans_only(built: Built) -> None:
-    """Old files that no log knows go; young ones and committed ones stay."""
+    """Old files that no log knows go; young, committed and strangers' ones stay."""
     root = built.store.path
     files = on_disk(root)
     weights = {built.store.checkpoint_path(r) for r in built.store.checkpoints()}
     folder = next(iter(files)).parent
-    orphans = [folder / "x.parquet.tmp", folder / "0-5-6-a-b-c.parquet"]
-    orphans.append(next(iter(weights)).with_name("left-over.safetensors"))
+    orphans = [folder / f"{12 * 'a'}.parquet.tmp"]
+    orphans.append(folder / f"0-5-6-{16 * 'a'}-{16 * 'b'}-{12 * 'c'}.parquet")
+    orphans.append(next(iter(weights)).with_name(f"left-over-{12 * 'd'}.safetensors"))
     orphans.append(root / "training" / "tmpx" / "weights.safetensors")
     orphans[-1].parent.mkdir(parents=True)
-    young = folder / "young.parquet.tmp"
-    for path in [*orphans, young]:
+    young = folder / f"{12 * 'e'}.parquet.tmp"
+    foreign = folder / "my notes.parquet"
+    for path in [*orphans, young, foreign]:
         path.write_bytes(b"1234")
-    for path in [*orphans, *files, *weights]:
+    for path in [*orphans, *files, *weights, foreign]:
         age(path, 25)
     assert {(p.name, n) for p, n in gc(root)} == {(p.name, 4) for p in orphans}
     assert young.exists()
@@ -167,6 +169,7 @@ def test_gc_takes_orphans_only(built: Built) -> None:
     assert all(p.exists() for p in files | weights)
     assert gc(root) == []
     assert [p for p, _ in gc(root, older_than_hours=0)] == [young]
+    assert foreign.exists()
 
 
 def test_gc_after_rewrites(built: Built) -> None:

@@ -1,0 +1,221 @@
+"""Check the tables, their logs, and what the catalogue says of samples and weights."""
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+from pyarrow import parquet as pq
+
+from fstore.errors import FstoreError
+from fstore.store import sums
+from fstore.store.catalog import DatasetInfo, checkpoints, datasets, hashes_of_rows, weights_path
+from fstore.store.files import ACTIVATIONS
+from fstore.store.place import inside
+from fstore.store.proposals import VIEW as PROPOSAL
+from fstore.store.proposals import hash_of_rows
+from fstore.store.schema import TABLES
+from fstore.store.tables import open_table, read_columns
+from fstore.store.weights import tensor_sums
+from fstore.types import CheckpointRecord
+
+__all__ = ["check_catalog", "check_rows_of", "check_table_log", "unchecked"]
+
+Problem = tuple[str, str]
+"""File, relative to the store, and what is wrong with it."""
+
+ACTIONS = {
+    "add", "remove", "txn", "metaData", "protocol", "commitInfo", "cdc", "domainMetadata",
+    "sidecar", "checkpointMetadata",
+}  # fmt: skip
+"""What a line of a Delta log may be; readers skip any other without a word."""
+
+
+def check_table_log(root: Path, name: str) -> Iterator[Problem]:
+    """Yield what is wrong with a table's log, files that no longer matter included."""
+    for file, problem in sums.damage(root, name, sums.log_files(root, name, all_of_it=True)):
+        yield f"{name}/{file}", problem
+    known = sums.noted(root, name)
+    for file in sums.log_files(root, name):
+        if (
+            file.endswith(".json")
+            and file not in known
+            and (problem := _strange(root / name / file))
+        ):
+            yield f"{name}/{file}", problem
+    try:
+        open_table(root, name, check=False)
+    except FstoreError as error:
+        yield f"{name}/{sums.LOG}", str(error)
+        data = [f for f in known if not f.startswith(sums.LOG) and (root / name / f).exists()]
+        for file, problem in sums.damage(root, name, data):  # perhaps of rows that went
+            yield f"{name}/{file}", problem
+
+
+def _strange(path: Path) -> str:
+    """Say what is wrong with a commit that no sum is known of; empty if nothing can be seen."""
+    try:
+        actions = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line]
+        odd = [key for action in actions for key in action if key not in ACTIONS]
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        return f"the commit cannot be read: {error}"
+    return f"the commit has an entry {odd[0]!r}, which Delta does not know" if odd else ""
+
+
+def check_rows_of(root: Path, name: str) -> Iterator[Problem]:
+    """Yield what is wrong with a table's data files; of ``activations``, where they lie only."""
+    try:
+        delta = open_table(root, name, check=False)
+    except FstoreError:  # told by check_table_log
+        return
+    for row in sums.logged(delta, {}):
+        file = unquote(row["path"])
+        problem = _place_problem(root, name, row)
+        if not problem and name != ACTIVATIONS:
+            found = (problem for _, problem in sums.damage(root, name, [file]))
+            problem = next(found, "") or _file_problem(root / name / file, row, name)
+        if problem:
+            yield f"{name}/{file}", problem
+
+
+def _place_problem(root: Path, name: str, row: dict[str, Any]) -> str:
+    """Say so if a file lies elsewhere than the log says what it is of."""
+    file = unquote(row["path"])
+    try:
+        inside(root, f"{name}/{file}", table=name, row="its log", folder=name)
+    except FstoreError as error:
+        return str(error)
+    folders = [part.split("=", 1) for part in file.split("/")[:-1]]
+    found = {pair[0]: unquote(pair[1]) for pair in folders if len(pair) == 2}
+    said = {column: row[f"partition.{column}"] for column in TABLES[name].partition}
+    if found and found != said:
+        return f"the file lies in the folder of {found}, the log says {said}"
+    return ""
+
+
+def _file_problem(path: Path, row: dict[str, Any], name: str) -> str:
+    if not path.is_file():
+        return "the file is missing"
+    if (size := path.stat().st_size) != row["size_bytes"]:
+        return f"the file has {size} bytes, the log says {row['size_bytes']}"
+    schema = TABLES[name].file_schema
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            rows = sum(b.num_rows for b in file.iter_batches(columns=schema.names))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        return f"the file cannot be read: {error}"
+    if row.get("num_records") not in {None, rows}:
+        return f"expected {row['num_records']} rows, found {rows}"
+    return ""
+
+
+def unchecked(root: Path) -> dict[str, list[str]]:
+    """Return table -> its files of data and log that have no sum, relative to the table's folder.
+
+    Raises
+    ------
+    StorageError
+        A table is damaged.
+    """
+    found = {}
+    for name in TABLES:
+        known = sums.noted(root, name)
+        files = [unquote(row["path"]) for row in sums.logged(open_table(root, name), {})]
+        files += sums.log_files(root, name)
+        if new := [file for file in files if file not in known]:
+            found[name] = new
+    return found
+
+
+def check_catalog(
+    root: Path, *, without: Collection[str]
+) -> Iterator[tuple[dict[str, str], str, str]]:
+    """Yield what is wrong with what is named: (partition columns, file, problem).
+
+    The samples and labels of each view must have the hashes that its data set's entry has; the
+    weights and the preprocessing of each checkpoint those of its record. What depends on a table
+    of ``without``, which are known to be damaged, is not looked at.
+    """
+    try:
+        whole = {"datasets", "samples", "labels"}.isdisjoint(without)
+        known = datasets(root) if whole else []
+        records = [] if "checkpoints" in without else checkpoints(root)
+    except FstoreError as error:
+        yield {}, "datasets", str(error)
+        return
+    for dataset in known:
+        for view in dataset.views:
+            for problem in _view_problems(root, dataset, view):
+                yield {"dataset": dataset.name, "view": view}, "samples", problem
+    for record in records:
+        key = {"network": record.network, "ckpt": record.name}
+        for problem in _checkpoint_problems(root, record):
+            yield key, record.uri, problem
+
+
+def _view_problems(root: Path, dataset: DatasetInfo, view: str) -> Iterable[str]:
+    where = {"dataset": dataset.name, "view": view}
+    try:
+        samples = read_columns(
+            root, "samples", ["sample_id", "image_id", "uri", "digest", "box", "difficult"], **where
+        ).sort_by("sample_id")
+        labels: dict[int, dict[str, int]] = defaultdict(dict)
+        for row in read_columns(
+            root, "labels", ["sample_id", "class", "label"], **where
+        ).to_pylist():
+            labels[row["sample_id"]][row["class"]] = row["label"]
+        ids = samples["sample_id"].to_pylist()
+        if ids != list(range(dataset.counts[view])):
+            return [f"expected samples 0 to {dataset.counts[view] - 1}, found {len(ids)} rows"]
+        found = (
+            (hash_of_rows(samples), dataset.labels[view])
+            if view == PROPOSAL
+            else hashes_of_rows(samples.to_pylist(), labels)
+        )
+    except FstoreError as error:
+        return [str(error)]
+    said = (dataset.views[view], dataset.labels[view])
+    return [
+        f"the {what} are not those that were registered: their hash begins {b[:12]}, not {a[:12]}"
+        for what, a, b in zip(("samples", "labels"), said, found, strict=True)
+        if a != b
+    ]
+
+
+def _checkpoint_problems(root: Path, record: CheckpointRecord) -> Iterable[str]:
+    import hashlib
+
+    try:
+        path = weights_path(root, record)
+        if not path.is_file():
+            return ["the file is missing"]
+        found = tensor_sums(path)
+    except FstoreError as error:
+        return [str(error)]
+    try:
+        mean_image = dict(json.loads(record.preprocessing or "{}")).get("mean_image")
+    except (ValueError, TypeError) as error:
+        return [f"the record's preprocessing cannot be read: {error}"]
+    preprocessing = hashlib.sha256(record.preprocessing.encode()).hexdigest()
+    said_and_found = [
+        ("the weights", record.sha256, found.weights),
+        ("the mean image", mean_image, found.mean_image),
+    ]
+    if record.preprocessing_hash:
+        said_and_found.append(
+            ("the preprocessing of the record", record.preprocessing_hash, preprocessing)
+        )
+    drop = f"fstore drop --network {record.network} --ckpt {record.name} --checkpoint"
+    return [
+        f"{what} changed: expected sha256 {_short(said)}, found {_short(there)}; bring the file "
+        f"back from a copy, or: {drop}"
+        for what, said, there in said_and_found
+        if said != there
+    ]
+
+
+def _short(digest: str | None) -> str:
+    return "none" if digest is None else f"{digest[:16]}..."
