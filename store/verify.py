@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pyarrow import parquet as pq
 
 from fstore.store.encode import row_checksum
-from fstore.store.files import ACTIVATIONS, Partition
+from fstore.store.files import ACTIVATIONS, Partition, make_again
+from fstore.store.paths import table_folder
 from fstore.store.schema import (
     ACT_MAX,
     ACT_SUM,
@@ -60,7 +61,7 @@ def verify(root: Path) -> Iterator[dict[str, Any]]:
             problems, ids = _check_file(logged)
             problems += _doubled(taken, ids, logged.file.path)
             for problem in problems:
-                file = str(logged.file.path.relative_to(root / ACTIVATIONS))
+                file = str(logged.file.path.relative_to(table_folder(root, ACTIVATIONS)))
                 yield {**partition.values, "file": f"{ACTIVATIONS}/{file}", "problem": problem}
     for record in read_rows(root, "checkpoints").to_pylist():
         if not (root / record["uri"]).is_file():
@@ -90,6 +91,9 @@ def _check_file(logged: LoggedFile) -> tuple[list[str], NDArray[np.int64]]:
     size = path.stat().st_size
     if size != logged.size_bytes:
         return [f"the file has {size} bytes, the log says {logged.size_bytes}"], none
+    if logged.file.is_foreign:
+        told = "another program wrote this file: it has neither checksum nor identity to compare"
+        return [f"{told}. {make_again(logged.file.partition)}"], logged.file.sample_ids
     try:
         found = _read(logged)
     except (OSError, ValueError, pa.ArrowException) as error:
