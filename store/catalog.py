@@ -291,7 +291,7 @@ def add_checkpoint(root: Path, record: CheckpointRecord, weights: Path) -> Check
         The name stands for other weights or another preprocessing.
     """
     stored = _same_checkpoint(root, record)
-    uri = f"checkpoints/{_file_name(record)}" if stored is None else stored.uri
+    uri = f"weights/{_file_name(record)}" if stored is None else stored.uri
     with storage("cannot store the checkpoint"):
         (root / uri).parent.mkdir(parents=True, exist_ok=True)
         weights.replace(root / uri)  # the same bytes where it is there already

@@ -234,7 +234,7 @@ def _referred(root: Path, delta: "DeltaTable", name: str, **equal: str) -> set[P
 
 def _data_files(root: Path) -> Iterable[tuple[Path, int, float]]:
     """Yield every data file and weights file: path, bytes, time of writing."""
-    for name in (*TABLES, "training"):
+    for name in (*TABLES, "training", "weights"):
         for path in sorted((root / name).rglob("*")):
             log = "_delta_log" in path.relative_to(root).parts
             if log or path.suffix not in {".parquet", ".tmp", ".safetensors"}:

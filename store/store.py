@@ -40,6 +40,7 @@ PARTS = {
     "locks",
     "proposals",
     "training",
+    "weights",
     *TABLES,
 }  # what a store's folder may hold
 
