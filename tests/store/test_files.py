@@ -72,8 +72,8 @@ def test_a_files_path_parses_back(values: tuple[str, ...], first: int, n: int) -
     file = ShardFile(Path(partition.folder, "0a1b.parquet.tmp"), 1, 1, first, first + n, 1, n**2)
     name = f"{first}-{first + n}-{n}-{ONE.fingerprint}-{file.checksum:016x}-0a1b.parquet"
     folder = Path("/anywhere/activations")
-    values = {f"partition.{column}": value for column, value in partition.values.items()}
-    found = stored_file(folder, {"path": quote(f"{partition.folder}/{name}"), **values})
+    logged = {f"partition.{column}": value for column, value in partition.values.items()}
+    found = stored_file(folder, {"path": quote(f"{partition.folder}/{name}"), **logged})
     assert found.partition == partition
     assert found.path == folder / partition.folder / name
     assert (found.first_sample, found.last_sample, found.n_samples) == (first, first + n, n)
