@@ -1,7 +1,6 @@
 """The ``fstore`` program: its options, its commands, and the place where errors become text."""
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -79,4 +78,4 @@ def open_store(ctx: typer.Context) -> "Store":
     """Open the store that ``--store`` names; it must exist (``fstore init`` makes one)."""
     from fstore.store import Store
 
-    return Store.open(Path(ctx.obj["store"]))
+    return Store.open(ctx.obj["store"])

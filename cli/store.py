@@ -38,7 +38,7 @@ def init(ctx: typer.Context) -> None:
     """
     from fstore.store import Store
 
-    typer.echo(Store.create(Path(ctx.obj["store"])).path)
+    typer.echo(Store.create(ctx.obj["store"]).path)
 
 
 @app.command("status")

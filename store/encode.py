@@ -41,6 +41,8 @@ ROW_GROUP_BYTES = 1 << 20  # of raw float32: the least that is read for one filt
 ROW_GROUP_ROWS = 1 << 17  # where a row is one value
 MOST_ROW_GROUPS = 32  # a file: a footer must stay quick to read
 TOTALS_KEY = "fstore.totals"  # in the footer: JSON, see store/totals.py
+NULL_KEY = "fstore.null_means"  # in the footer: what another reader puts in the place of NULL
+NULL_MEANS = json.dumps({ACT_MAX: 0, MAP: 0})
 SPARSE = 0.7  # a layer with a smaller share of non-zeros stores zeros as NULL
 
 
@@ -129,7 +131,11 @@ def write_layer(
     sparse = _density(batches) < SPARSE
     checksum = 0
     with path.open("wb") as file:
-        footer = {**metadata, TOTALS_KEY: json.dumps(_totals(ids, batches))}
+        footer = {
+            **metadata,
+            TOTALS_KEY: json.dumps(_totals(ids, batches)),
+            NULL_KEY: NULL_MEANS,
+        }
         writer = ParquetFile(file, list(LEAVES.values()), footer)
         for group in _groups(ids, batches):
             checksum = (checksum + _group_checksum(group)) % 2**64

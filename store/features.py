@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pyarrow import parquet as pq
 
 from fstore.errors import DataError, UnknownNameError
-from fstore.store.files import Partition, StoredFile, present
-from fstore.store.schema import ACT_MAX, CHANNEL, MAP
+from fstore.store.files import Partition, StoredFile, make_again, present
+from fstore.store.schema import ACT_MAX, CHANNEL, MAP, SAMPLE_ID
 from fstore.store.tables import storage
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 What: TypeAlias = Literal["map", "sp_max"]
+FOREIGN_VALUES = 1 << 22  # of a file whose order of rows is not known: 16 MiB of float32 at once
 Block: TypeAlias = tuple[NDArray[np.int32], NDArray[np.float32]]
 
 
@@ -126,7 +127,7 @@ def read_features(
     positions = 1 if what == "sp_max" else shape.positions
     column = ACT_MAX if positions == 1 else MAP
     for reader in readers:
-        reader.open(column)
+        reader.open(column, positions)
     # the least: a file of few samples has many channels in a row group, others would have to give
     # as many, and all of them at once may not fit in memory
     step = min(reader.step for reader in readers)
@@ -190,8 +191,8 @@ def read_samples(
         for start in range(0, len(wanted), step):
             ids = wanted[start : start + step]
             rows = np.searchsorted(file.sample_ids, ids)
-            reader = _Reader(file, rows, np.arange(len(ids)))
-            reader.open(ACT_MAX if positions == 1 else MAP)
+            reader = _reader(file, rows, np.arange(len(ids)))
+            reader.open(ACT_MAX if positions == 1 else MAP, positions)
             out = np.empty((shape.channels, len(ids), positions), dtype=np.float32)
             reader.fill(out, channels)
             yield ids, out.swapaxes(0, 1)
@@ -210,7 +211,7 @@ class _Reader:
     _parquet: pq.ParquetFile | None = None
     _group: tuple[int, NDArray[np.float32]] | None = None
 
-    def open(self, column: str) -> None:
+    def open(self, column: str, positions: int) -> None:  # noqa: ARG002 - a foreign file's needs it
         """Read the footer: which channels each row group holds."""
         self.column = column
         with storage(f"cannot read {self.file.path}"):
@@ -244,10 +245,53 @@ class _Reader:
         return self._group[1]
 
 
+@dataclass
+class _ForeignReader(_Reader):
+    """A file that another program wrote: rows in any order, perhaps some missing."""
+
+    def open(self, column: str, positions: int) -> None:
+        """Choose how many channels are read at once; the order of the rows is not known."""
+        self.column = column
+        self.step = max(1, FOREIGN_VALUES // max(1, self.file.n_samples * positions))
+
+    def fill(self, out: NDArray[np.float32], channels: NDArray[np.int32]) -> None:
+        """Write this file's samples of some channels into a block.
+
+        Raises
+        ------
+        DataError
+            Rows are missing, or their maps have another size.
+        """
+        n_channels, _, positions = out.shape
+        with storage(f"cannot read {self.file.path}"):
+            rows = pq.read_table(
+                self.file.path,
+                columns=[SAMPLE_ID, CHANNEL, self.column],
+                filters=[(CHANNEL, "in", channels.tolist())],
+                partitioning=None,
+            ).sort_by([(CHANNEL, "ascending"), (SAMPLE_ID, "ascending")])
+        ids = self.file.sample_ids
+        whole = np.array_equal(rows[SAMPLE_ID].to_numpy(), np.tile(ids, n_channels))
+        values = _flat(rows[self.column])
+        if not whole or values.size != n_channels * len(ids) * positions:
+            raise DataError(
+                f"{self.file.partition}: another program wrote {self.file.path.name}, in which "
+                "not every sample has a whole map in every channel, so it is no matrix; SQL reads "
+                f"what is left. {make_again(self.file.partition)}"
+            )
+        block = values.reshape(n_channels, len(ids), positions)
+        out[:, _as_slice(self.to)] = block[:, self.rows]
+
+
+def _reader(file: StoredFile, rows: NDArray[np.intp], to: NDArray[np.intp]) -> _Reader:
+    """Return what reads a file, by who wrote it."""
+    return (_ForeignReader if file.is_foreign else _Reader)(file, rows, to)
+
+
 def _flat(values: pa.ChunkedArray) -> NDArray[np.float32]:
     """Return the values of a column, or of its lists, NULL as 0."""
     array = values.combine_chunks()
-    if pa.types.is_list(array.type):
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
         array = array.flatten()
     if not array.null_count:
         plain: NDArray[np.float32] = array.to_numpy()
@@ -278,7 +322,15 @@ def refuse_bits(files: Sequence[StoredFile]) -> None:
     Raises
     ------
     DataError
+        Or a file does not say which it is: another program wrote it.
     """
+    foreign = next((file for file in files if file.is_foreign), None)
+    if foreign is not None:
+        raise DataError(
+            f"{foreign.partition}: another program wrote {foreign.path.name}, which does not say "
+            "whether it has responses or only their signs; sql and export read it as it is. "
+            + make_again(foreign.partition)
+        )
     if files and files[0].identity.parts.get("stored precision") == "bit":
         raise DataError(
             f"{files[0].partition} is stored as bits (1 where a response is above 0), which tell "
@@ -339,5 +391,5 @@ def _place(
     for file, own in zip(files, ids, strict=True):
         rows = np.flatnonzero(np.isin(own, order))
         if len(rows):
-            readers.append(_Reader(file, rows, np.searchsorted(order, own[rows])))
+            readers.append(_reader(file, rows, np.searchsorted(order, own[rows])))
     return len(order), readers

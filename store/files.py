@@ -3,17 +3,24 @@
 A file's name says what it holds: first and last sample, number of samples, the fingerprint of its
 partition, the checksum of its rows, and something unique. All of it is therefore in Delta's log,
 in one transaction with the data. ``docs/decisions/0002-commits.md`` says why.
+
+Partition values come from the log, never from folders. A file of another name is *foreign*: another
+program rewrote the rows (``optimize``, ``delete``, ``update``). Its samples are read from it; what
+it was computed from nobody knows, so nothing is added to its partition.
 """
 
+import hashlib
 import json
+import re
 import shlex
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
-from urllib.parse import quote, unquote
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +29,9 @@ from pyarrow import parquet as pq
 from fstore.errors import IdentityError, StorageError
 from fstore.store import sums
 from fstore.store.encode import ShardFile
+from fstore.store.paths import folder_of, logged_path
 from fstore.store.schema import CHANNEL, PARTITION, SAMPLE_ID
-from fstore.store.tables import COMMIT_TRIES, open_table, storage
+from fstore.store.tables import COMMIT_TRIES, log_entries, open_table, storage
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -32,6 +40,12 @@ __all__ = ["Identity", "Partition", "StoredFile", "commit", "list_files", "new_p
 
 ACTIVATIONS = "activations"
 IDENTITY_KEY = "fstore.identity"
+NAME = re.compile(
+    r"(?P<first>\d+)-(?P<last>\d+)-(?P<n>\d+)-(?P<fingerprint>[0-9a-f]{16})"
+    r"-(?P<checksum>[0-9a-f]{16,})-[0-9a-f]+\.parquet"
+)
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+"""What stands for NULL among partition values; only another program writes it."""
 
 NewFiles: TypeAlias = "Mapping[Partition, tuple[ShardFile, Path, Identity]]"
 """Sealed files of one shard, by the partition that they fill."""
@@ -74,15 +88,17 @@ class Identity:
     @property
     def fingerprint(self) -> str:
         """16 hex digits of the sha256 of the parts."""
-        import hashlib
-
         text = json.dumps(dict(self.parts), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A committed file, read off its path."""
+    """A committed file: where it is, what it is of, and what its name says.
+
+    A foreign file has no fingerprint, its checksum is a hash of its name, and its samples were
+    read from it (none if it cannot be read).
+    """
 
     path: Path
     partition: Partition
@@ -93,26 +109,44 @@ class StoredFile:
     checksum: int
 
     @classmethod
-    def parse(cls, path: str) -> "StoredFile":
-        """Read a path of the log."""
-        *_, network, ckpt, dataset, view, layer, name = path.split("/")
-        values = [unquote(part.split("=", 1)[1]) for part in (network, ckpt, dataset, view, layer)]
-        first, last, n_samples, fingerprint, checksum, _ = name.split(".")[0].split("-")
+    def named(cls, path: Path, partition: Partition) -> "StoredFile":
+        """Describe a file by its name, or by its rows if the name is not ours."""
+        found = NAME.fullmatch(path.name)
+        if found is None:
+            return cls._foreign(path, partition)
         return cls(
-            path=Path(path),
-            partition=Partition(*values),
-            first_sample=int(first),
-            last_sample=int(last),
-            n_samples=int(n_samples),
-            fingerprint=fingerprint,
-            checksum=int(checksum, 16),
+            path=path,
+            partition=partition,
+            first_sample=int(found["first"]),
+            last_sample=int(found["last"]),
+            n_samples=int(found["n"]),
+            fingerprint=found["fingerprint"],
+            checksum=int(found["checksum"], 16),
         )
+
+    @classmethod
+    def _foreign(cls, path: Path, partition: Partition) -> "StoredFile":
+        try:
+            ids = _foreign_samples(path)
+        except StorageError:  # whoever reads its rows is told
+            ids = np.empty(0, dtype=np.int64)
+        first, last = (int(ids[0]), int(ids[-1])) if len(ids) else (0, -1)
+        # Another name is another file: what was computed from the old one is stale.
+        checksum = int(hashlib.sha256(path.name.encode()).hexdigest()[:16], 16)
+        return cls(path, partition, first, last, len(ids), "", checksum)
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether another program than fstore wrote the file."""
+        return not self.fingerprint
 
     @property
     def sample_ids(self) -> NDArray[np.int64]:
         """Samples in the file; read from it only where the range has holes."""
         if self.n_samples == self.last_sample - self.first_sample + 1:
             return np.arange(self.first_sample, self.last_sample + 1)
+        if self.is_foreign:
+            return _foreign_samples(self.path)
         with storage(f"cannot read {self.path}"):
             rows = pq.read_table(
                 self.path, columns=[SAMPLE_ID], filters=[(CHANNEL, "=", 0)], partitioning=None
@@ -122,10 +156,48 @@ class StoredFile:
 
     @property
     def identity(self) -> Identity:
-        """The parts behind the fingerprint, from the file's footer."""
+        """The parts behind the fingerprint, from the file's footer.
+
+        Raises
+        ------
+        StorageError
+            The file cannot be read, or its footer has no identity.
+        """
         with storage(f"cannot read {self.path}"):
-            metadata = pq.read_metadata(self.path).metadata
-        return Identity(json.loads(metadata[IDENTITY_KEY.encode()]))
+            metadata = pq.read_metadata(self.path).metadata or {}
+        try:
+            return Identity(json.loads(metadata[IDENTITY_KEY.encode()]))
+        except (KeyError, ValueError) as error:
+            raise StorageError(
+                f"{self.path} does not say what it was computed from: no {IDENTITY_KEY} in its "
+                f"footer; another program wrote it. {make_again(self.partition)}"
+            ) from error
+
+
+@lru_cache(maxsize=4096)
+def _foreign_samples(path: Path) -> NDArray[np.int64]:
+    """Return the samples of a file's rows, ascending; files are never changed in place."""
+    with storage(f"cannot read {path}"):
+        rows = pq.read_table(path, columns=[SAMPLE_ID], partitioning=None)
+    ids: NDArray[np.int64] = np.unique(rows[SAMPLE_ID].drop_null().to_numpy())
+    ids.flags.writeable = False
+    return ids
+
+
+def make_again(partition: Partition) -> str:
+    """Say how a partition gets files of fstore's own again."""
+    return (
+        "To have fstore's files back, undo what that program did "
+        "(deltalake: DeltaTable(FOLDER).restore(VERSION), as long as it has not vacuumed), or "
+        f"remove and extract it again: {drop_command(partition)}"
+    )
+
+
+def drop_command(partition: Partition) -> str:
+    """Return the command that removes a partition."""
+    return "fstore drop " + " ".join(
+        f"--{column} {shlex.quote(value)}" for column, value in partition.values.items()
+    )
 
 
 def new_path(root: Path, partition: Partition) -> Path:
@@ -153,8 +225,22 @@ def seal(file: ShardFile, n_samples: int, identity: Identity) -> Path:
 
 def list_files(delta: "DeltaTable", **equal: str) -> list[StoredFile]:
     """List the committed files whose partition values equal the given ones."""
-    wanted = [(column, "=", value) for column, value in equal.items()]
-    return [StoredFile.parse(uri) for uri in delta.file_uris(file_pruning_predicate=wanted or None)]
+    folder = folder_of(delta)
+    return [stored_file(folder, entry) for entry in log_entries(delta, **equal).to_pylist()]
+
+
+def stored_file(folder: Path, entry: Mapping[str, Any]) -> StoredFile:
+    """Describe the file of an entry of the log, a row of :func:`~fstore.store.tables.log_entries`.
+
+    Parameters
+    ----------
+    folder : Path
+        Of table ``activations``.
+    entry : mapping
+    """
+    values = (entry[f"partition.{column}"] for column in PARTITION)
+    partition = Partition(*(NO_VALUE if value is None else value for value in values))
+    return StoredFile.named(logged_path(folder, entry["path"]), partition)
 
 
 def present(files: Sequence[StoredFile]) -> NDArray[np.int64]:
@@ -170,8 +256,15 @@ def check_identity(files: Sequence[StoredFile], partition: Partition, identity: 
     Raises
     ------
     IdentityError
-        Says which parts differ and how to make room.
+        Says which parts differ and how to make room; or that another program wrote some of it.
     """
+    foreign = next((f for f in files if f.is_foreign), None)
+    if foreign is not None:
+        raise IdentityError(
+            f"{partition} holds a file that another program wrote ({foreign.path.name}): what it "
+            "was computed from cannot be told, so nothing is added to it; sql and export read it. "
+            + make_again(partition)
+        )
     other = next((f for f in files if f.fingerprint != identity.fingerprint), None)
     if other is None:
         return
@@ -184,8 +277,7 @@ def check_identity(files: Sequence[StoredFile], partition: Partition, identity: 
     ]
     raise IdentityError(
         f"{partition} is stored already with other content; it differs in: {', '.join(differ)}. "
-        "Use another name, or make room with: fstore drop "
-        + " ".join(f"--{column} {shlex.quote(value)}" for column, value in partition.values.items())
+        f"Use another name, or make room with: {drop_command(partition)}"
     )
 
 
@@ -239,7 +331,7 @@ def _try_commit(root: Path, files: "NewFiles") -> bool:
     for partition, (_, path, identity) in files.items():
         stored = list_files(delta, **partition.values)
         check_identity(stored, partition, identity)
-        if _meets(stored, StoredFile.parse(str(path))):
+        if _meets(stored, StoredFile.named(path, partition)):
             return False
         key = f"partition:{partition.folder}"
         once.append(Transaction(key, (delta.transaction_version(key) or 0) + 1))

@@ -301,7 +301,7 @@ class _File:
 
 def _data_files(root: Path) -> Iterator[_File]:
     """Yield every data file and weights file that has a name such as fstore or Delta give."""
-    for name in (*TABLES, "training"):
+    for name in (*TABLES, "training", "weights"):
         for path in sorted((root / name).rglob("*")):
             log = "_delta_log" in path.relative_to(root).parts
             if log or not OWN_NAMES.fullmatch(path.name):

@@ -20,6 +20,7 @@ PARTS = {
     "proposals",
     "sums",
     "training",
+    "weights",
     *TABLES,
 }
 """What a store's folder may hold, beside its marker."""

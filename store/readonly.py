@@ -7,6 +7,7 @@ write files although one is an EXPLAIN and the other a SELECT.
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fstore.errors import QueryError
@@ -14,7 +15,7 @@ from fstore.errors import QueryError
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["check_read_only"]
+__all__ = ["Named", "check_read_only"]
 
 READING_NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
 TABLE_FUNCTIONS = {
@@ -25,6 +26,8 @@ TABLE_FUNCTIONS = {
     *("read_csv", "read_csv_auto", "read_text", "read_blob", "duckdb_functions"),
     *("duckdb_columns", "duckdb_views", "duckdb_tables", "duckdb_settings", "duckdb_types"),
 }
+CATALOGUE = ("duckdb_", "information_schema", "pg_", "sqlite_")
+"""How the names begin that list the tables of a session."""
 HELP = "SQL on a store is read-only; use SELECT, DESCRIBE, SUMMARIZE, or EXPLAIN of a SELECT"
 # Only words that are known may stand before the inner statement: in a comment there, a bracket
 # would end the options for this pattern and not for DuckDB, which would run what follows.
@@ -36,8 +39,18 @@ EXPLAIN = re.compile(
 )
 
 
-def check_read_only(duck: "duckdb.DuckDBPyConnection", text: str) -> None:
-    """Refuse all but one reading statement.
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a statement names: tables, in small letters, and whether it asks which there are."""
+
+    tables: frozenset[str]
+    catalogue: bool
+
+
+def check_read_only(duck: "duckdb.DuckDBPyConnection", text: str) -> Named:
+    """Refuse all but one reading statement; return what it names.
+
+    Names of a WITH clause are among the tables.
 
     Raises
     ------
@@ -60,20 +73,21 @@ def check_read_only(duck: "duckdb.DuckDBPyConnection", text: str) -> None:
         match = EXPLAIN.fullmatch(text)
         if match is None:
             raise QueryError(f"this form of EXPLAIN is not understood; {HELP}")
-        check_read_only(duck, match.group("inner"))
-    elif kind == duckdb.StatementType.SELECT:
-        _check_tree(duck, text)
-    elif kind == duckdb.StatementType.MULTI:
+        return check_read_only(duck, match.group("inner"))
+    if kind == duckdb.StatementType.SELECT:
+        return _check_tree(duck, text)
+    if kind == duckdb.StatementType.MULTI:
         raise QueryError("PIVOT is refused unless it lists its values: PIVOT ... ON x IN (...)")
-    else:
-        raise QueryError(f"{kind.name} is refused: {HELP}")
+    raise QueryError(f"{kind.name} is refused: {HELP}")
 
 
-def _check_tree(duck: "duckdb.DuckDBPyConnection", text: str) -> None:
+def _check_tree(duck: "duckdb.DuckDBPyConnection", text: str) -> Named:
     answer = duck.cursor().execute("SELECT json_serialize_sql(?::VARCHAR)", [text]).fetchone()
     tree = json.loads(answer[0]) if answer else {"error": True}
     if tree["error"]:
         raise QueryError(str(tree.get("error_message", "the statement does not parse")))
+    tables: set[str] = set()
+    catalogue = False
     for node in _nodes(tree):
         kind = str(node.get("type", ""))
         if kind.endswith("_NODE") and kind not in READING_NODES:
@@ -86,6 +100,12 @@ def _check_tree(duck: "duckdb.DuckDBPyConnection", text: str) -> None:
                     f"table function {name} is refused; there are: "
                     + ", ".join(sorted(TABLE_FUNCTIONS))
                 )
+            catalogue |= name.startswith(CATALOGUE)
+        table = str(node.get("table_name", "")).lower()
+        tables.add(table)
+        places = (table, str(node.get("schema_name", "")).lower())
+        catalogue |= kind == "SHOW_REF" or any(place.startswith(CATALOGUE) for place in places)
+    return Named(frozenset(tables - {""}), catalogue)
 
 
 def _nodes(value: object) -> Iterator[dict[str, object]]:

@@ -1,30 +1,33 @@
 """Read-only SQL over a store: DuckDB with the tables as views and the macros of ``macros.py``.
 
+A session binds the tables that a statement names, and no other: one that is damaged takes SQL away
+from the statements that name it only.
+
 Read-only means: one statement, which is a SELECT (DESCRIBE and SUMMARIZE are) or an EXPLAIN of
 one; no file outside the store is read, no setting changes, memory is limited.
 """
 
-import re
 import tempfile
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 import pyarrow as pa
 
 from fstore.errors import FstoreError, MissingExtraError, QueryError, StorageError
 from fstore.store.files import ACTIVATIONS, StoredFile
 from fstore.store.macros import MACROS, register_functions
+from fstore.store.paths import duck_name
 from fstore.store.readonly import check_read_only
-from fstore.store.schema import PARTITION, TABLES, Table
+from fstore.store.schema import TABLES
 from fstore.store.sums import check_table
 from fstore.store.tables import open_table, sql_text, storage
 from fstore.store.totals import load_totals
+from fstore.store.views import DERIVED, SOURCES, log_table, refusing_view, table_view
 
 if TYPE_CHECKING:
     import duckdb
@@ -39,37 +42,6 @@ PARQUET_ROWS = 1 << 14  # a row group: 48 MB of maps with 729 places
 UNSOUND = "window_self_join"
 """Optimizers that are switched off: this one reads a table a second time, for an aggregate OVER
 (PARTITION BY ...), and forgets there which partitions were asked for (DuckDB 2.0.1)."""
-
-# Zeros are NULL on disk where a layer is sparse; where the map is 1x1 all but act_max is NULL.
-RESPONSES = """
-    SELECT network, ckpt, dataset, "view", layer, sample_id, channel,
-        coalesce(act_max, 0) AS act_max,
-        coalesce(act_sum, act_max, 0) AS act_sum,
-        coalesce(nnz, (act_max != 0)::INTEGER, 0) AS nnz,
-        coalesce(npos, (act_max > 0)::INTEGER, 0) AS npos,
-        coalesce(argmax, 0) AS argmax,
-        CASE WHEN map IS NULL THEN [coalesce(act_max, 0)]
-             ELSE list_transform(map, lambda x: coalesce(x, 0)) END AS map
-    FROM {files}
-"""
-
-ALL_LABELS = """
-    SELECT s.dataset, s."view", s.sample_id, c.class, coalesce(l.label, -1) AS label
-    FROM samples AS s
-    JOIN (SELECT name AS dataset, unnest(classes) AS class FROM datasets) AS c USING (dataset)
-    LEFT JOIN labels AS l USING (dataset, "view", sample_id, class)
-"""
-
-# What `fstore status` lists, in its units; _files is a copy of the log's list of files.
-PARTITIONS = """
-    SELECT f.network, f.ckpt, f.dataset, f."view", f.layer,
-        sum(f.rows)::BIGINT // l.channels AS samples,
-        sum(f.rows)::BIGINT AS rows,
-        sum(f.bytes)::BIGINT AS bytes,
-        4 * sum(f.rows)::BIGINT * l.height * l.width AS raw_bytes
-    FROM _files AS f LEFT JOIN layers AS l USING (network, layer)
-    GROUP BY f.network, f.ckpt, f.dataset, f."view", f.layer, l.channels, l.height, l.width
-"""
 
 
 @dataclass
@@ -212,8 +184,6 @@ class Session:
         import duckdb
 
         self._check = check
-        self._damaged: dict[str, FstoreError] = {}
-
         self._root = root.resolve()
         self._lock = threading.Lock()
         self._tables: dict[str, DeltaTable] = {}
@@ -227,97 +197,105 @@ class Session:
         if threads is not None:
             config["threads"] = threads
         self._duck = duckdb.connect(config=config)
-        self._totals: set[str] = set()
+        self._totals: set[Path] = set()
         self._duck.execute("CREATE TABLE _totals (file_name VARCHAR, sample_id BIGINT, nnz BIGINT)")
-        self._refresh()
         register_functions(self._duck)
         for macro in MACROS:
             self._duck.execute(macro.sql)
-        self._duck.execute(f"SET allowed_directories = [{sql_text(str(self._root) + '/')}]")
+        self._duck.execute(f"SET allowed_directories = [{_allowed(self._root)}]")
         self._duck.execute(f"SET disabled_optimizers = '{UNSOUND}'")
         self._duck.execute("SET enable_external_access = false")
         self._duck.execute("SET lock_configuration = true")
 
     def query(self, statement: str, parameters: Sequence[object] = ()) -> Result:
-        """Run one read-only statement on the newest version of every table.
+        """Run one read-only statement on the newest version of the tables that it names.
 
         Raises
         ------
         QueryError
             The statement is not read-only, or DuckDB refuses it.
+        StorageError, SchemaError
+            A table that it names is damaged.
         """
+        import duckdb
+
         with self._lock:
-            check_read_only(self._duck, statement)
-            self._refresh()
-            self._check_named(statement)
+            named = check_read_only(self._duck, statement)
+            for name in _tables_behind(named.tables):
+                self._bind(name)
+                if name != ACTIVATIONS or self._check:
+                    check_table(self._root, name, self._tables[name])
+            if named.catalogue:
+                self._bind_all()
         with duck_errors():
-            relation = self._duck.cursor().sql(statement, params=list(parameters) or None)
+            try:
+                relation = self._run(statement, parameters)
+            except duckdb.CatalogException:  # named where a parse tree does not show it
+                with self._lock:
+                    if not self._bind_all():
+                        raise
+                relation = self._run(statement, parameters)
         if relation is None:
             raise QueryError("the statement gives no rows; ask with a SELECT")
         return Result(relation, self._root)
 
+    def _run(
+        self, statement: str, parameters: Sequence[object]
+    ) -> "duckdb.DuckDBPyRelation | None":
+        return self._duck.cursor().sql(statement, params=list(parameters) or None)
+
     def load_totals(self, files: Sequence[StoredFile]) -> None:
         """Have the totals of files in table ``_totals``; a footer is read once a session."""
         with self._lock:
-            self._refresh()
-            paths = [str(file.path.resolve()) for file in files]
-            new = [path for path in paths if path not in self._totals]
+            self._bind(ACTIVATIONS)
+            new = [file.path for file in files if file.path not in self._totals]
             if new:
                 with duck_errors():
                     load_totals(self._duck, new)
                 self._totals.update(new)
 
-    def _refresh(self) -> None:
-        """Define the views whose tables changed."""
-        for name in TABLES:
-            delta = self._tables.get(name)
-            try:
-                if delta is None or self._next_commit(name, delta).exists():
-                    delta = self._tables[name] = open_table(self._root, name)
-                else:
-                    continue
-                self._bind(name, delta)
-            except FstoreError as error:  # whoever names the table is told
-                self._stand_in(name, error)
-                continue
-            self._damaged.pop(name, None)
-            if name == ACTIVATIONS:
-                self._list_files(delta)
-        self._duck.execute(f"CREATE VIEW IF NOT EXISTS all_labels AS {ALL_LABELS}")
-        self._duck.execute(f"CREATE VIEW IF NOT EXISTS partitions AS {PARTITIONS}")
-
-    def _bind(self, name: str, delta: "DeltaTable") -> None:
-        """Define a table's view, for which DuckDB reads the footer of a file."""
-        try:
-            with duck_errors():
-                view = _view(TABLES[name], delta)
-                self._duck.execute(f'CREATE OR REPLACE VIEW "{name}" AS {view}')
-        except QueryError as error:
-            check_table(self._root, name, delta)
-            raise StorageError(f"table '{name}' cannot be read: {error}") from error
-
-    def _stand_in(self, name: str, error: FstoreError) -> None:
-        """Have a view without rows for a table that cannot be opened: others are built on it."""
-        self._damaged[name] = error
+    def _bind(self, name: str) -> None:
+        """Define a table's view, if it is not there or the table changed; the derived with it."""
+        delta = self._tables.get(name)
+        if delta is not None and not self._next_commit(name, delta).exists():
+            return
         self._tables.pop(name, None)
-        self._duck.execute(
-            f'CREATE OR REPLACE VIEW "{name}" AS SELECT * FROM {_no_rows(TABLES[name])} '
-            f"WHERE error({sql_text(str(error))}) IS NULL"
-        )
-        if name == ACTIVATIONS:
-            columns = ", ".join(f"{column} VARCHAR" for column in PARTITION)
-            self._duck.execute(
-                f"CREATE OR REPLACE TABLE _files ({columns}, rows BIGINT, bytes BIGINT, "
-                "file_name VARCHAR)"
-            )
+        delta = open_table(self._root, name)
+        self._define(name, delta)
+        self._tables[name] = delta
+        for view, sources in SOURCES.items():
+            if name in sources and self._tables.keys() >= set(sources):
+                self._duck.execute(f"CREATE VIEW IF NOT EXISTS {view} AS {DERIVED[view]}")
 
-    def _check_named(self, statement: str) -> None:
-        """Refuse a statement that names a damaged table; others are not looked at."""
-        for name in _tables_in(statement):
-            if name in self._damaged:
-                raise self._damaged[name]
-            if name != ACTIVATIONS or self._check:
-                check_table(self._root, name, self._tables[name])
+    def _define(self, name: str, delta: "DeltaTable") -> None:
+        """Define a table's view, for which DuckDB reads the footer of a file."""
+        import duckdb
+
+        statement = table_view(name, delta)
+        try:
+            self._duck.execute(f'CREATE OR REPLACE VIEW "{name}" AS {statement}')
+        except duckdb.Error as error:
+            check_table(self._root, name, delta)
+            raise StorageError(
+                f"table '{name}' cannot be read: {error}. Statements that do not name it still "
+                "work; fstore verify lists what is wrong"
+            ) from error
+        if name == ACTIVATIONS:
+            self._list_files(delta)
+
+    def _bind_all(self) -> bool:
+        """Bind every table, for statements that list them; tell whether any was not bound before.
+
+        A damaged table is listed like the others, and refused where its rows are asked for.
+        """
+        before = len(self._tables)
+        for name in TABLES:
+            try:
+                self._bind(name)
+            except FstoreError as error:
+                view = refusing_view(name, str(error))
+                self._duck.execute(f'CREATE OR REPLACE VIEW "{name}" AS {view}')
+        return len(self._tables) > before
 
     def _next_commit(self, name: str, delta: "DeltaTable") -> Path:
         """Where the log's next version will be: looking for it is quicker than reading the log."""
@@ -325,60 +303,23 @@ class Session:
 
     def _list_files(self, delta: "DeltaTable") -> None:
         """Copy the log's list of files, so that SQL can count bytes without reading any."""
-        log = pa.table(delta.get_add_actions(flatten=True))
-        columns = {name: log[f"partition.{name}"].cast(pa.string()) for name in PARTITION}
-        columns |= {"rows": log["num_records"], "bytes": log["size_bytes"]}
-        columns["file_name"] = pa.array(
-            [str(self._root / ACTIVATIONS / unquote(path)) for path in log["path"].to_pylist()],
-            pa.string(),
-        )
-        self._duck.register("_log", pa.table(columns))
+        self._duck.register("_log", log_table(delta))
         self._duck.execute("CREATE OR REPLACE TABLE _files AS FROM _log")
         self._duck.unregister("_log")
 
 
-def _view(table: Table, delta: "DeltaTable") -> str:
-    paths = delta.file_uris()
-    if not paths:
-        files = _no_rows(table)
-    else:
-        types = ", ".join(f"'{name}': VARCHAR" for name in table.partition)
-        hive = f", hive_partitioning = true, hive_types = {{{types}}}" if types else ""
-        files = f"read_parquet([{', '.join(sql_text(p) for p in paths)}]{hive})"
-    if table.name == ACTIVATIONS:
-        return RESPONSES.format(files=files)
-    return f"SELECT {', '.join(_quoted(name) for name in table.schema.names)} FROM {files}"
+def _tables_behind(names: Iterable[str]) -> list[str]:
+    """Return the tables that names stand for: their own, or those that a derived view reads."""
+    own = dict.fromkeys(("_files", "_totals"), (ACTIVATIONS,))
+    behind = {source for name in names for source in (SOURCES | own).get(name, (name,))}
+    return [name for name in TABLES if name in behind]
 
 
-def _no_rows(table: Table) -> str:
-    columns = ", ".join(f'NULL::{_sql_type(f.type)} AS "{f.name}"' for f in table.schema)
-    return f"(SELECT {columns} WHERE false)"
+def _allowed(root: Path) -> str:
+    """Return the folders that DuckDB may read: the store, and tables that are on another disk.
 
-
-def _tables_in(statement: str) -> set[str]:
-    """Return the tables whose names stand in a statement, or in a view or macro that it names."""
-    behind = {macro.name: macro.sql for macro in MACROS}
-    behind |= {"all_labels": ALL_LABELS, "partitions": PARTITIONS, "_files": ACTIVATIONS}
-    behind |= {"_totals": ACTIVATIONS}
-    words: set[str] = set()
-    left = [statement]
-    while left:
-        new = {word.lower() for word in re.findall(r"\w+", left.pop())} - words
-        words |= new
-        left += [behind[word] for word in new if word in behind]
-    return words & TABLES.keys()
-
-
-def _sql_type(kind: pa.DataType) -> str:
-    if pa.types.is_list(kind):
-        return f"{_sql_type(kind.value_type)}[]"
-    if pa.types.is_struct(kind):
-        return f"STRUCT({', '.join(f'{_quoted(f.name)} {_sql_type(f.type)}' for f in kind)})"
-    if pa.types.is_timestamp(kind):
-        return "TIMESTAMPTZ"
-    names = {"string": "VARCHAR", "int64": "BIGINT", "int32": "INTEGER", "bool": "BOOLEAN"}
-    return {**names, "float": "FLOAT", "double": "DOUBLE"}[str(kind)]
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    Each as it is and as a pattern: DuckDB compares what a statement has.
+    """
+    folders = {root, *((root / name).resolve() for name in TABLES)}
+    names = sorted({f"{text}/" for f in folders for text in (str(f), duck_name(f))})
+    return ", ".join(map(sql_text, names))

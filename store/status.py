@@ -1,16 +1,16 @@
 """What a store holds: one row a partition of ``activations``."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
-import pyarrow as pa
-import pyarrow.compute as pc
+from pyarrow import parquet as pq
 
-from fstore.store.files import ACTIVATIONS, Partition, StoredFile
-from fstore.store.tables import open_table, read_rows
+from fstore.store.files import ACTIVATIONS, Partition, StoredFile, stored_file
+from fstore.store.paths import folder_of, logged_path
+from fstore.store.tables import log_entries, open_table, read_rows, storage
 
 __all__ = ["STATUS_COLUMNS", "LoggedFile", "logged_files", "status"]
 
@@ -30,22 +30,26 @@ class LoggedFile:
 
 def logged_files(root: Path, **equal: str) -> list[LoggedFile]:
     """List the committed files whose partition values equal the given ones, by partition."""
-    actions = pa.table(open_table(root, ACTIVATIONS).get_add_actions(flatten=True))
-    for column, value in equal.items():
-        actions = actions.filter(pc.equal(actions[f"partition.{column}"], value))
+    delta = open_table(root, ACTIVATIONS)
+    folder = folder_of(delta)
     found = [
-        LoggedFile(
-            StoredFile.parse(str(root / ACTIVATIONS / unquote(row["path"]))),
-            int(row["num_records"]),
-            int(row["size_bytes"]),
-        )
-        for row in actions.select(["path", "num_records", "size_bytes"]).to_pylist()
+        LoggedFile(stored_file(folder, row), _rows(folder, row), int(row["size_bytes"]))
+        for row in log_entries(delta, **equal).to_pylist()
     ]
     return sorted(found, key=lambda f: (f.file.partition, f.file.first_sample, f.file.path.name))
 
 
+def _rows(folder: Path, entry: Mapping[str, Any]) -> int:
+    """Return a file's number of rows: the log's, else (another program kept none) its footer's."""
+    if entry["num_records"] is not None:
+        return int(entry["num_records"])
+    path = logged_path(folder, entry["path"])
+    with storage(f"cannot read {path}"):
+        return int(pq.read_metadata(path).num_rows)
+
+
 def status(root: Path) -> list[dict[str, Any]]:
-    """Count samples, rows and bytes of each partition; nothing but the log is read.
+    """Count samples, rows and bytes of each partition; only the log is read, and foreign files.
 
     Returns
     -------

@@ -13,6 +13,7 @@ from fstore.store import catalog, proposals
 from fstore.store.catalog import DatasetInfo
 from fstore.store.files import ACTIVATIONS, StoredFile, list_files
 from fstore.store.locks import naming
+from fstore.store.paths import check_place, local_path
 from fstore.store.place import PARTS
 from fstore.store.proposals import Overlaps, Proposals
 from fstore.store.schema import SCHEMA_VERSION, TABLES
@@ -57,7 +58,7 @@ class Store:
         StorageError
             The folder holds something else, or cannot be written.
         """
-        root = Path(path).resolve()
+        root = check_place(local_path(path))
         if not (root / MARKER).exists():
             with storage(f"cannot create a store in {root}"):
                 root.mkdir(parents=True, exist_ok=True)
@@ -90,7 +91,7 @@ class Store:
         SchemaError
             It was written by a newer version of fstore.
         """
-        root = Path(path).resolve()
+        root = check_place(local_path(path))
         try:
             version = dict(json.loads((root / MARKER).read_text())).get("schema_version")
         except FileNotFoundError as error:

@@ -6,10 +6,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fstore.errors import SchemaError, StorageError
 from fstore.store import sums
 from fstore.store.leases import working
+from fstore.store.paths import folder_of, logged_path, table_folder
 from fstore.store.schema import TABLES, Table, check_rows
 
 if TYPE_CHECKING:
@@ -17,10 +19,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from deltalake import DeltaTable, Schema
+    from pyarrow.dataset import Expression, FileSystemDataset
 
 __all__ = [
     "append_once",
     "create_tables",
+    "log_entries",
     "open_table",
     "read_columns",
     "read_rows",
@@ -46,7 +50,7 @@ def _create(root: "Path", table: Table) -> None:
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
-    place = str(root / table.name)
+    place = str(table_folder(root, table.name))
     try:
         DeltaTable.create(
             place,
@@ -85,9 +89,26 @@ def open_table(root: "Path", name: str, *, check: bool = True) -> "DeltaTable":
     if check:
         sums.check_log(root, name)
     with storage(f"cannot open table '{name}'"):
-        delta = DeltaTable(str(root / name))
+        delta = DeltaTable(str(table_folder(root, name)))
     _check_columns(name, delta)
     return delta
+
+
+def log_entries(delta: "DeltaTable", **equal: str) -> pa.Table:
+    """Return what a table's log says of its files, of those with the given partition values.
+
+    Returns
+    -------
+    pa.Table
+        Columns ``path`` (for :func:`fstore.store.paths.logged_path`), ``size_bytes``,
+        ``num_records`` (NULL where another program kept no count), and ``partition.COLUMN``.
+    """
+    entries = pa.table(delta.get_add_actions(flatten=True))
+    if "num_records" not in entries.schema.names:
+        entries = entries.append_column("num_records", pa.nulls(len(entries), pa.int64()))
+    for column, value in equal.items():
+        entries = entries.filter(pc.equal(entries[f"partition.{column}"], value))
+    return entries
 
 
 def _check_columns(name: str, delta: "DeltaTable") -> None:
@@ -124,27 +145,43 @@ def read_columns(root: "Path", name: str, columns: Sequence[str], /, **equal: st
 
     table = TABLES[name]
     delta = open_table(root, name)
-    in_path = [(c, "=", v) for c, v in equal.items() if c in table.partition]
-    paths = [
-        f.removeprefix("file://") for f in delta.file_uris(file_pruning_predicate=in_path or None)
-    ]
-    if not paths:
+    in_path = {c: v for c, v in equal.items() if c in table.partition}
+    entries = log_entries(delta, **in_path).to_pylist()
+    if not entries:
         return table.schema.empty_table().select(list(columns))
-    keys = pa.schema([table.schema.field(c) for c in table.partition])
-    files = ds.dataset(
-        paths,
-        schema=table.schema,
-        format="parquet",
-        partition_base_dir=str(root / name),
-        partitioning=ds.partitioning(keys, flavor="hive"),
-    )
-    sums.check_table(root, name, delta, {c: v for c, _, v in in_path})
+    files = _files(table, folder_of(delta), entries)
+    sums.check_table(root, name, delta, in_path)
     wanted = None
     for column, value in equal.items():
         test = ds.field(column) == value
         wanted = test if wanted is None else wanted & test
     with storage(f"cannot read table '{name}'"):
         return files.to_table(columns=list(columns), filter=wanted)
+
+
+def _files(table: Table, folder: "Path", entries: Sequence[dict[str, Any]]) -> "FileSystemDataset":
+    """Return a table's files for Arrow; partition values are the log's, never the path's."""
+    from pyarrow import dataset as ds
+    from pyarrow.fs import LocalFileSystem
+
+    parquet, local = ds.ParquetFileFormat(), LocalFileSystem()
+    fragments = [
+        parquet.make_fragment(str(logged_path(folder, entry["path"])), local, _values(table, entry))
+        for entry in entries
+    ]
+    return ds.FileSystemDataset(fragments, table.schema, parquet, local)
+
+
+def _values(table: Table, entry: dict[str, Any]) -> "Expression | None":
+    """Return what a file's partition columns are, as an expression."""
+    from pyarrow import dataset as ds
+
+    known = None
+    for column in table.partition:
+        value = entry[f"partition.{column}"]
+        here = ds.field(column).is_null() if value is None else ds.field(column) == value
+        known = here if known is None else known & here
+    return known
 
 
 def append_once(

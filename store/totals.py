@@ -16,6 +16,7 @@ from fstore.store.encode import TOTALS_KEY
 from fstore.store.files import StoredFile
 from fstore.store.schema import NNZ, PARTITION, SAMPLE_ID
 from fstore.store.tables import sql_text, storage
+from fstore.store.views import list_sql
 
 if TYPE_CHECKING:
     import duckdb
@@ -33,19 +34,18 @@ def file_totals(path: Path) -> dict[int, int]:
     return dict(zip(totals.get(SAMPLE_ID, ()), totals.get(NNZ, ()), strict=True))
 
 
-def load_totals(duck: "duckdb.DuckDBPyConnection", paths: Sequence[str]) -> None:
+def load_totals(duck: "duckdb.DuckDBPyConnection", paths: Sequence[Path]) -> None:
     """Copy the totals of files into a session's table ``_totals``; only footers are read.
 
     A file without totals adds no rows.
     """
-    names = ", ".join(map(sql_text, paths))
     duck.execute(
         f"""
         INSERT INTO _totals
         SELECT file_name, unnest(t.{SAMPLE_ID}) AS {SAMPLE_ID}, unnest(t.{NNZ}) AS {NNZ}
         FROM (
             SELECT file_name, from_json(decode(value)::JSON, '{SHAPE}') AS t
-            FROM parquet_kv_metadata([{names}]) WHERE decode(key) = '{TOTALS_KEY}'
+            FROM parquet_kv_metadata({list_sql(paths)}) WHERE decode(key) = '{TOTALS_KEY}'
         )
         """
     )

@@ -7,8 +7,9 @@ import pyarrow as pa
 from fstore.store import sums
 from fstore.store.leases import working
 from fstore.store.locks import alone
+from fstore.store.paths import folder_of, logged_path, table_folder
 from fstore.store.schema import TABLES
-from fstore.store.tables import COMMIT_TRIES, create_tables, starved, storage
+from fstore.store.tables import COMMIT_TRIES, create_tables, log_entries, starved, storage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +53,7 @@ def _add_columns(root: "Path", name: str, columns: tuple[str, ...]) -> None:
 
     for _ in range(COMMIT_TRIES):
         with storage(f"cannot upgrade table '{name}'"):
-            delta = DeltaTable(str(root / name))
+            delta = DeltaTable(str(table_folder(root, name)))
             if _have(delta, columns):
                 return
         try:
@@ -71,7 +72,8 @@ def _have(delta: "DeltaTable", columns: tuple[str, ...]) -> bool:
     from pyarrow import parquet as pq
 
     schemas = [{field.name for field in delta.schema().fields}]
-    files = (uri.removeprefix("file://") for uri in delta.file_uris())
+    folder = folder_of(delta)
+    files = (logged_path(folder, path) for path in log_entries(delta)["path"].to_pylist())
     schemas += [set(pq.read_schema(file).names) for file in files]
     return all(schema >= set(columns) for schema in schemas)
 

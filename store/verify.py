@@ -14,8 +14,9 @@ from pyarrow import parquet as pq
 from fstore.errors import FstoreError
 from fstore.store import sums
 from fstore.store.encode import row_checksum
-from fstore.store.files import ACTIVATIONS, Partition
+from fstore.store.files import ACTIVATIONS, Partition, make_again
 from fstore.store.maintenance import Selection
+from fstore.store.paths import table_folder
 from fstore.store.schema import (
     ACT_MAX,
     ACT_SUM,
@@ -85,7 +86,7 @@ def _activations(root: Path, equal: Mapping[str, str]) -> Iterator[dict[str, Any
     for partition, files in partitions.items():
         taken: dict[int, Path] = {}
         for logged in files:
-            file = logged.file.path.relative_to(root / ACTIVATIONS).as_posix()
+            file = logged.file.path.relative_to(table_folder(root, ACTIVATIONS)).as_posix()
             problems, ids = _check_file(logged)
             problems = problems or [p for _, p in sums.damage(root, ACTIVATIONS, [file])]
             problems += _doubled(taken, ids, logged.file.path)
@@ -115,6 +116,9 @@ def _check_file(logged: LoggedFile) -> tuple[list[str], NDArray[np.int64]]:
     size = path.stat().st_size
     if size != logged.size_bytes:
         return [f"the file has {size} bytes, the log says {logged.size_bytes}"], none
+    if logged.file.is_foreign:
+        told = "another program wrote this file: it has neither checksum nor identity to compare"
+        return [f"{told}. {make_again(logged.file.partition)}"], logged.file.sample_ids
     try:
         found = _read(logged)
     except (OSError, ValueError, pa.ArrowException) as error:

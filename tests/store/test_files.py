@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from threading import Barrier
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import duckdb
 import numpy as np
@@ -24,7 +24,7 @@ from _build import put, relu, responses
 from fstore.errors import IdentityError, StorageError
 from fstore.store import Store
 from fstore.store.encode import ShardFile
-from fstore.store.files import Identity, Partition, StoredFile, commit, new_path, present
+from fstore.store.files import Identity, Partition, commit, new_path, present, stored_file
 from fstore.store.schema import PARTITION
 from fstore.store.sink import missing_samples, write_shard
 from fstore.types import ActivationBatch
@@ -67,12 +67,15 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=
 
 @given(values=st.tuples(*[NAMES] * 5), first=st.integers(0, 2**62), n=st.integers(1, 2**40))
 def test_a_files_path_parses_back(values: tuple[str, ...], first: int, n: int) -> None:
-    """Any five names, range and checksum are read off the path they were written to."""
+    """Names come from the log, range and checksum from the file's name, whatever they are."""
     partition = Partition(*values)
     file = ShardFile(Path(partition.folder, "0a1b.parquet.tmp"), 1, 1, first, first + n, 1, n**2)
     name = f"{first}-{first + n}-{n}-{ONE.fingerprint}-{file.checksum:016x}-0a1b.parquet"
-    found = StoredFile.parse(f"/anywhere/activations/{partition.folder}/{name}")
+    folder = Path("/anywhere/activations")
+    logged = {f"partition.{column}": value for column, value in partition.values.items()}
+    found = stored_file(folder, {"path": quote(f"{partition.folder}/{name}"), **logged})
     assert found.partition == partition
+    assert found.path == folder / partition.folder / name
     assert (found.first_sample, found.last_sample, found.n_samples) == (first, first + n, n)
     assert (found.fingerprint, found.checksum) == (ONE.fingerprint, n**2)
     assert partition.folder.count("/") == 4

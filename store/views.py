@@ -1,0 +1,194 @@
+"""The statements of a session's views: a store's tables, as DuckDB reads their files.
+
+Partition values are the log's. DuckDB can find them in the names of folders and then leaves files
+unread that a condition on them rules out, but it looks at the whole path: a folder above the store
+that is named ``ckpt=305k`` would change every row. So :func:`files_sql` lets it look only where no
+folder above the table has an ``=``; elsewhere it names the folders to be looked at, counted from
+the file, which prunes by conditions too (but not by what a join brings); and a file whose folders
+do not say what the log says, as another program may write it, gets its values as constants.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+
+from fstore.store.files import ACTIVATIONS
+from fstore.store.paths import duck_name, folder_of, logged_path
+from fstore.store.schema import PARTITION, TABLES, Table
+from fstore.store.tables import log_entries, sql_text
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+__all__ = [
+    "DERIVED",
+    "SOURCES",
+    "files_sql",
+    "list_sql",
+    "log_table",
+    "refusing_view",
+    "table_view",
+]
+
+# Zeros are NULL on disk where a layer is sparse; where the map is 1x1 all but act_max is NULL.
+RESPONSES = """
+    SELECT network, ckpt, dataset, "view", layer, sample_id, channel,
+        coalesce(act_max, 0) AS act_max,
+        coalesce(act_sum, act_max, 0) AS act_sum,
+        coalesce(nnz, (act_max != 0)::INTEGER, 0) AS nnz,
+        coalesce(npos, (act_max > 0)::INTEGER, 0) AS npos,
+        coalesce(argmax, 0) AS argmax,
+        CASE WHEN map IS NULL THEN [coalesce(act_max, 0)]
+             ELSE list_transform(map, lambda x: coalesce(x, 0)) END AS map
+    FROM {files}
+"""
+
+ALL_LABELS = """
+    SELECT s.dataset, s."view", s.sample_id, c.class, coalesce(l.label, -1) AS label
+    FROM samples AS s
+    JOIN (SELECT name AS dataset, unnest(classes) AS class FROM datasets) AS c USING (dataset)
+    LEFT JOIN labels AS l USING (dataset, "view", sample_id, class)
+"""
+
+# What `fstore status` lists, in its units; _files is a copy of the log's list of files.
+PARTITIONS = """
+    SELECT f.network, f.ckpt, f.dataset, f."view", f.layer,
+        sum(f.rows)::BIGINT // l.channels AS samples,
+        sum(f.rows)::BIGINT AS rows,
+        sum(f.bytes)::BIGINT AS bytes,
+        4 * sum(f.rows)::BIGINT * l.height * l.width AS raw_bytes
+    FROM _files AS f LEFT JOIN layers AS l USING (network, layer)
+    GROUP BY f.network, f.ckpt, f.dataset, f."view", f.layer, l.channels, l.height, l.width
+"""
+
+DERIVED = {"all_labels": ALL_LABELS, "partitions": PARTITIONS}
+"""Views of other views, by name."""
+
+SOURCES = {
+    "all_labels": ("samples", "datasets", "labels"),
+    "partitions": (ACTIVATIONS, "layers"),
+}
+"""The tables that a derived view reads."""
+
+
+def table_view(name: str, delta: "DeltaTable") -> str:
+    """Return the statement behind a table's view, of the version that ``delta`` has open."""
+    table = TABLES[name]
+    entries = log_entries(delta).to_pylist()
+    return _columns(table, files_sql(table, folder_of(delta), entries) or _no_rows(table))
+
+
+def refusing_view(name: str, why: str) -> str:
+    """Return a statement with a table's columns, which fails with a text when it runs."""
+    columns = ", ".join(f'NULL::{_sql_type(f.type)} AS "{f.name}"' for f in TABLES[name].schema)
+    return f"SELECT {columns} WHERE error({sql_text(why)}) IS NULL"
+
+
+def _columns(table: Table, files: str) -> str:
+    if table.name == ACTIVATIONS:
+        return RESPONSES.format(files=files)
+    return f"SELECT {', '.join(_quoted(name) for name in table.schema.names)} FROM {files}"
+
+
+def _no_rows(table: Table) -> str:
+    columns = ", ".join(f'NULL::{_sql_type(f.type)} AS "{f.name}"' for f in table.schema)
+    return f"(SELECT {columns} WHERE false)"
+
+
+def files_sql(table: Table, folder: Path, entries: Sequence[Mapping[str, Any]]) -> str:
+    """Return what stands after FROM for a table's files; empty if there are none.
+
+    Parameters
+    ----------
+    table : Table
+    folder : Path
+        The table's, links resolved.
+    entries : sequence of mapping
+        Rows of :func:`~fstore.store.tables.log_entries`.
+    """
+    regular: list[Path] = []
+    others: dict[tuple[str | None, ...], list[Path]] = defaultdict(list)
+    for entry in entries:
+        path = logged_path(folder, entry["path"])
+        values = tuple(entry[f"partition.{column}"] for column in table.partition)
+        if _said(path.relative_to(folder).parts[:-1]) == list(
+            zip(table.partition, values, strict=True)
+        ):
+            regular.append(path)
+        else:
+            others[values].append(path)
+    parts = [_regular(table, folder, regular)] if regular else []
+    parts += [_constant(table, values, paths) for values, paths in others.items()]
+    if len(parts) <= 1:
+        return "".join(parts)
+    return f"({' UNION ALL BY NAME '.join(f'FROM {part}' for part in parts)})"
+
+
+def _said(folders: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the columns and values that folders below a table are named for."""
+    pairs = (folder.partition("=") for folder in folders)
+    return [(column, unquote(value)) for column, _, value in pairs]
+
+
+def _regular(table: Table, folder: Path, paths: Sequence[Path]) -> str:
+    """Read files whose folders below the table say what the log says."""
+    if not table.partition:
+        return _read(paths, "hive_partitioning = false")
+    if "=" not in str(folder):
+        types = ", ".join(f"'{name}': VARCHAR" for name in table.partition)
+        return _read(paths, f"hive_partitioning = true, hive_types = {{{types}}}")
+    # -1 is the file, -2 the folder that it is in; a value comes after the column and "="
+    places = range(-1 - len(table.partition), -1)
+    columns = ", ".join(
+        f"url_decode(substr(split_part(filename, '/', {place}), {len(name) + 2})) "
+        f"AS {_quoted(name)}"
+        for name, place in zip(table.partition, places, strict=True)
+    )
+    files = _read(paths, "hive_partitioning = false, filename = true")
+    return f"(SELECT * EXCLUDE (filename), {columns} FROM {files})"
+
+
+def _constant(table: Table, values: Sequence[str | None], paths: Sequence[Path]) -> str:
+    """Read files of one partition, which their folders do not tell."""
+    columns = ", ".join(
+        f"{'NULL' if value is None else sql_text(value)}::VARCHAR AS {_quoted(name)}"
+        for name, value in zip(table.partition, values, strict=True)
+    )
+    return f"(SELECT *, {columns} FROM {_read(paths, 'hive_partitioning = false')})"
+
+
+def _read(paths: Sequence[Path], options: str) -> str:
+    return f"read_parquet({list_sql(paths)}, {options})"
+
+
+def list_sql(paths: Sequence[Path]) -> str:
+    """Return files as a list of DuckDB's."""
+    return f"[{', '.join(sql_text(duck_name(path)) for path in paths)}]"
+
+
+def log_table(delta: "DeltaTable") -> pa.Table:
+    """Return the log of ``activations`` as rows of a session's table ``_files``."""
+    log, folder = log_entries(delta), folder_of(delta)
+    columns = {name: log[f"partition.{name}"].cast(pa.string()) for name in PARTITION}
+    columns |= {"rows": log["num_records"], "bytes": log["size_bytes"]}
+    names = [str(logged_path(folder, path)) for path in log["path"].to_pylist()]
+    return pa.table({**columns, "file_name": pa.array(names, pa.string())})
+
+
+def _sql_type(kind: pa.DataType) -> str:
+    if pa.types.is_list(kind):
+        return f"{_sql_type(kind.value_type)}[]"
+    if pa.types.is_struct(kind):
+        return f"STRUCT({', '.join(f'{_quoted(f.name)} {_sql_type(f.type)}' for f in kind)})"
+    if pa.types.is_timestamp(kind):
+        return "TIMESTAMPTZ"
+    names = {"string": "VARCHAR", "int64": "BIGINT", "int32": "INTEGER", "bool": "BOOLEAN"}
+    return {**names, "float": "FLOAT", "double": "DOUBLE"}[str(kind)]
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
