@@ -2,9 +2,7 @@
 
 Times come from :mod:`fstore.cron`, the record of each run is :mod:`fstore.runs`. Clock, sleep and
 what refreshes are given (:class:`Surroundings`), so that a test needs no real time. One loop waits,
-runs, and waits again: within a process no two runs overlap; a lock keeps processes apart. Of
-APScheduler only the trigger is used: its scheduler has executors and a store for many jobs, takes
-no clock, and while it sleeps does not see that the clock was set or the machine suspended.
+runs, and waits again: within a process no two runs overlap; a lock keeps processes apart.
 """
 
 import traceback
