@@ -4,25 +4,29 @@ Read-only means: one statement, which is a SELECT (DESCRIBE and SUMMARIZE are) o
 one; no file outside the store is read, no setting changes, memory is limited.
 """
 
-import tempfile
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
 import pyarrow as pa
 
+from fstore.ending import leftover
 from fstore.errors import MissingExtraError, QueryError, StorageError
 from fstore.store.files import ACTIVATIONS, StoredFile
+from fstore.store.hints import quotes_hint
+from fstore.store.interrupt import Limit, interruptible, spill_config
 from fstore.store.macros import MACROS, register_functions
 from fstore.store.readonly import check_read_only
 from fstore.store.schema import PARTITION, TABLES, Table
 from fstore.store.tables import open_table, sql_text, storage
 from fstore.store.totals import load_totals
+from fstore.store.values import check_types, plain_rows
 
 if TYPE_CHECKING:
     import duckdb
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 __all__ = ["Result", "Session"]
+
+T = TypeVar("T")
 
 BATCH_ROWS = 2048  # one DuckDB vector: the least that is held of a wide result
 PARQUET_ROWS = 1 << 14  # a row group: 48 MB of maps with 729 places
@@ -76,6 +82,8 @@ class Result:
 
     _relation: "duckdb.DuckDBPyRelation"
     _root: Path
+    _cursor: "duckdb.DuckDBPyConnection"
+    _limit: Limit
 
     @property
     def columns(self) -> list[str]:
@@ -89,15 +97,32 @@ class Result:
     def batches(self, rows: int = BATCH_ROWS) -> "pa.RecordBatchReader":
         """Return a reader that holds about ``rows`` rows at a time."""
         with duck_errors():
-            reader = self._relation.to_arrow_reader(rows)
+            reader = self._run(lambda: self._relation.to_arrow_reader(rows))
         names = self.columns
         schema = pa.schema([f.with_name(n) for f, n in zip(reader.schema, names, strict=True)])
-        return pa.RecordBatchReader.from_batches(schema, _read(reader, names))
+        return pa.RecordBatchReader.from_batches(schema, self._read(reader, names))
 
     def arrow(self) -> pa.Table:
         """Return all rows as an Arrow table."""
         with duck_errors():
-            return self._relation.to_arrow_table().rename_columns(self.columns)
+            return self._run(self._relation.to_arrow_table).rename_columns(self.columns)
+
+    def _run(self, function: Callable[[], T]) -> T:
+        """Compute so that Ctrl-C and the time limit end it."""
+        return interruptible(function, self._cursor.interrupt, self._limit)
+
+    def _read(
+        self, reader: "pa.RecordBatchReader", names: Sequence[str]
+    ) -> "Iterator[pa.RecordBatch]":
+        """Yield a query's batches; through Arrow, DuckDB's errors come as those of a file."""
+        while True:
+            try:
+                batch = self._run(partial(next, reader, None))
+            except (OSError, pa.ArrowException) as error:
+                raise QueryError(str(error)) from error
+            if batch is None:
+                return
+            yield batch.rename_columns(names)
 
     def polars(self) -> "pl.DataFrame":
         """Return all rows as a Polars frame."""
@@ -118,9 +143,9 @@ class Result:
         return self.arrow().to_pandas()
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield rows as dictionaries."""
+        """Yield rows as dictionaries; a time that Python has not is text (``store/values.py``)."""
         for batch in self.batches():
-            yield from batch.to_pylist()
+            yield from plain_rows(batch)
 
     def write_parquet(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the rows to a Parquet file, holding a batch at a time; return its path.
@@ -141,7 +166,7 @@ class Result:
             raise StorageError(f"{target} exists; choose another name or overwrite it")
         part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
         try:
-            with storage(f"cannot write {target}"):
+            with storage(f"cannot write {target}"), leftover(part):
                 self._write(part)
                 part.replace(target)
         finally:
@@ -160,18 +185,6 @@ class Result:
             raise QueryError(f"these rows have no Parquet form: {error}") from error
 
 
-def _read(reader: "pa.RecordBatchReader", names: Sequence[str]) -> "Iterator[pa.RecordBatch]":
-    """Yield a query's batches; through Arrow, DuckDB's errors come as those of a file."""
-    while True:
-        try:
-            batch = reader.read_next_batch()
-        except StopIteration:
-            return
-        except (OSError, pa.ArrowException) as error:
-            raise QueryError(str(error)) from error
-        yield batch.rename_columns(names)
-
-
 @contextmanager
 def duck_errors() -> Iterator[None]:
     """Turn DuckDB's errors into a :class:`QueryError`."""
@@ -180,7 +193,7 @@ def duck_errors() -> Iterator[None]:
     try:
         yield
     except (duckdb.Error, pa.ArrowException) as error:
-        raise QueryError(str(error)) from error
+        raise QueryError(f"{error}{quotes_hint(str(error))}") from error
 
 
 class Session:
@@ -208,7 +221,7 @@ class Session:
             "memory_limit": memory_limit,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
-            "temp_directory": str(Path(tempfile.gettempdir()) / f"fstore-sql-{uuid.uuid4().hex}"),
+            **spill_config(self),
             "python_enable_replacements": False,  # a name is a table, never a caller's variable
         }
         if threads is not None:
@@ -225,22 +238,37 @@ class Session:
         self._duck.execute("SET enable_external_access = false")
         self._duck.execute("SET lock_configuration = true")
 
-    def query(self, statement: str, parameters: Sequence[object] = ()) -> Result:
+    def query(
+        self, statement: str, parameters: Sequence[object] = (), *, timeout: float | None = None
+    ) -> Result:
         """Run one read-only statement on the newest version of every table.
+
+        Parameters
+        ----------
+        statement : str
+        parameters : sequence
+            Values for the ``?``.
+        timeout : float or None
+            Seconds until all rows must have been read; None for no limit.
 
         Raises
         ------
         QueryError
             The statement is not read-only, or DuckDB refuses it.
         """
+        limit = Limit(timeout)
         with self._lock:
             check_read_only(self._duck, statement)
             self._refresh()
         with duck_errors():
-            relation = self._duck.cursor().sql(statement, params=list(parameters) or None)
+            cursor = self._duck.cursor()
+            values = list(parameters) or None
+            bind = partial(cursor.sql, statement, params=values)
+            relation = interruptible(bind, cursor.interrupt, limit)
         if relation is None:
             raise QueryError("the statement gives no rows; ask with a SELECT")
-        return Result(relation, self._root)
+        check_types(relation)
+        return Result(relation, self._root, cursor, limit)
 
     def load_totals(self, files: Sequence[StoredFile]) -> None:
         """Have the totals of files in table ``_totals``; a footer is read once a session."""
