@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import DataError, UnknownNameError
+from fstore.names import check_name
 from fstore.queries.making import Making, parse_making
 from fstore.queries.toml_values import check_keys, one_of, tables, text, texts, whole_numbers
 from fstore.queries.tuned import Tuned, parse_tuned
@@ -249,6 +250,7 @@ def set_study(store: "Store", toml: str, *, source: str = "study") -> Study:
         As :func:`parse_study`.
     """
     study = parse_study(toml, source=source)
+    check_name(study.name, "study")
     known = store.rows("studies")["set_at"].to_pylist()
     # later than every other, whatever the clock says
     now = max([datetime.now(UTC), *(t + timedelta(microseconds=1) for t in known)])

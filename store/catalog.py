@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from fstore.errors import IdentityError, UnknownNameError
+from fstore.names import check_name
 from fstore.store.schema import TABLES
 from fstore.store.tables import append_once, read_rows, replace_rows, storage
 from fstore.types import CheckpointRecord, DatasetManifest, LayerSpec, SampleRecord, ViewManifest
@@ -63,9 +64,12 @@ def add_dataset(root: Path, manifest: DatasetManifest) -> bool:
 
     Raises
     ------
+    DataError
+        The name cannot be stored.
     IdentityError
         The name stands for other files, boxes, labels or splits.
     """
+    check_name(manifest.name, "data set")
     known = next((d for d in datasets(root) if d.name == manifest.name), None)
     if known is not None:
         _check_same(root, known, manifest)
@@ -287,9 +291,13 @@ def add_checkpoint(root: Path, record: CheckpointRecord, weights: Path) -> Check
 
     Raises
     ------
+    DataError
+        The name cannot be stored.
     IdentityError
         The name stands for other weights or another preprocessing.
     """
+    check_name(record.name, "checkpoint")
+    check_name(f"{record.network}+{record.name}", "checkpoint, with its network,")
     stored = _same_checkpoint(root, record)
     uri = f"checkpoints/{_file_name(record)}" if stored is None else stored.uri
     with storage("cannot store the checkpoint"):
@@ -344,6 +352,8 @@ def add_layers(root: Path, network: str, specs: Sequence[LayerSpec]) -> None:
     IdentityError
         A layer's shape or the computation up to it changed.
     """
+    for spec in specs:
+        check_name(spec.name, "layer")
 
     def missing() -> list[dict[str, Any]]:
         known = {r["layer"]: r for r in read_rows(root, "layers", network=network).to_pylist()}

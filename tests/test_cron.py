@@ -139,7 +139,8 @@ def test_a_year_of_minutes(zone: str) -> None:
         ("45 * * * *", set(range(24)), {45}),
     ):
         expected = by_hand(walked, hours, minutes, 2027)
-        cron, found = parse_cron(text, zone), []
+        cron = parse_cron(text, zone)
+        found: list[datetime] = []
         at = expected[0] - timedelta(minutes=1)
         while len(found) < len(expected):
             at = cron.after(at)

@@ -17,7 +17,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "queries": {"store"},
     "cli": {"extractor", "store", "queries"},
 }
-NO_ROOM = {"errors", "types", "registry", "geometry", "image_files", "boxes", "cron", "hooks"}
+NO_ROOM = {
+    "errors",
+    "types",
+    "registry",
+    "geometry",
+    "image_files",
+    "boxes",
+    "cron",
+    "hooks",
+    "ending",
+    "csv_text",
+    "names",
+    "reading",
+    "system_errors",
+}
 JOINERS = {
     "workflows",
     "extraction",

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.errors import DataError, UnknownNameError
+from fstore.names import check_name
 from fstore.store.tables import storage
 
 if TYPE_CHECKING:
@@ -136,4 +137,5 @@ def detector_names(store: "Store") -> list[str]:
 def _path(store: "Store", name: str) -> Path:
     if not name or name != name.strip() or name.startswith("."):
         raise DataError(f"{name!r} cannot name a detector; use letters, digits and . _ + : -")
+    check_name(name, "detector")
     return store.path / FOLDER / f"{quote(name, safe='=+:')}.safetensors"

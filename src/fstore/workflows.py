@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fstore import ending, names
 from fstore.errors import DataError, StorageError
 from fstore.types import CheckpointRecord
 
@@ -241,6 +242,7 @@ def check_name(what: str, name: str) -> None:
         raise DataError(
             f"{name!r} cannot name {what}; use letters, digits and . _ + : -, no sign first"
         )
+    names.check_name(name, what.removeprefix("a "))
 
 
 def seeded_network(network: str, classes: int | None, seed: int) -> "Network":
@@ -294,7 +296,7 @@ def write_checkpoint(
         place = tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True)
     except OSError as exc:
         raise StorageError(f"cannot write into {folder}: {exc}") from exc
-    with place as temporary:
+    with place as temporary, ending.leftover(Path(temporary)):
         path = Path(temporary) / "weights.safetensors"
         save_checkpoint(weights, path, mean_image=preprocess.mean_image)
         return store.add_checkpoint(record, path)
