@@ -1,6 +1,12 @@
 """The command line: one file a group of commands; each adds itself to the program."""
 
 import os
+import sys
+
+from fstore import ending
+
+if ending.is_program():
+    ending.install()  # before what takes long to import
 
 from fstore.cli.app import app
 from fstore.registry import import_siblings
@@ -16,5 +22,18 @@ def main() -> None:
     Threads of the network that wait for one another sleep instead of spinning, unless the caller
     says otherwise: the cores are wanted for decoding and encoding. torch reads this on loading.
     """
+    from fstore.cli.streams import check_streams, flush
+
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    app()
+    ending.install()
+    check_streams()
+    status: object = 0
+    try:
+        app()
+    except SystemExit as end:
+        status = end.code
+    status = flush(status if isinstance(status, int) else 1 if status else 0)
+    why = ending.stopped()
+    if why is not None:
+        ending.finish(why.status)
+    sys.exit(status)

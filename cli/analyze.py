@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type
 
 import typer
 
-from fstore.cli.app import HELP_OPTIONS, Group, app, open_store
+from fstore.cli.app import HELP_OPTIONS, app, open_store
+from fstore.cli.commands import Group, Program
+from fstore.cli.limits import Timeout
 from fstore.cli.output import AsCsv, AsJson, emit
 from fstore.cli.progress import bar
+from fstore.cli.splits import split_meant
+from fstore.ending import within
 
 if TYPE_CHECKING:
     from fstore.registry import Entry
@@ -47,7 +51,7 @@ class Analyses(Group):
             self.commands.update(_commands())
 
 
-analyze = typer.Typer(
+analyze = Program(
     cls=Analyses,
     name="analyze",
     help=SUMMARY,
@@ -70,7 +74,7 @@ def _commands() -> dict[str, Any]:
     """Return typer's commands of all analyses."""
     from fstore.queries.analyses import ANALYSES
 
-    made = typer.Typer(context_settings=HELP_OPTIONS, rich_markup_mode=None)
+    made = Program(context_settings=HELP_OPTIONS, rich_markup_mode=None)
     made.callback()(lambda: None)
     for entry in sorted(ANALYSES, key=lambda entry: entry.name):
         about = {"help": _help(entry), "short_help": entry.meta["title"]}
@@ -103,7 +107,8 @@ def command(entry: "Entry[Any]") -> Callable[..., None]:
 
     def run(ctx: typer.Context, **given: Any) -> None:  # noqa: ANN401 - typer checks them
         output = {name: given.pop(name) for name in OUTPUT if name in given}
-        _run(ctx, entry, given, **output)
+        with within(given.pop("timeout")):
+            _run(ctx, entry, given, **output)
 
     options = list(_options(entry).values())
     drawn = [
@@ -112,6 +117,7 @@ def command(entry: "Entry[Any]") -> Callable[..., None]:
     ]
     output = [
         *(drawn if entry.meta["plot"] is not None else []),  # else there is nothing to draw with
+        _parameter("timeout", Timeout, None),
         _parameter("as_json", AsJson, False),
         _parameter("as_csv", AsCsv, False),
     ]
@@ -185,11 +191,17 @@ def _run(
     draw, columns = entry.meta["plot"], entry.meta["columns"]
     if plot is not None:
         check_out(plot, overwrite=overwrite)
+    store = open_store(ctx)
+    if "split" in given and isinstance(given.get("dataset"), str):
+        split, seed = split_meant(
+            ctx, store, given["dataset"], split=given["split"], seed=given.get("seed", 0)
+        )
+        given = {**given, "split": split, **({"seed": seed} if "seed" in given else {})}
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     with bar(quiet=ctx.obj["quiet"]) as advance:
         if "on_progress" in inspect.signature(entry.function).parameters:
             options["on_progress"] = advance
-        rows = list(entry.function(open_store(ctx), **options))
+        rows = list(entry.function(store, **options))
     if plot is None:
         emit(rows, columns=columns, as_json=as_json, as_csv=as_csv)
     else:

@@ -1,12 +1,11 @@
-"""The ``fstore`` program: its options, its commands, and the place where errors become text."""
+"""The ``fstore`` program: its options, its commands, and where the store is."""
 
 import os
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from fstore.errors import FstoreError
+from fstore.cli.commands import Group, Program
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -14,25 +13,9 @@ if TYPE_CHECKING:
 __all__ = ["Group", "app", "open_store", "sub_app"]
 
 
-class Group(TyperGroup):
-    """Commands that turn a named error into ``error: ...`` on stderr and exit status 1."""
-
-    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own copy of click, not public
-        """Run the command; a named error ends it with status 1, Ctrl-C with 130."""
-        try:
-            return super().invoke(ctx)
-        except FstoreError as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(1) from error
-        except KeyboardInterrupt:
-            typer.echo("interrupted; what was finished is kept", err=True)
-            raise typer.Exit(130) from None
-
-
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
-app = typer.Typer(
-    cls=Group,
+app = Program(
     name="fstore",
     help="A feature store and batch analytics for neural-network activations.",
     context_settings=HELP_OPTIONS,
@@ -45,8 +28,7 @@ app = typer.Typer(
 
 def sub_app(name: str, summary: str) -> typer.Typer:
     """Return a group of commands ``fstore NAME ...``, added to the program."""
-    group = typer.Typer(
-        cls=Group,
+    group = Program(
         name=name,
         help=summary,
         no_args_is_help=True,
@@ -63,7 +45,8 @@ def root(
     store: Annotated[
         str,
         typer.Option(
-            help="Directory of the store. Default: $FSTORE_STORE, else ./fstore-store.",
+            help="Directory of the store. Default: $FSTORE_STORE, else ./fstore-store. "
+            "May stand after the command.",
             show_default=False,
         ),
     ] = "",
@@ -71,6 +54,12 @@ def root(
 ) -> None:
     """Note where the store is and how much to say."""
     location = store or os.environ.get("FSTORE_STORE") or "fstore-store"
+    try:
+        location.encode()
+    except UnicodeEncodeError as error:
+        raise typer.BadParameter(
+            f"$FSTORE_STORE {location!a} holds bytes that are no UTF-8"
+        ) from error
     ctx.obj = {"store": location, "quiet": quiet}
 
 

@@ -1,6 +1,8 @@
 """``fstore demo``: the whole way from images to answers, on data that needs no download."""
 
 import shlex
+import shutil
+import sys
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
@@ -90,14 +92,23 @@ def demo(
     _run(out, ("report", "build", str(out / PAGE), "--overwrite"), quiet=ctx.obj["quiet"])
     typer.echo(f"\nDone in {perf_counter() - began:.0f} s. Ask on:")
     typer.echo(
-        f'  fstore --store {shlex.quote(str(out))} sql "SELECT ..."   # docs/sql.md has recipes'
+        f'  {_program()} --store {shlex.quote(str(out))} sql "SELECT count(*) FROM activations"'
+        "   # docs/sql.md has recipes"
     )
 
 
 def _run(out: Path, command: tuple[str, ...], *, quiet: bool) -> None:
     """Show a command as one would type it, then do it."""
-    shown = [Path(word).name if word.endswith(".toml") else word for word in command]
-    words = [f'"{w}"' if w.startswith("\n") else shlex.quote(w) for w in shown]
-    typer.echo(f"$ fstore {' '.join(words)}", nl=True)
+    words = [f'"{w}"' if w.startswith("\n") else shlex.quote(w) for w in command]
+    typer.echo(f"$ {_program()} --store {shlex.quote(str(out))} {' '.join(words)}", nl=True)
     options = ["--store", str(out), *(["--quiet"] if quiet else [])]
-    app([*options, *command], standalone_mode=False)
+    status = app([*options, *command], standalone_mode=False)
+    if status:  # the step has said what is wrong
+        raise typer.Exit(status)
+
+
+def _program() -> str:
+    """Return what starts this program where one stands: its name if that is on the PATH."""
+    if shutil.which("fstore") is not None:
+        return "fstore"
+    return f"{shlex.quote(sys.executable)} -m fstore"

@@ -131,7 +131,8 @@ def _estimate(store: "Store", *, as_json: bool, as_csv: bool, **chosen: Any) -> 
 
 @contextmanager
 def _shown(*, quiet: bool) -> Iterator["Callable[[Progress], None]"]:
-    with bar(quiet=quiet) as update:
+    first = "reading the data set and the weights, building the network"
+    with bar(quiet=quiet, first=first) as update:
 
         def progress(state: "Progress") -> None:
             speed = f"{state.images_per_s:.1f} images/s"

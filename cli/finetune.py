@@ -25,6 +25,7 @@ from fstore.cli.recipe_options import (
     numbers,
     stated,
 )
+from fstore.cli.splits import split_meant
 from fstore.cli.train import emit_trained, processes, progress, train
 from fstore.errors import DataError
 
@@ -148,9 +149,13 @@ def finetune(
             device=device, workers=workers, save_every=save_every,
             validate_every=validate_every, processes=here, on_step=on_step,
         )  # fmt: skip
+        store = open_store(ctx)
+        which, split_seed = split_meant(
+            ctx, store, dataset[0], split=split.value, seed=split_seed, seed_option="split_seed"
+        )
         records = run(
-            open_store(ctx), dataset=dataset, mode=mode.value, network=network, parent=parent,
-            view=view.value, name=name, seed=seed, split=split.value, split_seed=split_seed,
+            store, dataset=dataset, mode=mode.value, network=network, parent=parent,
+            view=view.value, name=name, seed=seed, split=which, split_seed=split_seed,
             trainval=trainval, options=options, **entries,
         )  # fmt: skip
     if here.rank == 0:
@@ -187,9 +192,13 @@ def evaluate(
     """
     from fstore.evaluation import evaluate as run
 
+    store = open_store(ctx)
+    which, split_seed = split_meant(
+        ctx, store, dataset, split=split.value, seed=split_seed, seed_option="split_seed"
+    )
     found = run(
-        open_store(ctx), ckpt, dataset=dataset, layer=layer, view=view.value, network=network,
-        split=split.value, split_seed=split_seed, c=None if choose_c else c, device=device,
+        store, ckpt, dataset=dataset, layer=layer, view=view.value, network=network,
+        split=which, split_seed=split_seed, c=None if choose_c else c, device=device,
     )  # fmt: skip
     if found.note and not ctx.obj["quiet"]:
         note(f"no result of its own classifier: {found.note}")

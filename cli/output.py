@@ -5,12 +5,14 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from itertools import zip_longest
 from typing import Annotated, Any
 
 import typer
+
+from fstore.csv_text import csv_cell
 
 __all__ = ["AsCsv", "AsJson", "emit", "note"]
 
@@ -46,29 +48,34 @@ def _write_json(rows: Iterable[Row], columns: Sequence[str]) -> None:
 
 def _write_csv(rows: Iterable[Row], columns: Sequence[str]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(columns)
+    writer.writerow(map(csv_cell, columns))
     for row in rows:
-        writer.writerow(["" if row.get(c) is None else _cell(row[c]) for c in columns])
+        cells = ["" if row.get(c) is None else _cell(row[c]) for c in columns]
+        writer.writerow(map(csv_cell, cells))
 
 
 def _cell(value: object) -> object:
-    return _json(value) if isinstance(value, (list, dict)) else _plain(value)
+    if isinstance(value, Decimal):
+        return f"{value:f}"  # every digit
+    return _json(value) if _is_nested(value) else _plain(value)
+
+
+def _is_nested(value: object) -> bool:
+    """Tell lists and structs from values; an interval is a value."""
+    return isinstance(value, (list, dict, tuple)) and not hasattr(value, "nanoseconds")
 
 
 def _json(value: object) -> str:
-    try:
-        return json.dumps(value, default=_plain, allow_nan=False)
-    except ValueError:  # JSON has no NaN and no infinity
-        return json.dumps(_finite(value), default=_plain, allow_nan=False)
+    return json.dumps(_finite(value), allow_nan=False)
 
 
 def _finite(value: object) -> object:
-    """Put null where a number is NaN or infinite."""
-    value = value if isinstance(value, (list, dict)) else _plain(value)
+    """Return what JSON knows; null where a number is NaN or infinite."""
     if isinstance(value, dict):
-        return {key: _finite(v) for key, v in value.items()}
-    if isinstance(value, list):
-        return [_finite(v) for v in value]
+        return {str(key): _finite(v) for key, v in value.items()}
+    if _is_nested(value):
+        return [_finite(v) for v in value]  # type: ignore[attr-defined]
+    value = _plain(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -98,7 +105,7 @@ def _text(value: object) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.6g}"
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple)) and _is_nested(value):
         shown = ", ".join(_text(v) for v in value[:8])
         return f"[{shown}{', ...' if len(value) > 8 else ''}]"
     if isinstance(value, dict):
@@ -114,12 +121,27 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def _duration(value: Any) -> str:  # noqa: ANN401 - pyarrow's MonthDayNano
+    """Return an interval as ISO 8601 writes it."""
+    return f"P{value.months}M{value.days}DT{Decimal(value.nanoseconds) / 10**9:f}S"
+
+
+def _number(value: Decimal) -> float | str:
+    """Return a decimal as a number; as text where that would lose digits."""
+    near = float(value)
+    return near if Decimal(repr(near)) == value else f"{value:f}"
+
+
 def _plain(value: object) -> object:
     """Turn dates, decimals and NumPy scalars into what JSON and CSV know."""
     if isinstance(value, Decimal):  # DuckDB's sum of integers
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, (datetime, date)):
+        return int(value) if value == value.to_integral_value() else _number(value)
+    if isinstance(value, (datetime, date, time)):
         return value.isoformat()
+    if isinstance(value, bytes):
+        return value.hex()
+    if hasattr(value, "nanoseconds") and hasattr(value, "months"):  # DuckDB's INTERVAL
+        return _duration(value)
     if hasattr(value, "item"):
         return value.item()
     return value if isinstance(value, (int, float, str, bool, type(None))) else str(value)

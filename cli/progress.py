@@ -11,15 +11,21 @@ Update = Callable[[str, int, int, str], None]
 
 
 @contextmanager
-def bar(*, quiet: bool) -> Iterator[Update]:
-    """Draw a bar with the time left; nothing with ``--quiet`` or where stderr is no terminal."""
+def bar(*, quiet: bool, first: str = "") -> Iterator[Update]:
+    """Draw a bar with the time left; nothing with ``--quiet`` or where stderr is no terminal.
+
+    Parameters
+    ----------
+    quiet : bool
+    first : str
+        What is being done until the first step is told.
+    """
     if quiet or not sys.stderr.isatty():
         yield lambda _what, _done, _total, _note: None
         return
     from rich.console import Console
     from rich.progress import (
         BarColumn,
-        MofNCompleteColumn,
         Progress,
         TextColumn,
         TimeRemainingColumn,
@@ -28,14 +34,17 @@ def bar(*, quiet: bool) -> Iterator[Update]:
     columns = [
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[count]}"),
         TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(),
     ]
     with Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
-        task = drawn.add_task("", total=None, note="")
+        task = drawn.add_task(first, total=None, note="", count="")
 
         def update(what: str, done: int, total: int, note: str) -> None:
-            drawn.update(task, description=what, completed=done, total=total, note=note)
+            count = f"{done}/{total}"
+            drawn.update(
+                task, description=what, completed=done, total=total, note=note, count=count
+            )
 
         yield update

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fstore.cli.app import open_store
+from fstore.cli.limits import Timeout
 from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.cli.progress import bar
 from fstore.cli.report import StudyName, report, tell_commands
 from fstore.cli.times import parse_time
+from fstore.ending import within
 
 if TYPE_CHECKING:
     from fstore.queries.refresh import Refreshed
@@ -36,6 +38,7 @@ def refresh(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Compute nothing; list what is stale, and why.")
     ] = False,
+    timeout: Timeout = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
@@ -54,7 +57,8 @@ def refresh(
         columns, rows = _due(store, current, names or ())
     else:
         columns, rows = _COLUMNS, _refreshed(ctx, store, current, names or (), done)
-    emit(rows, columns=columns, as_json=as_json, as_csv=as_csv)
+    with within(timeout):
+        emit(rows, columns=columns, as_json=as_json, as_csv=as_csv)
     tell_commands(ctx, [m.command for one in done for m in one.missing])
     if any(one.state == "failed" for one in done):
         raise typer.Exit(1)

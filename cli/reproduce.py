@@ -13,6 +13,7 @@ from fstore.cli.app import app
 from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.cli.progress import bar
 from fstore.cli.study import read_study
+from fstore.ending import leftover
 from fstore.errors import DataError
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _store(path: Path, *, dry_run: bool) -> "Iterator[Store]":
     if (path / MARKER).exists():
         yield Store.open(path)
     elif dry_run:
-        with TemporaryDirectory() as folder:
+        with TemporaryDirectory() as folder, leftover(Path(folder)):
             yield Store.create(Path(folder) / "store")
     else:
         yield Store.create(path)

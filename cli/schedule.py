@@ -1,10 +1,7 @@
 """``fstore schedule|runs``: reports refreshed at set times, and the runs on record."""
 
-import os
-import select
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -12,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fstore import ending
 from fstore.cli.app import app, open_store
 from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.errors import FstoreError
@@ -72,8 +70,8 @@ def schedule(
 ) -> None:
     """Refresh the reports at set times; what is stored and still right is not computed again.
 
-    Each run is recorded: fstore runs --kind schedule. SIGTERM or Ctrl-C ends the work after the
-    cell that is being computed; a second one at once.
+    Each run is recorded: fstore runs --kind schedule. SIGTERM or Ctrl-C ends it within a second;
+    what is computed is stored, and the next run goes on from there.
 
     Example: fstore schedule --cron "0 3 * * *" --timezone Europe/Berlin
     """
@@ -87,12 +85,14 @@ def schedule(
     hooks = parse_hooks(on_change=on_change, on_failure=on_failure, webhook=webhook)
     store = open_store(ctx)
     job = _job(store, study, report or (), retries=retries, retry_wait=retry_wait)
-    with _until_stopped() as wait:
-        around = _surroundings(wait, page, quiet=ctx.obj["quiet"])
-        if times is not None:
-            run_schedule(store, times, job, around, hooks=hooks, catch_up=catch_up)
-            return
-        _exit(run_once(store, job, around, hooks=hooks))
+    around = _surroundings(_wait, page, quiet=ctx.obj["quiet"])
+    if times is not None:
+        run_schedule(store, times, job, around, hooks=hooks, catch_up=catch_up)
+        _leave()
+        return
+    outcome = run_once(store, job, around, hooks=hooks)
+    _leave()
+    _exit(outcome)
 
 
 @app.command("runs")
@@ -152,27 +152,16 @@ def _exit(outcome: "Outcome") -> None:
         raise FstoreError(f"the run failed: {outcome.message}")
 
 
-@contextmanager
-def _until_stopped() -> Iterator[Callable[[float], bool]]:
-    """Give a sleep that returns True as soon as SIGTERM or SIGINT came; a second one interrupts.
+def _wait(seconds: float) -> bool:
+    """Sleep; return True if the process is to end. A signal ends the sleep with an error."""
+    if ending.stopped() is not None:
+        return True
+    time.sleep(seconds)
+    return False
 
-    The handler writes to a pipe, which wakes the sleep.
-    """
-    reading, writing = os.pipe()
 
-    def ask(_signal: int, _frame: object) -> None:
-        if wait(0):
-            raise KeyboardInterrupt
-        os.write(writing, b"!")
-
-    def wait(seconds: float) -> bool:
-        return bool(select.select([reading], [], [], seconds)[0])
-
-    before = {s: signal.signal(s, ask) for s in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield wait
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        os.close(reading)
-        os.close(writing)
+def _leave() -> None:
+    """End as a signal wants it, if one came during a run, which then only ends."""
+    why = ending.stopped()
+    if why is not None:
+        raise why

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fstore.cli.app import app, open_store
+from fstore.cli.hints import Counted, tell_names
+from fstore.cli.limits import Timeout
 from fstore.cli.output import AsCsv, AsJson, emit, note
+from fstore.ending import within
+from fstore.errors import DataError
+from fstore.reading import read_text
 
 if TYPE_CHECKING:
     from fstore.store.sql import Result
@@ -34,6 +39,7 @@ def sql(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Let --parquet replace a file.")
     ] = False,
+    timeout: Timeout = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
@@ -43,26 +49,32 @@ def sql(
     """
     if parquet is not None and (as_json or as_csv or limit is not None):
         raise typer.BadParameter("--parquet goes with none of --json, --csv and --limit")
-    result = open_store(ctx).sql(_statement(statement, file))
-    if parquet is not None:
-        typer.echo(result.write_parquet(parquet, overwrite=overwrite))
-        return
-    if limit is None and not (as_json or as_csv) and sys.stdout.isatty():
-        limit = SHOWN
-    emit(_first(result, limit), columns=result.columns, as_json=as_json, as_csv=as_csv)
+    text = _statement(statement, file)
+    with within(timeout):
+        store = open_store(ctx)
+        result = store.sql(text)
+        if parquet is not None:
+            typer.echo(result.write_parquet(parquet, overwrite=overwrite))
+            return
+        if limit is None and not (as_json or as_csv) and sys.stdout.isatty():
+            limit = SHOWN
+        rows = Counted(_first(result, limit))
+        emit(rows, columns=result.columns, as_json=as_json, as_csv=as_csv)
+        if rows.count < 2 and not ctx.obj["quiet"]:  # a count of nothing is a row
+            tell_names(store, text)
 
 
 def _statement(text: str, file: Path | None) -> str:
     if bool(text) == (file is not None):
         raise typer.BadParameter("give one statement: as an argument, as -, or with --file")
     if text == "-":
-        return sys.stdin.read()
+        try:
+            return sys.stdin.read()
+        except UnicodeDecodeError as error:
+            raise DataError(f"standard input is no UTF-8 at byte {error.start}") from error
     if file is None:
         return text
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"cannot read {file}: {error}") from error
+    return read_text(file)
 
 
 def _first(result: "Result", limit: int | None) -> Iterator[Mapping[str, Any]]:

@@ -9,6 +9,7 @@ import typer
 
 from fstore.cli.app import app, open_store
 from fstore.cli.output import AsCsv, AsJson, emit, note
+from fstore.cli.splits import split_meant
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -216,6 +217,8 @@ def export(
     from fstore.store.export import export_features, find_partition, part_samples
 
     store = open_store(ctx)
+    if part:
+        split, seed = split_meant(ctx, store, dataset, split=split, seed=seed)
     partition = find_partition(
         store, layer=layer, ckpt=ckpt, dataset=dataset, view=view, network=network or None
     )

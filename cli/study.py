@@ -7,7 +7,7 @@ import typer
 
 from fstore.cli.app import open_store, sub_app
 from fstore.cli.output import AsCsv, AsJson, emit, note
-from fstore.errors import DataError
+from fstore.reading import read_text
 
 __all__ = ["read_study", "study"]
 
@@ -63,7 +63,4 @@ def read_study(file: Path) -> str:
     DataError
         It cannot be read.
     """
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {file}: {error}") from error
+    return read_text(file)

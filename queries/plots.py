@@ -6,6 +6,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fstore.csv_text import csv_cell, csv_rows
 from fstore.errors import DataError
 
 if TYPE_CHECKING:
@@ -135,6 +136,6 @@ def panels(
 
 def _write_csv(rows: Sequence[Mapping[str, Any]], out: Path, columns: Sequence[str]) -> None:
     with out.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(map(csv_cell, columns))
+        writer.writerows(csv_rows(rows, columns))

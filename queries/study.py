@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import DataError, UnknownNameError
+from fstore.names import check_storable
 from fstore.queries.making import Making, parse_making
 from fstore.queries.toml_values import check_keys, one_of, tables, text, texts, whole_numbers
 from fstore.queries.tuned import Tuned, parse_tuned
@@ -251,6 +252,7 @@ def set_study(store: "Store", toml: str, *, source: str = "study") -> Study:
     from fstore.store.locks import naming
 
     study = parse_study(toml, source=source)
+    check_storable(study.name, "study")
     with naming(store.path):
         known = store.rows("studies")["set_at"].to_pylist()
         # later than every other, whatever the clock says

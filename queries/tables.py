@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fstore.csv_text import csv_cell
 from fstore.errors import DataError, FstoreError
 from fstore.queries.reports._api import BESIDE, Row, column_words, titled
 
@@ -253,10 +254,12 @@ def _csv(table: _Wide) -> str:
     header = [name for col in cols for name in (col, *(f"{col} {key}" for key in shown))]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row", *header])
+    writer.writerow(["row", *map(csv_cell, header)])
     for row, name in zip(table.rows, rows, strict=True):
         cells = [table.cells.get((row, col), {}) for col in table.cols]
-        writer.writerow([name, *(cell.get(key) for cell in cells for key in ("value", *shown))])
+        writer.writerow(
+            [csv_cell(name), *(cell.get(key) for cell in cells for key in ("value", *shown))]
+        )
     return text.getvalue()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from fstore.errors import IdentityError, UnknownNameError
+from fstore.names import check_storable
 from fstore.store.leases import working
 from fstore.store.locks import naming
 from fstore.store.place import inside
@@ -23,8 +24,8 @@ __all__ = [
     "weights_path",
 ]  # fmt: skip
 
-WEIGHTS = "checkpoints"
-"""Folder of the weights; the table of that name lies there, too."""
+WEIGHTS, OLD_WEIGHTS = "weights", "checkpoints"
+"""Folders of the weights; those of older stores lie beside the files of a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +80,12 @@ def add_dataset(root: Path, manifest: DatasetManifest) -> bool:
 
     Raises
     ------
+    DataError
+        The name cannot be stored.
     IdentityError
         The name stands for other files, boxes, labels or splits.
     """
+    check_storable(manifest.name, "data set")
     with naming(root):
         return _add_dataset(root, manifest)
 
@@ -340,11 +344,15 @@ def add_checkpoint(root: Path, record: CheckpointRecord, weights: Path) -> Check
 
     Raises
     ------
+    DataError
+        The name cannot be stored.
     IdentityError
         The name stands for other weights or another preprocessing.
     StorageError
         The record of the same name names a file outside the store.
     """
+    check_storable(record.name, "checkpoint")
+    check_storable(f"{record.network}+{record.name}", "checkpoint, with its network,")
     with naming(root), working(root, f"add checkpoint {record.network}/{record.name}"):
         return _add_checkpoint(root, record, weights)
 
@@ -377,7 +385,8 @@ def weights_path(root: Path, record: CheckpointRecord) -> Path:
         The record names a file that is not among the store's checkpoints.
     """
     row = f"checkpoint '{record.network}/{record.name}'"
-    return inside(root, record.uri, table="checkpoints", row=row, folder=WEIGHTS)
+    folder = OLD_WEIGHTS if record.uri.startswith(f"{OLD_WEIGHTS}/") else WEIGHTS
+    return inside(root, record.uri, table="checkpoints", row=row, folder=folder)
 
 
 def _same_checkpoint(root: Path, record: CheckpointRecord) -> CheckpointRecord | None:
@@ -417,6 +426,8 @@ def add_layers(root: Path, network: str, specs: Sequence[LayerSpec]) -> None:
     IdentityError
         A layer's shape or the computation up to it changed.
     """
+    for spec in specs:
+        check_storable(spec.name, "layer")
     with naming(root):
         _add_layers(root, network, specs)
 

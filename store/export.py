@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import parquet as pq
 
+from fstore.ending import leftover
 from fstore.errors import DataError, UnknownNameError
 from fstore.seeds import LARGEST_SEED, check_seed
 from fstore.store.features import What, extract_command, layer_shape, read_features, stored_samples
@@ -46,6 +47,13 @@ def find_partition(
     UnknownNameError
         None fits, or checkpoints of several networks do (all are listed).
     """
+    info = store.dataset(dataset)
+    if view not in info.views:
+        boxes = "; it has no boxes" if view == "gt" and "gt" not in info.views else ""
+        raise UnknownNameError(
+            f"data set '{dataset}' has no view '{view}'{boxes}; it has: {', '.join(info.views)}",
+            dataset=dataset,
+        )
     where = {"layer": layer, "dataset": dataset, "view": view}
     stored = {file.partition for file in store.files(**where)}
     names = {ckpt, *([f"{network}/{ckpt}"] if network else [])}
@@ -59,10 +67,10 @@ def find_partition(
     if fit:
         candidates = ", ".join(f"{p.network}/{p.ckpt}" for p in fit)
         raise UnknownNameError(f"checkpoint '{ckpt}' is ambiguous: {candidates}; add --network")
-    there = ", ".join(sorted({f"{p.network}/{p.ckpt}" for p in stored})) or "of no checkpoint"
+    there = ", ".join(sorted({f"{p.network}/{p.ckpt}" for p in stored})) or "no checkpoint"
     raise UnknownNameError(
         f"no activations of layer '{layer}' for checkpoint '{ckpt}' and {dataset}.{view}; "
-        f"there are those of: {there}; make them with: "
+        f"of this layer there are those of {there}; make them with: "
         + extract_command(Partition(network or "", ckpt, dataset, view, layer))
     )
 
@@ -88,9 +96,11 @@ def part_samples(
     if not len(ids):
         kinds = rows.group_by(["split", "seed", "part"]).aggregate([]).to_pylist()
         known = sorted(f"{r['split']} (seed {r['seed']}) {r['part']}" for r in kinds)
+        fit = sorted((r["split"], r["seed"]) for r in kinds if r["part"] == part)
+        example = f"; choose one with: --split {fit[0][0]} --seed {fit[0][1]}" if fit else ""
         raise UnknownNameError(
             f"data set '{dataset}', view {view}, has no part '{part}' of split "
-            f"'{split}' with seed {seed}; it has: {', '.join(known) or 'no split'}",
+            f"'{split}' with seed {seed}; it has: {', '.join(known) or 'no split'}{example}",
             dataset=dataset,
         )
     return np.sort(ids)
@@ -146,7 +156,10 @@ def export_features(
     ids = stored_samples(store, partition) if samples is None else np.unique(samples)
     with storage(f"cannot write {out}"):
         out.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
+        with (
+            TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder,
+            leftover(Path(folder)),
+        ):
             matrix = Path(folder) / "features.npy"
             _write_matrix(store, partition, matrix, ids, what)
             finished = Path(folder) / f"out{out.suffix}"

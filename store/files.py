@@ -31,7 +31,7 @@ from fstore.store import sums
 from fstore.store.encode import ShardFile
 from fstore.store.paths import folder_of, logged_path
 from fstore.store.schema import CHANNEL, PARTITION, SAMPLE_ID
-from fstore.store.tables import COMMIT_TRIES, log_entries, open_table, storage
+from fstore.store.tables import COMMIT_TRIES, log_entries, open_table, storage, writing
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -335,7 +335,7 @@ def _try_commit(root: Path, files: "NewFiles") -> bool:
             return False
         key = f"partition:{partition.folder}"
         once.append(Transaction(key, (delta.transaction_version(key) or 0) + 1))
-    with storage("cannot commit"):
+    with writing("cannot commit", root / ACTIVATIONS):
         delta.create_write_transaction(
             [_action(root, p, file, path) for p, (file, path, _) in files.items()],
             mode="append",

@@ -23,7 +23,7 @@ from fstore.store.proposals import VIEW as PROPOSAL
 from fstore.store.proposals import hide_proposals
 from fstore.store.schema import TABLES
 from fstore.store.status import logged_files
-from fstore.store.tables import COMMIT_TRIES, open_table, read_rows, sql_text, storage
+from fstore.store.tables import COMMIT_TRIES, open_table, read_rows, sql_text, storage, writing
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -261,7 +261,7 @@ def _delete(root: Path, name: str, equal: dict[str, str]) -> set[Path]:
         delta = open_table(root, name)
         gone = _own(root, name, delta, equal) if in_path else set()
         try:
-            with storage(f"cannot delete from table '{name}'"):
+            with writing(f"cannot delete from table '{name}'", root / name):
                 delta.delete(predicate)
         except CommitFailedError:  # another process changed the same files
             continue

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fstore.ending import leftover
 from fstore.errors import FstoreError
 from fstore.store.encode import ShardFile, write_layer
 from fstore.store.files import (
@@ -174,7 +175,7 @@ def _write(
     metadata = {IDENTITY_KEY: json.dumps(dict(identity.parts), sort_keys=True)}
     path = new_path(root, partition)
     try:
-        with storage(f"cannot write {partition}"):
+        with storage(f"cannot write {partition}"), leftover(path):
             file = write_layer(
                 path, [ids for ids, _ in chosen], [r for _, r in chosen], metadata=metadata
             )

@@ -7,19 +7,22 @@ Read-only means: one statement, which is a SELECT (DESCRIBE and SUMMARIZE are) o
 one; no file outside the store is read, no setting changes, memory is limited.
 """
 
-import tempfile
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
+from fstore.ending import leftover
 from fstore.errors import FstoreError, MissingExtraError, QueryError, StorageError
 from fstore.store.files import ACTIVATIONS, StoredFile
+from fstore.store.hints import quotes_hint
+from fstore.store.interrupt import Limit, interruptible, spill_config
 from fstore.store.macros import MACROS, register_functions
 from fstore.store.paths import duck_name
 from fstore.store.readonly import check_read_only
@@ -27,6 +30,7 @@ from fstore.store.schema import TABLES
 from fstore.store.sums import check_table
 from fstore.store.tables import open_table, sql_text, storage
 from fstore.store.totals import load_totals
+from fstore.store.values import check_types, plain_rows
 from fstore.store.views import DERIVED, SOURCES, log_table, refusing_view, table_view
 
 if TYPE_CHECKING:
@@ -36,6 +40,8 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 __all__ = ["Result", "Session"]
+
+T = TypeVar("T")
 
 BATCH_ROWS = 2048  # one DuckDB vector: the least that is held of a wide result
 PARQUET_ROWS = 1 << 14  # a row group: 48 MB of maps with 729 places
@@ -50,6 +56,8 @@ class Result:
 
     _relation: "duckdb.DuckDBPyRelation"
     _root: Path
+    _cursor: "duckdb.DuckDBPyConnection"
+    _limit: Limit
 
     @property
     def columns(self) -> list[str]:
@@ -63,15 +71,32 @@ class Result:
     def batches(self, rows: int = BATCH_ROWS) -> "pa.RecordBatchReader":
         """Return a reader that holds about ``rows`` rows at a time."""
         with duck_errors():
-            reader = self._relation.to_arrow_reader(rows)
+            reader = self._run(lambda: self._relation.to_arrow_reader(rows))
         names = self.columns
         schema = pa.schema([f.with_name(n) for f, n in zip(reader.schema, names, strict=True)])
-        return pa.RecordBatchReader.from_batches(schema, _read(reader, names))
+        return pa.RecordBatchReader.from_batches(schema, self._read(reader, names))
 
     def arrow(self) -> pa.Table:
         """Return all rows as an Arrow table."""
         with duck_errors():
-            return self._relation.to_arrow_table().rename_columns(self.columns)
+            return self._run(self._relation.to_arrow_table).rename_columns(self.columns)
+
+    def _run(self, function: Callable[[], T]) -> T:
+        """Compute so that Ctrl-C and the time limit end it."""
+        return interruptible(function, self._cursor.interrupt, self._limit)
+
+    def _read(
+        self, reader: "pa.RecordBatchReader", names: Sequence[str]
+    ) -> "Iterator[pa.RecordBatch]":
+        """Yield a query's batches; through Arrow, DuckDB's errors come as those of a file."""
+        while True:
+            try:
+                batch = self._run(partial(next, reader, None))
+            except (OSError, pa.ArrowException) as error:
+                raise QueryError(str(error)) from error
+            if batch is None:
+                return
+            yield batch.rename_columns(names)
 
     def polars(self) -> "pl.DataFrame":
         """Return all rows as a Polars frame."""
@@ -92,9 +117,9 @@ class Result:
         return self.arrow().to_pandas()
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield rows as dictionaries."""
+        """Yield rows as dictionaries; a time that Python has not is text (``store/values.py``)."""
         for batch in self.batches():
-            yield from batch.to_pylist()
+            yield from plain_rows(batch)
 
     def write_parquet(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the rows to a Parquet file, holding a batch at a time; return its path.
@@ -115,7 +140,7 @@ class Result:
             raise StorageError(f"{target} exists; choose another name or overwrite it")
         part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
         try:
-            with storage(f"cannot write {target}"):
+            with storage(f"cannot write {target}"), leftover(part):
                 self._write(part)
                 part.replace(target)
         finally:
@@ -134,18 +159,6 @@ class Result:
             raise QueryError(f"these rows have no Parquet form: {error}") from error
 
 
-def _read(reader: "pa.RecordBatchReader", names: Sequence[str]) -> "Iterator[pa.RecordBatch]":
-    """Yield a query's batches; through Arrow, DuckDB's errors come as those of a file."""
-    while True:
-        try:
-            batch = reader.read_next_batch()
-        except StopIteration:
-            return
-        except (OSError, pa.ArrowException) as error:
-            raise QueryError(str(error)) from error
-        yield batch.rename_columns(names)
-
-
 @contextmanager
 def duck_errors() -> Iterator[None]:
     """Turn DuckDB's errors into a :class:`QueryError`."""
@@ -154,7 +167,7 @@ def duck_errors() -> Iterator[None]:
     try:
         yield
     except (duckdb.Error, pa.ArrowException) as error:
-        raise QueryError(str(error)) from error
+        raise QueryError(f"{error}{quotes_hint(str(error))}") from error
 
 
 class Session:
@@ -191,7 +204,7 @@ class Session:
             "memory_limit": memory_limit,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
-            "temp_directory": str(Path(tempfile.gettempdir()) / f"fstore-sql-{uuid.uuid4().hex}"),
+            **spill_config(self),
             "python_enable_replacements": False,  # a name is a table, never a caller's variable
         }
         if threads is not None:
@@ -207,8 +220,18 @@ class Session:
         self._duck.execute("SET enable_external_access = false")
         self._duck.execute("SET lock_configuration = true")
 
-    def query(self, statement: str, parameters: Sequence[object] = ()) -> Result:
+    def query(
+        self, statement: str, parameters: Sequence[object] = (), *, timeout: float | None = None
+    ) -> Result:
         """Run one read-only statement on the newest version of the tables that it names.
+
+        Parameters
+        ----------
+        statement : str
+        parameters : sequence
+            Values for the ``?``.
+        timeout : float or None
+            Seconds until all rows must have been read; None for no limit.
 
         Raises
         ------
@@ -219,6 +242,7 @@ class Session:
         """
         import duckdb
 
+        limit = Limit(timeout)
         with self._lock:
             named = check_read_only(self._duck, statement)
             for name in _tables_behind(named.tables):
@@ -228,21 +252,19 @@ class Session:
             if named.catalogue:
                 self._bind_all()
         with duck_errors():
+            cursor = self._duck.cursor()
+            bind = partial(cursor.sql, statement, params=list(parameters) or None)
             try:
-                relation = self._run(statement, parameters)
+                relation = interruptible(bind, cursor.interrupt, limit)
             except duckdb.CatalogException:  # named where a parse tree does not show it
                 with self._lock:
                     if not self._bind_all():
                         raise
-                relation = self._run(statement, parameters)
+                relation = interruptible(bind, cursor.interrupt, limit)
         if relation is None:
             raise QueryError("the statement gives no rows; ask with a SELECT")
-        return Result(relation, self._root)
-
-    def _run(
-        self, statement: str, parameters: Sequence[object]
-    ) -> "duckdb.DuckDBPyRelation | None":
-        return self._duck.cursor().sql(statement, params=list(parameters) or None)
+        check_types(relation)
+        return Result(relation, self._root, cursor, limit)
 
     def load_totals(self, files: Sequence[StoredFile]) -> None:
         """Have the totals of files in table ``_totals``; a footer is read once a session."""

@@ -27,6 +27,7 @@ from fstore.store.tables import (
     storage,
 )
 from fstore.store.upgrade import OLDER, upgrade
+from fstore.system_errors import reason
 from fstore.types import CheckpointRecord, DatasetManifest, LayerSpec
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class Store:
             The folder holds something else, or cannot be written.
         """
         root = check_place(local_path(path))
+        if root.exists() and not root.is_dir():
+            raise StorageError(f"{root} is a file; choose a folder for the store")
         if not (root / MARKER).exists():
             with storage(f"cannot create a store in {root}"):
                 root.mkdir(parents=True, exist_ok=True)
@@ -98,8 +101,15 @@ class Store:
             raise StorageError(
                 f"no store at {root}; make one with: fstore --store {root} init"
             ) from error
-        except (OSError, ValueError, TypeError) as error:
-            raise StorageError(f"cannot read {root / MARKER}: {error}") from error
+        except NotADirectoryError as error:
+            raise StorageError(f"{root} is a file, not the folder of a store") from error
+        except OSError as error:
+            raise StorageError(f"cannot read {reason(error)}") from error
+        except (ValueError, TypeError, RecursionError) as error:
+            raise StorageError(
+                f"{root / MARKER} is damaged: {error}; expected what fstore init writes, such as "
+                f'{{"schema_version": {SCHEMA_VERSION}}}'
+            ) from error
         if version in OLDER:
             upgrade(root)
             _write_marker(root)
@@ -110,7 +120,9 @@ class Store:
             )
         return cls(root, check=check)
 
-    def sql(self, statement: str, parameters: Sequence[object] = ()) -> Result:
+    def sql(
+        self, statement: str, parameters: Sequence[object] = (), *, timeout: float | None = None
+    ) -> Result:
         """Run one read-only SQL statement (see ``docs/sql.md``).
 
         Parameters
@@ -119,6 +131,9 @@ class Store:
             SELECT, DESCRIBE, SUMMARIZE, or EXPLAIN of one; ``?`` stands for a parameter.
         parameters : sequence
             Values for the ``?``.
+        timeout : float or None
+            Seconds until all rows must have been read; then the statement is stopped. None for no
+            limit.
 
         Returns
         -------
@@ -130,7 +145,7 @@ class Store:
         QueryError
             The statement is not read-only or does not run.
         """
-        return self._open_session().query(statement, parameters)
+        return self._open_session().query(statement, parameters, timeout=timeout)
 
     def load_totals(self, files: Sequence[StoredFile]) -> None:
         """Make the per-sample totals of files known to :meth:`sql` (see ``store/totals.py``)."""
@@ -143,6 +158,13 @@ class Store:
 
     def rows(self, table: str, /, **equal: str) -> pa.Table:
         """Return a table's rows where columns equal the given values."""
+        if table not in TABLES:
+            raise UnknownNameError(f"no table '{table}'; there are: {', '.join(TABLES)}")
+        columns = TABLES[table].schema.names
+        if strange := [column for column in equal if column not in columns]:
+            raise UnknownNameError(
+                f"table '{table}' has no column '{strange[0]}'; it has: {', '.join(columns)}"
+            )
         return read_rows(self.path, table, **equal)
 
     def append(self, table: str, rows: Iterable[Mapping[str, Any]]) -> int:
@@ -195,7 +217,9 @@ class Store:
 
     def samples(self, dataset: str, view: str, columns: Sequence[str] = ()) -> pa.Table:
         """Return a view's samples, or some columns of them, in order of ``sample_id``."""
-        return self._view_rows("samples", dataset, view, columns).sort_by("sample_id")
+        wanted = list(dict.fromkeys([*columns, "sample_id"])) if columns else ()
+        rows = self._view_rows("samples", dataset, view, wanted).sort_by("sample_id")
+        return rows.select(list(columns)) if columns else rows
 
     def labels(self, dataset: str, view: str) -> pa.Table:
         """Return a view's labels: present (1) or present only as difficult (0)."""
@@ -215,6 +239,11 @@ class Store:
                 dataset=dataset,
             )
         names = columns or TABLES[table].schema.names
+        if strange := [n for n in names if n not in TABLES[table].schema.names]:
+            raise UnknownNameError(
+                f"table '{table}' has no column {strange[0]!r}; it has: "
+                + ", ".join(TABLES[table].schema.names)
+            )
         rows = read_columns(self.path, table, names, dataset=dataset, view=view)
         if "uri" in rows.schema.names:
             _check_uris(rows["uri"], dataset, view)

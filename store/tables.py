@@ -1,5 +1,8 @@
 """Delta tables under one root: create, append, replace; each change is one transaction."""
 
+import errno
+import os
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -13,6 +16,7 @@ from fstore.store import sums
 from fstore.store.leases import working
 from fstore.store.paths import folder_of, logged_path, table_folder
 from fstore.store.schema import TABLES, Table, check_rows
+from fstore.system_errors import is_panic, reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,9 +36,12 @@ __all__ = [
     "sql_text",
     "starved",
     "storage",
+    "writing",
 ]
 
 COMMIT_TRIES = 100
+LEAST_FREE = 1 << 20
+"""Bytes without which no commit is begun."""
 
 
 def create_tables(root: "Path") -> None:
@@ -213,7 +220,8 @@ def append_once(
         version = (delta.transaction_version(key) or 0) + 1
         once = CommitProperties(app_transactions=[Transaction(key, version)])
         try:
-            with storage(f"cannot write table '{name}'"), working(root, f"write {name}"):
+            doing = f"cannot write table '{name}'"
+            with writing(doing, root / name), working(root, f"write {name}"):
                 write_deltalake(delta, data, mode="append", commit_properties=once)
         except CommitFailedError:
             continue
@@ -234,7 +242,8 @@ def replace_rows(
     for _ in range(COMMIT_TRIES):
         delta = open_table(root, name)
         try:
-            with storage(f"cannot write table '{name}'"), working(root, f"write {name}"):
+            doing = f"cannot write table '{name}'"
+            with writing(doing, root / name), working(root, f"write {name}"):
                 write_deltalake(delta, data, mode="overwrite", predicate=predicate)
         except CommitFailedError:  # another process wrote to the table meanwhile
             continue
@@ -269,7 +278,27 @@ def storage(doing: str) -> "Iterator[None]":
     except CommitFailedError:
         raise
     except (OSError, DeltaError, pa.ArrowException) as error:
-        raise StorageError(f"{doing}: {error}") from error
+        raise StorageError(f"{doing}: {reason(error)}") from error
+    except BaseException as error:
+        if is_panic(error):
+            raise StorageError(f"{doing}: {reason(error)}") from error
+        raise
+
+
+@contextmanager
+def writing(doing: str, folder: "Path") -> "Iterator[None]":
+    """As :func:`storage`, after a look whether a folder can be written at all.
+
+    Where it cannot, deltalake's own threads would write a report of their crash to stderr.
+    """
+    with storage(doing):
+        if not os.access(folder, os.W_OK):
+            where = os.statvfs(folder)  # or an error: it is not there
+            number = errno.EROFS if where.f_flag & os.ST_RDONLY else errno.EACCES
+            raise OSError(number, os.strerror(number), str(folder))
+        if shutil.disk_usage(folder).free < LEAST_FREE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+        yield
 
 
 def sql_text(value: str) -> str:

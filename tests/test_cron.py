@@ -32,9 +32,9 @@ def test_time_zone() -> None:
 
 
 def test_clocks_go_forward() -> None:
-    """2:30, which the night of 29 March 2026 lacks in Berlin, is at 3:30 that night (1:30 UTC)."""
+    """2:30, which the night of 29 March 2026 lacks in Berlin, is at 3:00 that night (1:00 UTC)."""
     assert times("30 2 * * *", "2026-03-28 12:00", 2, "Europe/Berlin") == [
-        "Sun 03-29 01:30",
+        "Sun 03-29 01:00",
         "Mon 03-30 00:30",
     ]
     assert times("0 3 * * *", "2026-03-28 12:00", 2, "Europe/Berlin") == [
@@ -44,10 +44,9 @@ def test_clocks_go_forward() -> None:
 
 
 def test_clocks_go_back() -> None:
-    """2:30, which comes twice on 25 October 2026 in Berlin, is both times; 3:00 is once."""
-    assert times("30 2 * * *", "2026-10-24 12:00", 3, "Europe/Berlin") == [
+    """2:30, which comes twice on 25 October 2026 in Berlin, is the first time; 3:00 is once."""
+    assert times("30 2 * * *", "2026-10-24 12:00", 2, "Europe/Berlin") == [
         "Sun 10-25 00:30",
-        "Sun 10-25 01:30",
         "Mon 10-26 01:30",
     ]
     assert times("0 3 * * *", "2026-10-24 12:00", 2, "Europe/Berlin") == [
@@ -56,21 +55,97 @@ def test_clocks_go_back() -> None:
     ]
 
 
-def test_a_start_between_the_lacking_time_and_its_stead() -> None:
-    """From 3:10 on that night in March, 2:30 is still to come: at 3:30."""
-    assert times("30 2 * * *", "2026-03-29 01:10", 2, "Europe/Berlin") == [
-        "Sun 03-29 01:30",
-        "Mon 03-30 00:30",
+def test_a_job_of_every_hour_goes_by_the_clock() -> None:
+    """Every half hour of the night when clocks go back is a run: none is lost, none too many."""
+    assert times("*/30 * * * *", "2026-10-24 23:40", 5, "Europe/Berlin") == [
+        "Sun 10-25 00:00",
+        "Sun 10-25 00:30",
+        "Sun 10-25 01:00",
+        "Sun 10-25 01:30",
+        "Sun 10-25 02:00",
     ]
 
 
-def test_a_time_that_comes_twice_comes_no_third_time() -> None:
-    """The time after the second 2:30 of that night in October is that of the next day."""
-    cron = parse_cron("30 2 * * *", "Europe/Berlin")
-    second = cron.after(datetime(2026, 10, 25, 0, 45, tzinfo=UTC))
-    assert second.astimezone(UTC) == datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
-    after = cron.after(second)  # aware, in Berlin, as a schedule asks
-    assert after.astimezone(UTC) == datetime(2026, 10, 26, 1, 30, tzinfo=UTC)
+@pytest.mark.parametrize(
+    ("zone", "day", "expected"),
+    [
+        ("Europe/Berlin", "2026-03-28", "Sat 03-28 23:15"),  # 30 March, 0:15 of summer time
+        ("America/New_York", "2026-03-08", "Mon 03-09 04:15"),
+        ("Australia/Sydney", "2026-10-04", "Sun 10-04 13:15"),
+    ],
+)
+def test_the_day_after_clocks_go_forward(zone: str, day: str, expected: str) -> None:
+    """0:15 of the day after clocks went forward is not left out."""
+    assert expected in times("15 0 * * *", f"{day} 00:00", 3, zone)
+
+
+def test_a_job_of_midnight_where_midnight_is_skipped() -> None:
+    """In Cairo on 24 April 2026 no clock shows 0:00 to 0:59; the job is at 1:00 (22:00 UTC)."""
+    for text in ("0 0 * * *", "45 0 * * *", "*/15 0 * * *", "0 */24 * * *"):
+        found = times(text, "2026-04-23 12:00", 1, "Africa/Cairo")
+        assert found == ["Thu 04-23 22:00"]
+
+
+ZONES = (
+    *("Europe/Berlin", "America/New_York", "Australia/Sydney", "Australia/Lord_Howe"),
+    *("Africa/Cairo", "America/Santiago", "Asia/Beirut", "America/Havana", "Africa/Casablanca"),
+    *("Asia/Kolkata", "Pacific/Chatham", "UTC"),
+)
+
+
+def walk(zone: str, year: int) -> list[tuple[datetime, datetime]]:
+    """Return each minute of a year, and the days around it, in UTC and as clocks show it."""
+    start, place = datetime(year, 1, 1, tzinfo=UTC) - timedelta(days=2), ZoneInfo(zone)
+    minutes = (start + timedelta(minutes=n) for n in range(369 * 1440))
+    return [(t, t.astimezone(place).replace(tzinfo=None)) for t in minutes]
+
+
+def by_hand(
+    walked: list[tuple[datetime, datetime]], hours: set[int], minutes: set[int], year: int
+) -> list[datetime]:
+    """Return a year's times by looking at every minute; the rule in its plainest words."""
+    if hours >= set(range(24)):  # as the clock shows
+        return [t for t, wall in walked if wall.minute in minutes and wall.year == year]
+    shown: dict[datetime, datetime] = {}
+    for t, wall in walked:
+        shown.setdefault(wall, t)  # the first of two
+    found, one = set(), timedelta(minutes=1)
+    day = datetime(year, 1, 1)  # noqa: DTZ001 - what a wall calendar shows
+    while day.year == year:
+        for hour in hours:
+            for minute in minutes:
+                wall = day.replace(hour=hour, minute=minute)
+                while wall not in shown:  # skipped: when clocks have gone forward
+                    wall += one
+                found.add(shown[wall])
+        day += timedelta(days=1)
+    return sorted(found)
+
+
+QUICK = ("Europe/Berlin", "Africa/Cairo", "Australia/Lord_Howe")
+
+
+@pytest.mark.parametrize(
+    "zone", [z if z in QUICK else pytest.param(z, marks=pytest.mark.slow) for z in ZONES]
+)
+def test_a_year_of_minutes(zone: str) -> None:
+    """Each time of 2027, in twelve zones, is that of a walk over all minutes of the year."""
+    walked = walk(zone, 2027)
+    for text, hours, minutes in (
+        ("15 0 * * *", {0}, {15}),
+        ("30 2 * * *", {2}, {30}),
+        ("*/20 1,2 * * *", {1, 2}, {0, 20, 40}),
+        ("0 */6 * * *", {0, 6, 12, 18}, {0}),
+        ("45 * * * *", set(range(24)), {45}),
+    ):
+        expected = by_hand(walked, hours, minutes, 2027)
+        cron = parse_cron(text, zone)
+        found: list[datetime] = []
+        at = expected[0] - timedelta(minutes=1)
+        while len(found) < len(expected):
+            at = cron.after(at)
+            found.append(at.astimezone(UTC))
+        assert found == expected, text
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])
@@ -157,8 +232,12 @@ def test_the_machine_s_time_zone() -> None:
     ("text", "why"),
     [
         ("0 3 * *", "4 fields, not 5"),
-        ("61 * * * *", "61"),
-        ("x * * * *", '"x"'),
+        ("61 * * * *", "'61' is no minute"),
+        ("x * * * *", "'x' is no minute"),
+        ("0 24 * * *", "'24' is no hour"),
+        ("0 3 0 * *", "'0' is no day-of-month"),
+        ("0 3 * 13 *", "'13' is no month"),
+        ("*/0 3 * * *", "no minute"),
         ("0 3 * * 8", "'8' is no weekday"),
         ("0 3 * * foo", "'foo' is no weekday"),
         ("0 3 * * 5-2", "'5-2' is no range"),

@@ -1,8 +1,11 @@
 """Hooks: commands and web addresses that are told of a run."""
 
+import contextlib
 import json
+import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -89,7 +92,9 @@ def test_failing_commands_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "COMMAND_SECONDS", 0.2)
     assert said(Hooks(on_change=("false",)), SUMMARY) == ["hook false: it ended with status 1"]
     told = said(Hooks(on_change=("sleep", "60")), SUMMARY)
-    assert told == ["hook sleep: it timed out after 0.2 s"]  # its words may hold a key
+    assert told == [
+        "hook sleep: it timed out after 0.2 s and was killed"
+    ]  # its words may hold a key
     assert "No such file" in said(Hooks(on_change=("/none",)), SUMMARY)[0]
 
 
@@ -184,3 +189,36 @@ def test_redirections_are_not_followed(server: str, monkeypatch: pytest.MonkeyPa
     )
     assert [path for path, _, body in Recorder.got if body is None] == []
     assert len(Recorder.got) == 1
+
+
+def test_an_answer_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that answers a byte at a time is given up after its time in all."""
+    monkeypatch.setattr(module, "WEBHOOK_SECONDS", 0.5)
+    stop = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            with contextlib.suppress(OSError), server.accept()[0] as client:
+                while not stop.wait(0.1):
+                    client.sendall(b"H")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        began = time.monotonic()
+        told = said(Hooks(webhook=f"http://127.0.0.1:{server.getsockname()[1]}/?key=1"), SUMMARY)
+        took = time.monotonic() - began
+        stop.set()
+        thread.join()
+    assert told == ["webhook at 127.0.0.1: it timed out after 0.5 s"]
+    assert took < 3
+
+
+def test_a_command_is_killed_with_what_it_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """After its time a command is killed, and so is what it started."""
+    monkeypatch.setattr(module, "COMMAND_SECONDS", 1)
+    late = tmp_path / "late"
+    said(Hooks(on_change=("sh", "-c", f"(sleep 2; touch {late}) & wait")), SUMMARY)
+    time.sleep(2)
+    assert not late.exists()

@@ -28,6 +28,10 @@ NO_ROOM = {
     "hooks",
     "names",
     "seeds",
+    "ending",
+    "csv_text",
+    "reading",
+    "system_errors",
 }
 JOINERS = {
     "workflows",

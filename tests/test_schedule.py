@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -260,6 +261,21 @@ def test_stopping_ends_the_wait_for_an_attempt(store: Store) -> None:
     world = World(acts=[failing("table7")], stop_at=START + timedelta(seconds=100))
     assert run_once(store, JOB, world.around).exit == "interrupted"
     assert len(world.asked) == 2
+
+
+def test_a_store_that_is_gone_ends_the_schedule(store: Store) -> None:
+    """Where the store is gone the schedule ends with an error; it does not go on leaving out."""
+    world = World(stop_at=START + timedelta(days=3))
+
+    def remove(store: Store, _names: Sequence[str]) -> list[Refreshed]:
+        shutil.rmtree(store.path)
+        return []
+
+    world.acts = [remove]
+    with pytest.raises(StorageError, match="no store at"):
+        run_schedule(store, NIGHTLY, JOB, world.around, catch_up=False)
+    assert len(world.asked) == 1
+    assert not any("left out" in line for line in world.said)
 
 
 def test_no_overlap_between_processes(store: Store) -> None:

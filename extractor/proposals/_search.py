@@ -4,6 +4,7 @@ import io
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -99,6 +100,9 @@ def search(
 
 Result = tuple[SearchImage, str]
 
+QUIET = "ignore:resource_tracker:UserWarning"
+"""For processes that this one starts."""
+
 
 @contextmanager
 def _running(
@@ -108,13 +112,17 @@ def _running(
     if workers == 1 or len(images) <= 1:
         yield ((image, _search_one(root, image, method, folder)) for image in images)
         return
+    # of a killed run multiprocessing's own watcher removes the semaphores; it need not say so
+    if QUIET not in sys.warnoptions:
+        sys.warnoptions.append(QUIET)
     pool = ProcessPoolExecutor(
         min(workers, len(images)),
         mp_context=multiprocessing.get_context("spawn"),  # torch's threads do not survive a fork
         initializer=_start,
     )
     try:
-        tasks = {pool.submit(_search_one, root, i, method, folder): i for i in images}
+        with _deaf():
+            tasks = {pool.submit(_search_one, root, i, method, folder): i for i in images}
         yield _as_done(tasks)
     except BrokenExecutor as exc:
         raise DataError(
@@ -123,6 +131,19 @@ def _running(
         ) from exc
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Have processes that are started here not hear Ctrl-C, not even while they are loading."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _as_done(tasks: dict[Future[str], SearchImage]) -> Iterator[Result]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from fstore.errors import DataError
 from fstore.extractor.training.recipe import Multiplier
+from fstore.reading import read_text
 
 __all__ = ["read_recipe"]
 
@@ -36,8 +37,8 @@ def read_recipe(path: Path) -> dict[str, Any]:
         ]
     """
     try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
+        entries = tomllib.loads(read_text(path))
+    except (ValueError, RecursionError) as exc:
         raise DataError(f"cannot read recipe {path}: {exc}") from exc
     if unknown := [name for name in entries if name not in _KINDS]:
         raise DataError(f"{path}: unknown entry {unknown[0]!r}; known: {', '.join(_KINDS)}")

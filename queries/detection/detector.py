@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.errors import DataError, UnknownNameError
+from fstore.names import check_storable
 from fstore.store.tables import storage
 
 if TYPE_CHECKING:
@@ -148,4 +149,5 @@ def detector_names(store: "Store") -> list[str]:
 def _path(store: "Store", name: str) -> Path:
     if not name or name != name.strip() or name.startswith("."):
         raise DataError(f"{name!r} cannot name a detector; use letters, digits and . _ + : -")
+    check_storable(name, "detector")
     return store.path / FOLDER / f"{quote(name, safe='=+:')}.safetensors"

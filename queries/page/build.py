@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from fstore.ending import leftover
 from fstore.errors import DataError
 from fstore.queries.findings import Finding, check_findings
 from fstore.queries.page import findings as checks
@@ -132,8 +133,9 @@ def _replaced(out: Path) -> Iterator[Path]:
     new = out.with_name(f".{out.name}.{uuid4().hex[:8]}")
     try:
         with storage(f"cannot write the page to {out}"):
-            new.mkdir(parents=True)
-            yield new
+            with leftover(new):
+                new.mkdir(parents=True)
+                yield new
             _swap(new, out)
     finally:
         shutil.rmtree(new, ignore_errors=True)

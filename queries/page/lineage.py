@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fstore.csv_text import csv_rows
 from fstore.queries.page.exhibits import Exhibit, Provenance
 from fstore.queries.reports._api import ROW_COLUMNS
 from fstore.types import CheckpointRecord
@@ -70,9 +71,9 @@ def _ancestry(key: tuple[str, str], known: Known) -> dict[str, Any]:
 def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write rows as ``report show --csv`` prints them."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ROW_COLUMNS, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(ROW_COLUMNS)
+        writer.writerows(csv_rows(rows, ROW_COLUMNS))
 
 
 def write_json(exhibit: Exhibit, found: Mapping[str, Source], path: Path) -> None:

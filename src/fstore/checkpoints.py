@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fstore.ending import leftover
 from fstore.errors import DataError, FstoreError, IdentityError, StorageError
-from fstore.names import check_name
+from fstore.names import check_new_name
 from fstore.seeds import LARGEST_SEED, check_seed
 from fstore.types import CheckpointRecord
 
@@ -92,7 +93,7 @@ def import_checkpoint(
         read_states,
     )
 
-    check_name("a checkpoint", name)
+    check_new_name(name, "checkpoint")
     _check_numbers(iteration, lr, seed)
     if parent is not None:
         parent = store.find_checkpoint(parent, network).name
@@ -146,7 +147,7 @@ def init_checkpoint(
     IdentityError
         The name is registered with other weights.
     """
-    check_name("a checkpoint", name)
+    check_new_name(name, "checkpoint")
     built = seeded_network(network, classes, seed)
     about = json.dumps({"kind": "init", "seed": seed}, sort_keys=True)
     record = CheckpointRecord(network, name, iteration=0, seed=seed, recipe=about)
@@ -261,7 +262,8 @@ def write_checkpoint(
         place = tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True)
     except OSError as exc:
         raise StorageError(f"cannot write into {folder}: {exc}") from exc
-    with place as temporary, working(store.path, f"write checkpoint {record.name}"):
+    held = working(store.path, f"write checkpoint {record.name}")
+    with held, place as temporary, leftover(Path(temporary)):
         path = Path(temporary) / "weights.safetensors"
         save_checkpoint(weights, path, mean_image=preprocess.mean_image)
         gives = compare(network, weights, _loaded(record, path))

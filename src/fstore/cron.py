@@ -1,18 +1,18 @@
-"""Times of a cron expression, in a time zone: APScheduler's trigger with crontab's weekdays.
+"""Times of a cron expression, in a time zone: cronsim's calendar, and one rule for the clocks.
 
-APScheduler counts weekdays from Monday = 0 and wants day of month *and* weekday to fit; crontab(5)
-counts from Sunday = 0 or 7 and takes either where both are given. Users write crontab's.
+cronsim finds the next time of an expression on a calendar without time zones. What happens where
+clocks change is said here, once. A job that names hours (``30 2 * * *``, ``0 */6 * * *``) has set
+times: one that the clocks skip is at the moment when they go forward, one that comes twice is at
+the first of the two. A job of every hour (``*/15 * * * *``) goes by the clock as it shows: what is
+skipped is left out, what comes twice is twice.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from fstore.errors import DataError
-
-if TYPE_CHECKING:
-    from apscheduler.triggers.base import BaseTrigger
 
 __all__ = ["Cron", "parse_cron"]
 
@@ -25,31 +25,105 @@ NICKNAMES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-CHANGE = timedelta(hours=3)  # more than clocks are put forward or back
+FIELDS = ("minute", "hour", "day-of-month", "month", "day-of-week")
+HOURS = frozenset(range(24))
+SECOND = timedelta(seconds=1)
+DAY = timedelta(days=1)
 WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 
 @dataclass(frozen=True)
 class Cron:
-    """A cron expression in a time zone; :meth:`after` gives its times."""
+    """A cron expression in a time zone; :meth:`after` gives its times.
+
+    Attributes
+    ----------
+    text : str
+        As it was given.
+    timezone : tzinfo
+    calendar : str
+        The same as cronsim reads it.
+    """
 
     text: str
     timezone: tzinfo
-    trigger: "BaseTrigger"
+    calendar: str
 
     def after(self, moment: datetime) -> datetime:
-        """Return the first time after a moment, aware, in the expression's time zone.
-
-        The search begins before the moment, as the trigger finds a time that the clocks skip only
-        from before they change; and it goes on in UTC, where no time comes twice.
-        """
+        """Return the first time after a moment, aware, in the expression's time zone."""
         at = moment.astimezone(UTC)
-        start = at - CHANGE
+        found = self._by_the_clock(at) if self._every_hour() else self._set_time(at)
+        return found.astimezone(self.timezone)
+
+    def _every_hour(self) -> bool:
+        from cronsim import CronSim
+
+        return CronSim(self.calendar, datetime(2000, 1, 1)).hours >= HOURS  # noqa: DTZ001 - any
+
+    def _set_time(self, at: datetime) -> datetime:
+        """Return the first set time after a moment of UTC, in UTC."""
+        wall = at.astimezone(self.timezone).replace(tzinfo=None)
+        return next(t for t in map(self._instant, _walk(self.calendar, wall)) if t > at)
+
+    def _instant(self, wall: datetime) -> datetime:
+        """Return when clocks show a time first; when they go forward if they skip it. In UTC."""
+        first, second = (
+            wall.replace(tzinfo=self.timezone, fold=fold).astimezone(UTC) for fold in (0, 1)
+        )
+        if second >= first:  # once, or twice
+            return first
+        change = self._change(second, first)
+        return first if change is None else change
+
+    def _by_the_clock(self, at: datetime) -> datetime:
+        """Return the first moment after another at which clocks show a time. In UTC.
+
+        From one change of clocks to the next, wall time is UTC and a constant.
+        """
         while True:
-            found: datetime = self.trigger.get_next_fire_time(None, start)
-            if found.astimezone(UTC) > at:
+            offset = at.astimezone(self.timezone).utcoffset() or timedelta()
+            wall = next(_walk(self.calendar, at.replace(tzinfo=None) + offset))
+            found = (wall - offset).replace(tzinfo=UTC)
+            change = self._change(at, found)
+            if change is None:
                 return found
-            start = found.astimezone(UTC) + timedelta(microseconds=1)
+            if self._shown(change):
+                return change
+            at = change
+
+    def _shown(self, moment: datetime) -> bool:
+        """Tell whether clocks show a time of the expression at a moment."""
+        wall = moment.astimezone(self.timezone).replace(tzinfo=None)
+        return next(_walk(self.calendar, wall - SECOND)) == wall
+
+    def _change(self, start: datetime, end: datetime) -> datetime | None:
+        """Return when clocks change first in ``start < t <= end`` (UTC); None if they do not."""
+        low = start
+        while low < end:  # a day holds one change at most
+            high = min(low + DAY, end)
+            if self._offset(high) != self._offset(low):
+                return self._bisect(low, high)
+            low = high
+        return None
+
+    def _bisect(self, low: datetime, high: datetime) -> datetime:
+        """Return the first second whose offset is not that of ``low``."""
+        before = self._offset(low)
+        low, high = low.replace(microsecond=0), high.replace(microsecond=0)
+        while high - low > SECOND:
+            middle = (low + (high - low) / 2).replace(microsecond=0)
+            low, high = (middle, high) if self._offset(middle) == before else (low, middle)
+        return high
+
+    def _offset(self, moment: datetime) -> timedelta | None:
+        return moment.astimezone(self.timezone).utcoffset()
+
+
+def _walk(calendar: str, wall: datetime) -> Iterator[datetime]:
+    """Yield the times of an expression after one on the wall, as if clocks never changed."""
+    from cronsim import CronSim
+
+    return iter(CronSim(calendar, wall))
 
 
 def parse_cron(text: str, timezone: str = "") -> Cron:
@@ -75,15 +149,15 @@ def parse_cron(text: str, timezone: str = "") -> Cron:
     """
     zone = _zone(timezone)
     try:
-        trigger = _trigger(NICKNAMES.get(text.strip(), text).split(), zone)
+        calendar = _calendar(NICKNAMES.get(text.strip(), text).split())
     except ValueError as error:
         raise DataError(
             f"cannot read cron expression '{text}': {error}; expected minute, hour, day of month, "
             "month and weekday, such as '0 3 * * *' for three o'clock every night"
         ) from error
-    if trigger.get_next_fire_time(None, datetime.now(UTC)) is None:
+    if not _comes(calendar):
         raise DataError(f"the time of cron expression '{text}' never comes; no month has that day")
-    return Cron(text, zone, trigger)
+    return Cron(text, zone, calendar)
 
 
 def _zone(name: str) -> tzinfo:
@@ -99,22 +173,39 @@ def _zone(name: str) -> tzinfo:
         ) from error
 
 
-def _trigger(fields: list[str], zone: tzinfo) -> "BaseTrigger":
-    from apscheduler.triggers.combining import OrTrigger
-    from apscheduler.triggers.cron import CronTrigger
+def _calendar(fields: list[str]) -> str:
+    """Check each field by itself, and return the expression with weekdays as cronsim reads them.
+
+    cronsim knows no ``fri-sun``, and takes ``1/2`` for Monday, Wednesday, Friday and Sunday.
+    """
+    from cronsim import CronSimError
+    from cronsim.cronsim import Field
 
     if len(fields) != 5:
         raise ValueError(f"it has {len(fields)} fields, not 5")
-    names = ("minute", "hour", "day", "month", "day_of_week")
-    given = dict(zip(names, [*fields[:4], _weekdays(fields[4])], strict=True))
-    if fields[2].startswith("*") or fields[4].startswith("*"):
-        return CronTrigger(**given, timezone=zone)
-    either = ({**given, "day": "*"}, {**given, "day_of_week": "*"})
-    return OrTrigger([CronTrigger(**fit, timezone=zone) for fit in either])
+    star = fields[4].startswith("*")  # then day of month and weekday are both wanted
+    days = _weekdays(fields[4])
+    fields = [*fields[:4], fields[4] if star else days]
+    for field, name, value in zip(list(Field)[1:], FIELDS, fields, strict=True):
+        try:
+            field.parse(value.upper())
+        except CronSimError as error:
+            raise ValueError(f"'{value}' is no {name}") from error
+    return " ".join(fields)
+
+
+def _comes(calendar: str) -> bool:
+    """Tell whether an expression has a time: February has no 31st."""
+    from cronsim import CronSimError
+
+    try:
+        return next(_walk(calendar, datetime(2000, 1, 1)), None) is not None  # noqa: DTZ001 - any
+    except CronSimError:
+        return False
 
 
 def _weekdays(field: str) -> str:
-    """Return crontab's weekdays by name: ``1-5`` is ``mon,tue,wed,thu,fri``."""
+    """Return crontab's weekdays by number: ``mon-wed`` is ``1,2,3``."""
     days: set[int] = set()
     for part in field.lower().split(","):
         span, _, step = part.partition("/")
@@ -125,7 +216,7 @@ def _weekdays(field: str) -> str:
         if start > end or (step and not int(step)):
             raise ValueError(f"'{part}' is no range of weekdays")
         days |= {day % 7 for day in range(start, end + 1, int(step or 1))}
-    return ",".join(WEEKDAYS[day] for day in sorted(days))
+    return ",".join(str(day) for day in sorted(days))
 
 
 def _weekday(name: str) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fstore.ending import leftover
 from fstore.extraction import Run
 from fstore.plan import Chosen, Job, Options
 
@@ -113,7 +114,10 @@ def _measure(run: Run, job: Job) -> tuple[int, float, dict[str, int]]:
     batches = run.compute(job, source, chosen, runners, clock=Clock(), total=0)
     if not batches:
         return 0, 0.0, {}
-    with tempfile.TemporaryDirectory(prefix="fstore-estimate-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="fstore-estimate-") as folder,
+        leftover(Path(folder)),
+    ):
         scratch = Store.create(Path(folder) / "store")
         write_shard(scratch.path, batches, job.identities)
         seconds = perf_counter() - began

@@ -1,10 +1,13 @@
 """What is told of a run: a command of the user's, or a POST to a web address."""
 
+import contextlib
 import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -13,6 +16,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
+from fstore.ending import child_group
 from fstore.errors import DataError
 
 __all__ = ["Hooks", "call_hooks", "parse_hooks"]
@@ -114,33 +118,56 @@ def _run(
 ) -> None:
     """Run a command with JSON on its stdin; what it prints goes to stderr."""
     try:
-        done = subprocess.run(  # noqa: S603 - the user's own command, without a shell
-            words,
-            input=body,
-            env=environment,
-            stdout=STDERR,
-            timeout=COMMAND_SECONDS,
-            check=False,
+        process = subprocess.Popen(  # noqa: S603 - the user's own command, without a shell
+            words, stdin=subprocess.PIPE, env=environment, stdout=STDERR, start_new_session=True
         )
-    except subprocess.TimeoutExpired:
-        say(f"hook {words[0]}: it timed out after {COMMAND_SECONDS} s")
-        return
     except OSError as error:
         say(f"hook {words[0]}: {error}")
         return
-    if done.returncode:
-        say(f"hook {words[0]}: it ended with status {done.returncode}")
+    with child_group(process.pid):
+        try:
+            process.communicate(body, timeout=COMMAND_SECONDS)
+        except subprocess.TimeoutExpired:
+            say(f"hook {words[0]}: it timed out after {COMMAND_SECONDS:g} s and was killed")
+            return
+        except OSError as error:
+            say(f"hook {words[0]}: {error}")
+            return
+        finally:
+            _end(process)
+    if process.returncode:
+        say(f"hook {words[0]}: it ended with status {process.returncode}")
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a command that still runs, with all that it started."""
+    if process.poll() is None:
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _post(address: str, body: bytes, say: Callable[[str], None]) -> None:
     """Send JSON. Of an error only the kind is told: the address, which may hold a key, is not."""
     headers = {"Content-Type": "application/json", "User-Agent": "fstore"}
     request = Request(address, data=body, headers=headers, method="POST")  # noqa: S310 - checked
-    try:
-        with build_opener(_Here).open(request, timeout=WEBHOOK_SECONDS):
-            pass
-    except (HTTPException, OSError, ValueError) as error:
-        say(f"webhook at {urlsplit(address).hostname}: {_kind(error)}")
+    said: list[str] = []
+
+    def send() -> None:
+        try:
+            with build_opener(_Here).open(request, timeout=WEBHOOK_SECONDS):
+                pass
+        except (HTTPException, OSError, ValueError) as error:
+            said.append(_kind(error))
+
+    # in a thread: a name server, or an answer that comes a byte at a time, would take longer
+    sender = threading.Thread(target=send, name="fstore-webhook", daemon=True)
+    sender.start()
+    sender.join(WEBHOOK_SECONDS)
+    if sender.is_alive():
+        said = [f"it timed out after {WEBHOOK_SECONDS:g} s"]
+    for line in said:
+        say(f"webhook at {urlsplit(address).hostname}: {line}")
 
 
 class _Here(HTTPRedirectHandler):

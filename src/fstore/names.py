@@ -1,15 +1,68 @@
-"""What a data set or a checkpoint may be called."""
+"""What a name may be: one rule for data sets, checkpoints, networks, layers, detectors, studies."""
 
 import re
+from urllib.parse import quote
 
 from fstore.errors import DataError
 
-__all__ = ["check_name"]
+__all__ = ["LONGEST", "check_new_name", "check_storable"]
+
+LONGEST = 200
+"""Bytes of a name as it stands in the name of a folder (``dataset=NAME``), percent-encoded; file
+systems take 255, and what is added to a name must fit as well."""
 
 
-def check_name(what: str, name: str) -> None:
-    """Refuse a name that a store cannot use, with a :class:`DataError` that says why."""
+def check_storable(name: str, what: str) -> str:
+    """Return a name that can be stored, or refuse it.
+
+    Parameters
+    ----------
+    name : str
+    what : str
+        What bears it, such as ``data set``.
+
+    Raises
+    ------
+    DataError
+        It is empty, too long, or holds a control character or what is no UTF-8.
+
+    Examples
+    --------
+    >>> check_storable("305k", "checkpoint")
+    '305k'
+    """
+    if not name.strip():
+        raise DataError(f"a {what} needs a name; got {name!r}")
+    try:
+        size = len(quote(name, safe=""))
+    except UnicodeEncodeError as error:
+        raise DataError(f"the name {name!a} of a {what} is no UTF-8") from error
+    if strange := [c for c in name if ord(c) < 32 or ord(c) == 127]:
+        raise DataError(f"the name {name!r} of a {what} holds the control character {strange[0]!r}")
+    if size > LONGEST:
+        raise DataError(
+            f"the name '{name[:40]}...' of a {what} takes {size} bytes in the name of a folder; "
+            f"expected at most {LONGEST} (letters beyond ASCII take 6 and more)"
+        )
+    return name
+
+
+def check_new_name(name: str, what: str) -> str:
+    """Return a name that a user gives to a data set or a checkpoint, or refuse it.
+
+    Parameters
+    ----------
+    name, what : str
+        As for :func:`check_storable`.
+
+    Raises
+    ------
+    DataError
+        It has other characters than letters, digits and ``. _ + : -``, begins with a sign, or
+        cannot be stored.
+    """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+:-]*", name):
         raise DataError(
-            f"{name!r} cannot name {what}; use letters, digits and . _ + : -, no sign first"
+            f"{name!a} cannot name a {what}; use letters, digits and . _ + : -, no sign first"
         )
+    return check_storable(name, what)

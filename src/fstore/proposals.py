@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
 
 from fstore.errors import DataError, FstoreError, IdentityError, UnknownNameError
+from fstore.reading import read_text
 
 if TYPE_CHECKING:
     from fstore.extractor.proposals import Boxes, Searched
@@ -330,10 +331,7 @@ def _chosen_images(store: "Store", dataset: str, choice: Choice) -> list[dict[st
 
 
 def _listed(path: Path) -> list[str]:
-    try:
-        return [line.strip() for line in path.read_text().splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as exc:
-        raise DataError(f"cannot read the list of images {path}: {exc}") from exc
+    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
 def _searched(method: str) -> dict[str, object]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "KIND",
     "RUN_COLUMNS",
+    "AtWorkError",
     "Job",
     "Outcome",
     "alone",
@@ -50,6 +51,10 @@ RUN_COLUMNS = (
     *("computed", "reused", "failed", "changed", "samples", "message"),
 )
 """Keys of :func:`past_runs`."""
+
+
+class AtWorkError(StorageError):
+    """Another process is at the same job."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,12 +146,14 @@ def alone(store: "Store", job: Job) -> Iterator[None]:
 
     Raises
     ------
-    StorageError
+    AtWorkError
         Another process holds it.
+    StorageError
+        The store is gone.
     """
 
     def refuse() -> None:
-        raise StorageError(
+        raise AtWorkError(
             f"another process is at work on the same reports of study '{job.study}'; let it "
             "finish, or end it with SIGTERM"
         )

@@ -2,9 +2,7 @@
 
 Times come from :mod:`fstore.cron`, the record of each run is :mod:`fstore.runs`. Clock, sleep and
 what refreshes are given (:class:`Surroundings`), so that a test needs no real time. One loop waits,
-runs, and waits again: within a process no two runs overlap; a lock keeps processes apart. Of
-APScheduler only the trigger is used: its scheduler has executors and a store for many jobs, takes
-no clock, and while it sleeps does not see that the clock was set or the machine suspended.
+runs, and waits again: within a process no two runs overlap; a lock keeps processes apart.
 """
 
 import traceback
@@ -16,12 +14,23 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from fstore.cron import Cron
-from fstore.errors import FstoreError, StorageError
+from fstore.errors import FstoreError
 from fstore.hooks import Hooks, call_hooks
 from fstore.queries.reports import REPORTS
 from fstore.queries.reports._code import code_changed
 from fstore.queries.study import load_study
-from fstore.runs import Job, Outcome, alone, changes, close_killed, record, runs_of, seen, summary
+from fstore.runs import (
+    AtWorkError,
+    Job,
+    Outcome,
+    alone,
+    changes,
+    close_killed,
+    record,
+    runs_of,
+    seen,
+    summary,
+)
 
 if TYPE_CHECKING:
     from fstore.queries.refresh import Refreshed
@@ -97,6 +106,8 @@ def run_schedule(
     FstoreError
         fstore's code is not that which this process imported: cells that it computes would be
         taken for those of the new code.
+    StorageError
+        The store is gone, or cannot be opened.
     """
     _check_code()  # reads the sources, now that they are those that were imported
     if catch_up and missed(store, cron, job, around.clock()):
@@ -138,9 +149,10 @@ def _next_time(cron: Cron, around: Surroundings) -> datetime | None:
 
 
 def _run_and_go_on(store: "Store", job: Job, around: Surroundings, hooks: Hooks | None) -> None:
+    type(store).open(store.path)  # or an error: nothing can be done where it is gone
     try:
         run_once(store, job, around, hooks=hooks)
-    except StorageError as error:  # another process does the same job
+    except AtWorkError as error:
         around.say(f"left out: {error}")
 
 
@@ -165,7 +177,7 @@ def run_once(
 
     Raises
     ------
-    StorageError
+    AtWorkError
         Another process is at the same job.
     FstoreError
         fstore's code changed, as in :func:`run_schedule`.

@@ -10,10 +10,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from fstore.errors import DataError, IdentityError, UnknownNameError
+from fstore.names import check_new_name
 from fstore.seeds import check_seed
 from fstore.store.leases import working
 from fstore.types import CheckpointRecord
-from fstore.workflows import check_name, seeded_network, write_checkpoint
+from fstore.workflows import seeded_network, write_checkpoint
 
 if TYPE_CHECKING:
     from fstore.extractor.networks import Network
@@ -343,7 +344,7 @@ def _trained(store: "Store", plan: Plan) -> list[CheckpointRecord]:
     """Return the snapshots that are registered; refuse names that stand for another training."""
     network, names = plan.network.name, set(plan.names.values())
     for name in names:
-        check_name("a checkpoint", name)
+        check_new_name(name, "checkpoint")
     there = [record for record in store.checkpoints(network) if record.name in names]
     for record in there:
         stored = json.loads(record.recipe)

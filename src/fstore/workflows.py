@@ -15,7 +15,7 @@ from fstore.checkpoints import (
     write_checkpoint,
 )
 from fstore.errors import DataError
-from fstore.names import check_name
+from fstore.names import check_new_name
 from fstore.seeds import check_seed
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ __all__ = [
     "AddedDataset",
     "add_dataset",
     "check_format",
-    "check_name",
     "check_weights",
     "import_checkpoint",
     "init_checkpoint",
@@ -87,7 +86,7 @@ def add_dataset(
     """
     from fstore.extractor.datasets import FORMATS
 
-    check_name("a data set", name)
+    check_new_name(name, "data set")
     entry = FORMATS[format]
     check_format(format, options)
     for seed in seeds:

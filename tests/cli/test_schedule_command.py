@@ -117,7 +117,7 @@ def test_at_work_elsewhere(ready: Store) -> None:
 
 
 def test_a_signal_ends_the_wait_for_a_report(ready: Store) -> None:
-    """A run that waits for a report of another process says so once and ends, with status 130."""
+    """A run that waits for a report of another process says so once and ends, with status 143."""
     command = [sys.executable, "-m", "fstore", "--store", str(ready.path), "schedule"]
     with (
         locks.alone(ready.path / "locks" / "small.table6.lock"),
@@ -129,14 +129,14 @@ def test_a_signal_ends_the_wait_for_a_report(ready: Store) -> None:
         assert "table6: another process is computing it" in process.stderr.readline()
         time.sleep(2.5)  # two more looks at the lock
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 130
+        assert process.wait(timeout=30) == 143
         assert "waiting" not in process.stderr.read()
     assert [row["status"] for row in history(ready)] == ["interrupted"]
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_schedule(ready: Store, stop: signal.Signals) -> None:
-    """A schedule that waits ends at once with status 0; what it ran before is on record."""
+    """A schedule that waits ends within a second, with the signal's status; what it ran is kept."""
     command = [sys.executable, "-m", "fstore", "--store", str(ready.path), "schedule"]
     words = ["--cron", "0 0 1 1 *", "--timezone", "UTC", "--report", "table6"]
     with subprocess.Popen([*command, *words], stderr=subprocess.PIPE, text=True) as process:
@@ -147,8 +147,8 @@ def test_a_signal_ends_the_schedule(ready: Store, stop: signal.Signals) -> None:
             assert lines[-1], lines
         process.send_signal(stop)
         sent = time.monotonic()
-        assert process.wait(timeout=30) == 0
-        assert time.monotonic() - sent < 10
+        assert process.wait(timeout=30) == 128 + stop
+        assert time.monotonic() - sent < 2  # one, on an idle machine
     assert "running now" in lines[0]
     assert [row["status"] for row in history(ready)] == ["ok"]
 

@@ -104,8 +104,10 @@ def test_where_the_statement_comes_from(run: Run, tmp_path: Path) -> None:
     assert run("SELECT 1 AS a", "--json").stdout == expected
     assert run("-", "--json", text="SELECT 1 AS a").stdout == expected
     assert run("--file", file, "--json").stdout == expected
-    for words in ((), ("SELECT 1", "--file", file), ("--file", tmp_path / "none.sql")):
+    for words in ((), ("SELECT 1", "--file", file)):
         assert run(*words).exit_code == 2
+    absent = run("--file", tmp_path / "none.sql")
+    assert (absent.exit_code, absent.stderr) == (1, f"error: no file {tmp_path}/none.sql\n")
 
 
 def test_plan(run: Run) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from _build import build
@@ -89,18 +89,26 @@ def test_latex() -> None:
 @given(st.lists(st.tuples(PLAIN, PLAIN, st.floats(-1e6, 1e6)), min_size=1, max_size=8))
 def test_csv_round_trip(cells: list[tuple[str, str, float]]) -> None:
     """Every number is read back from CSV exactly, under its own names."""
-    known = {(r, c): v for r, c, v in cells}
+    known = {(r, c): v for r, c, v in cells if "'" not in (r[:1], c[:1])}  # apostrophes are added
+    assume(known)
     text = table_text([row(r, c, v) for (r, c), v in known.items()], "csv")
     head, *lines = csv.reader(io.StringIO(text, newline=""))
     assert head[0] == "row"
-    assert head[2::2] == [f"{col} n" for col in head[1::2]]
+    cols = list(dict.fromkeys(col for _, col in known))
+    assert [_plain(name) for name in head[1::2]] == [_plain(name) for name in cols]
+    assert [_plain(name) for name in head[2::2]] == [_plain(f"{col} n") for col in cols]
     found = {
-        (line[0], col): float(value)
+        (_plain(line[0]), _plain(col)): float(value)
         for line in lines
-        for col, value in zip(head[1::2], line[1::2], strict=True)
+        for col, value in zip(cols, line[1::2], strict=True)
         if value
     }
-    assert found == known
+    assert found == {(_plain(r), _plain(c)): v for (r, c), v in known.items()}
+
+
+def _plain(cell: str) -> str:
+    """Return a name without the apostrophe that keeps a spreadsheet from computing it."""
+    return cell.lstrip("'")
 
 
 @given(st.lists(st.tuples(NAMES, NAMES, st.floats(-1e4, 1e4)), min_size=1, max_size=8))
@@ -167,10 +175,11 @@ def test_latex_compiles(tmp_path: Path) -> None:
 
 
 def test_names_in_csv() -> None:
-    """Names are read back as they are; one of several lines stands on one."""
+    """Names are read back, with an apostrophe before a formula; of several lines on one."""
     text = table_text([row(name, "c", 1.0) for name in HOSTILE], "csv")
     names = [line[0] for line in csv.reader(io.StringIO(text, newline=""))]
-    assert names == ["row", *(name.replace("\n", " ") for name in HOSTILE)]
+    expected = [name.replace("\n", " ") for name in HOSTILE]
+    assert names == ["row", *(f"'{name}" if name[0] in "-=+@" else name for name in expected)]
 
 
 def test_names_in_markdown() -> None:

@@ -211,7 +211,7 @@ def test_find_partition(tmp_path: Path) -> None:
         find_partition(store, ckpt="5", **which)
     assert find_partition(store, ckpt="5", network="net", **which) == built.partition("fc")
     assert find_partition(store, ckpt="net/5", **which) == built.partition("fc")
-    with pytest.raises(UnknownNameError, match="those of: net/5, other/5"):
+    with pytest.raises(UnknownNameError, match="those of net/5, other/5"):
         find_partition(store, ckpt="15", **which)
 
 
