@@ -384,8 +384,8 @@ def weights_path(root: Path, record: CheckpointRecord) -> Path:
     StorageError
         The record names a file that is not among the store's checkpoints.
     """
-    row = f"checkpoint '{record.network}/{record.name}'"
     folder = OLD_WEIGHTS if record.uri.startswith(f"{OLD_WEIGHTS}/") else WEIGHTS
+    row = f"checkpoint '{record.network}/{record.name}'"
     return inside(root, record.uri, table="checkpoints", row=row, folder=folder)
 
 

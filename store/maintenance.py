@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from fstore.errors import DataError, StorageError, UnknownNameError
 from fstore.store import sums
+from fstore.store.catalog import weights_path
 from fstore.store.files import ACTIVATIONS
 from fstore.store.leases import oldest_lease, working
 from fstore.store.locks import naming
@@ -24,6 +25,7 @@ from fstore.store.proposals import hide_proposals
 from fstore.store.schema import TABLES
 from fstore.store.status import logged_files
 from fstore.store.tables import COMMIT_TRIES, open_table, read_rows, sql_text, storage, writing
+from fstore.types import CheckpointRecord
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -236,9 +238,9 @@ def _records(root: Path, selection: Selection) -> list[dict[str, str]]:
 
 def _weights(root: Path, record: Mapping[str, str]) -> Path | None:
     """Return a checkpoint's file; None if the record names one that is not the store's."""
-    row = f"checkpoint '{record['network']}/{record['name']}'"
+    named = CheckpointRecord(record["network"], record["name"], uri=record["uri"])
     try:
-        return inside(root, record["uri"], table=CHECKPOINTS, row=row, folder=CHECKPOINTS)
+        return weights_path(root, named)
     except StorageError:
         return None
 

@@ -75,8 +75,9 @@ class Numbered(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Run them."""
-        y = self.conv_1(x)
-        return y + self.conv_2(y)
+        y: Tensor = self.conv_1(x)
+        total: Tensor = y + self.conv_2(y)
+        return total
 
 
 def own(model: nn.Module, layers: dict[str, str]) -> Network:

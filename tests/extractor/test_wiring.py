@@ -103,7 +103,8 @@ class Holder(nn.Module):
         y = self.block(x)
         out: Tensor = self.last(y) + 1
         y.add_(100)
-        return out.mean((2, 3)) + y.mean()
+        mean: Tensor = out.mean((2, 3)) + y.mean()
+        return mean
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_drop_deletes_nothing_outside(built: Built) -> None:
             p for p in root.parent.rglob("*") if p.suffix != ".parquet" and "locks" not in p.parts
         }
         store = Store.open(root)
-        with pytest.raises(StorageError, match="does not lie in folder checkpoints/"):
+        with pytest.raises(StorageError, match=r"does not lie in folder (checkpoints|weights)/"):
             store.checkpoint_path(store.find_checkpoint("5"))
         assert any("does not lie in" in row["problem"] for row in verify(root)), uri
         going = store.drop(network="net", ckpt="5", checkpoint=True)
@@ -136,8 +136,8 @@ def test_a_folder_on_another_disk(tmp_path: Path) -> None:
     """A store whose folder of weights is a link to another disk works, drop included."""
     built = build(tmp_path / "s")
     root = built.store.path
-    (root / "checkpoints").rename(tmp_path / "disk")
-    (root / "checkpoints").symlink_to(tmp_path / "disk")
+    (root / "weights").rename(tmp_path / "disk")
+    (root / "weights").symlink_to(tmp_path / "disk")
     store = Store.open(root)
     path = store.checkpoint_path(store.find_checkpoint("5"))
     assert path.is_file()
