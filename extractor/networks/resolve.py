@@ -49,8 +49,11 @@ def build_network(name: str, *, classes: int | None = None) -> Network:
             f"a network has from 1 to {LARGEST_CLASSES} classes, not {classes}; give another number"
         )
     options = {} if classes is None else {"classes": classes}
+    import torch
+
     try:
-        built = _built(name, options)
+        with torch.device("cpu"):  # whatever the default: on "meta" constructors read no values
+            built = _built(name, options)
     except (RuntimeError, MemoryError) as exc:
         first = str(exc).strip().split("\n", 1)[0] or "out of memory"
         raise DataError(f"network {name!r} cannot be built: {first}") from exc
