@@ -43,6 +43,9 @@ COMMIT_TRIES = 100
 LEAST_FREE = 1 << 20
 """Bytes without which no commit is begun."""
 
+HARMLESS = frozenset(("timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"))
+"""Features of a Delta table that change nothing about the rows in its files."""
+
 
 def create_tables(root: "Path") -> None:
     """Create every table that is not there yet."""
@@ -97,8 +100,24 @@ def open_table(root: "Path", name: str, *, check: bool = True) -> "DeltaTable":
         sums.check_log(root, name)
     with storage(f"cannot open table '{name}'"):
         delta = DeltaTable(str(table_folder(root, name)))
+    _check_protocol(name, delta)
     _check_columns(name, delta)
     return delta
+
+
+def _check_protocol(name: str, delta: "DeltaTable") -> None:
+    """Refuse a table whose files do not hold its rows as they are: some would be read wrongly."""
+    protocol, settings = delta.protocol(), delta.metadata().configuration
+    used = set(protocol.reader_features or ()) - HARMLESS
+    if settings.get("delta.columnMapping.mode", "none") != "none":
+        used.add("columnMapping")
+    if used:
+        raise StorageError(
+            f"table '{name}' uses what fstore does not read: {', '.join(sorted(used))}; another "
+            "program turned it on. Have that program write the rows into plain files and turn it "
+            "off (Spark: REORG TABLE ... APPLY (PURGE), then ALTER TABLE ... DROP FEATURE), or "
+            "bring the table back from a copy of the store"
+        )
 
 
 def log_entries(delta: "DeltaTable", **equal: str) -> pa.Table:
