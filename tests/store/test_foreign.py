@@ -108,9 +108,11 @@ def test_rows_that_files_do_not_hold(
     root = built.store.path
     add_protocol(root / "labels", used=used, settings=settings)
     store = Store.open(root)
-    for ask in (lambda: store.labels("d", "image"), lambda: store.sql("FROM labels").arrow()):
-        with pytest.raises(StorageError, match=f"labels.*{used[0]}|{used[0]}.*labels"):
-            ask()
+    said = f"labels.*{used[0]}"
+    with pytest.raises(StorageError, match=said):
+        store.labels("d", "image")
+    with pytest.raises(StorageError, match=said):
+        store.sql("FROM labels")
     assert store.sql(TOTALS).arrow().num_rows == 2  # other tables go on
 
 
