@@ -91,6 +91,12 @@ class Placed:
         tensor = output.pick(self.part)
         if tensor is None:
             raise DataError(f"layer {self.spec.name!r} gave no tensor this time")
+        if tensor.is_complex() or tensor.is_quantized or tensor.layout != torch.strided:
+            kind = "quantized" if tensor.is_quantized else f"{tensor.dtype}, {tensor.layout}"
+            raise DataError(
+                f"layer {self.spec.name!r} gives numbers that are not stored as they are ({kind}); "
+                "expected a dense tensor of real numbers: name a layer after their conversion"
+            )
         return arrange(tensor if self.operation is None else self.operation(tensor), self.layout)
 
 

@@ -91,7 +91,7 @@ class Network:
         for layer, layout in self.layouts.items():
             if layout not in get_args(StatedLayout):
                 known = ", ".join(get_args(StatedLayout))
-                raise DataError(f"Network: layouts holds {layer!r}: {layout!r}; there are: {known}")
+                raise DataError(f"layouts[{layer!r}]: there is no layout {layout!r}; use {known}")
 
 
 def _check_kind(given: Network, name: str, kind: type, wanted: str) -> None:

@@ -135,3 +135,10 @@ def test_a_reshape_keeps_what_it_does_not_mix(
     words = {"N": "sample", "C": "channel", "P": "place", "?": "unknown"}
     found = reshaped(shape, tuple(words[a] for a in axes), out)
     assert found == tuple(words[a] for a in expected)
+
+
+def test_complex_responses_are_refused() -> None:
+    """Complex numbers have no place in the store: half of them would be lost in silence."""
+    taps = Taps(network(torch.fft.fft2, layouts={"l": "channels_first"}))
+    with pytest.raises(DataError, match="complex64"):
+        taps.collect(torch.zeros(1, 3, 16, 16))
