@@ -56,7 +56,8 @@ def run_on_meta(
     """
     call = call or model.__call__
     tensors = [*_named_tensors(model)]
-    meta = {name: torch.empty_like(t, device="meta") for name, t in tensors}
+    stands_for = {id(t): torch.empty_like(t, device="meta") for _, t in tensors}  # one for tied
+    meta = {name: stands_for[id(t)] for name, t in tensors}
     try:
         _run(model, call, torch.empty(samples, 3, size, size, device="meta"), meta, mode)
     except (RuntimeError, NotImplementedError):

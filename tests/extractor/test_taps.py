@@ -262,3 +262,18 @@ def test_another_operation_beside_is_another_layer() -> None:
     missing = replace(toy(), beside={"p": Beside("nowhere", nn.MaxPool2d(2))})
     with pytest.raises(UnknownNameError, match="no layer 'p'"):
         layer_specs(missing, ["p"])
+
+
+def test_tied_parameters() -> None:
+    """Two modules that share their parameters are two layers, each as a plain hook sees it."""
+    model = nn.Sequential(nn.Conv2d(3, 3, 3), nn.ReLU(), nn.Conv2d(3, 3, 3)).eval()
+    model[2].weight, model[2].bias = model[0].weight, model[0].bias
+    network = Network("tied", model, Preprocess(size=16, resize=16), {"a": "0", "b": "2"})
+    x = torch.randn(2, 3, 16, 16)
+    first = model[0](x)
+    expected = {"a": first, "b": model[2](first.relu())}
+    found = Taps(network).collect(x)
+    assert {name: torch.equal(found[name], expected[name]) for name in expected} == {
+        "a": True,
+        "b": True,
+    }
