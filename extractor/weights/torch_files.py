@@ -71,7 +71,8 @@ def read_torch(path: Path) -> States:
         loaded = _load(path)
     except Exception as exc:  # torch raises whatever the broken bytes lead to
         raise DataError(
-            f"cannot read {path} as a torch state dict with weights_only=True: {_reason(exc, path)}"
+            f"cannot read {path} as a torch state dict, which runs nothing of it: "
+            f"{_reason(exc, path)}"
         ) from exc
     found = dict(states_in(loaded))
     if not found:
