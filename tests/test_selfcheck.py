@@ -15,6 +15,7 @@ from torch.nn import functional
 from fstore import extraction, workflows
 from fstore.errors import DataError, UnknownNameError
 from fstore.extraction import Options
+from fstore.extractor import graph as graphs
 from fstore.extractor import wiring
 from fstore.extractor.graph import Moment
 from fstore.extractor.networks import Network
@@ -172,7 +173,7 @@ def test_the_checks_leave_no_trace() -> None:
 
 def confuse(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take conv_1 for conv_2 beside a node and behind stored responses, as fstore once did."""
-    right = wiring.trace
+    right = graphs.trace
 
     def wrong(model: nn.Module) -> object:
         graph = right(model)
