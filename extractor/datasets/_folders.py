@@ -54,7 +54,7 @@ class Listing:
 
 
 def shown(path: Path | str) -> str:
-    """Return a path for a message; bytes that are no UTF-8 become ``\\xff``."""
+    """Return a path for a message; bytes that are no UTF-8 are spelt in hexadecimal."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 

@@ -138,7 +138,7 @@ def _read(path: Path, encoding: str, on_note: Note | None) -> tuple[bool, _Task,
     for where, row in rows:
         if len(row) != len(header):
             raise DataError(
-                f"{where}: {len(row)} cells; expected {len(header)} cells, one a column"
+                f"{where}: expected {len(header)} cells, one a column; found {len(row)}"
             )
         cells = {n: c for n, c in zip(header, row, strict=True) if n in columns}
         uri = relative_uri(cells["path"], where)
@@ -186,8 +186,8 @@ def _check_columns(where: str, columns: Sequence[str], on_note: Note | None) -> 
     others = [name for name in columns if name not in found]
     if "path" not in found:
         raise DataError(
-            f"{where}: no column 'path' in {list(columns)}; columns may be {', '.join(_COLUMNS)}, "
-            "separated by commas"
+            f"{where}: no column 'path'; columns may be {', '.join(_COLUMNS)}, separated by "
+            f"commas, in small letters; there are {list(columns)}"
         )
     for name in others:
         if meant := _meant(name):

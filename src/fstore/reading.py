@@ -28,7 +28,7 @@ MOST_BYTES = 1 << 26
 
 
 def read_text(path: Path, *, encoding: str | None = None) -> str:
-    """Return a file's text, its lines ended by ``\\n``.
+    """Return a file's text, its lines ended by a line feed alone.
 
     Parameters
     ----------
@@ -84,14 +84,12 @@ def _known(encoding: str) -> str:
         name = codecs.lookup(encoding).name
         "".encode(name)
         b"".decode(name)
+        if name in _NO_TEXT:
+            raise LookupError(f"{name} encodes parts of other texts")
     except (LookupError, ValueError) as error:
-        name, cause = "", error
-    else:
-        cause = None
-    if not name or name in _NO_TEXT:
         raise DataError(
             f"no encoding {encoding!r}; expected one such as utf-8, {_LATIN}, cp1252 or utf-16"
-        ) from cause
+        ) from error
     return name
 
 
