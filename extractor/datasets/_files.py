@@ -168,12 +168,11 @@ def find_file(text: str, root: Path, option: str) -> Path:
     try:
         there = [p for p in places if p.exists()]
         files = [p for p in there if not p.is_dir()]
-        if len(files) == 2 and not files[0].samefile(files[1]):
-            raise DataError(
-                f"{option} {text!r} may be {files[0]} or {files[1]}; give an absolute path"
-            )
+        differ = len(files) == 2 and not files[0].samefile(files[1])
     except (OSError, ValueError) as exc:
         raise DataError(f"{option} {text!r}: {exc}") from exc
+    if differ:
+        raise DataError(f"{option} {text!r} may be {files[0]} or {files[1]}; give an absolute path")
     if files:
         return files[0]
     if there:

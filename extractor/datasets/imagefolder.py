@@ -131,6 +131,8 @@ def _read_label_file(
         if found[0] in labels:
             raise DataError(f"{where}: image {image!r} is labelled twice; keep one line")
         labels[found[0]] = label
+    if not labels:
+        raise DataError(f"{path} holds no line; expected lines '<image> <label>'")
     return labels
 
 

@@ -3,6 +3,7 @@
 import codecs
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from fstore.errors import DataError
@@ -47,6 +48,8 @@ def read_text(path: Path, *, encoding: str | None = None) -> str:
     try:
         _check(path)
         data = path.read_bytes()
+    except DataError:
+        raise
     except FileNotFoundError as error:
         beside = "" if path.is_absolute() else f" (looked for in {Path.cwd()})"
         raise DataError(f"no file {path}{beside}") from error
@@ -80,17 +83,15 @@ def _decode(data: bytes, path: Path, encoding: str | None) -> str:
 
 def _known(encoding: str) -> str:
     """Return the name of a text encoding that reads bytes as characters, nothing else."""
-    try:
+    with suppress(LookupError, ValueError):
         name = codecs.lookup(encoding).name
         "".encode(name)
         b"".decode(name)
-        if name in _NO_TEXT:
-            raise LookupError(f"{name} encodes parts of other texts")
-    except (LookupError, ValueError) as error:
-        raise DataError(
-            f"no encoding {encoding!r}; expected one such as utf-8, {_LATIN}, cp1252 or utf-16"
-        ) from error
-    return name
+        if name not in _NO_TEXT:
+            return name
+    raise DataError(
+        f"no encoding {encoding!r}; expected one such as utf-8, {_LATIN}, cp1252 or utf-16"
+    )
 
 
 def _check(path: Path) -> None:
