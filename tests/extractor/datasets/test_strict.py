@@ -69,7 +69,7 @@ def test_text_that_is_none(tmp_path: Path, data: bytes, encoding: str, message: 
 def test_the_option_is_advised_where_there_is_one(tmp_path: Path) -> None:
     """A caller without --encoding does not advise it."""
     (tmp_path / "t").write_bytes(b"\xe9")
-    with pytest.raises(DataError, match="save the file as UTF-8$"):
+    with pytest.raises(DataError, match=r"save the file as UTF-8$"):
         read_text(tmp_path / "t")
 
 
@@ -292,11 +292,11 @@ def test_links_to_one_folder(make_images: Images, links: dict[str, str]) -> None
 def test_names_that_are_no_utf8(make_images: Images) -> None:
     """A file with such a name is left out with a word, a folder is refused."""
     root = make_images("a/1.png", "a/2.png")
-    os.rename(root / "a/2.png", os.fsencode(root) + b"/a/\xff.png")
+    (root / "a/2.png").rename(root / "a" / os.fsdecode(b"\xff.png"))
     heard: list[str] = []
     assert len(imagefolder("c", root, on_note=heard.append).views[0].samples) == 1
     assert "1 whose name is no UTF-8" in heard[0]
-    os.rename(root / "a", os.fsencode(root) + b"/\xe9")
+    (root / "a").rename(root / os.fsdecode(b"\xe9"))
     with pytest.raises(DataError, match=r"\\xe9 is no UTF-8; rename it"):
         imagefolder("c", root)
 
@@ -314,9 +314,9 @@ def test_a_named_file_is_found_in_one_place(
     (root / "in/here.csv").symlink_to(root / "here.csv")
     assert find_file("here.csv", Path("in"), "--annotations").samefile(root / "here.csv")
     (root / "there.csv").write_text("path\n2.png\n")
-    with pytest.raises(DataError, match="may be .*there.csv or .*in.there.csv; give an absolute"):
+    with pytest.raises(DataError, match=r"may be .*there.csv or .*in.there.csv; give an absolute"):
         csv_file("c", Path("in"), annotations="there.csv")
     with pytest.raises(DataError, match="is a folder, not a file"):
         find_file("in", Path(), "--annotations")
-    with pytest.raises(DataError, match="no file .*nowhere.csv or in.nowhere.csv"):
+    with pytest.raises(DataError, match=r"no file .*nowhere.csv or in.nowhere.csv"):
         find_file("nowhere.csv", Path("in"), "--annotations")
