@@ -64,9 +64,7 @@ def read_twice(read: Callable[[], DatasetManifest]) -> bool:
     """Return whether it was read; both times the same, and fit to be written down."""
     try:
         first = read()
-    except FstoreError as error:
-        assert str(error)
-        assert not isinstance(error.__cause__, AssertionError)
+    except FstoreError:
         return False
     assert read() == first
     for sample in first.views[0].samples:
@@ -84,7 +82,7 @@ def images(tmp_path: Path) -> Path:
 
 def test_mutated_texts(images: Path) -> None:
     """6,000 mutated tables and label files: read, or refused; never another error."""
-    dice = random.Random(11)
+    dice = random.Random(11)  # noqa: S311 - no secret
     read = 0
     for i in range(6000):
         table = bool(i % 3)
@@ -120,7 +118,7 @@ def make_layout(root: Path, picture: bytes, dice: random.Random) -> None:
 
 def test_random_layouts(images: Path) -> None:
     """2,000 random layouts of folders: read, or refused; never another error, never a hang."""
-    dice = random.Random(12)
+    dice = random.Random(12)  # noqa: S311 - no secret
     picture = (images / "1.png").read_bytes()
     read = 0
     for _ in range(2000):
