@@ -108,9 +108,9 @@ def test_files_are_named_from_here_or_from_the_root(
     assert result.exit_code == 1
     assert "give an absolute path" in result.stderr
     Path("latin.csv").write_bytes("path,label\ncat/1.png,caf\u00e9\n".encode("latin-1"))
-    words = ("--format", "csv", "--root", "pets", "--annotations", "latin.csv")
-    assert "line 2, byte 25 is no UTF-8" in run("add", "table", *words).stderr
-    assert run("add", "table", *words, "--encoding", "latin-1").exit_code == 0
+    table = ("--format", "csv", "--root", "pets", "--annotations", "latin.csv")
+    assert "line 2, byte 24 is no UTF-8" in run("add", "table", *table).stderr
+    assert run("add", "table", *table, "--encoding", "latin-1").exit_code == 0
 
 
 def test_a_later_seed_adds_a_split(run: Run, folder: Path) -> None:

@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -90,11 +91,10 @@ def test_mutated_texts(images: Path) -> None:
         path.write_bytes(mutated(dice.choice(TABLES if table else LABELS), dice))
         encoding = dice.choice(["", "", "", "latin-1", "utf-16-le"])
         if table:
-            options = {"annotations": str(path), "encoding": encoding}
-            read += read_twice(lambda options=options: csv_file("c", images, **options))
+            reader = partial(csv_file, annotations=str(path), encoding=encoding)
         else:
-            options = {"label_file": str(path), "encoding": encoding}
-            read += read_twice(lambda options=options: imagefolder("c", images, **options))
+            reader = partial(imagefolder, label_file=str(path), encoding=encoding)
+        read += read_twice(partial(reader, "c", images))
     assert 300 < read < 5000  # the mutations are neither harmless nor all fatal
 
 
@@ -125,6 +125,6 @@ def test_random_layouts(images: Path) -> None:
         root = images / "r"
         root.mkdir()
         make_layout(root, picture, dice)
-        read += read_twice(lambda root=root: imagefolder("c", root))
+        read += read_twice(partial(imagefolder, "c", root))
         shutil.rmtree(root)
     assert 200 < read < 1900
