@@ -10,6 +10,7 @@ import typer
 from fstore.cli.app import open_store, sub_app
 from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.cli.progress import bar
+from fstore.errors import DataError
 
 __all__ = ["dataset"]
 
@@ -47,10 +48,21 @@ def add(
     fractions: Fractions = "",
     year: Annotated[str, typer.Option(help="voc: which VOCyyyy of several.")] = "",
     label_file: Annotated[
-        str, typer.Option(help="imagefolder: text file of lines '<image> <label>'.")
+        str,
+        typer.Option(
+            help="imagefolder: text file of lines '<image> <label>'; from here, else from --root."
+        ),
     ] = "",
     annotations: Annotated[
-        str, typer.Option(help="csv, coco: the annotation file; coco: train=FILE,val=FILE.")
+        str,
+        typer.Option(
+            help="csv, coco: the annotation file, from here, else from --root; coco: "
+            "train=FILE,val=FILE."
+        ),
+    ] = "",
+    encoding: Annotated[
+        str,
+        typer.Option(help="csv, label file: latin-1 and others. Default: UTF-8, or as marked."),
     ] = "",
     images: Annotated[
         int | None, typer.Option(help="digit-scenes: how many. Default: 300.")
@@ -61,19 +73,26 @@ def add(
 
     Example: fstore dataset add voc07 --format voc --root VOCdevkit --year 2007
     """
-    from fstore.workflows import add_dataset
+    from fstore.workflows import add_dataset, check_format
 
     given = {"year": year, "label_file": label_file, "annotations": annotations}
-    options: dict[str, Any] = {k: v for k, v in given.items() if v}
+    options: dict[str, Any] = {k: v for k, v in (given | {"encoding": encoding}).items() if v}
     options |= {k: v for k, v in {"images": images, "seed": seed}.items() if v is not None}
+    check_format(format_, options)
+    if format_ == "coco" and root is not None and annotations:
+        options["annotations"] = _absolute(annotations, root)
     store = open_store(ctx)
     shares = _fractions(fractions)
+    notes: list[str] = []
     with _progress(ctx, "hashing") as report:
         added = add_dataset(
             store, name, format_, root,
-            seeds=_seeds(seeds), fractions=shares, on_progress=report, **options,
+            seeds=_seeds(seeds), fractions=shares, on_progress=report, on_note=notes.append,
+            **options,
         )  # fmt: skip
     if not ctx.obj["quiet"]:
+        for text in notes:
+            note(f"{name}: {text}")
         sizes = ", ".join(f"{len(v.samples)} {v.view}" for v in added.manifest.views)
         note(f"{name}: {'registered' if added.new else 'registered already, unchanged'} ({sizes})")
 
@@ -116,6 +135,20 @@ def show(
 
     rows = dataset_counts(open_store(ctx), name, split=split, seed=seed)
     emit(rows, columns=COUNT_COLUMNS, as_json=as_json, as_csv=as_csv)
+
+
+def _absolute(annotations: str, root: Path) -> str:
+    """Return ``FILE`` or ``train=FILE,val=FILE`` with each file found, from here or the root."""
+    from fstore.extractor.datasets import find_file
+
+    items = []
+    for item in annotations.split(","):
+        before, mark, after = item.strip().partition("=")
+        path = find_file(after if mark else before, root, "--annotations").absolute()
+        if "," in str(path):
+            raise DataError(f"file {path} has a comma in its path; rename or link it")
+        items.append(f"{before}={path}" if mark else str(path))
+    return ",".join(items)
 
 
 def _seeds(text: str) -> tuple[int, ...]:

@@ -1,9 +1,9 @@
 """What every data-set reader needs: file facts, listings, splits, checks."""
 
+import errno
 import hashlib
 import io
 import math
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,16 @@ from typing import TypeAlias
 from PIL import Image
 
 from fstore.errors import DataError
+from fstore.extractor.datasets._folders import (
+    IMAGE_SUFFIXES,
+    check_twins,
+    is_utf8,
+    list_images,
+    shown,
+    sub_folders,
+)
 from fstore.extractor.images import digest_bytes
+from fstore.reading import is_endless
 from fstore.types import Box, DatasetManifest, Part, SampleRecord, Split, ViewManifest
 
 __all__ = [
@@ -22,11 +31,14 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "FileFacts",
     "Fractions",
+    "Note",
     "Progress",
     "check_box",
+    "check_folder",
     "check_manifest",
     "digest_file",
     "file_facts",
+    "find_file",
     "image_size",
     "inherit_parts",
     "list_images",
@@ -40,14 +52,13 @@ __all__ = [
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the files read so far and their number."""
 
+Note: TypeAlias = Callable[[str], None]
+"""Called with a sentence that the user must know, as what was left out."""
+
 Fractions: TypeAlias = tuple[float, float, float]
 
 DEFAULT_FRACTIONS: Fractions = (0.5, 0.1, 0.4)
 """Train, val, test, as the paper splits SUN."""
-
-IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
 
 _HASHING_THREADS = 8
 _PARTS: tuple[Part, Part, Part] = ("train", "val", "test")
@@ -100,10 +111,14 @@ def file_facts(
 
 def _facts(path: Path) -> FileFacts:
     try:
+        if is_endless(path):
+            raise DataError(f"image {path} is no regular file; take it off the list")
         data = path.read_bytes()
-    except FileNotFoundError as exc:
+    except (FileNotFoundError, NotADirectoryError) as exc:
         raise DataError(f"no image file {path}; put it there or take it off the list") from exc
-    except OSError:
+    except OSError as exc:
+        if exc.errno == errno.ENAMETOOLONG:
+            raise DataError(f"no image file {path}: its name is too long for a file") from exc
         return FileFacts("", 0, 0)
     return FileFacts(digest_bytes(data), *image_size(data))
 
@@ -116,39 +131,54 @@ def relative_uri(text: str, where: str) -> str:
     return str(path)
 
 
-def sub_folders(folder: Path) -> list[Path]:
-    """Return the folders in ``folder`` by name, but hidden ones and links that lead back up."""
-    if not folder.is_dir():
-        raise DataError(f"no folder {folder}; give the data set's folder with --root")
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not _ignored(p))
+def check_folder(root: Path) -> Path:
+    """Return the data set's folder, links resolved.
 
-
-def _ignored(folder: Path) -> bool:
-    if _hidden(folder.name):
-        return True
-    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
-
-
-def list_images(root: Path) -> list[str]:
-    """Return the image files under ``root``, as paths relative to it, in code-point order.
-
-    Linked folders are followed; hidden ones, links that lead back up, and files without an
-    image's suffix are ignored.
+    Raises
+    ------
+    DataError
+        It is no folder, or its name is no UTF-8 and could not be recorded.
     """
-    uris: list[str] = []
-    for folder, names, files in os.walk(root, followlinks=True):
-        here = Path(folder)
-        names[:] = [n for n in names if not _ignored(here / n)]
-        uris += [
-            (here / f).relative_to(root).as_posix()
-            for f in files
-            if not _hidden(f) and Path(f).suffix.lower() in IMAGE_SUFFIXES
-        ]
-    return sorted(uris)
+    if not root.is_dir():
+        raise DataError(f"no folder {shown(root)}; give the data set's folder with --root")
+    root = root.resolve()
+    if not is_utf8(str(root)):
+        raise DataError(f"the name of folder {shown(root)} is no UTF-8; rename it")
+    return root
+
+
+def find_file(text: str, root: Path, option: str) -> Path:
+    """Return the file that an option names: from the working directory, else from the root.
+
+    Parameters
+    ----------
+    text : str
+        A path, absolute or relative.
+    root : Path
+        The data set's folder.
+    option : str
+        For messages.
+
+    Raises
+    ------
+    DataError
+        There is none, only a folder, or two different ones that the path may mean.
+    """
+    places = [Path.cwd() / text, root / text]
+    try:
+        there = [p for p in places if p.exists()]
+        files = [p for p in there if not p.is_dir()]
+        differ = len(files) == 2 and not files[0].samefile(files[1])
+    except (OSError, ValueError) as exc:
+        raise DataError(f"{option} {text!r}: {exc}") from exc
+    if differ:
+        raise DataError(f"{option} {text!r} may be {files[0]} or {files[1]}; give an absolute path")
+    if files:
+        return files[0]
+    if there:
+        raise DataError(f"{there[0]} is a folder, not a file; give a file with {option}")
+    looked = " or ".join(dict.fromkeys(shown(p) for p in places))
+    raise DataError(f"no file {looked}; give it with {option}")
 
 
 def stratified_parts(
@@ -277,6 +307,8 @@ def check_manifest(manifest: DatasetManifest) -> DatasetManifest:
         twice = [name for name, n in Counter(values).items() if n > 1]
         if twice:
             raise DataError(f"{where} lists the {kind} {twice[0]!r} twice; list each image once")
+    check_twins(manifest.classes, f"{where}: classes", spaces=True)
+    check_twins((s.uri for s in images), f"{where}: images")
     used = {name for s in images for name in s.labels}
     if empty := [name for name in manifest.classes if name not in used]:
         raise DataError(

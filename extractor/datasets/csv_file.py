@@ -1,29 +1,45 @@
 """A table of images: a CSV file with paths, labels, boxes and parts."""
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from fstore.errors import DataError
 from fstore.extractor.datasets._api import dataset_format
 from fstore.extractor.datasets._boxes import LabelledBox, box_views, image_samples
+from fstore.extractor.datasets._cells import class_name, flag, number, part_of
 from fstore.extractor.datasets._files import (
     Fractions,
+    Note,
     Progress,
+    check_folder,
     check_manifest,
     file_facts,
+    find_file,
     official_split,
     random_splits,
     relative_uri,
 )
+from fstore.reading import read_text
 from fstore.types import Box, DatasetManifest, Part, SampleRecord, ViewManifest
 
 __all__ = ["csv_file"]
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _COLUMNS = ("path", "label", "labels", *_CORNERS, "difficult", "split")
+_MEANT = {
+    **dict.fromkeys(("class", "classes", "category", "target", "y"), "label"),
+    **dict.fromkeys(("file", "filename", "file_name", "filepath", "image", "uri"), "path"),
+    **dict.fromkeys(("x1", "x_min", "left", "x", "bbox", "box"), "xmin"),
+    **dict.fromkeys(("y1", "y_min", "top"), "ymin"),
+    **dict.fromkeys(("x2", "x_max", "right", "w"), "xmax"),
+    **dict.fromkeys(("y2", "y_max", "bottom", "h"), "ymax"),
+    **dict.fromkeys(("part", "subset", "set", "fold", "partition"), "split"),
+}
+"""What other tables call a column: never ignored without a word that one can act on."""
 
 
 @dataclass
@@ -44,7 +60,9 @@ def csv_file(
     seeds: Sequence[int] = (),
     fractions: Fractions | None = None,
     annotations: str = "",
+    encoding: str = "",
     on_progress: Progress | None = None,
+    on_note: Note | None = None,
 ) -> DatasetManifest:
     """Read a CSV file of images: path, label or labels, box, split.
 
@@ -56,19 +74,28 @@ def csv_file(
     seeds, fractions
         Stratified random splits beside the one of the column ``split``.
     annotations : str
-        The CSV file, relative to ``root`` or absolute; may be omitted where ``root`` holds one
-        only. First line: column names. ``path``; ``label`` (one) or ``labels`` (``a;b``);
-        ``xmin,ymin,xmax,ymax`` (pixels from 1, inclusive: the row is an object);
-        ``difficult`` (0 or 1); ``split`` (train, val, test or empty).
+        The CSV file, absolute, or relative to the working directory or to ``root``; may be
+        omitted where ``root`` holds one only. Cells are separated by commas; one that holds a
+        comma is quoted; a row is a line. First line: column names. ``path``; ``label`` (one) or
+        ``labels`` (``a;b``); ``xmin,ymin,xmax,ymax`` (pixels from 1, inclusive: the row is an
+        object); ``difficult`` (0 or 1); ``split`` (train, val, test or empty). Other columns are
+        left out.
+    encoding : str
+        Of the file, as ``latin-1``. Default: UTF-8, or what its byte order mark says.
+    on_progress : callable or None
+        Called with (files hashed, files in all).
+    on_note : callable or None
+        Called with a sentence for each thing that was left out.
 
     Raises
     ------
     DataError
-        An unknown column or value, rows of an image that contradict each other, a missing file.
+        A misspelt column, an unknown value, a quote that is not closed, a row with too many or
+        too few cells, rows of an image that contradict each other, a missing file.
     """
-    root = root.resolve()
+    root = check_folder(root)
     path = _find(root, annotations)
-    boxed, task, images = _read(path)
+    boxed, task, images = _read(path, encoding, on_note)
     uris = sorted(images)
     parts = {uri: images[uri].part for uri in uris}
     facts = file_facts(root, uris, on_progress=on_progress)
@@ -89,55 +116,112 @@ def csv_file(
 
 
 def _find(root: Path, annotations: str) -> Path:
-    if not root.is_dir():
-        raise DataError(f"no folder {root}; give the data set's folder with --root")
     if annotations:
-        path = root / annotations
-        if not path.is_file():
-            raise DataError(f"no file {path}; give the CSV file with --annotations")
-        return path
-    found = sorted(root.glob("*.csv"))
+        return find_file(annotations, root, "--annotations")
+    found = sorted(p for p in root.glob("*.csv") if not p.name.startswith("."))
     if len(found) != 1:
         raise DataError(f"{len(found)} CSV files in {root}; name one with --annotations")
     return found[0]
 
 
-def _read(path: Path) -> tuple[bool, Literal["single", "multi", "none"], dict[str, _Image]]:
+_Task = Literal["single", "multi", "none"]
+
+
+def _read(path: Path, encoding: str, on_note: Note | None) -> tuple[bool, _Task, dict[str, _Image]]:
     """Return whether rows are objects, what a label means, and the images by path."""
+    rows = _rows(path, encoding)
+    where, header = next(rows, ("", []))
+    if not where:
+        raise DataError(f"{path} is empty; its first line names columns: {', '.join(_COLUMNS)}")
+    columns = _check_columns(where, header, on_note)
     images: dict[str, _Image] = {}
-    with path.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.DictReader(lines)
-        columns = _check_columns(path, reader.fieldnames or ())
-        for row in reader:
-            where = f"{path}, line {reader.line_num}"
-            if None in row or None in row.values():
-                raise DataError(f"{where}: expected {len(columns)} cells, one a column")
-            cells = {key: value.strip() for key, value in row.items()}
-            uri = relative_uri(cells["path"], where)
-            _add(images.setdefault(uri, _Image()), cells, where)
+    for where, row in rows:
+        if len(row) != len(header):
+            raise DataError(
+                f"{where}: expected {len(header)} cells, one a column; found {len(row)}"
+            )
+        cells = {n: c for n, c in zip(header, row, strict=True) if n in columns}
+        uri = relative_uri(cells["path"], where)
+        _add(images.setdefault(uri, _Image()), cells, where)
+    if not images:
+        raise DataError(f"{path} has no row below its column names; give each image one")
     boxed = "xmin" in columns
-    task: Literal["single", "multi", "none"] = "single" if "label" in columns else "none"
+    task: _Task = "single" if "label" in columns else "none"
     return boxed, "multi" if boxed or "labels" in columns else task, images
 
 
-def _check_columns(path: Path, columns: Iterable[str]) -> frozenset[str]:
-    found = frozenset(columns)
-    if "path" not in found or (unknown := found.difference(_COLUMNS)):
-        what = "no column 'path'" if "path" not in found else f"unknown {sorted(unknown)}"
-        raise DataError(f"{path}: {what}; columns may be {', '.join(_COLUMNS)}")
+def _rows(path: Path, encoding: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield where a row stands, and its cells without spaces around them.
+
+    A row is a line: a quote that is not closed cannot swallow the rows that follow.
+    """
+    for i, line in enumerate(read_text(path, encoding=encoding).split("\n"), start=1):
+        where = f"{path}, line {i}"
+        try:
+            cells = next(csv.reader([line], strict=True), [])
+        except csv.Error as exc:
+            raise DataError(f"{where}: {_reason(exc)}") from exc
+        if quoted := [c for c in cells if c[:1].isspace() and c.lstrip().startswith('"')]:
+            raise DataError(f"{where}: a space before the quote of {quoted[0]!r}; take it out")
+        if cells:
+            yield where, [cell.strip() for cell in cells]
+
+
+def _reason(error: csv.Error) -> str:
+    if "unexpected end" in str(error):
+        return (
+            'a quote is not closed on its line; write a quote inside a cell as "" and quote the '
+            "cell, and put no line break in cells"
+        )
+    if "field larger" in str(error):
+        return f"a cell has more than {csv.field_size_limit()} characters; is this a CSV file?"
+    return f'{error}; quote a cell as "a,b", and write a quote inside one as ""'
+
+
+def _check_columns(where: str, columns: Sequence[str], on_note: Note | None) -> frozenset[str]:
+    """Return the columns that are read; others are told, unless a known one may be meant."""
+    if twice := [name for name in columns if name and columns.count(name) > 1]:
+        raise DataError(f"{where}: two columns {twice[0]!r}; keep one")
+    found = frozenset(columns).intersection(_COLUMNS)
+    others = [name for name in columns if name not in found]
+    if "path" not in found:
+        raise DataError(
+            f"{where}: no column 'path'; columns may be {', '.join(_COLUMNS)}, separated by "
+            f"commas, in small letters; there are {list(columns)}"
+        )
+    for name in others:
+        if meant := _meant(name):
+            raise DataError(
+                f"{where}: unknown column {name!r}; name it {meant!r} if it is that, or remove it"
+            )
+    if others and on_note is not None:
+        names = ", ".join(repr(name) for name in others)
+        on_note(f"{where}: columns left out, for fstore does not know them: {names}")
+    _check_together(where, found)
+    return found
+
+
+def _meant(name: str) -> str:
+    """Return the known column that an unknown one may be meant for, or nothing."""
+    word = name.lower()
+    close = [word] if word in _COLUMNS else get_close_matches(word, _COLUMNS, n=1, cutoff=0.75)
+    return _MEANT.get(word) or next(iter(close), "")
+
+
+def _check_together(where: str, found: frozenset[str]) -> None:
+    """Refuse columns that say half of something, or two things."""
     corners = found.intersection(_CORNERS)
     if corners and len(corners) < 4:
-        raise DataError(f"{path}: only {sorted(corners)}; a box needs {', '.join(_CORNERS)}")
+        raise DataError(f"{where}: only {sorted(corners)}; a box needs {', '.join(_CORNERS)}")
     if {"label", "labels"} <= found or (corners and "label" not in found):
         raise DataError(
-            f"{path}: columns {sorted(found)}; expected 'label' (with boxes, always) or 'labels'"
+            f"{where}: columns {sorted(found)}; expected 'label' (with boxes, always) or 'labels'"
         )
-    return found
 
 
 def _add(image: _Image, cells: Mapping[str, str], where: str) -> None:
     """Enter one row; rows of the same image must agree."""
-    part = _part(cells.get("split", ""), where)
+    part = part_of(cells.get("split", ""), where)
     if image.rows and part != image.part:
         raise DataError(f"{where}: split {part} differs from an earlier row of this image")
     image.part = part
@@ -145,14 +229,18 @@ def _add(image: _Image, cells: Mapping[str, str], where: str) -> None:
     names = [x.strip() for x in cells.get("labels", cells.get("label", "")).split(";")]
     if "labels" not in cells:
         names = [cells.get("label", "")]
+    for name in names:
+        class_name(name, where)
+    difficult = flag(cells.get("difficult", ""), where, "difficult")
     if box := _box(cells, where):
         if not names[0]:
             raise DataError(f"{where}: a box without a label; fill in column 'label'")
-        difficult = _flag(cells.get("difficult", ""), where)
         image.objects.append(LabelledBox(names[0], box, difficult))
         return
     if "xmin" in cells and names[0]:
         raise DataError(f"{where}: a label without a box; leave both empty for an empty image")
+    if difficult:
+        raise DataError(f"{where}: difficult without a box; it is said of objects")
     if image.rows > 1:
         raise DataError(f"{where}: this image has a row already; give each image one")
     if "label" in cells and "xmin" not in cells and not names[0]:
@@ -160,28 +248,11 @@ def _add(image: _Image, cells: Mapping[str, str], where: str) -> None:
     image.labels.update(name for name in names if name)
 
 
-def _part(text: str, where: str) -> Part | None:
-    for part in get_args(Part):
-        if text == part:
-            found: Part = part
-            return found
-    if text:
-        raise DataError(f"{where}: split {text!r}; expected train, val, test or nothing")
-    return None
-
-
-def _flag(text: str, where: str) -> bool:
-    if text not in {"", "0", "1"}:
-        raise DataError(f"{where}: difficult {text!r}; expected 0 or 1")
-    return text == "1"
-
-
 def _box(cells: Mapping[str, str], where: str) -> Box | None:
     texts = [cells.get(side, "") for side in _CORNERS]
     if not any(texts):
         return None
-    try:
-        xmin, ymin, xmax, ymax = (float(text) for text in texts)
-    except ValueError as exc:
-        raise DataError(f"{where}: box {texts}; expected four numbers, or all empty") from exc
+    if not all(texts):
+        raise DataError(f"{where}: box {texts}; expected four numbers, or all empty")
+    xmin, ymin, xmax, ymax = (number(text, where) for text in texts)
     return xmin, ymin, xmax, ymax

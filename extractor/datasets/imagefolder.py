@@ -5,21 +5,24 @@ from pathlib import Path, PurePosixPath
 
 from fstore.errors import DataError
 from fstore.extractor.datasets._api import dataset_format
+from fstore.extractor.datasets._cells import class_name
 from fstore.extractor.datasets._files import (
     Fractions,
+    Note,
     Progress,
+    check_folder,
     check_manifest,
     file_facts,
-    list_images,
+    find_file,
     official_split,
     random_splits,
-    sub_folders,
 )
-from fstore.types import DatasetManifest, Part, SampleRecord, ViewManifest
+from fstore.extractor.datasets._folders import scan, sub_folders
+from fstore.extractor.datasets._parts import Layout, find_parts
+from fstore.reading import read_text
+from fstore.types import DatasetManifest, SampleRecord, ViewManifest
 
 __all__ = ["imagefolder"]
-
-_PART_FOLDERS: dict[str, Part] = {"train": "train", "val": "val", "test": "test"}
 
 
 @dataset_format("imagefolder")
@@ -30,7 +33,9 @@ def imagefolder(
     seeds: Sequence[int] = (),
     fractions: Fractions | None = None,
     label_file: str = "",
+    encoding: str = "",
     on_progress: Progress | None = None,
+    on_note: Note | None = None,
 ) -> DatasetManifest:
     """Read a folder of images: one class a folder, or a label file, or no labels.
 
@@ -38,34 +43,49 @@ def imagefolder(
     ----------
     name : str
     root : Path
-        Class folders (nested ones too: ``a/abbey`` is the class ``a/abbey``), or ``train``,
-        ``val``, ``test`` folders with class folders in each (the official split), or images.
+        Class folders (nested ones too: ``a/abbey`` is the class ``a/abbey``), or folders of
+        parts (``train``, ``val``, ``test`` and what else people call them) with class folders in
+        each (the official split), or images. The parts may lie in the root's only folder.
     seeds, fractions
         Stratified random splits.
     label_file : str
-        Text file of lines ``<image> <label>``, for images outside class folders; relative to
-        ``root`` or absolute. An image is named by its path in ``root``, in its part's folder, or
-        by its file name where only one has it.
+        Text file of lines ``<image> <label>``, for images outside class folders; absolute, or
+        relative to the working directory or to ``root``. The first tab of a line ends the image's
+        name; in a line without tabs the first space does. An image is named by its path in
+        ``root``, in its part's folder, or by its file name where only one has it.
+    encoding : str
+        Of the label file, as ``latin-1``. Default: UTF-8, or what its byte order mark says.
+    on_progress : callable or None
+        Called with (files hashed, files in all).
+    on_note : callable or None
+        Called with a sentence that says what was left out: files by their ending, and why.
 
     Raises
     ------
     DataError
-        No images, an empty class folder, an image without a label beside labelled ones.
+        No images, an empty class folder, an image without a label beside labelled ones, folders
+        that may be parts or classes, folders that links lead to twice.
     """
-    root = root.resolve()
-    parts = _part_folders(root)
-    uris = list_images(root)
-    labels = _labels(uris, parts, _read_label_file(root, label_file, uris) if label_file else {})
+    if encoding and not label_file:
+        raise DataError("--encoding is that of the label file; give one with --label-file")
+    root = check_folder(root)
+    listing = scan(root)
+    layout = find_parts(root)
+    uris = listing.uris
+    if on_note is not None and (told := listing.told()):
+        on_note(f"left out: {told}")
+    listed = _read_label_file(root, label_file, encoding, uris, layout) if label_file else {}
+    labels = _labels(uris, layout, listed)
     _check_empty_folders(root, uris)
     facts = file_facts(root, uris, on_progress=on_progress)
     samples = tuple(
         SampleRecord(u, u, f.digest, f.width, f.height, {labels[u]: 1} if u in labels else {})
         for u, f in zip(uris, facts, strict=True)
     )
-    splits = official_split(samples, {u: parts.get(_top(u)) for u in uris})
+    splits = official_split(samples, {u: layout.part(u) for u in uris})
     view = ViewManifest("image", samples, splits + random_splits(samples, seeds, fractions))
     classes = tuple(sorted(set(labels.values())))
-    _check_train_classes(labels, parts, root)
+    _check_train_classes(labels, layout)
     return check_manifest(
         DatasetManifest(
             name, "single" if classes else "none", classes, root, (view,), "imagefolder"
@@ -73,27 +93,13 @@ def imagefolder(
     )
 
 
-def _top(uri: str) -> str:
-    return PurePosixPath(uri).parts[0]
-
-
-def _part_folders(root: Path) -> dict[str, Part]:
-    """Folder -> part if the root's folders are parts, {} if they are classes."""
-    names = {p.name for p in sub_folders(root)}
-    return _PART_FOLDERS if names and names <= set(_PART_FOLDERS) else {}
-
-
-def _labels(
-    uris: Iterable[str], parts: Mapping[str, Part], listed: Mapping[str, str]
-) -> dict[str, str]:
+def _labels(uris: Iterable[str], layout: Layout, listed: Mapping[str, str]) -> dict[str, str]:
     """Label of every image, or of none."""
     labels: dict[str, str] = {}
     bare: list[str] = []
     for uri in uris:
-        folder = PurePosixPath(uri).parent
-        if parts and folder.parts and folder.parts[0] in parts:
-            folder = folder.relative_to(folder.parts[0])
-        label = listed.get(uri) or folder.as_posix()
+        place = layout.below(uri) if layout.parts else uri
+        label = listed.get(uri) or PurePosixPath(place).parent.as_posix()
         if label == ".":
             bare.append(uri)
         else:
@@ -106,51 +112,59 @@ def _labels(
     return labels
 
 
-def _read_label_file(root: Path, label_file: str, uris: Sequence[str]) -> dict[str, str]:
+def _read_label_file(
+    root: Path, label_file: str, encoding: str, uris: Iterable[str], layout: Layout
+) -> dict[str, str]:
     """Return uri -> label; every line must name exactly one image."""
-    path = root / label_file
-    if not path.is_file():
-        raise DataError(f"no label file {path}; give its path, relative to {root} or absolute")
-    names = _image_names(uris)
+    path = find_file(label_file, root, "--label-file")
+    names = _image_names(uris, layout)
     labels: dict[str, str] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        words = line.split(maxsplit=1)
-        if not words:
+    for number, line in enumerate(read_text(path, encoding=encoding).split("\n"), start=1):
+        if not line.strip():
             continue
         where = f"{path}, line {number}"
-        if len(words) != 2:
-            raise DataError(f"{where}: {line!r}; expected '<image> <label>'")
-        image, label = words
+        image, label = _image_and_label(line, where)
         found = names.get(image, [])
         if len(found) != 1:
             held = "no image" if not found else f"{len(found)} images"
             raise DataError(f"{where}: {held} {image!r} in {root}; name one by its path in there")
         if found[0] in labels:
             raise DataError(f"{where}: image {image!r} is labelled twice; keep one line")
-        labels[found[0]] = label.strip()
+        labels[found[0]] = label
+    if not labels:
+        raise DataError(f"{path} holds no line; expected lines '<image> <label>'")
     return labels
 
 
-def _check_train_classes(labels: Mapping[str, str], parts: Mapping[str, Part], root: Path) -> None:
+def _image_and_label(line: str, where: str) -> tuple[str, str]:
+    """Split a line at its first tab; where it has none, at its first space."""
+    line = line.strip(" \t")
+    image, mark, label = line.partition("\t" if "\t" in line else " ")
+    image, label = image.strip(" "), label.strip(" \t")
+    if not mark or not image or not label:
+        raise DataError(
+            f"{where}: {line!r}; expected '<image> <label>', a space or a tab between them"
+        )
+    return image, class_name(label, where)
+
+
+def _check_train_classes(labels: Mapping[str, str], layout: Layout) -> None:
     """With a train folder, the other parts may only hold its classes."""
-    trained = {label for uri, label in labels.items() if parts.get(_top(uri)) == "train"}
+    trained = {label for uri, label in labels.items() if layout.part(uri) == "train"}
     if trained and (other := sorted(set(labels.values()).difference(trained))):
         where = next(uri for uri, label in labels.items() if label == other[0])
+        train = next(name for name, part in layout.parts.items() if part == "train")
         raise DataError(
-            f"image {where!r} is of class {other[0]!r}, which has no image in {root / 'train'}; "
+            f"image {where!r} is of class {other[0]!r}, which has no image in folder {train!r}; "
             "name class folders alike in every part"
         )
 
 
-def _image_names(uris: Iterable[str]) -> dict[str, list[str]]:
+def _image_names(uris: Iterable[str], layout: Layout) -> dict[str, list[str]]:
     """Everything that an image may be called in a label file -> the images called so."""
     names: dict[str, list[str]] = {}
     for uri in uris:
-        path = PurePosixPath(uri)
-        called = {uri, path.name}
-        if path.parts[0] in _PART_FOLDERS and len(path.parts) > 1:
-            called.add(path.relative_to(path.parts[0]).as_posix())
-        for name in called:
+        for name in {uri, PurePosixPath(uri).name, layout.below(uri)}:
             names.setdefault(name, []).append(uri)
     return names
 

@@ -140,6 +140,7 @@ def _dataset_step(context: Context, dataset: _Dataset) -> Step:
     def run(on_progress: OnProgress) -> str:
         from fstore.workflows import add_dataset
 
+        notes: list[str] = []
         added = add_dataset(
             context.store,
             entry.name,
@@ -148,9 +149,11 @@ def _dataset_step(context: Context, dataset: _Dataset) -> Step:
             seeds=dataset.seeds,
             fractions=entry.fractions,
             on_progress=lambda done, total: on_progress("hashing", done, total, "files"),
+            on_note=notes.append,
             **dict(entry.options),
         )
-        return ", ".join(f"{len(v.samples)} {v.view}" for v in added.manifest.views)
+        sizes = ", ".join(f"{len(v.samples)} {v.view}" for v in added.manifest.views)
+        return "; ".join([sizes, *notes])
 
     words = ["fstore", "dataset", "add", entry.name, "--format", entry.format]
     words += ["--root", str(dataset.root)] if dataset.root else []

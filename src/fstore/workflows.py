@@ -19,7 +19,7 @@ from fstore.names import check_new_name
 from fstore.seeds import check_seed
 
 if TYPE_CHECKING:
-    from fstore.extractor.datasets import Progress
+    from fstore.extractor.datasets import Note, Progress
     from fstore.store import Store
     from fstore.types import DatasetManifest
 
@@ -53,6 +53,7 @@ def add_dataset(
     seeds: Sequence[int] = (),
     fractions: tuple[float, float, float] | None = None,
     on_progress: "Progress | None" = None,
+    on_note: "Note | None" = None,
     **options: Any,  # noqa: ANN401 - each format has its own
 ) -> AddedDataset:
     """Read a data set and register its samples, labels and splits in a store.
@@ -72,6 +73,8 @@ def add_dataset(
         A stratified random split for each seed; shares of train, val and test (0.5, 0.1, 0.4).
     on_progress : callable or None
         Called with (files hashed, files in all).
+    on_note : callable or None
+        Called with a sentence for each thing that was left out of the data set.
     **options
         The format's own, as in ``docs/datasets.md``.
 
@@ -97,13 +100,15 @@ def add_dataset(
         if not entry.meta["generated"]:
             raise DataError(f"format {format!r} reads a folder; name it with --root")
         root = store.path / "images" / name
+    if "on_note" in inspect.signature(entry.function).parameters:
+        options["on_note"] = on_note
     manifest = entry.function(
         name, root, seeds=seeds, fractions=fractions, on_progress=on_progress, **options
     )
     return AddedDataset(manifest, store.add_dataset(manifest))
 
 
-_SHARED_OPTIONS = ("name", "root", "seeds", "fractions", "on_progress")
+_SHARED_OPTIONS = ("name", "root", "seeds", "fractions", "on_progress", "on_note")
 
 
 def check_format(name: str, options: Mapping[str, object]) -> None:

@@ -73,6 +73,46 @@ def test_add_list_and_show(run: Run, folder: Path) -> None:
     )
 
 
+def test_what_was_left_out_is_said(run: Run, folder: Path) -> None:
+    """Files of other endings are counted on stderr, once; unknown columns are named."""
+    for name in ("cat/a.xcf", "dog/b.xcf", "dog/.hidden.png"):
+        (folder / name).touch()
+    result = run("add", "pets", "--format", "imagefolder", "--root", folder)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "pets: left out: 2 .xcf, 1 hidden\npets: registered (4 image)\n"
+    (folder / "t.csv").write_text("path,photographer\ncat/1.png,Ann\n")
+    result = run("add", "table", "--format", "csv", "--root", folder)
+    assert "table: " in result.stderr
+    assert "left out, for fstore does not know them: 'photographer'" in result.stderr
+
+
+def test_files_are_named_from_here_or_from_the_root(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """COCO's files of parts, a table and a label file lie where one stands, or in the root."""
+    monkeypatch.chdir(folder.parent)
+
+    def instances(name: str) -> str:
+        image = {"id": int(name), "file_name": f"cat/{name}.png", "width": 9, "height": 9}
+        box = {"id": 1, "image_id": int(name), "category_id": 1, "bbox": [1, 1, 4, 4], "iscrowd": 0}
+        kinds = [{"id": 1, "name": "cat"}]
+        return json.dumps({"images": [image], "annotations": [box], "categories": kinds})
+
+    Path("here.json").write_text(instances("1"))
+    (folder / "there.json").write_text(instances("2"))
+    words = ("--root", "pets", "--annotations", "train=here.json,val=there.json")
+    result = run("add", "coco", "--format", "coco", *words)
+    assert result.exit_code == 0, result.stderr
+    Path("there.json").write_text(instances("1"))
+    result = run("add", "other", "--format", "coco", *words)
+    assert result.exit_code == 1
+    assert "give an absolute path" in result.stderr
+    Path("latin.csv").write_bytes("path,label\ncat/1.png,caf\u00e9\n".encode("latin-1"))
+    table = ("--format", "csv", "--root", "pets", "--annotations", "latin.csv")
+    assert "line 2, byte 24 is no UTF-8" in run("add", "table", *table).stderr
+    assert run("add", "table", *table, "--encoding", "latin-1").exit_code == 0
+
+
 def test_a_later_seed_adds_a_split(run: Run, folder: Path) -> None:
     """Adding the same folder with another seed keeps what is there and adds its split."""
     run("add", "pets", "--format", "imagefolder", "--root", folder)

@@ -82,7 +82,7 @@ def test_linked_folders_are_followed_once(make_images: Images) -> None:
 @pytest.mark.parametrize(
     ("uris", "labels", "message"),
     [
-        ((), "", r"has no image; files need one of \.bmp"),
+        ((), "", r"has no image; files need one of .*\.bmp"),
         (("a/1.png", "2.png"), "", r"image '2\.png' has no label \(1 such, 1 have one\)"),
         (("a/1.png", "b/x.txt"), "", r"folder .*b holds no image"),
         (("train/a/1.png", "val/b/1.png"), "", r"'val/b/1\.png' is of class 'b', which has no"),
@@ -111,7 +111,7 @@ def test_missing_folder_and_label_file(tmp_path: Path) -> None:
     """A root or a label file that is not there is named."""
     with pytest.raises(DataError, match=r"no folder .*nowhere; give"):
         imagefolder("s", tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"no label file .*labels\.txt"):
+    with pytest.raises(DataError, match=r"no file .*labels\.txt; give it with --label-file"):
         imagefolder("s", tmp_path, label_file="labels.txt")
 
 
