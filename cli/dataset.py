@@ -47,6 +47,9 @@ def add(
     seeds: Seeds = "",
     fractions: Fractions = "",
     year: Annotated[str, typer.Option(help="voc: which VOCyyyy of several.")] = "",
+    zero_based: Annotated[
+        bool, typer.Option("--zero-based", help="voc: boxes count pixels from 0, not from 1.")
+    ] = False,
     label_file: Annotated[
         str,
         typer.Option(
@@ -76,7 +79,9 @@ def add(
     from fstore.workflows import add_dataset, check_format
 
     given = {"year": year, "label_file": label_file, "annotations": annotations}
-    options: dict[str, Any] = {k: v for k, v in (given | {"encoding": encoding}).items() if v}
+    given |= {"encoding": encoding}
+    options: dict[str, Any] = {k: v for k, v in given.items() if v}
+    options |= {"zero_based": True} if zero_based else {}
     options |= {k: v for k, v in {"images": images, "seed": seed}.items() if v is not None}
     check_format(format_, options)
     if format_ == "coco" and root is not None and annotations:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from fstore.errors import DataError
 from fstore.extractor.datasets._files import (
     FileFacts,
     Fractions,
@@ -13,7 +14,7 @@ from fstore.extractor.datasets._files import (
 )
 from fstore.types import Box, Part, SampleRecord, ViewManifest
 
-__all__ = ["LabelledBox", "box_views", "image_samples", "labels_of"]
+__all__ = ["LabelledBox", "box_views", "check_size", "image_samples", "labels_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,31 @@ class LabelledBox:
     name: str
     box: Box
     difficult: bool = False
+
+
+def check_size(image_id: str, stated: tuple[int, int], found: tuple[int, int]) -> None:
+    """Refuse boxes that were drawn on an image of another size; a size of 0 is not known.
+
+    Raises
+    ------
+    DataError
+        Says both sizes, and whether the image seems to be turned or scaled.
+    """
+    if not all(stated) or not all(found) or stated == found:
+        return
+    width, height = found
+    why = "correct the annotation, or bring the image back that was annotated"
+    if stated == (height, width):
+        why = (
+            "the image lies on its side: it was annotated as its EXIF orientation shows it, and "
+            "fstore reads raw pixels; turn the file's pixels, or annotate it anew"
+        )
+    elif stated[0] * height == stated[1] * width:
+        why = "the image was scaled after it was annotated; scale the boxes, or bring it back"
+    raise DataError(
+        f"image {image_id} has {width} x {height} pixels, its annotation says "
+        f"{stated[0]} x {stated[1]}; boxes would be misplaced: {why}"
+    )
 
 
 def labels_of(objects: Iterable[LabelledBox]) -> dict[str, int]:

@@ -7,7 +7,7 @@ import unicodedata
 from fstore.errors import DataError
 from fstore.types import Part
 
-__all__ = ["PART_WORDS", "class_name", "flag", "number", "part_of"]
+__all__ = ["PART_WORDS", "class_name", "flag", "flag_word", "number", "part_of"]
 
 PART_WORDS: dict[str, Part] = {
     "train": "train",
@@ -45,6 +45,25 @@ def flag(text: str, where: str, what: str) -> bool:
     if text not in {"", "0", "1"}:
         raise DataError(f"{where}: {what} {text!r}; expected 0 or 1")
     return text == "1"
+
+
+FLAG_WORDS = {"0": False, "false": False, "no": False, "unspecified": False, "": False}
+FLAG_WORDS |= {"1": True, "true": True, "yes": True}
+"""What programs write for a flag, in small letters; one that says nothing is not set."""
+
+
+def flag_word(text: str, where: str, what: str) -> bool:
+    """Return what a flag says in a number or a word, in letters of any size.
+
+    Raises
+    ------
+    DataError
+        It is another word or number.
+    """
+    value = FLAG_WORDS.get(text.strip().lower())
+    if value is None:
+        raise DataError(f"{where}: {what} {text!r}; expected 0 or 1 (or false, true, no, yes)")
+    return value
 
 
 def part_of(text: str, where: str) -> Part | None:

@@ -1,13 +1,21 @@
 """PASCAL VOC: a devkit's images, boxes, difficult flags and official splits."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fstore.errors import DataError
 from fstore.extractor.datasets._api import dataset_format
-from fstore.extractor.datasets._boxes import LabelledBox, box_views, image_samples, labels_of
+from fstore.extractor.datasets._boxes import (
+    LabelledBox,
+    box_views,
+    check_size,
+    image_samples,
+    labels_of,
+)
+from fstore.extractor.datasets._cells import class_name, flag_word, number
 from fstore.extractor.datasets._files import (
     FileFacts,
     Fractions,
@@ -18,7 +26,8 @@ from fstore.extractor.datasets._files import (
     list_images,
     sub_folders,
 )
-from fstore.types import DatasetManifest, Part
+from fstore.reading import is_endless, read_text
+from fstore.types import Box, DatasetManifest, Part
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -45,6 +54,7 @@ def voc(
     seeds: Sequence[int] = (),
     fractions: Fractions | None = None,
     year: str = "",
+    zero_based: bool = False,
     on_progress: Progress | None = None,
 ) -> DatasetManifest:
     """Read a PASCAL VOC devkit: whole images (view image) and labelled boxes (view gt).
@@ -62,6 +72,8 @@ def voc(
         Stratified random splits beside the official one.
     year : str
         Which ``VOCyyyy`` of several, as ``2007``.
+    zero_based : bool
+        Boxes count pixels from 0, as some programs write them; VOC's own count from 1.
 
     Raises
     ------
@@ -71,7 +83,7 @@ def voc(
     folder = _year_folder(root, year)
     sets = _read_sets(folder)
     ids = sorted(set().union(*sets.values()))
-    annotations = {i: _read_annotation(folder, i) for i in ids}
+    annotations = {i: _read_annotation(folder, i, zero_based=zero_based) for i in ids}
     classes = _classes(folder, annotations)
     _check_lists(folder, sets, annotations)
     uris = _uris(folder, ids)
@@ -126,11 +138,19 @@ def _read_sets(folder: Path) -> dict[str, list[str]]:
 
 
 def _read_ids(path: Path) -> list[str]:
-    ids = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+    ids = [_listed(line, path) for line in read_text(path).splitlines() if line.strip()]
     if len(set(ids)) < len(ids):
-        twice = next(i for i in ids if ids.count(i) > 1)
+        twice = next(i for i, n in Counter(ids).items() if n > 1)
         raise DataError(f"{path} lists image {twice} twice; list each once")
     return ids
+
+
+def _listed(line: str, path: Path) -> str:
+    """Return the image that a line names, which must be a file's name without folders."""
+    name = line.split(maxsplit=1)[0]
+    if "/" in name or "\\" in name or "\0" in name or name in {".", ".."}:
+        raise DataError(f"{path} lists {name!r}; expected the name of an image, without folders")
+    return name
 
 
 def _parts(sets: Mapping[str, Iterable[str]]) -> dict[str, Part]:
@@ -142,49 +162,114 @@ def _parts(sets: Mapping[str, Iterable[str]]) -> dict[str, Part]:
     return parts
 
 
-def _read_annotation(folder: Path, image_id: str) -> _Annotation:
-    from defusedxml import DefusedXmlException
-    from defusedxml.ElementTree import ParseError, parse
-
+def _read_annotation(folder: Path, image_id: str, *, zero_based: bool) -> _Annotation:
     path = folder / "Annotations" / f"{image_id}.xml"
+    tree = _parsed(path, image_id)
+    size = [_size(tree, side, path) for side in ("width", "height")]
+    nodes = tree.findall("./object")
+    objects = [_object(n, f"{path}, object {i}") for i, n in enumerate(nodes, start=1)]
+    lowest = min((min(o.box[:2]) for o in objects), default=1.0)
+    if zero_based:
+        objects = [replace(o, box=_from_one(o.box)) for o in objects]
+    elif 0 <= lowest < 1:
+        raise DataError(
+            f"{path}: a box begins at {lowest:g}, and VOC counts pixels from 1; if this data set "
+            "counts from 0, say so with --zero-based, else correct the box"
+        )
+    return _Annotation(size[0], size[1], tuple(objects))
+
+
+def _parsed(path: Path, image_id: str) -> "Element":
+    """Return the root element of an annotation."""
+    from defusedxml import DefusedXmlException
+    from defusedxml.ElementTree import ParseError, fromstring
+
+    if is_endless(path):
+        raise DataError(f"{path} is no regular file; expected an annotation")
     try:
-        tree = parse(path)
-        objects = tuple(_object(node) for node in tree.findall("./object"))
-        size = [int(float(tree.findtext(f"./size/{side}") or 0)) for side in ("width", "height")]
+        root: Element = fromstring(path.read_bytes())
     except FileNotFoundError as exc:
         raise DataError(f"image {image_id} has no annotation {path}; add it or unlist it") from exc
-    except (ParseError, DefusedXmlException, UnicodeDecodeError) as exc:
+    except OSError as exc:
+        raise DataError(f"cannot read {path}: {exc.strerror or exc}") from exc
+    except (ParseError, DefusedXmlException, LookupError, ValueError, RecursionError) as exc:
         raise DataError(f"{path} is not a sound XML file: {exc}; restore it") from exc
-    except ValueError as exc:
-        raise DataError(f"{path}: {exc}; expected a VOC annotation") from exc
-    return _Annotation(size[0], size[1], objects)
+    if root.tag != "annotation":
+        raise DataError(f"{path} has the root <{root.tag}>; expected a VOC <annotation>")
+    return root
 
 
-def _object(node: "Element") -> LabelledBox:
-    name = (node.findtext("name") or "").strip()
+def _only(node: "Element", path: str, where: str) -> str | None:
+    """Return the text of the only element of that name; None if there is none."""
+    found = node.findall(path)
+    if len(found) > 1:
+        raise DataError(f"{where}: {len(found)} elements {path}; expected one")
+    return (found[0].text or "").strip() if found else None
+
+
+def _size(tree: "Element", side: str, path: Path) -> int:
+    text = _only(tree, f"size/{side}", str(path))
+    value = number(text, f"{path}: size/{side}") if text else 0.0
+    if value < 0 or value != int(value):
+        raise DataError(f"{path}: size/{side} {text!r}; expected a whole number of pixels")
+    return int(value)
+
+
+def _object(node: "Element", where: str) -> LabelledBox:
+    name = class_name(_only(node, "name", where) or "", where)
     if not name:
-        raise ValueError("an object has no name")
-    texts = [node.findtext(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")]
-    if None in texts:
-        raise ValueError(f"an object {name!r} has no complete bndbox")
-    try:
-        xmin, ymin, xmax, ymax = (float(text or "") for text in texts)
-    except ValueError as exc:
-        raise ValueError(f"an object {name!r} has the box {texts}, not four numbers") from exc
-    difficult = (node.findtext("difficult") or "0").strip() not in {"", "0"}
+        raise DataError(f"{where}: an object has no name")
+    texts = [_only(node, f"bndbox/{side}", where) for side in ("xmin", "ymin", "xmax", "ymax")]
+    if len(node.findall("bndbox")) != 1 or None in texts:
+        raise DataError(f"{where}: an object {name!r} has no complete bndbox, or several")
+    xmin, ymin, xmax, ymax = (
+        number(text or "", f"{where}: an object {name!r} has the box {texts}, not four numbers")
+        for text in texts
+    )
+    difficult = flag_word(_only(node, "difficult", where) or "", where, "difficult")
     return LabelledBox(name, (xmin, ymin, xmax, ymax), difficult)
 
 
+def _from_one(box: Box) -> Box:
+    xmin, ymin, xmax, ymax = box
+    return xmin + 1, ymin + 1, xmax + 1, ymax + 1
+
+
 def _uris(folder: Path, ids: Iterable[str]) -> list[str]:
-    """Return the image file of each id, ``JPEGImages/<id>.jpg`` or another image suffix."""
-    files = {Path(uri).stem: uri for uri in reversed(list_images(folder / "JPEGImages"))}
+    """Return the image file of each id: ``JPEGImages/<id>.jpg``, or the one with another ending.
+
+    Raises
+    ------
+    DataError
+        There is none directly in the folder, or there are several.
+    """
+    files: dict[str, list[str]] = {}
+    deeper: dict[str, str] = {}
+    for uri in list_images(folder / "JPEGImages"):
+        if "/" in uri:
+            deeper.setdefault(Path(uri).stem, uri)
+        else:
+            files.setdefault(Path(uri).stem, []).append(uri)
     missing = [i for i in ids if i not in files]
     if missing:
+        near = deeper.get(missing[0])
+        beside = f"; there is one in a folder below, JPEGImages/{near}" if near else ""
         raise DataError(
-            f"no image {folder / 'JPEGImages' / missing[0]}.jpg ({len(missing)} missing in all); "
-            "put it there or take it off the lists in ImageSets/Main"
+            f"no image {folder / 'JPEGImages' / missing[0]}.jpg ({len(missing)} missing in all)"
+            f"{beside}; put it there or take it off the lists in ImageSets/Main"
         )
-    return [f"JPEGImages/{files[i]}" for i in ids]
+    return [f"JPEGImages/{_one_of(i, files[i], folder)}" for i in ids]
+
+
+def _one_of(image_id: str, names: Sequence[str], folder: Path) -> str:
+    if f"{image_id}.jpg" in names:
+        return f"{image_id}.jpg"
+    if len(names) > 1:
+        raise DataError(
+            f"image {image_id} may be any of {', '.join(names)} in {folder / 'JPEGImages'}; "
+            "keep one of them"
+        )
+    return names[0]
 
 
 def _class_lists(folder: Path) -> dict[str, dict[str, Path]]:
@@ -235,24 +320,19 @@ def _check_lists(
 
 def _read_class_list(path: Path) -> dict[str, int]:
     listed: dict[str, int] = {}
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for at, line in enumerate(read_text(path).splitlines(), start=1):
         words = line.split()
         if not words:
             continue
-        if len(words) != 2 or words[1] not in {"1", "0", "-1"}:
-            raise DataError(f"{path}, line {number}: {line!r}; expected '<image> 1|0|-1'")
+        if len(words) != 2 or words[1] not in {"1", "0", "-1"} or words[0] in listed:
+            raise DataError(f"{path}, line {at}: {line!r}; expected '<image> 1|0|-1', each once")
         listed[words[0]] = int(words[1])
     return listed
 
 
 def _check_size(image_id: str, note: _Annotation, fact: FileFacts) -> None:
     """Compare the size of the XML with the file's; where that is unreadable, it bounds boxes."""
-    stated = (note.width, note.height)
-    size = (fact.width, fact.height)
-    if all(size) and all(stated) and size != stated:
-        raise DataError(
-            f"image {image_id} has {size[0]} x {size[1]} pixels, its annotation says "
-            f"{stated[0]} x {stated[1]}; boxes would be misplaced, correct the annotation"
-        )
+    stated, size = (note.width, note.height), (fact.width, fact.height)
+    check_size(image_id, stated, size)
     for item in note.objects if not all(size) else ():
         check_box(image_id, item.box, stated)

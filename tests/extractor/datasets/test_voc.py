@@ -129,7 +129,7 @@ def test_broken_annotations(make_devkit: Devkit, xml: str, message: str) -> None
         voc("v", root)
 
 
-@pytest.mark.parametrize("box", [(0, 1, 5, 5), (1, 1, 21, 5), (1, 1, 5, 11), (6, 1, 5, 5)])
+@pytest.mark.parametrize("box", [(-1, 1, 5, 5), (1, 1, 21, 5), (1, 1, 5, 11), (6, 1, 5, 5)])
 def test_boxes_outside_the_image(make_devkit: Devkit, box: tuple[int, int, int, int]) -> None:
     """A box that leaves the image, or is turned around, is a DataError with its numbers."""
     root = make_devkit(IMAGES | {"000004": [("cat", box, 0)]}, LISTS)
