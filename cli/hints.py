@@ -22,6 +22,7 @@ COMPARED = re.compile(
     re.IGNORECASE,
 )
 TEXT = re.compile(QUOTED)
+RESPONSES = re.compile(r"\b(?:activations|partitions)\b", re.IGNORECASE)
 
 
 class Counted:
@@ -39,7 +40,12 @@ class Counted:
 
 
 def tell_names(store: "Store", statement: str) -> None:
-    """Note for each name that a statement compares with and is not stored: those there are."""
+    """Note for each name that a statement compares with and is not stored: those there are.
+
+    Only of statements on responses: other tables have names of which nothing is extracted.
+    """
+    if not RESPONSES.search(statement):
+        return
     for column, values in _compared(statement).items():
         try:
             found = store.sql(f'SELECT DISTINCT "{column}" AS name FROM partitions ORDER BY name')

@@ -43,6 +43,9 @@ Values = TypeVar("Values", Input, "Tensor")
 
 _BILINEAR = Image.Resampling.BILINEAR
 
+LARGEST = 100_000_000
+"""Pixels of a whole image after resizing, 300 MB: a strip of 60,000 x 1 would become 46 GB."""
+
 
 def whole_image(image: Image.Image, p: Preprocess) -> Input:
     """Return the network's input for a whole image: resized, centre-cropped, normalised.
@@ -59,6 +62,12 @@ def whole_image(image: Image.Image, p: Preprocess) -> Input:
     """
     mode = p.resize_mode
     width, height = resized(image.width, image.height, size=p.size, resize=p.resize, mode=mode)
+    if width * height > LARGEST:
+        raise DataError(
+            f"an image of {image.width} x {image.height} pixels becomes one of {width} x {height} "
+            f"before its centre is cut out; at most {LARGEST} pixels are made: crop it, or leave "
+            "it out"
+        )
     left, top = (crop_offset(side, size=p.size, mode=mode) for side in (width, height))
     if (width, height) != image.size:
         image = image.resize((width, height), _BILINEAR)

@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import io
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,8 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
-
-from PIL import Image
 
 from fstore.errors import DataError
 from fstore.extractor.datasets._folders import (
@@ -22,7 +19,7 @@ from fstore.extractor.datasets._folders import (
     shown,
     sub_folders,
 )
-from fstore.extractor.images import digest_bytes
+from fstore.image_files import digest_bytes, image_size
 from fstore.reading import is_endless
 from fstore.types import Box, DatasetManifest, Part, SampleRecord, Split, ViewManifest
 
@@ -39,7 +36,6 @@ __all__ = [
     "digest_file",
     "file_facts",
     "find_file",
-    "image_size",
     "inherit_parts",
     "list_images",
     "official_split",
@@ -76,15 +72,6 @@ class FileFacts:
 def digest_file(path: Path) -> str:
     """Return the BLAKE2b-128 digest of a file's bytes, hex."""
     return digest_bytes(path.read_bytes())
-
-
-def image_size(data: bytes) -> tuple[int, int]:
-    """Return width and height from the image's header, (0, 0) if it cannot be read."""
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return image.size
-    except Exception:  # noqa: BLE001 - Pillow's readers raise all sorts on broken files
-        return 0, 0
 
 
 def file_facts(

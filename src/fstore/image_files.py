@@ -8,10 +8,23 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from fstore.errors import DataError
+from fstore.reading import is_endless
 
-__all__ = ["ChangedFileError", "decode", "digest_bytes", "read_bytes_checked"]
+__all__ = ["ChangedFileError", "decode", "digest_bytes", "image_size", "read_bytes_checked"]
 
 _WIDE_GREY = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+_ORIENTATION = 0x0112
+_TURN = Image.Transpose
+_BACK = {
+    2: _TURN.FLIP_LEFT_RIGHT,
+    3: _TURN.ROTATE_180,
+    4: _TURN.FLIP_TOP_BOTTOM,
+    5: _TURN.TRANSPOSE,
+    6: _TURN.ROTATE_90,
+    7: _TURN.TRANSVERSE,
+    8: _TURN.ROTATE_270,
+}
+"""EXIF orientation -> what undoes the turn that shows an image upright."""
 
 
 class ChangedFileError(DataError):
@@ -43,6 +56,8 @@ def read_bytes_checked(path: Path, digest: str, *, uri: str = "") -> bytes:
         The file cannot be read.
     """
     name = uri or str(path)
+    if is_endless(path):
+        raise DataError(f"{name}: is no regular file, but a pipe or a device")
     try:
         data = path.read_bytes()
     except OSError as exc:
@@ -65,7 +80,8 @@ def decode(data: bytes, *, uri: str = "") -> Image.Image:
 
     Greyscale, palette, CMYK and other modes are converted, 16-bit greyscale is divided by 257,
     transparency is dropped, of an animation the first frame is taken. EXIF orientation is left
-    alone, since boxes are in raw pixels.
+    alone in every format, since boxes are in raw pixels. Greyscale of 32 bits counts as 16 bits, and
+    is refused where it goes beyond.
 
     Raises
     ------
@@ -77,14 +93,33 @@ def decode(data: bytes, *, uri: str = "") -> Image.Image:
     try:
         with Image.open(io.BytesIO(data)) as image:
             _check_pixels(image)
+            back = _BACK.get(_turned(image))
             image.load()
-            return _to_rgb(image)
+            return _to_rgb(image if back is None else image.transpose(back))
     except MemoryError:
         raise
     except DataError as exc:
         raise DataError(f"{name}: {exc}") from exc
     except Exception as exc:  # Pillow's readers raise all sorts on broken files
         raise DataError(f"{name}: unreadable image: {_reason(exc, data)}") from exc
+
+
+def image_size(data: bytes) -> tuple[int, int]:
+    """Return width and height of the raw pixels from the header, (0, 0) if it cannot be read."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+            return (height, width) if _turned(image) >= 5 else (width, height)
+    except Exception:  # noqa: BLE001 - Pillow's readers raise all sorts on broken files
+        return 0, 0
+
+
+def _turned(image: Image.Image) -> int:
+    """Return the orientation by which Pillow turns an image when it loads it; 1 if it does not.
+
+    It turns TIFF and no other format.
+    """
+    return int(image.getexif().get(_ORIENTATION, 1)) if image.format == "TIFF" else 1
 
 
 def _reason(exc: Exception, data: bytes) -> str:
@@ -109,7 +144,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB":
         return image.copy() if image.readonly else image
     if image.mode in _WIDE_GREY:
-        grey = np.clip(np.asarray(image, dtype=np.int64), 0, 65535)
+        grey = np.asarray(image, dtype=np.int64)
+        if grey.min() < 0 or grey.max() > 65535:
+            raise DataError(
+                f"pixels from {grey.min()} to {grey.max()}: grey has from 0 to 65535 here; convert "
+                "to 8 or 16 bits"
+            )
         return Image.fromarray(((grey + 128) // 257).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
         raise DataError("floating-point pixels have no agreed range; convert to 8 or 16 bits")

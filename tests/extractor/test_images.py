@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from fstore.extractor.images import (
     whole_image,
 )
 from fstore.extractor.preprocess import Preprocess
+from fstore.image_files import image_size
 from fstore.types import Box, FloatArray
 
 
@@ -350,3 +352,87 @@ def test_errors_of_a_sample_name_its_file(tmp_path: Path) -> None:
         load_sample(tmp_path, "a.png", (11, 1, 20, 5), p)
     with pytest.raises(DataError, match=r"^b\.png: unreadable"):
         load_sample(tmp_path, "b.png", None, p)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("ending", ["tif", "png", "jpg", "webp"])
+def test_orientation_is_left_alone_in_every_format(orientation: int, ending: str) -> None:
+    """Pixels and size are those of the file, whatever its EXIF orientation, TIFF included."""
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    pixels[:20, :30] = 255
+    file = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    more = {"tiffinfo": {0x0112: orientation}} if ending == "tif" else {"exif": exif}
+    kind = {"tif": "TIFF", "jpg": "JPEG"}.get(ending, ending.upper())
+    Image.fromarray(pixels).save(file, kind, **more)
+    assert image_size(file.getvalue()) == (60, 40)
+    found = np.asarray(decode(file.getvalue()))
+    assert found.shape == (40, 60, 3)
+    assert np.abs(found[4:16, 4:26].astype(int) - 255).max() < 8  # JPEG and WebP round
+    assert found[24:, :].max() < 8
+
+
+@pytest.mark.parametrize("value", [-5, 65_536, 2**31 - 1])
+def test_grey_beyond_16_bits_is_refused(value: int) -> None:
+    """Grey that 16 bits do not hold is not cut off without a word: it is refused."""
+    file = io.BytesIO()
+    Image.fromarray(np.full((4, 4), value, np.int32)).save(file, "TIFF")
+    with pytest.raises(DataError, match="from 0 to 65535"):
+        decode(file.getvalue(), uri="x.tif")
+
+
+def test_grey_of_16_bits_is_scaled_alike() -> None:
+    """PNG, TIFF and PGM of 16 bits give the same grey: the value divided by 257."""
+    values = np.arange(0, 65536, 257 * 16, dtype=np.uint16).reshape(1, -1)
+    made = {}
+    for kind in ("PNG", "TIFF"):
+        file = io.BytesIO()
+        Image.fromarray(values).save(file, kind)
+        made[kind] = file.getvalue()
+    head = f"P5 {values.size} 1 65535\n".encode()
+    made["PGM"] = head + values.astype(">u2").tobytes()
+    for kind, data in made.items():
+        found = np.asarray(decode(data))[0, :, 0]
+        assert found.tolist() == (values[0] // 257).tolist(), kind
+
+
+@pytest.mark.parametrize("size", [(60_000, 1), (1, 60_000), (60_000, 2)])
+def test_a_long_strip_is_refused_before_it_needs_memory(size: tuple[int, int]) -> None:
+    """An image that would become gigabytes before it is cropped is a DataError with its sizes."""
+    file = io.BytesIO()
+    Image.new("RGB", size).save(file, "PNG")
+    prepared = Preprocess(size=224, resize=256, resize_mode="shorter")
+    with pytest.raises(DataError, match=f"{size[0]} x {size[1]} pixels becomes"):
+        whole_image(decode(file.getvalue()), prepared)
+    assert whole_image(decode(file.getvalue()), Preprocess(size=224, resize=256)).shape[1] == 224
+
+
+def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
+    """Reading a pipe would wait for ever: it is refused at once."""
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(DataError, match="no regular file"):
+        read_bytes_checked(tmp_path / "a.png", "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "GIF", "BMP", "WEBP", "PPM", "TGA"])
+def test_mutated_pictures(kind: str) -> None:
+    """Of 500 damaged files each is refused in words, or gives the same pixels twice."""
+    draw = np.random.default_rng(0)
+    file = io.BytesIO()
+    Image.fromarray(draw.integers(0, 255, (24, 32, 3), dtype=np.uint8)).save(file, kind)
+    sound = np.frombuffer(file.getvalue(), np.uint8)
+    for _ in range(500):
+        data = sound.copy()
+        at = draw.integers(0, min(len(data), 200), size=draw.integers(1, 5))
+        data[at] = draw.integers(0, 256, size=len(at), dtype=np.uint8)
+        cut = int(draw.integers(1, len(data) + 1)) if draw.random() < 0.2 else len(data)
+        found = []
+        for _time in range(2):
+            try:
+                found.append(np.asarray(decode(data[:cut].tobytes())).tobytes())
+            except DataError as error:
+                found.append(str(error).encode())
+        assert found[0] == found[1]
+        assert len(image_size(data[:cut].tobytes())) == 2
