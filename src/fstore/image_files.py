@@ -80,8 +80,8 @@ def decode(data: bytes, *, uri: str = "") -> Image.Image:
 
     Greyscale, palette, CMYK and other modes are converted, 16-bit greyscale is divided by 257,
     transparency is dropped, of an animation the first frame is taken. EXIF orientation is left
-    alone in every format, since boxes are in raw pixels. Greyscale of 32 bits counts as 16 bits, and
-    is refused where it goes beyond.
+    alone in every format, since boxes are in raw pixels. Greyscale of 32 bits counts as 16 bits,
+    and is refused where it goes beyond.
 
     Raises
     ------
