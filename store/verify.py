@@ -116,13 +116,13 @@ def _check_file(logged: LoggedFile) -> tuple[list[str], NDArray[np.int64]]:
     size = path.stat().st_size
     if size != logged.size_bytes:
         return [f"the file has {size} bytes, the log says {logged.size_bytes}"], none
-    if logged.file.is_foreign:
-        told = "another program wrote this file: it has neither checksum nor identity to compare"
-        return [f"{told}. {make_again(logged.file.partition)}"], logged.file.sample_ids
     try:
+        if logged.file.is_foreign:
+            told = "another program wrote this file: it has no checksum or identity to compare"
+            return [f"{told}. {make_again(logged.file.partition)}"], logged.file.sample_ids
         found = _read(logged)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        return [f"the file cannot be read: {error}"], none
+    except Exception as error:  # noqa: BLE001 - damaged bytes lead to errors of every kind
+        return [f"the file cannot be read: {type(error).__name__}: {error}"], none
     return _differences(logged, found), found.sample_ids
 
 

@@ -53,7 +53,7 @@ def answers(root: Path) -> dict[str, object]:
             found[name] = table.sort_by([(c, "ascending") for c in _sortable(table)]).to_pylist()
         except Exception:  # noqa: BLE001 - whatever the broken bytes lead to
             found[name] = None
-    for file in sorted((root / "checkpoints").rglob("*.safetensors")):
+    for file in sorted((root / "weights").rglob("*.safetensors")):
         try:
             tensors = load_file(file)
             found[file.name] = {k: (str(v.dtype), v.tobytes()) for k, v in tensors.items()}
