@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from fstore.errors import SchemaError, StorageError
 from fstore.store import sums
 from fstore.store.leases import working
+from fstore.store.log_checkpoints import drop_broken_checkpoints
 from fstore.store.paths import folder_of, logged_path, table_folder
 from fstore.store.schema import TABLES, Table, check_rows
 from fstore.system_errors import is_panic, reason
@@ -98,8 +99,15 @@ def open_table(root: "Path", name: str, *, check: bool = True) -> "DeltaTable":
 
     if check:
         sums.check_log(root, name)
-    with storage(f"cannot open table '{name}'"):
-        delta = DeltaTable(str(table_folder(root, name)))
+    place = table_folder(root, name)
+    try:
+        with storage(f"cannot open table '{name}'"):
+            delta = DeltaTable(str(place))
+    except StorageError:
+        if not drop_broken_checkpoints(place / "_delta_log"):
+            raise
+        with storage(f"cannot open table '{name}'"):
+            delta = DeltaTable(str(place))
     _check_protocol(name, delta)
     _check_columns(name, delta)
     return delta

@@ -152,3 +152,38 @@ def test_a_commit_that_lost_its_files(built: Built) -> None:
     with pytest.raises(FstoreError):
         store.sql(TOTALS).arrow()
     assert any("missing" in row["problem"] for row in store.verify())
+
+
+@pytest.mark.parametrize("harm", ["cut", "empty", "gone", "hint of another"])
+def test_a_broken_checkpoint_of_the_log_closes_nothing(built: Built, harm: str) -> None:
+    """A checkpoint that is cut off or gone is passed over where all commits are whole."""
+    root = built.store.path
+    log = root / "activations" / "_delta_log"
+    before = built.store.sql(TOTALS).arrow()
+    DeltaTable(str(root / "activations")).create_checkpoint()
+    (checkpoint,) = log.glob("*.checkpoint.parquet")
+    whole = checkpoint.read_bytes()
+    if harm == "gone":
+        checkpoint.unlink()
+    elif harm == "hint of another":
+        (log / "_last_checkpoint").write_text('{"version": 77, "size": 1}')
+    else:
+        checkpoint.write_bytes(whole[: len(whole) // 2] if harm == "cut" else b"")
+    store = Store.open(root)
+    assert store.sql(TOTALS).arrow() == before
+    assert list(store.verify()) == []
+    put(store, built.partition("fc"), built.values["fc"][:2], sample_ids=[12, 13])
+    assert {row["layer"]: row["samples"] for row in store.status()} == {"conv1": 6, "fc": 10}
+
+
+def test_a_broken_checkpoint_that_is_all_there_is(built: Built) -> None:
+    """Where commits are missing, a broken checkpoint is left as it is, and the table is refused."""
+    root = built.store.path
+    log = root / "activations" / "_delta_log"
+    DeltaTable(str(root / "activations")).create_checkpoint()
+    (checkpoint,) = log.glob("*.checkpoint.parquet")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    (log / f"{0:020d}.json").unlink()
+    with pytest.raises(StorageError, match="activations"):
+        Store.open(root).sql(TOTALS).arrow()
+    assert checkpoint.exists()
