@@ -140,6 +140,12 @@ class Planner:
         datasets = [store.dataset(name) for name in names] or store.datasets()
         if not datasets:
             raise UnknownNameError("no data set is registered; add one with: fstore dataset add")
+        strange = [v for v in chosen.views if not any(v in d.views for d in datasets)]
+        if strange and not chosen.datasets:
+            there = ", ".join(dict.fromkeys(v for d in datasets for v in d.views))
+            raise UnknownNameError(
+                f"no chosen data set has a view '{strange[0]}'; there are: {there}"
+            )
         jobs = [
             self._job(record, dataset, view, register=register)
             for record in {(r.network, r.name): r for r in records}.values()
@@ -147,7 +153,7 @@ class Planner:
             for view in _views(dataset, chosen.views, named=bool(chosen.datasets))
         ]
         if not jobs:
-            views = ", ".join(chosen.views or DEFAULT_VIEWS)
+            views = ", ".join(DEFAULT_VIEWS)
             raise UnknownNameError(f"no chosen data set has a view among {views}")
         return jobs
 
