@@ -112,6 +112,8 @@ def _facts(path: Path) -> FileFacts:
 
 def relative_uri(text: str, where: str) -> str:
     """Return the normal form of a path below the root; DataError if it is none."""
+    if "\0" in text or not is_utf8(text):
+        raise DataError(f"{where}: {text!a} is no name that a file can have")
     path = PurePosixPath(text)
     if not path.parts or path.is_absolute() or ".." in path.parts:
         raise DataError(f"{where}: {text!r} is not a path below --root")

@@ -1,5 +1,6 @@
 """Folders that are parts of a data set, not classes: train, valid, Testing, data/train."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -9,15 +10,19 @@ from fstore.extractor.datasets._cells import PART_WORDS
 from fstore.extractor.datasets._folders import sub_folders
 from fstore.types import Part
 
-__all__ = ["Layout", "find_parts"]
+__all__ = ["Layout", "find_parts", "part_folder"]
+
+_PART_FOLDER = re.compile(
+    rf"({'|'.join(PART_WORDS)})(?:[ _-]?(?:(?:19|20)[0-9]{{2}}|images?|imgs?|set|data|split))?"
+)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Which folders are parts; ``above`` is the folder around them, ``""`` for the root."""
+    """Which folders are parts; ``above`` are the folders around them, () for the root."""
 
     parts: Mapping[str, Part] = field(default_factory=dict)
-    above: str = ""
+    above: tuple[str, ...] = ()
 
     def part(self, uri: str) -> Part | None:
         """Return the part that an image plays by its folder."""
@@ -31,38 +36,53 @@ class Layout:
 
     def _words(self, uri: str) -> tuple[str, ...]:
         words = PurePosixPath(uri).parts
-        return words[1:] if self.above and words[0] == self.above else words
+        depth = len(self.above)
+        return words[depth:] if words[:depth] == self.above else words
 
 
 def find_parts(root: Path) -> Layout:
     """Tell from the names of folders whether they are parts or classes.
 
-    Parts are understood where all folders of the root are called so (see ``PART_WORDS``), or all
-    folders of its only folder.
+    Parts are understood where all folders of the root are called so (see `part_folder`), or all
+    folders of its only folder, however many only folders lie around them.
 
     Raises
     ------
     DataError
         Some folders are called as parts and others are not; two are called as the same part;
-        folders in a class folder are called as parts.
+        folders in a class folder, at any depth, are called as parts.
     """
-    names = [p.name for p in sub_folders(root)]
-    if len(names) == 1 and not _is_part(names[0]):
-        inner = [p.name for p in sub_folders(root / names[0])]
-        return Layout(_parts(root / names[0], inner), names[0])
-    found = _parts(root, names)
-    if not found:
-        _check_below(root, names)
-    return Layout(found)
+    above: tuple[str, ...] = ()
+    folder, names = root, _names(root)
+    while len(names) == 1 and part_folder(names[0]) is None:
+        above, folder = (*above, names[0]), folder / names[0]
+        names = _names(folder)
+    found = _parts(folder, names)
+    if found:
+        return Layout(found, above)
+    _check_below(folder, names)
+    return Layout()
 
 
-def _is_part(name: str) -> bool:
-    return name.lower() in PART_WORDS
+def part_folder(name: str) -> Part | None:
+    """Return the part that a folder is called as, alone or with a year or a word for images.
+
+    Examples
+    --------
+    >>> part_folder("Valid"), part_folder("train2017"), part_folder("test_images")
+    ('val', 'train', 'test')
+    """
+    found = _PART_FOLDER.fullmatch(name.lower())
+    return PART_WORDS[found[1]] if found else None
+
+
+def _names(folder: Path) -> list[str]:
+    return [p.name for p in sub_folders(folder)]
 
 
 def _parts(folder: Path, names: Iterable[str]) -> dict[str, Part]:
     """Folder -> part if all are parts, {} if all are classes."""
-    parts = {name: PART_WORDS[name.lower()] for name in names if _is_part(name)}
+    parts = {name: part for name in names if (part := part_folder(name)) is not None}
     others = [name for name in names if name not in parts]
     if parts and others:
         _check_class(folder, list(parts), others)
@@ -89,15 +109,19 @@ def _check_class(folder: Path, parts: list[str], others: list[str]) -> None:
 
 
 def _check_below(root: Path, names: Iterable[str]) -> None:
-    """Refuse parts inside class folders: ``cat/train``, or ``images/train`` beside ``labels``."""
-    for name in names:
-        inner = [p.name for p in sub_folders(root / name) if _is_part(p.name)]
-        if len({PART_WORDS[word.lower()] for word in inner}) > 1:
+    """Refuse parts at any depth in class folders: ``cat/train``, or ``images/train``."""
+    pending = [root / name for name in names]
+    while pending:
+        folder = pending.pop()
+        inner = _names(folder)
+        called = {name: part for name in inner if (part := part_folder(name)) is not None}
+        if len(set(called.values())) > 1:
             raise DataError(
-                f"folders {_list(inner)} in {root / name} look like parts of the data set; give "
-                f"--root {root / name} if it holds all images, put the parts outermost, or "
+                f"folders {_list(called)} in {folder} look like parts of the data set; give "
+                f"--root {folder} if it holds all images, put the parts outermost, or "
                 "describe the data set in a CSV file (--format csv)"
             )
+        pending += [folder / name for name in inner]
 
 
 def _list(names: Iterable[str]) -> str:

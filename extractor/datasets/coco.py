@@ -5,17 +5,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from fstore.errors import DataError
 from fstore.extractor.datasets._api import dataset_format
 from fstore.extractor.datasets._boxes import LabelledBox, box_views, check_size, image_samples
-from fstore.extractor.datasets._cells import class_name
+from fstore.extractor.datasets._cells import PART_WORDS, class_name
 from fstore.extractor.datasets._files import (
     Fractions,
     Progress,
     check_manifest,
     file_facts,
+    find_file,
     relative_uri,
 )
 from fstore.reading import is_endless
@@ -61,8 +62,8 @@ def coco(
     seeds, fractions
         Stratified random splits beside the official one.
     annotations : str
-        The JSON file, relative to ``root`` or absolute, or several with the parts that their
-        images play: ``train=FILE,val=FILE``.
+        The JSON file, from the working directory or from ``root``, or several with the parts
+        that their images play: ``train=FILE,val=FILE`` (``valid`` and the like, too).
 
     Raises
     ------
@@ -94,13 +95,10 @@ def _files(root: Path, annotations: str) -> list[tuple[Part | None, Path]]:
     files: list[tuple[Part | None, Path]] = []
     for item in annotations.split(","):
         before, mark, after = item.strip().partition("=")
-        part = next((p for p in get_args(Part) if p == before), None)
+        part = PART_WORDS.get(before.strip().lower()) if mark else None
         if mark and part is None:
             raise DataError(f"--annotations {item!r}: expected train=, val= or test=")
-        path = root / (after if mark else before)
-        if not path.is_file():
-            raise DataError(f"no file {path}; give it relative to {root}, or absolute")
-        files.append((part, path))
+        files.append((part, find_file((after if mark else before).strip(), root, "--annotations")))
     return files
 
 

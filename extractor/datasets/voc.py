@@ -147,7 +147,7 @@ def _read_ids(path: Path) -> list[str]:
 
 def _listed(line: str, path: Path) -> str:
     """Return the image that a line names, which must be a file's name without folders."""
-    name = line.split(maxsplit=1)[0]
+    name = line.strip()  # the whole line: names have spaces
     if "/" in name or "\\" in name or "\0" in name or name in {".", ".."}:
         raise DataError(f"{path} lists {name!r}; expected the name of an image, without folders")
     return name
@@ -193,7 +193,9 @@ def _parsed(path: Path, image_id: str) -> "Element":
     except OSError as exc:
         raise DataError(f"cannot read {path}: {exc.strerror or exc}") from exc
     except (ParseError, DefusedXmlException, LookupError, ValueError, RecursionError) as exc:
-        raise DataError(f"{path} is not a sound XML file: {exc}; restore it") from exc
+        raise DataError(
+            f"{path} is not a sound XML file: {exc}; restore it, or save it as UTF-8"
+        ) from exc
     if root.tag != "annotation":
         raise DataError(f"{path} has the root <{root.tag}>; expected a VOC <annotation>")
     return root
@@ -321,12 +323,12 @@ def _check_lists(
 def _read_class_list(path: Path) -> dict[str, int]:
     listed: dict[str, int] = {}
     for at, line in enumerate(read_text(path).splitlines(), start=1):
-        words = line.split()
+        words = line.rsplit(maxsplit=1)
         if not words:
             continue
-        if len(words) != 2 or words[1] not in {"1", "0", "-1"} or words[0] in listed:
+        if len(words) != 2 or words[1] not in {"1", "0", "-1"} or words[0].strip() in listed:
             raise DataError(f"{path}, line {at}: {line!r}; expected '<image> 1|0|-1', each once")
-        listed[words[0]] = int(words[1])
+        listed[words[0].strip()] = int(words[1])
     return listed
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 from fstore.errors import DataError
 from fstore.reading import is_endless
@@ -93,6 +94,7 @@ def decode(data: bytes, *, uri: str = "") -> Image.Image:
     try:
         with Image.open(io.BytesIO(data)) as image:
             _check_pixels(image)
+            _check_meaning(image)
             back = _BACK.get(_turned(image))
             image.load()
             return _to_rgb(image if back is None else image.transpose(back))
@@ -138,6 +140,18 @@ def _check_pixels(image: Image.Image) -> None:
         raise DataError(
             f"{image.width} x {image.height} pixels, at most {limit} are decoded; shrink the image"
         )
+
+
+def _check_meaning(image: Image.Image) -> None:
+    """Refuse what Pillow would read as other values, or hand to another program."""
+    if image.format == "EPS":  # Pillow would run Ghostscript on it
+        raise DataError("a PostScript program, not an image; convert it to PNG")
+    if isinstance(image, TiffImageFile) and image.mode in _WIDE_GREY:
+        if image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0:
+            raise DataError("wide grey whose 0 is white; convert it so that 0 is black")
+        bits = image.tag_v2.get(BITSPERSAMPLE, (1,))[0]
+        if bits not in (16, 32):
+            raise DataError(f"grey of {bits} bits would be read as 16; convert to 8 or 16 bits")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

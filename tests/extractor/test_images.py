@@ -3,6 +3,7 @@
 import io
 import math
 import os
+import struct
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -380,6 +381,29 @@ def test_grey_beyond_16_bits_is_refused(value: int) -> None:
     Image.fromarray(np.full((4, 4), value, np.int32)).save(file, "TIFF")
     with pytest.raises(DataError, match="from 0 to 65535"):
         decode(file.getvalue(), uri="x.tif")
+
+
+@pytest.mark.parametrize(("tag", "value", "reason"), [(262, 0, "0 is white"), (258, 12, "12 bits")])
+def test_wide_grey_of_another_meaning_is_refused(tag: int, value: int, reason: str) -> None:
+    """A TIFF whose 0 is white, or of 12 bits, is not read as 16 bits whose 0 is black."""
+    file = io.BytesIO()
+    Image.fromarray(np.zeros((4, 4), np.uint16)).save(file, "TIFF")
+    data = bytearray(file.getvalue())
+    (start,) = struct.unpack_from("<I", data, 4)
+    (entries,) = struct.unpack_from("<H", data, start)
+    places = [start + 2 + 12 * i for i in range(entries)]
+    at = next(p for p in places if struct.unpack_from("<H", data, p)[0] == tag)
+    struct.pack_into("<H", data, at + 8, value)
+    with pytest.raises(DataError, match=reason):
+        decode(bytes(data), uri="x.tif")
+
+
+def test_postscript_is_not_run() -> None:
+    """A PostScript program under an image's name is refused; no interpreter is called."""
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(file, "EPS")
+    with pytest.raises(DataError, match="a PostScript program"):
+        decode(file.getvalue(), uri="x.jpg")
 
 
 def test_grey_of_16_bits_is_scaled_alike() -> None:

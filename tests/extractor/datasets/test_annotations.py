@@ -110,8 +110,7 @@ def test_boxes_from_zero(devkit: Path) -> None:
     """With --zero-based a box is one pixel further right and down, its size unchanged."""
     one = read(devkit, XML).views[1].samples[0].box
     zero = read(devkit, XML, zero_based=True).views[1].samples[0].box
-    assert one == (5, 6, 20, 21)
-    assert zero == (6, 7, 21, 22)
+    assert [one, zero] == [(5, 6, 20, 21), (6, 7, 21, 22)]
 
 
 def test_an_image_is_the_file_of_its_name(devkit: Path) -> None:
@@ -319,3 +318,49 @@ def test_mutated_coco(folder: Path) -> None:
         assert found == told(lambda: coco("c", folder, annotations="i.json"))
         read_ones += not isinstance(found, str)
     assert 50 < read_ones < 5950  # both kinds were met
+
+
+@pytest.mark.parametrize("name", ["a\0b.png", "\ud800.png", "x/\udfff/1.png"])
+def test_names_that_no_file_can_have(tmp_path: Path, name: str) -> None:
+    """A zero byte or half a character in a file's name is refused with its place in the JSON."""
+    image = {"id": 1, "file_name": name, "width": 60, "height": 40}
+    (tmp_path / "i.json").write_text(
+        json.dumps({"images": [image], "categories": [], "annotations": []})
+    )
+    with pytest.raises(DataError, match=r"images\[0\]: .* is no name that a file can have"):
+        coco("c", tmp_path, annotations="i.json")
+
+
+def test_coco_files_are_named_as_tables_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A JSON file is found from where one stands, or from the root; `valid` is the part val."""
+    root, here = tmp_path / "root", tmp_path / "here"
+    for folder in (root, here):
+        folder.mkdir()
+    Image.new("RGB", (60, 40)).save(root / "1.png")
+    entry = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5]}
+    image = {"id": 1, "file_name": "1.png", "width": 60, "height": 40}
+    parts = {"images": [image], "categories": [{"id": 1, "name": "c"}], "annotations": [entry]}
+    (here / "i.json").write_text(json.dumps(parts))
+    monkeypatch.chdir(here)
+    found = coco("c", root, annotations="Valid=i.json")
+    assert found.views[0].splits[0].parts == ("val",)
+    (root / "i.json").write_text(json.dumps(parts))
+    with pytest.raises(DataError, match="give an absolute path"):
+        coco("c", root, annotations="i.json")
+
+
+def test_a_line_of_a_list_is_one_name(devkit: Path) -> None:
+    """An image's name may have spaces; a line of two words never stands for its first word."""
+    for folder, ending in (("JPEGImages", ".jpg"), ("Annotations", ".xml")):
+        whole = (devkit / folder / f"a{ending}").read_bytes()
+        (devkit / folder / f"my cat 2{ending}").write_bytes(whole)
+    main = devkit / "ImageSets" / "Main"
+    (main / "train.txt").write_text("my cat 2 \na\n")
+    (main / "cat_train.txt").write_text("my cat 2  1\na 1\n")
+    assert [s.image_id for s in voc("v", devkit).views[0].samples] == ["a", "b", "my cat 2"]
+    (main / "cat_train.txt").unlink()
+    (main / "train.txt").write_text("a 1\n")
+    with pytest.raises(DataError, match="image a 1 has no annotation"):
+        voc("v", devkit)

@@ -198,6 +198,9 @@ PARTS = [
     (("images/train/a/1.png", "images/valid/a/2.png"), ("train", "val")),
     (("set one/Train/a/b/1.png", "set one/Test/a/b/2.png"), ("test", "train")),
     (("testing/a/1.png",), ("test",)),
+    (("train2017/a/1.png", "val2017/a/2.png"), ("train", "val")),
+    (("Test-Set/a/1.png", "train_images/a/2.png"), ("test", "train")),
+    (("d/images/test/a/1.png", "d/images/train/a/2.png"), ("test", "train")),
 ]
 
 
@@ -221,6 +224,7 @@ def test_folders_that_are_parts(
         (("test/1.png", "cat/2.png", "dog/3.png"), "'test' look like parts"),
         (("d/train/a/1.png", "d/other/a/2.png"), "'other' like classes"),
         (("cat/train/1.png", "cat/val/2.png", "dog/train/3.png"), "put the parts outermost"),
+        (("x/cat/train/1.png", "x/cat/test/2.png", "y/dog/3.png"), "put the parts outermost"),
     ],
 )
 def test_folders_that_may_be_parts(
@@ -229,6 +233,12 @@ def test_folders_that_may_be_parts(
     """Where folders may be parts or classes, nothing is guessed."""
     with pytest.raises(DataError, match=message):
         imagefolder("c", make_images(*uris))
+
+
+def test_classes_that_begin_like_parts(make_images: Images) -> None:
+    """`trains`, `valley` and years are classes, at any depth."""
+    manifest = imagefolder("c", make_images("a/trains/1.png", "a/valley/2.png", "b/2017/3.png"))
+    assert manifest.classes == ("a/trains", "a/valley", "b/2017")
 
 
 def test_a_train_may_be_a_vehicle(make_images: Images) -> None:

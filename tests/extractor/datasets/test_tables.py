@@ -184,7 +184,7 @@ def test_coco_files_that_do_not_fit(make_images: Images, data: object, message: 
     ("annotations", "message"),
     [
         ("", "needs its JSON file"),
-        ("dev=i.json", "expected train=, val= or test="),
+        ("all=i.json", "expected train=, val= or test="),
         ("j.json", r"no file .*j\.json"),
         ("train=i.json,val=i.json", "is in two files; list it in one part only"),
     ],
