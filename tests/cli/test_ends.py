@@ -87,9 +87,12 @@ path = Path(sys.argv[1])
 with leftover(path):
     path.write_text("half")
     print("at work", flush=True)
-    X = np.ones((6000, 6000))
-    while True:
-        X = np.linalg.svd(X)[0]  # minutes, in a library that looks for no signal
+    try:
+        X = np.ones((6000, 6000))
+        while True:
+            X = np.linalg.svd(X)[0]  # minutes, in a library that looks for no signal
+    finally:  # as every writer of a file does, if it is heard in time
+        path.unlink()
 """
 
 
