@@ -41,6 +41,15 @@ __all__ = [
 ]
 
 COMMIT_TRIES = 100
+
+DESCRIPTIONS = {
+    "activations": (
+        "NULL in act_max and in map stands for 0; columns that are NULL as a whole follow from "
+        "act_max. Partition values are texts. See docs/store.md of fstore."
+    )
+}
+"""What other programs show of a table."""
+
 LEAST_FREE = 1 << 20
 """Bytes without which no commit is begun."""
 
@@ -68,6 +77,7 @@ def _create(root: "Path", table: Table) -> None:
             table.schema,
             mode="ignore",
             partition_by=list(table.partition) or None,
+            description=DESCRIPTIONS.get(table.name),
             # Delta keeps no other statistics of ours; maps have none worth keeping.
             configuration={"delta.dataSkippingNumIndexedCols": "0"},
         )

@@ -111,3 +111,5 @@ def test_the_footer_says_what_null_means(built: Built) -> None:
     for path in files_of(built):
         footer = pq.read_metadata(path).metadata
         assert json.loads(footer[b"fstore.null_means"]) == {"act_max": 0, "map": 0}
+    table = DeltaTable(str(built.store.path / "activations"))
+    assert "NULL in act_max and in map stands for 0" in str(table.metadata().description)
