@@ -234,12 +234,20 @@ def _image(
     """Find the file: below the root, or in the folder that the JSON is named after."""
     uri = relative_uri(_text(entry, "file_name", where), where)
     folder = path.stem.rpartition("_")[2]  # instances_train2017.json -> train2017
-    if not (root / uri).is_file() and (root / folder / uri).is_file():
+    if not _is_file(root / uri) and _is_file(root / folder / uri):
         uri = f"{folder}/{uri}"
     width, height = (_whole(entry, side, where) for side in ("width", "height"))
     if width <= 0 or height <= 0:
         raise DataError(f"{where}: a size of {width} x {height}; expected pixels")
     return _Image(uri, part, width, height)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there; one whose name is too long for any file is not."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _object(entry: Mapping[str, Any], image: _Image, name: str, where: str) -> LabelledBox:

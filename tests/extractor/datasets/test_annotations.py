@@ -331,6 +331,17 @@ def test_names_that_no_file_can_have(tmp_path: Path, name: str) -> None:
         coco("c", tmp_path, annotations="i.json")
 
 
+@pytest.mark.parametrize("name", ["x" * 256, "\u00fc" * 200, "a/" * 2500 + "b"])
+def test_names_too_long_for_a_file(tmp_path: Path, name: str) -> None:
+    """A name that is longer than any file's is refused in words."""
+    image = {"id": 1, "file_name": name, "width": 60, "height": 40}
+    (tmp_path / "i.json").write_text(
+        json.dumps({"images": [image], "categories": [], "annotations": []})
+    )
+    with pytest.raises(DataError, match="its name is too long for a file"):
+        coco("c", tmp_path, annotations="i.json")
+
+
 def test_coco_files_are_named_as_tables_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
