@@ -28,10 +28,11 @@ from pyarrow import parquet as pq
 
 from fstore.errors import IdentityError, StorageError
 from fstore.store import sums
+from fstore.store.delta_log import log_entries
 from fstore.store.encode import ShardFile
 from fstore.store.paths import folder_of, logged_path
 from fstore.store.schema import CHANNEL, PARTITION, SAMPLE_ID
-from fstore.store.tables import COMMIT_TRIES, log_entries, open_table, storage, writing
+from fstore.store.tables import COMMIT_TRIES, open_table, storage, writing
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -230,7 +231,7 @@ def list_files(delta: "DeltaTable", **equal: str) -> list[StoredFile]:
 
 
 def stored_file(folder: Path, entry: Mapping[str, Any]) -> StoredFile:
-    """Describe the file of an entry of the log, a row of :func:`~fstore.store.tables.log_entries`.
+    """Describe a file by its entry, a row of :func:`~fstore.store.delta_log.log_entries`.
 
     Parameters
     ----------

@@ -10,12 +10,10 @@ from stat import S_ISREG
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from fstore.errors import DataError, StorageError, UnknownNameError
 from fstore.store import sums
 from fstore.store.catalog import weights_path
+from fstore.store.delta_log import log_entries
 from fstore.store.files import ACTIVATIONS
 from fstore.store.leases import oldest_lease, working
 from fstore.store.locks import naming
@@ -274,18 +272,15 @@ def _delete(root: Path, name: str, equal: dict[str, str]) -> set[Path]:
 
 def _referred(root: Path, delta: "DeltaTable", name: str, **equal: str) -> set[Path]:
     """Return the files that a table's log refers to; names in the log are percent-encoded."""
-    actions = pa.table(delta.get_add_actions(flatten=True))
-    for column, value in equal.items():
-        actions = actions.filter(pc.equal(actions[f"partition.{column}"], value))
     folder = (root / name).resolve()
-    return {folder / unquote(path) for path in actions["path"].to_pylist()}
+    return {folder / unquote(path) for path in log_entries(delta, **equal)["path"].to_pylist()}
 
 
 def _own(root: Path, name: str, delta: "DeltaTable", equal: Mapping[str, str]) -> set[Path]:
     """Return the files of some partitions that lie below their table, where drop may delete."""
     found = set()
-    for row in sums.logged(delta, equal):
-        path = f"{name}/{unquote(row['path'])}"
+    for entry in log_entries(delta, **equal)["path"].to_pylist():
+        path = f"{name}/{unquote(entry)}"
         with suppress(StorageError):
             found.add(inside(root, path, table=name, row="its log", folder=name))
     return found

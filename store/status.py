@@ -8,9 +8,10 @@ from typing import Any
 
 from pyarrow import parquet as pq
 
+from fstore.store.delta_log import log_entries
 from fstore.store.files import ACTIVATIONS, Partition, StoredFile, stored_file
 from fstore.store.paths import folder_of, logged_path
-from fstore.store.tables import log_entries, open_table, read_rows, storage
+from fstore.store.tables import open_table, read_rows, storage
 
 __all__ = ["STATUS_COLUMNS", "LoggedFile", "logged_files", "status"]
 

@@ -16,26 +16,26 @@ if asked.
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import parquet as pq
 
 from fstore.errors import StorageError
+from fstore.store.delta_log import log_entries
 
 __all__ = [
     "add_missing",
+    "check_files",
     "check_log",
     "check_table",
     "damage",
     "forget_if_none",
     "log_files",
-    "logged",
     "noted",
     "prune",
     "record",
@@ -181,9 +181,7 @@ def check_log(root: Path, name: str) -> None:
         # A checkpoint that nobody can read misleads nobody: the commits before it may be whole.
 
 
-def check_table(
-    root: Path, name: str, delta: "DeltaTable", equal: Mapping[str, str] | None = None
-) -> None:
+def check_table(root: Path, name: str, delta: "DeltaTable") -> None:
     """Refuse a table whose data files are not what was committed.
 
     Parameters
@@ -194,26 +192,32 @@ def check_table(
         The table.
     delta : DeltaTable
         It, opened.
-    equal : mapping or None
-        Partition column -> value: only files of these are looked at.
 
     Raises
     ------
     StorageError
         Names the file.
     """
-    files = (unquote(row["path"]) for row in logged(delta, equal or {}))
-    for file, problem in damage(root, name, files):
+    check_files(root, name, log_entries(delta)["path"].to_pylist())
+
+
+def check_files(root: Path, name: str, paths: Iterable[str]) -> None:
+    """Refuse a table if some of its data files are not what was committed.
+
+    Parameters
+    ----------
+    root, name : Path, str
+        Store and table.
+    paths : iterable of str
+        As in the log: relative to the table's folder, percent-encoded.
+
+    Raises
+    ------
+    StorageError
+        Names the file.
+    """
+    for file, problem in damage(root, name, map(unquote, paths)):
         raise _refusal(root, name, file, problem)
-
-
-def logged(delta: "DeltaTable", equal: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return what the log says of a table's files, those with some partition values."""
-    actions = pa.table(delta.get_add_actions(flatten=True))
-    for column, value in equal.items():
-        actions = actions.filter(pc.equal(actions[f"partition.{column}"], value))
-    rows: list[dict[str, Any]] = actions.to_pylist()
-    return rows
 
 
 def _refusal(root: Path, name: str, file: str, problem: str) -> StorageError:

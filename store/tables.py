@@ -9,12 +9,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from fstore.errors import SchemaError, StorageError
 from fstore.store import sums
+from fstore.store.delta_log import drop_broken_checkpoints, log_entries
 from fstore.store.leases import working
-from fstore.store.log_checkpoints import drop_broken_checkpoints
 from fstore.store.paths import folder_of, logged_path, table_folder
 from fstore.store.schema import TABLES, Table, check_rows
 from fstore.system_errors import is_panic, reason
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = [
     "append_once",
     "create_tables",
-    "log_entries",
     "open_table",
     "read_columns",
     "read_rows",
@@ -138,23 +136,6 @@ def _check_protocol(name: str, delta: "DeltaTable") -> None:
         )
 
 
-def log_entries(delta: "DeltaTable", **equal: str) -> pa.Table:
-    """Return what a table's log says of its files, of those with the given partition values.
-
-    Returns
-    -------
-    pa.Table
-        Columns ``path`` (for :func:`fstore.store.paths.logged_path`), ``size_bytes``,
-        ``num_records`` (NULL where another program kept no count), and ``partition.COLUMN``.
-    """
-    entries = pa.table(delta.get_add_actions(flatten=True))
-    if "num_records" not in entries.schema.names:
-        entries = entries.append_column("num_records", pa.nulls(len(entries), pa.int64()))
-    for column, value in equal.items():
-        entries = entries.filter(pc.equal(entries[f"partition.{column}"], value))
-    return entries
-
-
 def _check_columns(name: str, delta: "DeltaTable") -> None:
     found = {field.name: field.type for field in delta.schema().fields}
     expected = {field.name: field.type for field in _delta_schema(name).fields}
@@ -194,7 +175,7 @@ def read_columns(root: "Path", name: str, columns: Sequence[str], /, **equal: st
     if not entries:
         return table.schema.empty_table().select(list(columns))
     files = _files(table, folder_of(delta), entries)
-    sums.check_table(root, name, delta, in_path)
+    sums.check_files(root, name, (entry["path"] for entry in entries))
     wanted = None
     for column, value in equal.items():
         test = ds.field(column) == value

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from fstore.store import sums
+from fstore.store.delta_log import log_entries
 from fstore.store.leases import working
 from fstore.store.locks import alone
 from fstore.store.paths import folder_of, logged_path, table_folder
 from fstore.store.schema import TABLES
-from fstore.store.tables import COMMIT_TRIES, create_tables, log_entries, starved, storage
+from fstore.store.tables import COMMIT_TRIES, create_tables, starved, storage
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,6 +12,7 @@ from pyarrow import parquet as pq
 from fstore.errors import FstoreError
 from fstore.store import sums
 from fstore.store.catalog import DatasetInfo, checkpoints, datasets, hashes_of_rows, weights_path
+from fstore.store.delta_log import log_entries
 from fstore.store.files import ACTIVATIONS
 from fstore.store.place import inside
 from fstore.store.proposals import VIEW as PROPOSAL
@@ -70,7 +71,7 @@ def check_rows_of(root: Path, name: str) -> Iterator[Problem]:
         delta = open_table(root, name, check=False)
     except FstoreError:  # told by check_table_log
         return
-    for row in sums.logged(delta, {}):
+    for row in log_entries(delta).to_pylist():
         file = unquote(row["path"])
         problem = _place_problem(root, name, row)
         if not problem and name != ACTIVATIONS:
@@ -122,7 +123,7 @@ def unchecked(root: Path) -> dict[str, list[str]]:
     found = {}
     for name in TABLES:
         known = sums.noted(root, name)
-        files = [unquote(row["path"]) for row in sums.logged(open_table(root, name), {})]
+        files = [unquote(row["path"]) for row in log_entries(open_table(root, name)).to_pylist()]
         files += sums.log_files(root, name)
         if new := [file for file in files if file not in known]:
             found[name] = new

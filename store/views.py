@@ -16,10 +16,11 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
+from fstore.store.delta_log import log_entries
 from fstore.store.files import ACTIVATIONS
 from fstore.store.paths import duck_name, folder_of, logged_path
 from fstore.store.schema import PARTITION, TABLES, Table
-from fstore.store.tables import log_entries, sql_text
+from fstore.store.tables import sql_text
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -108,7 +109,7 @@ def files_sql(table: Table, folder: Path, entries: Sequence[Mapping[str, Any]]) 
     folder : Path
         The table's, links resolved.
     entries : sequence of mapping
-        Rows of :func:`~fstore.store.tables.log_entries`.
+        Rows of :func:`~fstore.store.delta_log.log_entries`.
     """
     regular: list[Path] = []
     others: dict[tuple[str | None, ...], list[Path]] = defaultdict(list)

@@ -1,20 +1,42 @@
-"""Checkpoints of a Delta log: a summary of its commits, which a broken one must not hide.
+"""The log of a Delta table: what it says of the files, and checkpoints that must not hide it.
 
-Delta's library opens a table by the newest checkpoint, and fails if that one is cut off or gone,
-although the commits that it sums up are all there. The summary is then dropped, and the commits
-are read.
+A checkpoint sums up the commits before it. Delta's library opens a table by the newest checkpoint,
+and fails if that one is cut off or gone, although those commits are all there. The checkpoint is
+then dropped, and the commits are read.
 """
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import parquet as pq
 
-__all__ = ["drop_broken_checkpoints"]
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+__all__ = ["drop_broken_checkpoints", "log_entries"]
 
 HINT = "_last_checkpoint"
 """File that names the newest checkpoint."""
+
+
+def log_entries(delta: "DeltaTable", **equal: str) -> pa.Table:
+    """Return what a table's log says of its files, of those with the given partition values.
+
+    Returns
+    -------
+    pa.Table
+        Columns ``path`` (for :func:`fstore.store.paths.logged_path`), ``size_bytes``,
+        ``num_records`` (NULL where another program kept no count), and ``partition.COLUMN``.
+    """
+    entries = pa.table(delta.get_add_actions(flatten=True))
+    if "num_records" not in entries.schema.names:
+        entries = entries.append_column("num_records", pa.nulls(len(entries), pa.int64()))
+    for column, value in equal.items():
+        entries = entries.filter(pc.equal(entries[f"partition.{column}"], value))
+    return entries
 
 
 def drop_broken_checkpoints(log: Path) -> bool:
