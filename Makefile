@@ -13,7 +13,7 @@ demo: setup
 	$(BIN)/fstore demo --out fstore-demo
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 setup: $(INSTALLED)
 
