@@ -28,12 +28,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the program does, for 
 import numpy as np
 import torch
 
-from fstore import extraction, workflows
+from fstore import workflows
 from fstore.extractor.devices import keep_freed_memory
 from fstore.extractor.loading import InputSample, load_batches
 from fstore.extractor.networks import Network
 from fstore.extractor.taps import Taps
 from fstore.store import Store
+from fstore.workflows.extract import run as extraction
 
 BATCH = 32
 Measured = tuple[float, float, int]  # wall seconds, CPU seconds, bytes written

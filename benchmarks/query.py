@@ -20,7 +20,7 @@ import numpy as np
 from _synthetic import SHAPES, batches
 
 import fstore
-from fstore.queries.reports._api import Samples
+from fstore.queries.cells.needs import Samples
 from fstore.queries.reports.table6 import sparsity_sql
 from fstore.store import Store
 from fstore.store.files import Identity, Partition

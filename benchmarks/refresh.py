@@ -22,12 +22,12 @@ from functools import partial
 from pathlib import Path
 
 import fstore
-from fstore.extraction import Options, extract
-from fstore.proposals import Choice, add_proposals
-from fstore.queries.refresh import due, refresh, states
-from fstore.queries.study import Study, load_study, set_study
+from fstore.queries.refresh.refresh import due, refresh, states
+from fstore.queries.studies.study import Study, load_study, set_study
 from fstore.store import Store
 from fstore.workflows import add_dataset, init_checkpoint
+from fstore.workflows.extract.run import Options, extract
+from fstore.workflows.proposals import Choice, add_proposals
 
 NETWORK = "caffenet-mini"
 TUNED = ("scratch", "ft", "fc-ft")

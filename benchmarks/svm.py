@@ -33,9 +33,9 @@ from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import fstore
-from fstore.queries.gram import feature_norm_factor, gram
-from fstore.queries.problem import Problem, problem, split_samples
-from fstore.queries.svm import BIAS, POSITIVE_WEIGHT, SVMs, fit
+from fstore.queries.methods.gram import feature_norm_factor, gram
+from fstore.queries.methods.svm import BIAS, POSITIVE_WEIGHT, SVMs, fit
+from fstore.queries.samples.problem import Problem, problem, split_samples
 from fstore.store import Store
 from fstore.store.features import read_features
 from fstore.store.files import Partition

@@ -26,7 +26,7 @@ from fstore.extractor.devices import find_devices, to_device
 from fstore.extractor.images import inputs
 from fstore.extractor.preprocess import Preprocess
 from fstore.extractor.warping import RegionCrops, crop_regions, joined
-from fstore.image_files import decode
+from fstore.pixels.image_files import decode
 from fstore.types import Box
 
 CAFFENET = Preprocess(size=227, resize=256)

@@ -186,7 +186,7 @@ def _run(
     overwrite: bool = False,
 ) -> None:
     """Run an analysis; print or draw its rows."""
-    from fstore.queries.plots import check_out, save_plot
+    from fstore.queries.figures.plots import check_out, save_plot
 
     draw, columns = entry.meta["plot"], entry.meta["columns"]
     if plot is not None:

@@ -53,7 +53,7 @@ def import_(
 
     Example: fstore ckpt import caffenet.caffemodel --network caffenet --name 305k
     """
-    from fstore.workflows import import_checkpoint
+    from fstore.workflows.checkpoints import import_checkpoint
 
     record = import_checkpoint(
         open_store(ctx), file, network=network, name=name,
@@ -77,7 +77,7 @@ def init(
 
     Example: fstore ckpt init --network caffenet --name random
     """
-    from fstore.workflows import init_checkpoint
+    from fstore.workflows.checkpoints import init_checkpoint
 
     store = open_store(ctx)
     record = init_checkpoint(
@@ -99,7 +99,7 @@ def list_(
 
     Example: fstore ckpt list --json
     """
-    from fstore.queries.lineage import lineage
+    from fstore.queries.studies.lineage import lineage
 
     records = open_store(ctx).checkpoints(network)
     if as_json or as_csv:
@@ -138,7 +138,7 @@ def _details(record: "CheckpointRecord") -> dict[str, Any]:
     """Return a checkpoint's row; the recipe without its curves, which have columns."""
     import json
 
-    from fstore.queries.curves import curve_rows, recipe_of
+    from fstore.queries.figures.curves import curve_rows, recipe_of
 
     curves: dict[str, list[list[float]]] = {name: [] for name in CURVES}
     for row in curve_rows(record):
@@ -149,7 +149,7 @@ def _details(record: "CheckpointRecord") -> dict[str, Any]:
 
 def _fields(record: "CheckpointRecord") -> "Iterator[dict[str, Any]]":
     """Yield what is known of a checkpoint, a field a row; curves are drawn."""
-    from fstore.queries.curves import curve_rows, recipe_of, sparkline
+    from fstore.queries.figures.curves import curve_rows, recipe_of, sparkline
 
     known = asdict(record)
     yield from ({"field": name, "value": known[name]} for name in DETAILS)

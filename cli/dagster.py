@@ -20,8 +20,8 @@ except ImportError as error:
     raise MissingExtraError("dagster is not installed: pip install 'fstore[dagster]'") from error
 
 if TYPE_CHECKING:
-    from fstore.queries.refresh import Refreshed
-    from fstore.queries.study import Study
+    from fstore.queries.refresh.refresh import Refreshed
+    from fstore.queries.studies.study import Study
     from fstore.store import Store
 
 __all__ = ["Place", "defs"]
@@ -48,7 +48,7 @@ class Place(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def load(self) -> "tuple[Store, Study]":
         """Open the store and read the study."""
-        from fstore.queries.study import load_study
+        from fstore.queries.studies.study import load_study
 
         store = self.open()
         return store, load_study(store, self.study or None)
@@ -90,8 +90,8 @@ def activations(context: dg.AssetExecutionContext, place: Place) -> dg.Materiali
 
 def _extract(store: "Store", study: "Study", ckpt: str, dataset: str, device: str) -> int:
     """Extract what reports lack of a checkpoint and a data set; return the number of samples."""
-    from fstore.extraction import Options, extract
-    from fstore.queries.reports._plan import missing_extractions, study_needs
+    from fstore.queries.refresh.extractions import missing_extractions, study_needs
+    from fstore.workflows.extract.run import Options, extract
 
     needs, _ = study_needs(store, study)
     missing = missing_extractions(
@@ -151,7 +151,7 @@ def _report(name: str, title: str, answers: str) -> dg.AssetsDefinition:
     def computed(
         context: dg.AssetExecutionContext, place: Place
     ) -> Iterator[dg.MaterializeResult[None]]:
-        from fstore.queries.refresh import refresh
+        from fstore.queries.refresh.refresh import refresh
 
         store, study = place.load()
         (done,) = refresh(store, study, [name])
@@ -169,7 +169,7 @@ def _report(name: str, title: str, answers: str) -> dg.AssetsDefinition:
 
 def _metadata(store: "Store", study: "Study", done: "Refreshed") -> dict[str, Any]:
     """Return what is shown of a report: its numbers, and how they came about."""
-    from fstore.queries.reports._run import show_report
+    from fstore.queries.refresh.compute import show_report
 
     rows = show_report(store, study, done.report).rows
     return {

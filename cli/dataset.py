@@ -76,7 +76,7 @@ def add(
 
     Example: fstore dataset add voc07 --format voc --root VOCdevkit --year 2007
     """
-    from fstore.workflows import add_dataset, check_format
+    from fstore.workflows.datasets import add_dataset, check_format
 
     given = {"year": year, "label_file": label_file, "annotations": annotations}
     given |= {"encoding": encoding}
@@ -136,7 +136,7 @@ def show(
 
     Example: fstore dataset show voc07 --split random --seed 0
     """
-    from fstore.queries.datasets import COUNT_COLUMNS, dataset_counts
+    from fstore.queries.samples.counts import COUNT_COLUMNS, dataset_counts
 
     rows = dataset_counts(open_store(ctx), name, split=split, seed=seed)
     emit(rows, columns=COUNT_COLUMNS, as_json=as_json, as_csv=as_csv)

@@ -79,8 +79,8 @@ def image(
 
     Example: fstore detect photo.jpg --out found.png
     """
-    from fstore.detection import DETECTION_COLUMNS, Search, detect_image, searched_how
     from fstore.queries.detection.scoring import Keep
+    from fstore.workflows.detect import DETECTION_COLUMNS, Search, detect_image, searched_how
 
     store = open_store(ctx)
     found = find_detector(store, detector)
@@ -112,8 +112,8 @@ def _check_drawing(out: Path, *, overwrite: bool) -> None:
 
 
 def _draw(picture: Path, rows: Sequence[Mapping[str, Any]], found: "Detector", out: Path) -> None:
-    from fstore.detection import draw_detections, open_image
     from fstore.store.tables import storage
+    from fstore.workflows.detect import draw_detections, open_image
 
     drawn = draw_detections(open_image(picture), rows, found.classes)
     with storage(f"cannot write {out}"):

@@ -15,7 +15,7 @@ from fstore.errors import DataError
 
 if TYPE_CHECKING:
     from fstore.queries.detection.run import Evaluated
-    from fstore.queries.samples import Samples
+    from fstore.queries.samples.labels import Samples
     from fstore.store import Store
 
 __all__ = ["eval_", "export", "train"]
@@ -101,7 +101,7 @@ def train(
 
 def _warn(store: "Store", learned: "Sequence[Samples]") -> None:
     """Say on stderr which test parts of the data sets a detector cannot be tested on."""
-    from fstore.queries.samples import is_there, shared_images
+    from fstore.queries.samples.labels import is_there, shared_images
 
     tests = dict.fromkeys(replace(p, part="test") for p in learned)
     tested = [t for t in tests if t not in learned and is_there(store, t)]
@@ -167,10 +167,11 @@ def eval_(
 
     Example: fstore detect eval --plot curves.png
     """
-    from fstore.queries.detection import curves, run
+    from fstore.queries.detection import run
     from fstore.queries.detection.regions import set_parts
     from fstore.queries.detection.scoring import Keep
-    from fstore.queries.plots import check_out, save_plot
+    from fstore.queries.figures import evaluations as curves
+    from fstore.queries.figures.plots import check_out, save_plot
 
     if plot is not None:
         check_out(plot, overwrite=overwrite)

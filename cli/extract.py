@@ -12,8 +12,8 @@ from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.cli.progress import bar
 
 if TYPE_CHECKING:
-    from fstore.extraction import Progress, Summary
     from fstore.store import Store
+    from fstore.workflows.extract.run import Progress, Summary
 
 
 class Stored(StrEnum):
@@ -90,7 +90,7 @@ def extract(
 
     Example: fstore extract --layer conv5 --ckpt 305k
     """
-    from fstore import extraction
+    from fstore.workflows.extract import run as extraction
 
     options = extraction.Options(
         precision=precision.value,
@@ -122,8 +122,8 @@ def extract(
 
 def _estimate(store: "Store", *, as_json: bool, as_csv: bool, **chosen: Any) -> None:  # noqa: ANN401
     """Print what an extraction would add and take."""
-    from fstore.estimate import ESTIMATE_COLUMNS
-    from fstore.estimate import estimate as estimated
+    from fstore.workflows.extract.estimate import ESTIMATE_COLUMNS
+    from fstore.workflows.extract.estimate import estimate as estimated
 
     rows = estimated(store, **chosen)
     emit(rows, columns=ESTIMATE_COLUMNS, as_json=as_json, as_csv=as_csv)

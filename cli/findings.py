@@ -47,7 +47,7 @@ def findings(
     from dataclasses import asdict
 
     from fstore.queries.findings import check_findings
-    from fstore.queries.study import load_study
+    from fstore.queries.studies.study import load_study
 
     store = open_store(ctx)
     current = load_study(store, study or None)

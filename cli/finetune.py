@@ -135,8 +135,8 @@ def finetune(
 
     Example: fstore train finetune --from 305k --mode ft --dataset voc07 --view gt
     """
-    from fstore.finetuning import finetune as run
-    from fstore.training import Options
+    from fstore.workflows.train.finetune import finetune as run
+    from fstore.workflows.train.run import Options
 
     entries = stated(
         recipe, iterations=iterations, snapshots=numbers("--snapshots", snapshots) or None, lr=lr,
@@ -190,7 +190,7 @@ def evaluate(
 
     Example: fstore train evaluate 305k-sun397-ft --dataset sun397 --split random
     """
-    from fstore.evaluation import evaluate as run
+    from fstore.workflows.train.judge import evaluate as run
 
     store = open_store(ctx)
     which, split_seed = split_meant(
@@ -225,8 +225,8 @@ def plot(
     """
     from functools import partial
 
-    from fstore.queries.curves import CURVE_COLUMNS, curve_rows, longest_runs, plot_curves
-    from fstore.queries.plots import check_out, save_plot
+    from fstore.queries.figures.curves import CURVE_COLUMNS, curve_rows, longest_runs, plot_curves
+    from fstore.queries.figures.plots import check_out, save_plot
 
     check_out(out, overwrite=overwrite)
     store = open_store(ctx)

@@ -11,7 +11,7 @@ from fstore.cli.progress import bar
 from fstore.cli.report import Format, StudyName, report
 
 if TYPE_CHECKING:
-    from fstore.queries.study import Study
+    from fstore.queries.studies.study import Study
     from fstore.store import Store
 
 __all__ = ["build"]
@@ -41,8 +41,8 @@ def build(
 
     Example: fstore report build page
     """
-    from fstore.queries.page import build_page
-    from fstore.queries.study import load_study
+    from fstore.queries.publish import build_page
+    from fstore.queries.studies.study import load_study
 
     store = open_store(ctx)
     current = load_study(store, study or None)
@@ -67,8 +67,8 @@ def _tables(
     overwrite: bool,
 ) -> None:
     """Write tables for a paper; say what is not in them."""
-    from fstore.queries.refresh import refresh, states
-    from fstore.queries.tables import check_files, tabular, write_tables
+    from fstore.queries.publish.paper_tables import check_files, tabular, write_tables
+    from fstore.queries.refresh.refresh import refresh, states
 
     names, failed = tabular(form.value), []
     check_files(out, form.value, overwrite=overwrite)  # before anything is computed

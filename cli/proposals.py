@@ -10,7 +10,7 @@ from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.cli.progress import bar
 
 if TYPE_CHECKING:
-    from fstore.proposals import Added
+    from fstore.workflows.proposals import Added
 
 __all__ = ["proposals"]
 
@@ -53,7 +53,7 @@ def proposals(
 
     Example: fstore proposals --dataset voc07 --max-proposals 500
     """
-    from fstore.proposals import RECALL_COLUMNS, Choice, add_proposals
+    from fstore.workflows.proposals import RECALL_COLUMNS, Choice, add_proposals
 
     choice = Choice(
         method=method,

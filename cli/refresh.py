@@ -16,8 +16,8 @@ from fstore.cli.times import parse_time
 from fstore.ending import within
 
 if TYPE_CHECKING:
-    from fstore.queries.refresh import Refreshed
-    from fstore.queries.study import Study
+    from fstore.queries.refresh.refresh import Refreshed
+    from fstore.queries.studies.study import Study
     from fstore.store import Store
 
 __all__: list[str] = []
@@ -48,7 +48,7 @@ def refresh(
 
     Example: fstore report refresh --dry-run
     """
-    from fstore.queries.study import load_study
+    from fstore.queries.studies.study import load_study
 
     store = open_store(ctx)
     current = load_study(store, study or None)
@@ -68,7 +68,7 @@ def _due(
     store: "Store", study: "Study", names: Sequence[str]
 ) -> tuple[Sequence[str], Iterator[dict[str, Any]]]:
     """Return the columns and rows of a dry run."""
-    from fstore.queries.refresh import Due, due
+    from fstore.queries.refresh.refresh import Due, due
 
     return [f.name for f in fields(Due)], (asdict(one) for one in due(store, study, names))
 
@@ -81,8 +81,8 @@ def _refreshed(
     done: "list[Refreshed]",
 ) -> Iterator[dict[str, Any]]:
     """Yield a row a report as it is over; add to ``done``."""
-    from fstore.queries.refresh import refresh as refresh_reports
-    from fstore.queries.refresh import wait_notes
+    from fstore.queries.refresh.refresh import refresh as refresh_reports
+    from fstore.queries.refresh.refresh import wait_notes
 
     with bar(quiet=ctx.obj["quiet"]) as advance:
         tell = wait_notes(note)
@@ -110,8 +110,8 @@ def diff(
 
     Example: fstore report diff --from 1d
     """
-    from fstore.queries.history import Change, changes, last_refresh_span
-    from fstore.queries.study import load_study
+    from fstore.queries.refresh.history import Change, changes, last_refresh_span
+    from fstore.queries.studies.study import load_study
 
     store = open_store(ctx)
     name = load_study(store, study or None).name

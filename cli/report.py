@@ -17,7 +17,7 @@ from fstore.cli.times import AsOf, parse_time
 from fstore.errors import DataError, StorageError, UnknownNameError
 
 if TYPE_CHECKING:
-    from fstore.queries.refresh import ReportState
+    from fstore.queries.refresh.refresh import ReportState
 
 __all__ = ["Format", "StudyName", "report", "tell_commands"]
 
@@ -51,7 +51,7 @@ def list_(
 
     Example: fstore report list
     """
-    from fstore.queries.refresh import ReportState
+    from fstore.queries.refresh.refresh import ReportState
 
     found = _states(ctx, study)
     whole = as_json or as_csv
@@ -63,9 +63,9 @@ def list_(
 
 def _states(ctx: typer.Context, study: str) -> "list[ReportState]":
     """Return how the reports stand; without a store or a study, only what they are."""
-    from fstore.queries.refresh import ReportState, states
+    from fstore.queries.refresh.refresh import ReportState, states
     from fstore.queries.reports import REPORTS
-    from fstore.queries.study import load_study
+    from fstore.queries.studies.study import load_study
 
     try:
         store = open_store(ctx)
@@ -120,9 +120,9 @@ def show(
 
     Example: fstore report show table6 --plot table6.png
     """
-    from fstore.queries.plots import check_out, save_plot
+    from fstore.queries.cells.needs import ROW_COLUMNS
+    from fstore.queries.figures.plots import check_out, save_plot
     from fstore.queries.reports import REPORTS
-    from fstore.queries.reports._api import ROW_COLUMNS
 
     draw = REPORTS[name].meta["plot"]
     if form is not None and (plot is not None or as_json or as_csv):
@@ -147,9 +147,9 @@ def _rows(
     ctx: typer.Context, name: str, study: str, *, beside: bool, drawn: bool
 ) -> list[dict[str, Any]]:
     """Return a report's rows; tell on stderr what was computed and what is missing."""
-    from fstore.queries.refresh import wait_notes
-    from fstore.queries.reports._run import illustrated, show_report
-    from fstore.queries.study import load_study
+    from fstore.queries.refresh.compute import illustrated, show_report
+    from fstore.queries.refresh.refresh import wait_notes
+    from fstore.queries.studies.study import load_study
 
     store = open_store(ctx)
     current = load_study(store, study or None)
@@ -168,8 +168,8 @@ def _rows(
 def _table(
     ctx: typer.Context, name: str, study: str, rows: list[dict[str, Any]], form: Format
 ) -> str:
-    from fstore.queries.study import load_study
-    from fstore.queries.tables import dressed, table_text
+    from fstore.queries.publish.paper_tables import dressed, table_text
+    from fstore.queries.studies.study import load_study
 
     current = load_study(open_store(ctx), study or None)
     return table_text(rows, form.value, **dressed(current, name))
@@ -177,7 +177,7 @@ def _table(
 
 def _chosen(rows: list[dict[str, Any]], *, beside: bool) -> list[dict[str, Any]]:
     """Return the rows of the paper's columns, or all of them."""
-    from fstore.queries.reports._api import BESIDE
+    from fstore.queries.cells.needs import BESIDE
 
     return [row for row in rows if beside or BESIDE not in row["col"]]
 
@@ -186,9 +186,9 @@ def _past_rows(
     ctx: typer.Context, name: str, study: str, time: str, *, beside: bool, drawn: bool
 ) -> list[dict[str, Any]]:
     """Return a report's rows as they stood at a time."""
-    from fstore.queries.history import as_of
+    from fstore.queries.refresh.history import as_of
     from fstore.queries.reports import REPORTS
-    from fstore.queries.study import load_study
+    from fstore.queries.studies.study import load_study
 
     if drawn and REPORTS[name].meta["illustrate"] is not None:
         raise DataError(

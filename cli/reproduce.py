@@ -17,9 +17,9 @@ from fstore.ending import leftover
 from fstore.errors import DataError
 
 if TYPE_CHECKING:
-    from fstore.reproduce import Result, Step
     from fstore.store import Store
     from fstore.types import OnProgress
+    from fstore.workflows.reproduce.study import Result, Step
 
 
 @app.command()
@@ -49,8 +49,8 @@ def reproduce(
 
     Example: fstore reproduce study/digits.toml
     """
-    from fstore.reproduce import RESULT_COLUMNS
-    from fstore.reproduce import reproduce as run
+    from fstore.workflows.reproduce.study import RESULT_COLUMNS
+    from fstore.workflows.reproduce.study import reproduce as run
 
     toml, quiet = read_study(file), ctx.obj["quiet"]
     if no_page and page is not None:
@@ -76,8 +76,8 @@ def _place(ctx: typer.Context, page: Path | None, toml: str) -> Path:
 
     The default folder is not taken from another study.
     """
-    from fstore.queries.page import check_place, study_of
-    from fstore.queries.study import parse_study
+    from fstore.queries.publish import check_place, study_of
+    from fstore.queries.studies.study import parse_study
 
     site = page or Path(ctx.obj["store"]) / "page"
     check_place(site, overwrite=True)
@@ -89,8 +89,8 @@ def _place(ctx: typer.Context, page: Path | None, toml: str) -> Path:
 
 def _build(store: "Store", toml: str, out: Path, *, quiet: bool) -> None:
     """Build the page of what was reproduced; an earlier one is replaced. Its path is a note."""
-    from fstore.queries.page import build_page
-    from fstore.queries.study import parse_study
+    from fstore.queries.publish import build_page
+    from fstore.queries.studies.study import parse_study
 
     if not quiet:
         note(f"\n# Build the page\n$ fstore report build {out} --overwrite")

@@ -15,8 +15,8 @@ from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.errors import FstoreError
 
 if TYPE_CHECKING:
-    from fstore.runs import Job, Outcome
-    from fstore.schedule import Surroundings
+    from fstore.queries.schedule.log import Job, Outcome
+    from fstore.queries.schedule.loop import Surroundings
     from fstore.store import Store
 
 __all__ = ["runs", "schedule"]
@@ -75,9 +75,9 @@ def schedule(
 
     Example: fstore schedule --cron "0 3 * * *" --timezone Europe/Berlin
     """
-    from fstore.cron import parse_cron
-    from fstore.hooks import parse_hooks
-    from fstore.schedule import run_once, run_schedule
+    from fstore.queries.schedule.cron import parse_cron
+    from fstore.queries.schedule.hooks import parse_hooks
+    from fstore.queries.schedule.loop import run_once, run_schedule
 
     if bool(cron) == once:
         raise typer.BadParameter("give one of --cron and --once")
@@ -110,7 +110,7 @@ def runs(
 
     Example: fstore runs --kind schedule
     """
-    from fstore.runs import RUN_COLUMNS, past_runs
+    from fstore.queries.schedule.log import RUN_COLUMNS, past_runs
 
     rows = past_runs(open_store(ctx), kind)[:last]
     emit(rows, columns=RUN_COLUMNS, as_json=as_json, as_csv=as_csv)
@@ -119,8 +119,8 @@ def runs(
 def _job(store: "Store", study: str, reports: Any, **retries: Any) -> "Job":  # noqa: ANN401
     """Return what is to be done; unknown names are refused now, not at night."""
     from fstore.queries.reports import REPORTS
-    from fstore.queries.study import load_study
-    from fstore.runs import Job
+    from fstore.queries.schedule.log import Job
+    from fstore.queries.studies.study import load_study
 
     name = load_study(store, study or None).name
     return Job(study=name, reports=tuple(REPORTS[r].name for r in reports), **retries)
@@ -129,9 +129,9 @@ def _job(store: "Store", study: str, reports: Any, **retries: Any) -> "Job":  # 
 def _surroundings(
     wait: Callable[[float], bool], page: Path | None, *, quiet: bool
 ) -> "Surroundings":
-    from fstore.queries.page import build_page, check_place
-    from fstore.queries.refresh import refresh
-    from fstore.schedule import Surroundings
+    from fstore.queries.publish import build_page, check_place
+    from fstore.queries.refresh.refresh import refresh
+    from fstore.queries.schedule.loop import Surroundings
 
     def say(line: str) -> None:
         if not quiet:

@@ -180,8 +180,8 @@ def _recomputed(
     store: "Store", known: Sequence[dict[str, Any]], equal: dict[str, str]
 ) -> list[dict[str, Any]]:
     """Return what a few samples show that are computed again; say of which layers none were."""
-    from fstore.recheck import recheck
     from fstore.store.verify import PROBLEM_COLUMNS
+    from fstore.workflows.extract.recheck import recheck
 
     damaged = {tuple(row.get(c) for c in PROBLEM_COLUMNS[:-2]) for row in known}
     rows = []

@@ -23,7 +23,7 @@ def set_(
 
     Example: fstore study set study/digits.toml
     """
-    from fstore.queries.study import set_study, unknown_names
+    from fstore.queries.studies.study import set_study, unknown_names
 
     toml, store = read_study(file), open_store(ctx)
     found = set_study(store, toml, source=str(file))
@@ -45,7 +45,7 @@ def show(
 
     Example: fstore study show --toml
     """
-    from fstore.queries.study import load_study, study_rows, study_text
+    from fstore.queries.studies.study import load_study, study_rows, study_text
 
     store = open_store(ctx)
     if toml:

@@ -85,8 +85,8 @@ def pretrain(
 
     Example: fstore train pretrain --network caffenet-mini --dataset digits --iterations 300
     """
-    from fstore.training import Options
-    from fstore.training import pretrain as run
+    from fstore.workflows.train.run import Options
+    from fstore.workflows.train.run import pretrain as run
 
     entries = stated(
         recipe, iterations=iterations, snapshots=numbers("--snapshots", snapshots) or None, lr=lr,
@@ -139,7 +139,7 @@ def progress(*, quiet: bool) -> "Iterator[Callable[[Step], None]]":
 
     Yields the ``on_step`` of a run.
     """
-    from fstore.training import step_notes
+    from fstore.workflows.train.run import step_notes
 
     note = step_notes()
     with bar(quiet=quiet) as update:

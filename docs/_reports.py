@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 import fstore
 from fstore.cli import app
-from fstore.extraction import Options, extract
-from fstore.queries.study import set_study
+from fstore.queries.studies.study import set_study
 from fstore.store import Store
 from fstore.workflows import init_checkpoint
+from fstore.workflows.extract.run import Options, extract
 
 STUDY = """
 name = "docs"

@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 
 import fstore
 from fstore.cli import app
-from fstore.extraction import Options, extract
 from fstore.store import Store
 from fstore.store.macros import FUNCTIONS, MACROS
 from fstore.store.schema import TABLES
 from fstore.workflows import add_dataset, init_checkpoint
+from fstore.workflows.extract.run import Options, extract
 
 RECIPES = Path(__file__).parent / "recipes"
 CKPTS = ("random0", "random1")

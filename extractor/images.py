@@ -14,8 +14,8 @@ from PIL import Image
 
 from fstore.errors import DataError
 from fstore.extractor.preprocess import Preprocess
-from fstore.geometry import Strip, crop_offset, resized, warp_axis
-from fstore.image_files import ChangedFileError, decode, digest_bytes, read_bytes_checked
+from fstore.pixels.image_files import ChangedFileError, decode, digest_bytes, read_bytes_checked
+from fstore.pixels.warps import Strip, crop_offset, resized, warp_axis
 from fstore.types import Box
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def warp_box(image: Image.Image, box: Box, p: Preprocess) -> Input:
 
     References
     ----------
-    See :func:`fstore.geometry.warp_axis`.
+    See :func:`fstore.pixels.warps.warp_axis`.
     """
     y, x = region_strips(image, box, p)
     mean = mean_pixels(p)

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from fstore.errors import DataError
-from fstore.geometry import ResizeMode
+from fstore.pixels.warps import ResizeMode
 from fstore.types import FloatArray
 
 __all__ = ["Preprocess"]

@@ -18,7 +18,7 @@ from torch import Tensor
 from fstore.errors import DataError
 from fstore.extractor.images import blend, mean_pixels, neighbours, region_strips
 from fstore.extractor.preprocess import Preprocess
-from fstore.geometry import Strip
+from fstore.pixels.warps import Strip
 from fstore.types import Box
 
 __all__ = ["Inputs", "RegionCrops", "crop_regions", "joined", "moved", "warp"]

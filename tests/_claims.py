@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fstore.queries.cells.needs import ROW_COLUMNS
 from fstore.queries.findings import Facts, Snapshot
-from fstore.queries.reports._api import ROW_COLUMNS
 
 CONV = ("conv1", "conv2", "conv3", "conv4", "conv5")
 LAYERS = (*CONV, "fc6", "fc7")

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from _build import add_checkpoint, add_layers, put
-from fstore.boxes import iou_matrix
-from fstore.queries.samples import Samples
+from fstore.pixels.boxes import iou_matrix
+from fstore.queries.samples.labels import Samples
 from fstore.store import Store
 from fstore.store.files import Partition
 from fstore.store.proposals import Overlaps, Proposals

@@ -8,7 +8,7 @@ import numpy as np
 
 from _cli import run
 from _studies import CKPTS, STUDY, make_study
-from fstore.queries.study import set_study
+from fstore.queries.studies.study import set_study
 from fstore.store import Store
 
 EVIL = "<script>document.title='evil'</script>&%{x}"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from _build import add_checkpoint, add_layers, put
-from fstore.queries.study import Study, parse_study
+from fstore.queries.studies.study import Study, parse_study
 from fstore.store import Store
 from fstore.store.files import Partition
 from fstore.types import DatasetManifest, Part, SampleRecord, Split, View, ViewManifest

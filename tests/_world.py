@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from fstore.queries.refresh import Refreshed
-from fstore.queries.reports._history import note_refresh
-from fstore.queries.study import Study, set_study
-from fstore.schedule import Surroundings
+from fstore.queries.cells.noted import note_refresh
+from fstore.queries.refresh.refresh import Refreshed
+from fstore.queries.schedule.loop import Surroundings
+from fstore.queries.studies.study import Study, set_study
 from fstore.store import Store
 
 __all__ = ["START", "World", "became", "put_cells", "set_small_study"]

@@ -395,7 +395,7 @@ def test_odd_numbers_are_refused(
 @pytest.mark.parametrize("seed", [2**63, 2**64, 10**30, -1, True, 1.5, "1"])
 def test_one_rule_for_seeds(seed: object, store: Store) -> None:
     """Seeds that generators or tables cannot hold are refused wherever they are given."""
-    from fstore.queries.study import parse_study
+    from fstore.queries.studies.study import parse_study
 
     calls: list[Callable[[], object]] = [
         lambda: workflows.init_checkpoint(store, network="caffenet-mini", name="x", seed=seed),  # type: ignore[arg-type]

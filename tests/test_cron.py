@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from fstore.cron import parse_cron
 from fstore.errors import DataError
+from fstore.queries.schedule.cron import parse_cron
 
 
 def times(text: str, start: str, n: int, timezone: str = "UTC") -> list[str]:
@@ -218,7 +218,7 @@ def test_nicknames() -> None:
 def test_the_machine_s_time_zone() -> None:
     """Without a name the time zone is the machine's."""
     code = (
-        "from datetime import UTC, datetime; from fstore.cron import parse_cron;"
+        "from datetime import UTC, datetime; from fstore.queries.schedule.cron import parse_cron;"
         "print(parse_cron('0 3 * * *').after(datetime(2026, 11, 25, 12, tzinfo=UTC)))"
     )
     environment = {**os.environ, "TZ": "Asia/Kolkata"}  # read once in a process

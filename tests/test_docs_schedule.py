@@ -14,8 +14,8 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from fstore.cli import app
-from fstore.cron import parse_cron
-from fstore.hooks import parse_hooks
+from fstore.queries.schedule.cron import parse_cron
+from fstore.queries.schedule.hooks import parse_hooks
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs/schedule.md").read_text()

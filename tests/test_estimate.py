@@ -12,13 +12,13 @@ from typer.testing import CliRunner
 from fstore import workflows
 from fstore.cli import app
 from fstore.errors import DataError, IdentityError, UnknownNameError
-from fstore.estimate import ESTIMATE_COLUMNS, estimate
-from fstore.extraction import Options, extract
-from fstore.queries.blocks import Rows
-from fstore.queries.gram import gram
+from fstore.queries.methods.gram import gram
+from fstore.queries.samples.blocks import Rows
 from fstore.store import Store
 from fstore.store.features import read_features
 from fstore.store.files import Partition
+from fstore.workflows.extract.estimate import ESTIMATE_COLUMNS, estimate
+from fstore.workflows.extract.run import Options, extract
 
 N = 14
 SMALL = Options(batch_size=4, shard_bytes=1 << 19, workers=2)

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from _problems import World, make, scores_of
 from _scenes import PARENT, make_scenes
 from fstore.errors import DataError, UnknownNameError
-from fstore.evaluation import evaluate
-from fstore.extraction import extract
 from fstore.extractor.datasets import FORMATS
 from fstore.extractor.images import load_sample
-from fstore.finetuning import finetune
 from fstore.store import Store
 from fstore.store.export import export_features
 from fstore.store.files import Partition
 from fstore.store.precision import voc_ap
 from fstore.types import Box
 from fstore.workflows import load_network
+from fstore.workflows.extract.run import extract
+from fstore.workflows.train.finetune import finetune
+from fstore.workflows.train.judge import evaluate
 
 POINT = 0.001  # a tenth of a point of 100
 

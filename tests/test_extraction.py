@@ -21,16 +21,17 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from fstore import extraction, workflows
+from fstore import workflows
 from fstore.errors import DataError, IdentityError, StorageError, UnknownNameError
-from fstore.extraction import Options
 from fstore.extractor.datasets import FORMATS
 from fstore.extractor.images import ChangedFileError
 from fstore.extractor.networks import Network
-from fstore.plan import Chosen
 from fstore.store import Store
 from fstore.store.files import NewFiles, commit
 from fstore.types import CheckpointRecord, ViewManifest
+from fstore.workflows.extract import run as extraction
+from fstore.workflows.extract.plan import Chosen
+from fstore.workflows.extract.run import Options
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7"]
 N_IMAGES = 12
@@ -405,7 +406,7 @@ def test_a_failing_writer_ends_the_run_and_the_rerun_completes_it(
 RUN = """
 import sys
 from fstore import extraction
-from fstore.plan import Chosen
+from fstore.workflows.extract.plan import Chosen
 from fstore.store import Store
 layers = sys.argv[2].split(",")
 options = extraction.Options(batch_size=3, shard_bytes=1 << 19, workers=1)

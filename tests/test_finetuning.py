@@ -17,12 +17,12 @@ from fstore.extractor.preprocess import Preprocess
 from fstore.extractor.training import Step
 from fstore.extractor.training.regions import DrawnBoxes, FixedRegions, RegionExamples, StoredBoxes
 from fstore.extractor.weights import read_tensors
-from fstore.finetuning import finetune
-from fstore.region_data import RegionTables, held_out_regions, region_examples
 from fstore.store import Store
-from fstore.training import Options, Plan
-from fstore.training_data import BACKGROUND, Learning, outputs, training_data
 from fstore.workflows import add_dataset, load_network
+from fstore.workflows.train.data import BACKGROUND, Learning, outputs, training_data
+from fstore.workflows.train.finetune import finetune
+from fstore.workflows.train.regions import RegionTables, held_out_regions, region_examples
+from fstore.workflows.train.run import Options, Plan
 
 SHORT: dict[str, Any] = {"iterations": 2, "batch_size": 4}
 
@@ -42,7 +42,9 @@ def mine(scenes: Store, tmp_path: Path) -> Store:
 @pytest.fixture
 def plan_of(scenes: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plan]:
     """Return what gives the plan of a run that is not carried out."""
-    monkeypatch.setattr("fstore.finetuning.train_into", lambda _store, plan, _options: plan)
+    monkeypatch.setattr(
+        "fstore.workflows.train.finetune.train_into", lambda _store, plan, _options: plan
+    )
     return cast("Callable[..., Plan]", partial(finetune, scenes))
 
 
@@ -374,9 +376,9 @@ def test_trainval_learns_from_both(scenes: Store) -> None:
 FINETUNE = """
 import sys
 from pathlib import Path
-from fstore.finetuning import finetune
+from fstore.workflows.train.finetune import finetune
 from fstore.store import Store
-from fstore.training import Options
+from fstore.workflows.train.run import Options
 
 store, n = Store.open(Path(sys.argv[1])), int(sys.argv[2])
 options = Options(workers=2, save_every=2, validate_every=5,

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from fstore import hooks as module
 from fstore.errors import DataError
-from fstore.hooks import Hooks, call_hooks, parse_hooks
+from fstore.queries.schedule import hooks as module
+from fstore.queries.schedule.hooks import Hooks, call_hooks, parse_hooks
 
 SUMMARY: dict[str, Any] = {
     "store": "/data/my store",

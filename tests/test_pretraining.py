@@ -23,7 +23,7 @@ from fstore.errors import DataError, StorageError
 from fstore.extractor.training import Multiplier, Step
 from fstore.extractor.weights import read_tensors
 from fstore.store import Store
-from fstore.training import Options, pretrain
+from fstore.workflows.train.run import Options, pretrain
 
 RUN = {"network": "caffenet-mini", "dataset": "noise", "batch_size": 4, "lr": 0.002,
        "mirror": True, "seed": 1}  # fmt: skip
@@ -63,7 +63,7 @@ PRETRAIN = """
 import sys
 from pathlib import Path
 from fstore.store import Store
-from fstore.training import Options, pretrain
+from fstore.workflows.train.run import Options, pretrain
 
 store = Store.open(Path(sys.argv[1]))
 options = Options(save_every=2, workers=2, on_step=lambda s: print(s.iteration, flush=True))

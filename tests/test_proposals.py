@@ -19,16 +19,17 @@ from scipy.io import savemat
 from typer.testing import CliRunner
 
 from _devkit import write_devkit
-from fstore import proposals, workflows
+from fstore import workflows
 from fstore.cli import app
 from fstore.errors import DataError, IdentityError, UnknownNameError
-from fstore.extraction import Options, extract
 from fstore.extractor.images import ChangedFileError
 from fstore.extractor.proposals import _search
-from fstore.proposals import Choice, add_proposals
 from fstore.store import Store
 from fstore.store import proposals as tables
 from fstore.store.tables import replace_rows
+from fstore.workflows import proposals
+from fstore.workflows.extract.run import Options, extract
+from fstore.workflows.proposals import Choice, add_proposals
 
 IMAGES: dict[str, Sequence[Any]] = {
     "a": [("cat", (11, 11, 50, 40), 0), ("dog", (61, 11, 90, 70), 1)],

@@ -21,12 +21,12 @@ import fstore.cli.reproduce  # adds the command
 from _detection import add_images, make_scenes
 from fstore.cli import app
 from fstore.errors import DataError, UnknownNameError
-from fstore.queries.reports._run import show_report
-from fstore.queries.study import load_study, parse_study
-from fstore.reproduce import Result, Step, reproduce
+from fstore.queries.refresh.compute import show_report
+from fstore.queries.studies.study import load_study, parse_study
 from fstore.store import Store
-from fstore.study_steps import Context, making_steps
 from fstore.types import OnProgress
+from fstore.workflows.reproduce.steps import Context, making_steps
+from fstore.workflows.reproduce.study import Result, Step, reproduce
 
 assert fstore.cli.reproduce.__doc__
 

@@ -113,7 +113,7 @@ def test_the_reader_of_imports_sees_all_kinds() -> None:
     source = (
         "import fstore.store.files as f\n"
         "def g():\n    from fstore import extractor\n"
-        "class A:\n    from fstore.queries.study import B\n"
+        "class A:\n    from fstore.queries.studies.study import B\n"
         "if TYPE_CHECKING:\n    import torch\n"
         "from . import z\n"
     )

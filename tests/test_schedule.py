@@ -14,14 +14,15 @@ from pathlib import Path
 import pytest
 
 from _world import START, World, became, put_cells, set_small_study
-from fstore import schedule
-from fstore.cron import parse_cron
 from fstore.errors import DataError, FstoreError, StorageError
-from fstore.hooks import Hooks
-from fstore.queries.refresh import Refreshed
-from fstore.queries.reports import _code, table6
-from fstore.runs import Job, alone, past_runs, runs_of
-from fstore.schedule import missed, run_once, run_schedule
+from fstore.queries.cells import code as _code
+from fstore.queries.refresh.refresh import Refreshed
+from fstore.queries.reports import table6
+from fstore.queries.schedule import loop as schedule
+from fstore.queries.schedule.cron import parse_cron
+from fstore.queries.schedule.hooks import Hooks
+from fstore.queries.schedule.log import Job, alone, past_runs, runs_of
+from fstore.queries.schedule.loop import missed, run_once, run_schedule
 from fstore.store import Store
 
 NIGHTLY = parse_cron("0 3 * * *", "UTC")
@@ -295,8 +296,8 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from _world import World, became, put_cells
-from fstore.runs import Job
-from fstore.schedule import run_once
+from fstore.queries.schedule.log import Job
+from fstore.queries.schedule.loop import run_once
 from fstore.store import Store
 
 world = World()

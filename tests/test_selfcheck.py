@@ -12,17 +12,18 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fstore import extraction, workflows
+from fstore import workflows
 from fstore.errors import DataError, UnknownNameError
-from fstore.extraction import Options
 from fstore.extractor import graph as graphs
 from fstore.extractor import wiring
 from fstore.extractor.graph import Moment
 from fstore.extractor.networks import Network
 from fstore.extractor.preprocess import Preprocess
-from fstore.plan import asked_layers
-from fstore.recheck import recheck
 from fstore.store import Store
+from fstore.workflows.extract import run as extraction
+from fstore.workflows.extract.plan import asked_layers
+from fstore.workflows.extract.recheck import recheck
+from fstore.workflows.extract.run import Options
 
 
 class Statistics(nn.Module):

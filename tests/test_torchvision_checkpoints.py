@@ -5,13 +5,14 @@ import pytest
 import torch
 from PIL import Image
 
-from fstore import extraction, workflows
-from fstore.extraction import Options
+from fstore import workflows
 from fstore.extractor.images import load_sample
 from fstore.extractor.networks import Network, build_network, network_names
 from fstore.extractor.networks._undrawn import build_undrawn
 from fstore.extractor.weights import with_weights
 from fstore.store import Store
+from fstore.workflows.extract import run as extraction
+from fstore.workflows.extract.run import Options
 
 NAMES = [name for name in network_names() if name.startswith("torchvision:")]
 LARGEST = 250_000_000

@@ -19,7 +19,7 @@ from fstore.extractor.datasets._folders import (
     shown,
     sub_folders,
 )
-from fstore.image_files import digest_bytes, image_size
+from fstore.pixels.image_files import digest_bytes, image_size
 from fstore.reading import is_endless
 from fstore.types import Box, DatasetManifest, Part, SampleRecord, Split, ViewManifest
 

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fstore.boxes import areas, iou_matrix
 from fstore.errors import DataError
 from fstore.extractor.images import decode, read_bytes_checked, warp_box
 from fstore.extractor.preprocess import Preprocess
@@ -29,6 +28,7 @@ from fstore.extractor.training.examples import (
     random_seed,
 )
 from fstore.extractor.warping import RegionCrops, crop_regions, joined
+from fstore.pixels.boxes import areas, iou_matrix
 from fstore.types import Box
 
 __all__ = [

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from fstore.queries.problem import Problem
+    from fstore.queries.samples.problem import Problem
     from fstore.store import Store
 
 __all__ = ["accuracy", "classification", "plot_classification"]
@@ -36,7 +36,7 @@ def plot_classification(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Ax
     -------
     Axes
     """
-    from fstore.queries.plots import new_axes
+    from fstore.queries.figures.plots import new_axes
 
     ax = new_axes(ax)
     known = [row for row in rows if row["class"] != MEAN and row["ap_11"] is not None]
@@ -129,8 +129,8 @@ def classification(
     DataError
         No class can be trained and tested; activations are not finite; C cannot be chosen.
     """
-    from fstore.queries.classification import average_precisions, mean_ap
-    from fstore.queries.problem import problem, split_samples
+    from fstore.queries.methods.classification import average_precisions, mean_ap
+    from fstore.queries.samples.problem import problem, split_samples
     from fstore.store.export import find_partition
 
     place = find_partition(
@@ -231,8 +231,8 @@ def accuracy(
     DataError
         A sample shows no class or several; a class is absent from a part.
     """
-    from fstore.queries import classification as engine
-    from fstore.queries.problem import problem, split_samples
+    from fstore.queries.methods import classification as engine
+    from fstore.queries.samples.problem import problem, split_samples
     from fstore.store.export import find_partition
 
     place = find_partition(
@@ -270,7 +270,7 @@ def _kernel(
     shuffle_seed: int,
     on_progress: OnProgress | None,
 ) -> "NDArray[np.float32]":
-    from fstore.queries.gram import gram
+    from fstore.queries.methods.gram import gram
 
     return gram(
         store, found.rows, ablation=ablation, seed=shuffle_seed, on_progress=on_progress

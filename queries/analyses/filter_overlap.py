@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from fstore.queries.responses import Responses
+    from fstore.queries.samples.single import Responses
     from fstore.store import Store
 
 __all__ = ["class_overlap", "draw_overlap", "filter_overlap", "overlap_summary"]
@@ -36,7 +36,7 @@ def class_overlap(
     DataError
         The layer has fewer filters than ``top``; fewer than two classes can be learned.
     """
-    from fstore.queries.filters import filter_weights, overlap, top_filters
+    from fstore.queries.methods.filters import filter_weights, overlap, top_filters
 
     fitted = found.split.fitted
     weights = filter_weights(found.X[fitted], found.Y[fitted])
@@ -58,7 +58,7 @@ def overlap_summary(
     For classes of PASCAL VOC also the mean over pairs within its groups of related classes
     (animals, vehicles, indoor things) and over the other pairs.
     """
-    from fstore.queries.filters import VOC_GROUPS
+    from fstore.queries.methods.filters import VOC_GROUPS
 
     pairs = [(i, j) for i in range(len(classes)) for j in range(i)]
     summary = {"chance": chance, "mean": float(np.mean([shares[p] for p in pairs]))}
@@ -90,7 +90,7 @@ def draw_overlap(
     top : int
     ax : Axes or None
     """
-    from fstore.queries.plots import new_axes
+    from fstore.queries.figures.plots import new_axes
 
     ax = new_axes(ax)
     figure = ax.get_figure(root=True)
@@ -197,7 +197,7 @@ def filter_overlap(
         The layer has fewer filters than ``top``; a response is NaN or infinite; fewer than two
         classes can be learned.
     """
-    from fstore.queries.responses import find_responses
+    from fstore.queries.samples.single import find_responses
 
     found = find_responses(
         store,

@@ -10,8 +10,8 @@ from fstore.types import OnProgress
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from fstore.queries.filters import Subsets
-    from fstore.queries.responses import Responses
+    from fstore.queries.methods.filters import Subsets
+    from fstore.queries.samples.single import Responses
     from fstore.store import Store
 
 __all__ = ["class_subsets", "draw_fractions", "filter_subsets", "plot_filter_subsets"]
@@ -35,7 +35,7 @@ def class_subsets(
     DataError
         No class can be learned and tested; no filter responds.
     """
-    from fstore.queries.filters import factor, subset_aps
+    from fstore.queries.methods.filters import factor, subset_aps
 
     fitted, test = found.split.fitted, found.split.test
     scale = factor(found.X[fitted])
@@ -91,7 +91,7 @@ def draw_fractions(
         dashed. The axis of filters is logarithmic: most happens among the first ten.
     ax : Axes or None
     """
-    from fstore.queries.plots import panels
+    from fstore.queries.figures.plots import panels
 
     classes = list(dict.fromkeys(name for name, _ in lines))
     frame, drawn = panels(ax, len(classes), n_columns=5, size=(1.7, 1.5), sharex=True, sharey=True)
@@ -176,7 +176,7 @@ def filter_subsets(
     DataError
         A response is NaN or infinite; no filter responds; no class can be learned and tested.
     """
-    from fstore.queries.responses import find_responses
+    from fstore.queries.samples.single import find_responses
 
     found = find_responses(
         store,

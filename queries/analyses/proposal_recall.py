@@ -52,7 +52,7 @@ GROUP BY image_id ORDER BY n DESC LIMIT 1
 
 def draw_recall(rows: Sequence[Mapping[str, Any]], *, ax: "Axes | None" = None) -> "Axes":
     """Draw recall against the number of proposals, and against the overlap asked for."""
-    from fstore.queries.plots import panels
+    from fstore.queries.figures.plots import panels
 
     rows = [row for row in rows if row["class"] == ALL]
     frame, (left, right) = panels(ax, 2, n_columns=2, size=(4.2, 3.4), sharey=True)
@@ -131,7 +131,7 @@ def proposal_recall(
     UnknownNameError
         The data set has no proposals or no ground truth; the message has the command.
     """
-    from fstore.queries.recall import recall_rows
+    from fstore.queries.detection.recall import recall_rows
     from fstore.store.export import part_samples
 
     counts = _counts(store, dataset)
@@ -152,7 +152,7 @@ def proposal_recall(
 
 def _counts(store: "Store", dataset: str) -> list[int]:
     """Numbers of proposals to tell recall at; the last one is the longest list's."""
-    from fstore.queries.recall import COUNTS
+    from fstore.queries.detection.recall import COUNTS
 
     views = store.dataset(dataset).views
     if "proposal" not in views:

@@ -7,7 +7,7 @@ import numpy as np
 
 from fstore.errors import DataError
 from fstore.queries.analyses._api import analysis
-from fstore.queries.samples import Samples
+from fstore.queries.samples.labels import Samples
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ def query_aps(
     DataError
         Nothing answers any query; a response is NaN or infinite.
     """
-    from fstore.queries import retrieval as codes
-    from fstore.queries.gram import gram
-    from fstore.queries.problem import problem
+    from fstore.queries.methods import retrieval as codes
+    from fstore.queries.methods.gram import gram
+    from fstore.queries.samples.problem import problem
 
     found = problem(store, samples, network=network, ckpt=ckpt, layer=layer)
     (split,) = found.splits.values()
@@ -130,7 +130,7 @@ def retrieval(
     DataError
         Nothing answers any query; a response is NaN or infinite.
     """
-    from fstore.queries.problem import split_samples
+    from fstore.queries.samples.problem import split_samples
     from fstore.store.export import find_partition
 
     found = find_partition(

@@ -7,15 +7,15 @@ import numpy as np
 
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.analyses._api import Row, analysis
-from fstore.queries.samples import Samples, class_names, label_matrix, readable, sample_ids
+from fstore.queries.samples.labels import Samples, class_names, label_matrix, readable, sample_ids
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from fstore.queries.blocks import Rows
-    from fstore.queries.entropy import Measure
+    from fstore.queries.methods.entropy import Measure
+    from fstore.queries.samples.blocks import Rows
     from fstore.store import Store
     from fstore.store.files import Partition
 
@@ -43,7 +43,7 @@ def plot_selectivity(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes"
     -------
     Axes
     """
-    from fstore.queries.plots import new_axes
+    from fstore.queries.figures.plots import new_axes
 
     ax = new_axes(ax)
     shares = [row["rank"] / len(rows) for row in rows]
@@ -126,8 +126,8 @@ def selectivity(
         A sample shows several classes; all show one; a response is NaN or infinite; ``grid`` is
         below 0.
     """
-    from fstore.queries.blocks import Rows
-    from fstore.queries.entropy import mcaue
+    from fstore.queries.methods.entropy import mcaue
+    from fstore.queries.samples.blocks import Rows
     from fstore.store.export import find_partition
 
     kind = _measure(measure)
@@ -185,8 +185,8 @@ def layer_areas(
     dict of array of shape (n_filters,), float64
         In nats.
     """
-    from fstore.queries.blocks import ablated_blocks
-    from fstore.queries.entropy import all_areas
+    from fstore.queries.methods.entropy import all_areas
+    from fstore.queries.samples.blocks import ablated_blocks
     from fstore.store.features import layer_shape
 
     labels = _labels(store, rows, difficult=difficult)
@@ -218,7 +218,7 @@ def plot_curve(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
     -------
     Axes
     """
-    from fstore.queries.plots import new_axes
+    from fstore.queries.figures.plots import new_axes
 
     ax = new_axes(ax)
     styles = ("-", "--", "-.", ":")
@@ -301,8 +301,8 @@ def curve(
     DataError
         A sample shows several classes; all show one; a response is NaN or infinite.
     """
-    from fstore.queries.blocks import Rows, ablated_blocks
-    from fstore.queries.entropy import areas, entropy_curve
+    from fstore.queries.methods.entropy import areas, entropy_curve
+    from fstore.queries.samples.blocks import Rows, ablated_blocks
     from fstore.store.export import find_partition
 
     kind = _measure(measure)
@@ -331,7 +331,7 @@ def curve(
 
 
 def _measure(name: str) -> "Measure":
-    from fstore.queries.entropy import MEASURES
+    from fstore.queries.methods.entropy import MEASURES
 
     if name not in MEASURES:
         raise UnknownNameError(f"no measure {name!r}; there are: {', '.join(MEASURES)}")
@@ -346,7 +346,7 @@ def _whole(text: str) -> int:
 
 def _labels(store: "Store", rows: "Sequence[Rows]", *, difficult: bool) -> "NDArray[np.int64]":
     """Return the class of every sample."""
-    from fstore.queries.entropy import classes_of
+    from fstore.queries.methods.entropy import classes_of
 
     classes = class_names(store, [r.partition.dataset for r in rows])
     matrices = [
@@ -360,7 +360,7 @@ def _labels(store: "Store", rows: "Sequence[Rows]", *, difficult: bool) -> "NDAr
 
 def layer_peaks(store: "Store", rows: "Sequence[Rows]") -> "NDArray[np.float32]":
     """Return the largest response of each filter, shape (n_filters,); maps are not read."""
-    from fstore.queries.blocks import ablated_blocks
+    from fstore.queries.samples.blocks import ablated_blocks
 
     blocks = ablated_blocks(store, rows, ablation="sp_max")
     return np.concatenate([X.max(axis=(0, 2)) for _, X in blocks])
@@ -405,8 +405,8 @@ def _grid_areas(
     difficult: bool,
 ) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
     """Return AuE and its bound by filter, from the histogram that SQL counts."""
-    from fstore.queries.blocks import Rows
-    from fstore.queries.entropy import grid_area, label_entropy
+    from fstore.queries.methods.entropy import grid_area, label_entropy
+    from fstore.queries.samples.blocks import Rows
     from fstore.store.features import layer_shape, refuse_bits
 
     refuse_bits(store.files(**place.values))

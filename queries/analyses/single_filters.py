@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from fstore.queries.responses import Responses
+    from fstore.queries.samples.single import Responses
     from fstore.store import Store
 
 __all__ = ["filter_curves", "plot_filter_curves", "plot_single_filters", "single_filters"]
@@ -34,7 +34,7 @@ def plot_single_filters(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Ax
     -------
     Axes
     """
-    from fstore.queries.plots import new_axes
+    from fstore.queries.figures.plots import new_axes
 
     ax = new_axes(ax)
     classes = list(dict.fromkeys(str(row["class"]) for row in rows))
@@ -118,7 +118,7 @@ def single_filters(
     DataError
         A response is NaN or infinite; the part shows no class; ``top`` is below 0.
     """
-    from fstore.queries.responses import find_responses
+    from fstore.queries.samples.single import find_responses
 
     if top < 0:
         raise DataError(f"top must be 0 (all filters) or more, got {top}")
@@ -170,7 +170,7 @@ def plot_filter_curves(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axe
     -------
     Axes
     """
-    from fstore.queries.plots import panels
+    from fstore.queries.figures.plots import panels
 
     classes = list(dict.fromkeys(str(row["class"]) for row in rows))
     frame, drawn = panels(ax, len(classes), n_columns=5, size=(1.7, 1.5), sharex=True, sharey=True)
@@ -257,7 +257,7 @@ def filter_curves(
     DataError
         A response is NaN or infinite; the part shows no class; ``top`` is below 1.
     """
-    from fstore.queries.responses import find_responses
+    from fstore.queries.samples.single import find_responses
 
     if top < 1:
         raise DataError(f"top must be at least 1, got {top}")
@@ -280,7 +280,7 @@ def curve_rows(
     X: "NDArray[np.float32]", Y: "NDArray[np.int8]", classes: Sequence[str], *, top: int
 ) -> list[dict[str, Any]]:
     """Return the points of the best filters' curves; see :func:`filter_curves`."""
-    from fstore.queries.filters import interpolated_precision
+    from fstore.queries.methods.filters import interpolated_precision
 
     ap_11, _ = _aps(X, Y)
     rows: list[dict[str, Any]] = []
@@ -303,7 +303,7 @@ def _aps(
     X: "NDArray[np.float32]", Y: "NDArray[np.int8]"
 ) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
     """Return AP by class and filter; NaN for a class without a positive, but not for all."""
-    from fstore.queries.filters import single_filter_aps
+    from fstore.queries.methods.filters import single_filter_aps
 
     ap_11, ap_all = single_filter_aps(X, Y)
     if np.isnan(ap_11).all():

@@ -13,7 +13,7 @@ from fstore.queries.analyses._api import Row, analysis
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from fstore.queries.pictures import Picture
+    from fstore.queries.figures.pictures import Picture
     from fstore.store import Store
     from fstore.store.files import Partition
 
@@ -49,8 +49,8 @@ def plot_top_images(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
     DataError
         An image file is gone, or is not the registered one any more.
     """
-    from fstore.queries.pictures import draw_response
-    from fstore.queries.plots import panels
+    from fstore.queries.figures.pictures import draw_response
+    from fstore.queries.figures.plots import panels
 
     channels = list(dict.fromkeys(row["channel"] for row in rows))
     lines, columns = _sheet(max((row["rank"] for row in rows), default=1))
@@ -149,7 +149,7 @@ def top_images(
         and ``col`` say where in the map the response is largest, from 0; ``n`` is the number of
         samples ranked. For the plot also ``map``, array of shape (height, width), ``laid``, the
         same as it lies over the image (None where that is not known, as of tokens), and
-        ``picture``, a :class:`fstore.queries.pictures.Picture`.
+        ``picture``, a :class:`fstore.queries.figures.pictures.Picture`.
 
     Raises
     ------
@@ -186,7 +186,7 @@ def _ranked(
     difficult: bool,
 ) -> NDArray[np.int64]:
     """Return the samples among which the top ones are sought, ascending."""
-    from fstore.queries.samples import Samples, readable, sample_ids, without_difficult
+    from fstore.queries.samples.labels import Samples, readable, sample_ids, without_difficult
     from fstore.store.features import stored_samples
 
     if part is not None:
@@ -200,7 +200,7 @@ def _best(
     store: "Store", place: "Partition", ids: NDArray[np.int64], channels: Sequence[int], top: int
 ) -> dict[int, NDArray[np.int64]]:
     """Return each filter's top samples; only the summary column is read."""
-    from fstore.queries.blocks import Rows, ablated_blocks
+    from fstore.queries.samples.blocks import Rows, ablated_blocks
 
     found = {}
     for block, X in ablated_blocks(store, [Rows(place, ids)], ablation="sp_max", channels=channels):
@@ -225,8 +225,8 @@ class _About:
         cls, store: "Store", place: "Partition", ids: NDArray[np.int64], channels: Sequence[int]
     ) -> "_About":
         """Read it; ``ids`` ascend."""
-        from fstore.queries.blocks import Rows, ablated_blocks
-        from fstore.queries.pictures import pictures
+        from fstore.queries.figures.pictures import pictures
+        from fstore.queries.samples.blocks import Rows, ablated_blocks
         from fstore.store.features import layer_shape
 
         shape = layer_shape(store, place)
@@ -243,7 +243,7 @@ class _About:
 
     def row(self, channel: int, sample: int) -> dict[str, Any]:
         """Return what a row says of one sample."""
-        from fstore.queries.pictures import places
+        from fstore.queries.figures.pictures import places
 
         i = int(np.searchsorted(self.ids, sample))
         response = self.maps[channel][i]
@@ -266,7 +266,7 @@ def _classes(store: "Store", place: "Partition", ids: NDArray[np.int64]) -> list
 
     An object that is flagged difficult counts in its own box, and not in the whole image.
     """
-    from fstore.queries.samples import without_difficult
+    from fstore.queries.samples.labels import without_difficult
 
     names = store.dataset(place.dataset).classes
     plain = set(without_difficult(store, place.dataset, place.view, ids).tolist())

@@ -1,1 +1,4 @@
-"""Detection on stored features: mining, scoring, suppression, evaluation (R-CNN, PASCAL-DET)."""
+"""Object detection on stored responses: regions, mining, scoring, the evaluation of PASCAL VOC.
+
+Running a network on images belongs in ``fstore.workflows``.
+"""

@@ -1,9 +1,9 @@
 """One linear SVM on features in memory, warm-started: dual coordinate ascent on w itself.
 
-The model is that of :mod:`fstore.queries.svm`. That engine works on inner products, which suits
-many models on the same samples; here every class has samples of its own, which come and go while
-negatives are mined, so n x n products would be made anew for each class and each time. Memory is
-that of the features, which are not copied.
+The model is that of :mod:`fstore.queries.methods.svm`. That engine works on inner products, which
+suits many models on the same samples; here every class has samples of its own, which come and go
+while negatives are mined, so n x n products would be made anew for each class and each time. Memory
+is that of the features, which are not copied.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.errors import DataError
-from fstore.queries.svm import BIAS, POSITIVE_WEIGHT
+from fstore.queries.methods.svm import BIAS, POSITIVE_WEIGHT
 
 __all__ = ["Model", "ascend"]
 

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.errors import DataError
-from fstore.queries.ablations import parse_ablation
-from fstore.queries.gram import MEAN_NORM
-from fstore.queries.samples import readable
+from fstore.queries.methods.gram import MEAN_NORM
+from fstore.queries.samples.ablations import parse_ablation
+from fstore.queries.samples.labels import readable
 from fstore.store.features import layer_shape, read_samples
 from fstore.store.permutation import permutation
 
@@ -48,7 +48,7 @@ def feature_rows(
     ids : array of int64
         Wanted samples. Those whose image some run could not read are passed over.
     ablation : str
-        See :func:`fstore.queries.ablations.parse_ablation`.
+        See :func:`fstore.queries.samples.ablations.parse_ablation`.
     seed : int
         Of the permutations of sp-shuffle.
 

@@ -16,7 +16,7 @@ from fstore.errors import DataError
 from fstore.queries.detection.ascent import Model, ascend
 from fstore.queries.detection.pool import Pool, PoolFullError
 from fstore.queries.detection.regions import runs
-from fstore.queries.svm import BIAS, POSITIVE_WEIGHT
+from fstore.queries.methods.svm import BIAS, POSITIVE_WEIGHT
 
 __all__ = ["Block", "Mined", "Options", "full_objectives", "mine"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fstore.boxes import areas
+from fstore.pixels.boxes import areas
 
 __all__ = ["MAX_IOU", "nms"]
 

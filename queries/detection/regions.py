@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.errors import DataError, UnknownNameError
-from fstore.queries.samples import Samples, class_names, parts_there, sample_ids
+from fstore.queries.samples.labels import Samples, class_names, parts_there, sample_ids
 from fstore.store.schema import TABLES
 
 if TYPE_CHECKING:

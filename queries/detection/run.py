@@ -21,7 +21,7 @@ from fstore.queries.detection.scoring import (
 )
 from fstore.queries.detection.training import Features, default_name, train_detector
 from fstore.queries.detection.voc_eval import Evaluation, Scored, bootstrap
-from fstore.queries.samples import Samples, check_apart, is_there
+from fstore.queries.samples.labels import Samples, check_apart, is_there
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:

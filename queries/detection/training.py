@@ -27,7 +27,7 @@ from fstore.queries.detection.regions import (
     near_objects,
     set_parts,
 )
-from fstore.queries.samples import Samples
+from fstore.queries.samples.labels import Samples
 from fstore.store.files import Partition
 from fstore.store.locks import naming
 from fstore.types import OnProgress
@@ -198,7 +198,7 @@ class _Job:
 
     def identity(self, parts: Sequence[Samples]) -> dict[str, Any]:
         """Return what decides the detector, and a fingerprint of it."""
-        from fstore.queries.reports._code import code_version
+        from fstore.queries.cells.code import code_version
         from fstore.store.versions import partition_version
 
         partitions = [

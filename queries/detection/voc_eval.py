@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fstore.boxes import iou_matrix
+from fstore.pixels.boxes import iou_matrix
 from fstore.types import FloatArray
 
 __all__ = [

@@ -7,8 +7,8 @@ from enum import StrEnum
 from math import isfinite
 from typing import Any, TypeAlias
 
+from fstore.queries.cells.needs import BESIDE, Row
 from fstore.queries.findings._numbers import Number
-from fstore.queries.reports._api import BESIDE, Row
 from fstore.registry import Registry
 
 __all__ = ["CLAIMS", "Facts", "Finding", "Judgement", "Snapshot", "Verdict", "claim"]
@@ -38,7 +38,7 @@ class Facts:
     Attributes
     ----------
     rows : mapping of report to rows
-        As :func:`fstore.queries.reports._run.show_report` gives them; their ``paper`` is not
+        As :func:`fstore.queries.refresh.compute.show_report` gives them; their ``paper`` is not
         looked at.
     layers : tuple of str
         In order of depth.

@@ -9,13 +9,13 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import FstoreError
+from fstore.queries.cells.needs import ROW_COLUMNS, Need, Row, paper_numbers
 from fstore.queries.findings._api import CLAIMS, Facts, Finding, Judgement, Snapshot, Verdict
 from fstore.queries.findings._enough import too_few, without
 from fstore.queries.findings._judging import said_of_cell, with_notes
+from fstore.queries.refresh.stored import report_rows
 from fstore.queries.reports import REPORTS
-from fstore.queries.reports._api import ROW_COLUMNS, Need, Row, paper_numbers
-from fstore.queries.reports._stored import report_rows
-from fstore.queries.study import Study
+from fstore.queries.studies.study import Study
 from fstore.registry import Entry
 from fstore.types import OnProgress
 
@@ -66,8 +66,8 @@ def study_facts(
     store: "Store", study: Study, *, compute: bool, on_progress: OnProgress | None = None
 ) -> Facts:
     """Return what claims are judged by; parameters as :func:`check_findings`."""
+    from fstore.queries.cells.inputs import Inputs
     from fstore.queries.reports._classify import positions
-    from fstore.queries.reports._inputs import Inputs
 
     rows: dict[str, Sequence[Row]] = {}
     notes, wanted, frozen = {}, {}, Inputs.now(store).store

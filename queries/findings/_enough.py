@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fstore.errors import FstoreError
-from fstore.queries.reports._api import Need
-from fstore.queries.samples import Samples, sample_ids
+from fstore.queries.cells.needs import Need
+from fstore.queries.samples.labels import Samples, sample_ids
 
 if TYPE_CHECKING:
     from fstore.store import Store

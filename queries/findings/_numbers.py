@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import hypot, isfinite, sqrt
 
-from fstore.queries.reports._api import Row
+from fstore.queries.cells.needs import Row
 
 __all__ = ["RANKS", "Number", "exceeds", "falls", "number_text", "percent", "single_runs"]
 

@@ -3,10 +3,10 @@
 from collections.abc import Container, Mapping
 from statistics import median
 
+from fstore.queries.cells.needs import BESIDE
 from fstore.queries.findings._api import Facts, Judgement, claim
 from fstore.queries.findings._judging import judged, lacking, marked, voted
 from fstore.queries.findings._numbers import Number, number_text, percent
-from fstore.queries.reports._api import BESIDE
 
 __all__ = [
     "distributed_code",

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from fstore.queries.findings._api import Facts, Judgement, claim
 from fstore.queries.findings._judging import judged, lacking, marked, together
 from fstore.queries.findings._numbers import Number, exceeds, percent, single_runs
-from fstore.queries.tasks import has_more_data, with_less
+from fstore.queries.studies.tasks import has_more_data, with_less
 
 __all__ = [
     "fc_with_little_data",

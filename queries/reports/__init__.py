@@ -1,6 +1,6 @@
 """The paper's tables and figures: one file each, registered by name in :data:`REPORTS`."""
 
-from fstore.queries.reports._api import REPORTS, Cell, Need, Reading, Samples, report
+from fstore.queries.cells.needs import REPORTS, Cell, Need, Reading, Samples, report
 from fstore.registry import import_siblings
 
 __all__ = ["REPORTS", "Cell", "Need", "Reading", "Samples", "report"]

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fstore.queries.reports._api import BESIDE, Cell, Need, Reading
-from fstore.queries.samples import Samples
-from fstore.queries.study import Bound, Study
+from fstore.queries.cells.needs import BESIDE, Cell, Need, Reading
+from fstore.queries.samples.labels import Samples
+from fstore.queries.studies.bound import Bound
+from fstore.queries.studies.study import Study
 
 if TYPE_CHECKING:
-    from fstore.queries.classification import SplitRows
+    from fstore.queries.samples.problem import SplitRows
     from fstore.store import Store
 
 __all__ = [
@@ -44,7 +45,7 @@ def samples_of(
     store: "Store", bounds: Sequence[Bound], view: str, *, run: int | None = None
 ) -> list[Samples]:
     """Return the parts of the data sets that play one part in a study: of one run, or of all."""
-    from fstore.queries.problem import split_samples
+    from fstore.queries.samples.problem import split_samples
 
     alone = len(bounds) == 1
     return [
@@ -65,7 +66,7 @@ def positions(store: "Store", network: str) -> dict[str, int]:
 
 def ablations_of(places: int | None) -> list[str]:
     """Return the paper's ablations of a layer; fully connected ones have nothing spatial."""
-    from fstore.queries.ablations import PAPER
+    from fstore.queries.samples.ablations import PAPER
 
     return [a for a in PAPER if places != 1 or not a.startswith("sp_")]
 
@@ -105,8 +106,8 @@ def _runs(
     measure: Measure,
 ) -> list[dict[str, float]]:
     """Return what is measured in each split of one checkpoint's responses."""
-    from fstore.queries.gram import gram
-    from fstore.queries.problem import problem
+    from fstore.queries.methods.gram import gram
+    from fstore.queries.samples.problem import problem
 
     first, of = readings[0], dict(parameters)
     samples = [reading.samples for reading in readings]
@@ -122,7 +123,7 @@ def mean_aps(kernel: "NDArray[np.float32]", Y: "NDArray[np.int8]", split: "Split
     ``classes`` counts those that are in the mean; one without a positive to learn from or to test
     on is not.
     """
-    from fstore.queries.classification import average_precisions, mean_ap
+    from fstore.queries.methods.classification import average_precisions, mean_ap
 
     at_11, at_all, classes = mean_ap(average_precisions(kernel, Y, split))
     values = {"": 100 * at_11, "all_points": 100 * at_all, "classes": float(classes)}
@@ -138,7 +139,7 @@ def accuracies(
     kernel: "NDArray[np.float32]", Y: "NDArray[np.int8]", split: "SplitRows"
 ) -> Measured:
     """Return class-averaged accuracy in percent: C = 1e-3, and C chosen on val."""
-    from fstore.queries.classification import accuracy
+    from fstore.queries.methods.classification import accuracy
 
     result = accuracy(kernel, Y, split)
     values = {"": 100 * result.class_averaged, "overall": 100 * result.overall}

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fstore.errors import DataError
-from fstore.queries.reports._api import Cell, Need, Reading
+from fstore.queries.cells.needs import Cell, Need, Reading
 from fstore.queries.reports._classify import samples_of, spread
-from fstore.queries.samples import Samples
-from fstore.queries.study import Bound
+from fstore.queries.samples.labels import Samples
+from fstore.queries.studies.bound import Bound
 
 if TYPE_CHECKING:
     from fstore.queries.detection.run import DetectionResult

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from fstore.queries.reports._api import Need, Reading
+from fstore.queries.cells.needs import Need, Reading
 from fstore.queries.reports._classify import samples_of
-from fstore.queries.study import Study
+from fstore.queries.studies.study import Study
 
 if TYPE_CHECKING:
-    from fstore.queries.responses import Responses
+    from fstore.queries.samples.single import Responses
     from fstore.store import Store
 
 __all__ = ["box_needs", "box_responses", "roles"]
@@ -44,7 +44,7 @@ def box_needs(role_of_layer: str) -> "Callable[[Store, Study], list[Need]]":
 
 def box_responses(store: "Store", need: Need) -> "Responses":
     """Return one response a filter and box: what a need of :func:`box_needs` reads."""
-    from fstore.queries.responses import responses
+    from fstore.queries.samples.single import responses
 
     first, samples = need.readings[0], [reading.samples for reading in need.readings]
     return responses(store, samples, network=first.network, ckpt=first.ckpt, layer=first.layer)

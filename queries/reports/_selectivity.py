@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fstore.queries.reports._api import BESIDE, Need, Reading, Row
+from fstore.queries.cells.needs import BESIDE, Need, Reading, Row
 from fstore.queries.reports._roles import roles
-from fstore.queries.samples import Samples
-from fstore.queries.study import Study
+from fstore.queries.samples.labels import Samples
+from fstore.queries.studies.study import Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from fstore.queries.blocks import Rows
-    from fstore.queries.entropy import Measure
+    from fstore.queries.methods.entropy import Measure
+    from fstore.queries.samples.blocks import Rows
     from fstore.store import Store
 
 __all__ = [
@@ -66,8 +66,8 @@ def silent_filters(store: "Store", readings: Sequence[Reading]) -> int:
 
 def _rows(store: "Store", readings: Sequence[Reading]) -> "list[Rows]":
     """Return where the boxes of some readings are, difficult ones left out."""
-    from fstore.queries.blocks import Rows
-    from fstore.queries.samples import readable, sample_ids
+    from fstore.queries.samples.blocks import Rows
+    from fstore.queries.samples.labels import readable, sample_ids
     from fstore.store.files import Partition
 
     rows = []

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fstore.queries.reports._api import BESIDE, Cell, Need, Row
+from fstore.queries.cells.needs import BESIDE, Cell, Need, Row
 from fstore.queries.reports._roles import box_responses
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ SHARES = {"50%": 0.5, "90%": 0.9}
 def needed_cells(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
     """Yield the numbers of filters that reach 50 % and 90 % of the complete AP, by class."""
     from fstore.queries.analyses.filter_subsets import class_subsets
-    from fstore.queries.filters import filters_needed
+    from fstore.queries.methods.filters import filters_needed
 
     for need in needs:
         found = box_responses(store, need)
@@ -95,7 +95,7 @@ def plot_needed(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
     -------
     Axes
     """
-    from fstore.queries.plots import new_axes
+    from fstore.queries.figures.plots import new_axes
 
     ax = new_axes(ax)
     main = [row for row in rows if BESIDE not in str(row["col"])]

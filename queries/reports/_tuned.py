@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fstore.queries.reports._api import Cell, Need, Plot, Reading, Row
-from fstore.queries.reports._bars import grouped_bars
+from fstore.queries.cells.needs import Cell, Need, Plot, Reading, Row
+from fstore.queries.figures.bars import grouped_bars
 from fstore.queries.reports._classify import (
     Measure,
     accuracies,
@@ -19,9 +19,9 @@ from fstore.queries.reports._classify import (
     spread,
 )
 from fstore.queries.reports._detect import detected, detector_readings
-from fstore.queries.study import Study, UnboundError
-from fstore.queries.tasks import TASKS, role_of, task_row
-from fstore.queries.tuned import run_seeds
+from fstore.queries.studies.study import Study, UnboundError
+from fstore.queries.studies.tasks import TASKS, role_of, task_row
+from fstore.queries.studies.tuned import run_seeds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fstore.queries.reports._api import BESIDE, Cell, Need, Row, report
+from fstore.queries.cells.needs import BESIDE, Cell, Need, Row, report
 from fstore.queries.reports._selectivity import (
     FRACTIONS,
     aues,
@@ -34,7 +34,7 @@ def plot_figure1(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
     -------
     Axes
     """
-    from fstore.queries.plots import new_axes
+    from fstore.queries.figures.plots import new_axes
 
     ax = new_axes(ax)
     draw_selectivity(rows, ax=ax)
@@ -57,7 +57,7 @@ def figure1(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[
     its filters never fire (``1.00:silent``); the AuE of these is the entropy of the labels. Source:
     the paper's Figure 1.
     """
-    from fstore.queries.entropy import mean_at
+    from fstore.queries.methods.entropy import mean_at
 
     for need in needs:
         found = aues(store, need.readings, ["label"])["label"]

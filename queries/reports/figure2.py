@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fstore.errors import DataError
-from fstore.queries.reports._api import BESIDE, Cell, Need, Row, Weights, report
+from fstore.queries.cells.needs import BESIDE, Cell, Need, Row, Weights, report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from fstore.queries.study import Study
+    from fstore.queries.studies.study import Study
     from fstore.store import Store
 
 __all__ = ["figure2", "plot_figure2"]
@@ -39,7 +39,7 @@ def needs(_store: "Store", study: "Study") -> list[Need]:
 
 def add_filters(store: "Store", study: "Study", rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Return the rows, those of mean cosines with the checkpoint's ``filters``."""
-    from fstore.queries.first_layer import first_filters
+    from fstore.queries.methods.first_layer import first_filters
 
     found: list[dict[str, Any]] = [dict(row) for row in rows]
     for row in found:
@@ -63,8 +63,8 @@ def plot_figure2(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
     -------
     Axes
     """
-    from fstore.queries.first_layer import mosaic
-    from fstore.queries.plots import panels
+    from fstore.queries.figures.plots import panels
+    from fstore.queries.methods.first_layer import mosaic
 
     shown = [row for row in rows if row["col"] == "cosine"]
     if not shown or not all("filters" in row for row in shown):
@@ -103,7 +103,7 @@ def figure2(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[
     ``norm``: length of a filter, likewise. Beside them both of every filter (``cosine:12``).
     Source: the paper's Figure 2, which draws the filters.
     """
-    from fstore.queries.first_layer import cosines, first_filters
+    from fstore.queries.methods.first_layer import cosines, first_filters
 
     for need in needs:
         last = first_filters(store, str(dict(need.parameters)["last"]), need.weights[0].network)

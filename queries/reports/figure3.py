@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fstore.queries.reports._api import Cell, Need, Row, report
+from fstore.queries.cells.needs import Cell, Need, Row, report
 from fstore.queries.reports._roles import box_needs, box_responses
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def plot_figure3(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
     -------
     Axes
     """
-    from fstore.queries.plots import panels
+    from fstore.queries.figures.plots import panels
 
     lines: dict[str, dict[str, dict[str, float]]] = {}
     for row in rows:

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fstore.queries.reports._api import Cell, Need, Row, report
+from fstore.queries.cells.needs import Cell, Need, Row, report
 from fstore.queries.reports._roles import box_needs, box_responses
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from fstore.queries.study import Study
+    from fstore.queries.studies.study import Study
     from fstore.store import Store
 
 __all__ = ["figure5", "plot_figure5"]

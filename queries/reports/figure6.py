@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fstore.queries.reports._api import Cell, Need, Reading, Row, Samples, report
+from fstore.queries.cells.needs import Cell, Need, Reading, Row, Samples, report
 from fstore.queries.reports._classify import ablations_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from fstore.queries.blocks import Rows
-    from fstore.queries.study import Study
+    from fstore.queries.samples.blocks import Rows
+    from fstore.queries.studies.study import Study
     from fstore.store import Store
 
 __all__ = ["figure6", "plot_figure6"]
@@ -47,7 +47,7 @@ def needs(_store: "Store", study: "Study") -> list[Need]:
 
 def add_picture(store: "Store", study: "Study", rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Return the rows, that of the sample with its ``picture``."""
-    from fstore.queries.pictures import pictures
+    from fstore.queries.figures.pictures import pictures
     from fstore.store.files import Partition
 
     found: list[dict[str, Any]] = [dict(row) for row in rows]
@@ -75,8 +75,8 @@ def plot_figure6(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
     -------
     Axes
     """
-    from fstore.queries.pictures import draw_response
-    from fstore.queries.plots import panels
+    from fstore.queries.figures.pictures import draw_response
+    from fstore.queries.figures.plots import panels
 
     maps = _maps(rows)
     channels = list(dict.fromkeys(channel for channel, _ in maps))
@@ -198,7 +198,7 @@ def _ablated(
     store: "Store", only: "Rows", channels: Sequence[int], ablation: str, seed: int
 ) -> "dict[int, NDArray[np.float32]]":
     """Return the ablated maps of some channels to one sample."""
-    from fstore.queries.blocks import ablated_blocks
+    from fstore.queries.samples.blocks import ablated_blocks
 
     blocks = ablated_blocks(store, [only], ablation=ablation, seed=seed, channels=channels)
     return {int(c): X[0, i] for block, X in blocks for i, c in enumerate(block)}
@@ -208,8 +208,8 @@ def _strongest(
     store: "Store", readings: Sequence[Reading], n_channels: int
 ) -> "tuple[Rows, list[int]]":
     """Return the sample with the largest response, and the filters that respond most to it."""
-    from fstore.queries.blocks import Rows, ablated_blocks
-    from fstore.queries.samples import readable, sample_ids
+    from fstore.queries.samples.blocks import Rows, ablated_blocks
+    from fstore.queries.samples.labels import readable, sample_ids
     from fstore.store.files import Partition
 
     rows = []

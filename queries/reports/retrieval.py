@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fstore.queries.reports._api import Cell, Need, Reading, Row, report
-from fstore.queries.reports._bars import grouped_bars
+from fstore.queries.cells.needs import Cell, Need, Reading, Row, report
+from fstore.queries.figures.bars import grouped_bars
 from fstore.queries.reports._classify import positions, samples_of
-from fstore.queries.study import Study
+from fstore.queries.studies.study import Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fstore.queries.reports._api import Cell, Need, Row, report
+from fstore.queries.cells.needs import Cell, Need, Row, report
 from fstore.queries.reports._selectivity import FRACTIONS, aues, draw_selectivity, layer_needs
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def plot_s_figure1(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
     -------
     Axes
     """
-    from fstore.queries.plots import panels
+    from fstore.queries.figures.plots import panels
 
     frame, drawn = panels(ax, len(TITLES), n_columns=2, size=(5, 3.75))
     for panel, (measure, title) in zip(drawn, TITLES.items(), strict=True):
@@ -57,7 +57,7 @@ def s_figure1(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, lis
 
     As :func:`fstore.queries.reports.figure1.figure1`. Source: the paper's supplementary Figure 1.
     """
-    from fstore.queries.entropy import mean_at
+    from fstore.queries.methods.entropy import mean_at
 
     for need in needs:
         cells = []

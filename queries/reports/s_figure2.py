@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fstore.queries.reports._api import Cell, Need, report
+from fstore.queries.cells.needs import Cell, Need, report
 from fstore.queries.reports._roles import box_needs
 from fstore.queries.reports._subsets import fraction_cells, plot_fractions
 

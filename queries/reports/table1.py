@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fstore.queries.reports._api import Cell, Need, report
+from fstore.queries.cells.needs import Cell, Need, report
 from fstore.queries.reports._tuned import task_cells, task_needs, task_plot
-from fstore.queries.study import Study
-from fstore.queries.tasks import paper_task
+from fstore.queries.studies.study import Study
+from fstore.queries.studies.tasks import paper_task
 
 if TYPE_CHECKING:
     from fstore.store import Store

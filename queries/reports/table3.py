@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fstore.queries.plots import new_axes
-from fstore.queries.reports._api import Cell, Need, Row, report
+from fstore.queries.cells.needs import Cell, Need, Row, report
+from fstore.queries.figures.plots import new_axes
 from fstore.queries.reports._classify import (
     classification_need,
     classified,
     mean_aps,
     samples_of,
 )
-from fstore.queries.study import Study
+from fstore.queries.studies.study import Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

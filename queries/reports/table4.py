@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fstore.queries.reports._api import BESIDE, Cell, Need, Row, report
+from fstore.queries.cells.needs import BESIDE, Cell, Need, Row, report
 from fstore.queries.reports._tuned import draw_tasks, task_cells, task_needs
-from fstore.queries.study import Study
-from fstore.queries.tasks import paper_task
+from fstore.queries.studies.study import Study
+from fstore.queries.studies.tasks import paper_task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

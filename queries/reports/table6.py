@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import SchemaError
-from fstore.queries.plots import new_axes
-from fstore.queries.reports._api import Cell, Need, Reading, Row, Samples, report
-from fstore.queries.study import Study
+from fstore.queries.cells.needs import Cell, Need, Reading, Row, Samples, report
+from fstore.queries.figures.plots import new_axes
+from fstore.queries.studies.study import Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fstore.queries.reports._api import Cell, Need, Row, report
-from fstore.queries.reports._bars import grouped_bars
+from fstore.queries.cells.needs import Cell, Need, Row, report
+from fstore.queries.figures.bars import grouped_bars
 from fstore.queries.reports._classify import (
     ablations_of,
     classification_need,
@@ -13,7 +13,7 @@ from fstore.queries.reports._classify import (
     positions,
     samples_of,
 )
-from fstore.queries.study import Study
+from fstore.queries.studies.study import Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fstore.queries.plots import new_axes
-from fstore.queries.reports._api import BESIDE, Cell, Need, Row, report
-from fstore.queries.reports._bars import mark_paper
+from fstore.queries.cells.needs import BESIDE, Cell, Need, Row, report
+from fstore.queries.figures.bars import mark_paper
+from fstore.queries.figures.plots import new_axes
 from fstore.queries.reports._classify import ablations_of, positions
 from fstore.queries.reports._detect import (
     REPLICATES,
@@ -13,7 +13,7 @@ from fstore.queries.reports._detect import (
     n_classes,
     run_results,
 )
-from fstore.queries.study import Study
+from fstore.queries.studies.study import Study
 from fstore.queries.words import worded
 
 if TYPE_CHECKING:

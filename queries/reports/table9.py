@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from math import nan
 from typing import TYPE_CHECKING
 
-from fstore.queries.entropy import MEASURES, mean_at
-from fstore.queries.reports._api import Cell, Need, Reading, Row, report
+from fstore.queries.cells.needs import Cell, Need, Reading, Row, report
+from fstore.queries.methods.entropy import MEASURES, mean_at
 from fstore.queries.reports._selectivity import aues, box_samples
-from fstore.queries.study import Study
+from fstore.queries.studies.study import Study
 from fstore.queries.words import worded
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["plot_table9", "table9"]
 
 FRACTIONS = (0.1, 0.25, 0.5, 1.0)
-ROUNDING = 1e-9  # of an AuE, see fstore.queries.entropy.entropy_curve
+ROUNDING = 1e-9  # of an AuE, see fstore.queries.methods.entropy.entropy_curve
 COLUMNS = tuple(f"{measure} {share:g}" for measure in MEASURES for share in FRACTIONS)
 
 
@@ -50,7 +50,7 @@ def plot_table9(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
     -------
     Axes
     """
-    from fstore.queries.plots import new_axes
+    from fstore.queries.figures.plots import new_axes
 
     ax = new_axes(ax)
     values = {(str(row["row"]), str(row["col"])): float(row["value"] or 0) for row in rows}

@@ -6,7 +6,7 @@ import pytest
 
 from _build import STUDY, build
 from _page import Site, make_site
-from fstore.queries.study import set_study
+from fstore.queries.studies.study import set_study
 from fstore.store import Store
 
 

@@ -8,8 +8,14 @@ import pytest
 from typer.testing import CliRunner
 
 from fstore.cli import app
-from fstore.queries.curves import curve_rows, longest_runs, plot_curves, recipe_of, sparkline
-from fstore.queries.lineage import lineage
+from fstore.queries.figures.curves import (
+    curve_rows,
+    longest_runs,
+    plot_curves,
+    recipe_of,
+    sparkline,
+)
+from fstore.queries.studies.lineage import lineage
 from fstore.store import Store
 from fstore.types import CheckpointRecord
 

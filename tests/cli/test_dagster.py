@@ -9,10 +9,10 @@ from typing import Any, cast
 import pytest
 
 from _studies import STUDY, make_study
-from fstore.queries.refresh import Refreshed
+from fstore.queries.refresh.compute import show_report
+from fstore.queries.refresh.refresh import Refreshed
 from fstore.queries.reports import REPORTS
-from fstore.queries.reports._run import show_report
-from fstore.queries.study import parse_study, set_study
+from fstore.queries.studies.study import parse_study, set_study
 from fstore.store import Store
 from fstore.workflows import add_dataset, init_checkpoint
 
@@ -134,7 +134,7 @@ def test_reports_materialise_together(small: Store) -> None:
 
 def test_a_failing_report_fails(small: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A report with an error is a failure for Dagster, with the reason."""
-    from fstore.queries import refresh
+    from fstore.queries.refresh import refresh
 
     def broken(*_: object) -> Iterator[Refreshed]:
         yield Refreshed("table6", "failed", error="no luck")

@@ -14,10 +14,10 @@ from _detection import Scenes, add_images, make_scenes
 from _devkit import Object, write_devkit
 from fstore import workflows
 from fstore.cli.app import app
-from fstore.extraction import extract
-from fstore.proposals import Choice, add_proposals
 from fstore.store import Store
 from fstore.types import Part
+from fstore.workflows.extract.run import extract
+from fstore.workflows.proposals import Choice, add_proposals
 
 Run = Callable[..., Result]
 NAME = "voc-caffenet-mini-random-conv5-none"

@@ -115,7 +115,7 @@ def test_the_hook_of_a_schedule_ends_with_it(place: Path) -> None:
     """A hook's child processes are killed when the process that waits for it is stopped."""
     code = (
         "import sys; from fstore import ending; ending.install();"
-        "from fstore.hooks import Hooks, call_hooks;"
+        "from fstore.queries.schedule.hooks import Hooks, call_hooks;"
         "call_hooks(Hooks(on_change=('sh', '-c', 'sleep 300 & echo $! > pid; wait')),"
         "dict(events=['change'], store='', study='', changed=[], exit='ok'), print)"
     )

@@ -14,17 +14,17 @@ import pytest
 from _build import STUDY, Built, build
 from _cli import run
 from _page import EVIL, Site, shown_rows
+from fstore.queries.cells.needs import BESIDE
 from fstore.queries.findings import Finding
-from fstore.queries.page import build as building
-from fstore.queries.page.charts import chart_of
-from fstore.queries.page.exhibits import Exhibit, exhibit, names
-from fstore.queries.page.looks import LOOKS, look_of
-from fstore.queries.page.render import script_json
-from fstore.queries.page.tables import MAX_LINES, Cell, Line, _with_papers, number
+from fstore.queries.publish import build as building
+from fstore.queries.publish.exhibits import Exhibit, exhibit, names
+from fstore.queries.publish.grid import MAX_LINES, Cell, Line, _with_papers, number
+from fstore.queries.publish.looks import LOOKS, look_of
+from fstore.queries.publish.render import script_json
+from fstore.queries.publish.series import chart_of
 from fstore.queries.reports import REPORTS
-from fstore.queries.reports._api import BESIDE
-from fstore.queries.study import set_study
-from fstore.queries.tasks import paper_task
+from fstore.queries.studies.study import set_study
+from fstore.queries.studies.tasks import paper_task
 from fstore.store.maintenance import Selection, drop
 
 SHOWN = [name for name in names() if name != "table8"]
@@ -311,7 +311,7 @@ def test_bug_in_a_report(built: Built, tmp_path: Path, monkeypatch: pytest.Monke
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("of <nothing>")
 
-    monkeypatch.setattr("fstore.queries.page.exhibits.show_report", broken)
+    monkeypatch.setattr("fstore.queries.publish.exhibits.show_report", broken)
     out = tmp_path / "page"
     assert run(built.store, "report", "build", str(out)).exit_code == 0
     assert "ZeroDivisionError: of &lt;nothing&gt;" in page(out, "table6")

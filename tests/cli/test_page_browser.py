@@ -12,7 +12,7 @@ import pytest
 
 import fstore.queries.reports  # registers them
 from _page import EVIL, Site
-from fstore.queries.page.exhibits import names
+from fstore.queries.publish.exhibits import names
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -83,7 +83,7 @@ def test_a_failing_report(ready: Store, monkeypatch: pytest.MonkeyPatch) -> None
     def fail(*_: object) -> None:
         raise ZeroDivisionError("no such luck")
 
-    monkeypatch.setattr("fstore.queries.retrieval.cosine_similarity", fail)
+    monkeypatch.setattr("fstore.queries.methods.retrieval.cosine_similarity", fail)
     done = run(ready, "report", "refresh", "retrieval", "table6", "--json")
     failed, good = json.loads(done.stdout)
     assert failed["state"] == "failed"

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from _cli import run
 from fstore.cli import app
-from fstore.runs import Job, alone
+from fstore.queries.schedule.log import Job, alone
 from fstore.store import Store, locks
 
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from _build import STUDY, build
 from fstore.cli import app
-from fstore.queries.study import set_study
+from fstore.queries.studies.study import set_study
 
 ALPHABET = "ab .ü漢é\u0301🙂#?%[]{}()\"'`$&+=:;,!@~^|\\*<>-_0F\n\t"
 """What people and programs put into the names of folders, and what some library gives a meaning."""

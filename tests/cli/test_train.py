@@ -183,7 +183,7 @@ def test_the_bar_tells_loss_speed_and_what_is_held_out(monkeypatch: pytest.Monke
 
     times = iter([12.0, 14.0, 15.0])
     monkeypatch.setattr("fstore.cli.train.bar", bar)
-    monkeypatch.setattr("fstore.training.perf_counter", lambda: next(times))
+    monkeypatch.setattr("fstore.workflows.train.run.perf_counter", lambda: next(times))
     with progress(quiet=False) as on_step:  # a run that is resumed after 100 iterations
         on_step(Step(101, 200, loss=2.5, lr=0.1, images=64))
         on_step(Step(102, 200, loss=2.25, lr=0.1, images=64, held_out=0.5))

@@ -25,7 +25,7 @@ from fstore.extractor.images import (
     whole_image,
 )
 from fstore.extractor.preprocess import Preprocess
-from fstore.image_files import image_size
+from fstore.pixels.image_files import image_size
 from fstore.types import Box, FloatArray
 
 

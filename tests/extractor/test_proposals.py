@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.io import savemat
 
-from fstore.boxes import iou_matrix
 from fstore.errors import DataError, MissingExtraError, UnknownNameError
 from fstore.extractor.proposals import METHODS, check_inside, read_published
 from fstore.extractor.proposals import selective_search as module
 from fstore.extractor.proposals._search import tidy
 from fstore.extractor.proposals.components import components
+from fstore.pixels.boxes import iou_matrix
 
 selective_search = METHODS["selective-search"].function
 RED, GREEN = (31.0, 21.0, 130.0, 110.0), (151.0, 61.0, 230.0, 150.0)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from fstore.boxes import iou_matrix as iou
 from fstore.errors import DataError
 from fstore.extractor.images import digest_bytes, load_sample
 from fstore.extractor.preprocess import Preprocess
@@ -26,6 +25,7 @@ from fstore.extractor.training.regions import (
     foreground_count,
 )
 from fstore.extractor.warping import warp
+from fstore.pixels.boxes import iou_matrix as iou
 
 PREPROCESS = Preprocess(size=32, resize=32, context=4)
 N_CLASSES = 3

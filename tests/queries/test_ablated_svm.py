@@ -12,11 +12,11 @@ from sklearn.metrics import balanced_accuracy_score
 from _problems import scores_of
 from _studies import CLASSES, N, StudyWorld, make_study
 from fstore.queries.analyses.classification import accuracy, classification
-from fstore.queries.classification import C_GRID, SplitRows, average_precisions
-from fstore.queries.gram import feature_norm_factor, gram
-from fstore.queries.problem import Problem, problem, split_samples
-from fstore.queries.reports._run import show_report
-from fstore.queries.svm import SVMs, fit
+from fstore.queries.methods.classification import C_GRID, average_precisions
+from fstore.queries.methods.gram import feature_norm_factor, gram
+from fstore.queries.methods.svm import SVMs, fit
+from fstore.queries.refresh.compute import show_report
+from fstore.queries.samples.problem import Problem, SplitRows, problem, split_samples
 from fstore.store.permutation import permutation
 from fstore.store.precision import ap, voc_ap
 from fstore.types import IntArray

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from _build import PARTS, add_checkpoint, add_dataset, add_layers, put
 from conftest import NETWORK, Known
 from fstore.errors import DataError, UnknownNameError
-from fstore.queries.ablations import PAPER, parse_ablation
-from fstore.queries.blocks import Rows, ablated_blocks
+from fstore.queries.samples.ablations import PAPER, parse_ablation
+from fstore.queries.samples.blocks import Rows, ablated_blocks
 from fstore.store import Store
 from fstore.store.files import Partition
 from fstore.store.permutation import permutation

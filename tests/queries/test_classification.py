@@ -7,14 +7,14 @@ from sklearn.metrics import balanced_accuracy_score
 
 from _problems import CLASSES, N, World, make, scores_of
 from fstore.errors import DataError
-from fstore.queries.classification import (
+from fstore.queries.methods.classification import (
     C_GRID,
-    SplitRows,
     accuracy,
     average_precisions,
     choose_c,
     mean_ap,
 )
+from fstore.queries.samples.problem import SplitRows
 from fstore.store.precision import ap, voc_ap
 
 AP = 1e-3  # 0.1 point: a margin that two solvers put on different sides moves one rank

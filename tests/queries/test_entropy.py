@@ -11,7 +11,7 @@ from scipy.stats import entropy as scipy_entropy
 
 from _entropy import brute_area, brute_areas, brute_curve
 from fstore.errors import DataError
-from fstore.queries.entropy import (
+from fstore.queries.methods.entropy import (
     MEASURES,
     all_areas,
     areas,

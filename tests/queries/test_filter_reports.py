@@ -11,9 +11,9 @@ from sklearn.svm import LinearSVC
 
 from _studies import CKPTS, CLASSES, StudyWorld, make_study
 from fstore.queries.analyses.filter_subsets import filter_subsets, plot_filter_subsets
+from fstore.queries.cells.needs import paper_numbers
+from fstore.queries.refresh.compute import show_report
 from fstore.queries.reports import REPORTS
-from fstore.queries.reports._api import paper_numbers
-from fstore.queries.reports._run import show_report
 from fstore.queries.reports._subsets import plot_fractions, plot_needed
 from fstore.queries.reports.figure3 import plot_figure3
 from fstore.queries.reports.figure5 import plot_figure5

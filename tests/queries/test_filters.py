@@ -18,7 +18,8 @@ from fstore.errors import DataError, UnknownNameError
 from fstore.queries.analyses.filter_overlap import filter_overlap, overlap_summary
 from fstore.queries.analyses.filter_subsets import filter_subsets
 from fstore.queries.analyses.single_filters import filter_curves, single_filters
-from fstore.queries.filters import (
+from fstore.queries.cells.needs import paper_numbers
+from fstore.queries.methods.filters import (
     SIZES,
     filters_needed,
     interpolated_precision,
@@ -28,10 +29,9 @@ from fstore.queries.filters import (
     subset_sizes,
     top_filters,
 )
+from fstore.queries.refresh.compute import show_report
 from fstore.queries.reports import REPORTS
-from fstore.queries.reports._api import paper_numbers
-from fstore.queries.reports._run import show_report
-from fstore.queries.study import parse_study
+from fstore.queries.studies.study import parse_study
 from fstore.store import Store
 from fstore.store.files import Partition
 from fstore.store.precision import ap, voc_ap

@@ -40,9 +40,9 @@ from fstore.queries.findings import (
 from fstore.queries.findings._check import _findings, study_facts
 from fstore.queries.findings._judging import judged, majority, together
 from fstore.queries.findings._numbers import Number, exceeds, falls
+from fstore.queries.refresh.compute import show_report
+from fstore.queries.refresh.stored import report_rows
 from fstore.queries.reports import REPORTS
-from fstore.queries.reports._run import show_report
-from fstore.queries.reports._stored import report_rows
 from fstore.types import CheckpointRecord
 
 DRAWN_ONLY = {
@@ -174,7 +174,7 @@ def test_the_papers_own_numbers_with_its_spread() -> None:
 
 
 def _paper_rows(reports: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    from fstore.queries.reports._api import paper_numbers
+    from fstore.queries.cells.needs import paper_numbers
 
     same = {"study": "paper", "std": None, "n": None, "paper": None}
     return {

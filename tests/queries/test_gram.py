@@ -8,11 +8,11 @@ import pytest
 from _build import add_checkpoint, add_dataset, add_layers, put, relu
 from conftest import NETWORK, Known
 from fstore.errors import DataError, UnknownNameError
-from fstore.queries import gram as module
-from fstore.queries.ablations import PAPER
-from fstore.queries.backend import BlasAccumulator, TorchAccumulator, accumulator
-from fstore.queries.blocks import Rows, ablated_blocks
-from fstore.queries.gram import feature_norm_factor, gram, gram_of, weights
+from fstore.queries.methods import gram as module
+from fstore.queries.methods.backend import BlasAccumulator, TorchAccumulator, accumulator
+from fstore.queries.methods.gram import feature_norm_factor, gram, gram_of, weights
+from fstore.queries.samples.ablations import PAPER
+from fstore.queries.samples.blocks import Rows, ablated_blocks
 from fstore.store import Store
 from fstore.store.files import Partition
 

@@ -10,15 +10,18 @@ import pytest
 
 from _build import STUDY, Built, build, put
 from _clock import set_clock_back
-from fstore import runs
 from fstore.errors import UnknownNameError
-from fstore.queries.history import _same, as_of, changes, last_refresh_span
-from fstore.queries.refresh import due, refresh, states
-from fstore.queries.reports import REPORTS, Cell, Need, _history, _run
-from fstore.queries.reports._history import last_noted, note_refresh
-from fstore.queries.reports._run import show_report, standing
-from fstore.queries.study import Study, parse_study
-from fstore.runs import Job
+from fstore.queries.cells import noted as _history
+from fstore.queries.cells.noted import last_noted, note_refresh
+from fstore.queries.refresh import compute as _run
+from fstore.queries.refresh.compute import show_report
+from fstore.queries.refresh.history import _same, as_of, changes, last_refresh_span
+from fstore.queries.refresh.refresh import due, refresh, states
+from fstore.queries.refresh.standing import standing
+from fstore.queries.reports import REPORTS, Cell, Need
+from fstore.queries.schedule import log as runs
+from fstore.queries.schedule.log import Job
+from fstore.queries.studies.study import Study, parse_study
 from fstore.store import Store
 from fstore.store.maintenance import Selection, drop
 from fstore.types import FloatArray

@@ -11,8 +11,8 @@ from sklearn.svm import LinearSVC
 
 from _build import put
 from _detection import CLASSES, Scenes, make_scenes, relabel
-from fstore.boxes import iou_matrix
 from fstore.errors import DataError, IdentityError, UnknownNameError
+from fstore.pixels.boxes import iou_matrix
 from fstore.queries.detection import features as detection_features
 from fstore.queries.detection.ascent import ascend
 from fstore.queries.detection.detector import (
@@ -28,7 +28,7 @@ from fstore.queries.detection.regions import detection_set, near_objects, set_pa
 from fstore.queries.detection.run import evaluate_detector
 from fstore.queries.detection.scoring import Keep, detect, read_detections, store_detections
 from fstore.queries.detection.training import Features, train_detector
-from fstore.queries.samples import Samples
+from fstore.queries.samples.labels import Samples
 from fstore.store import Store
 from fstore.store.tables import replace_rows
 from fstore.types import FloatArray

@@ -18,7 +18,7 @@ from fstore.errors import DataError
 from fstore.extractor.images import warp_box, whole_image
 from fstore.extractor.networks import build_network
 from fstore.extractor.preprocess import Preprocess
-from fstore.queries.pictures import (
+from fstore.queries.figures.pictures import (
     Picture,
     Preparation,
     draw_response,

@@ -6,10 +6,10 @@ import pytest
 
 from _build import Built, build
 from _detection import make_scenes
-from fstore.queries.reports._api import Need, Reading
-from fstore.queries.reports._plan import Extraction, missing_extractions, study_needs
-from fstore.queries.samples import Samples
-from fstore.queries.study import parse_study
+from fstore.queries.cells.needs import Need, Reading
+from fstore.queries.refresh.extractions import Extraction, missing_extractions, study_needs
+from fstore.queries.samples.labels import Samples
+from fstore.queries.studies.study import parse_study
 from fstore.store.maintenance import Selection, drop
 
 STUDY = """

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fstore.boxes import iou_matrix
 from fstore.errors import UnknownNameError
+from fstore.pixels.boxes import iou_matrix
 from fstore.queries.analyses.proposal_recall import draw_recall, proposal_recall
-from fstore.queries.overlaps import Collector, ground_truth
-from fstore.queries.recall import COUNTS, best_overlaps, recall_rows
+from fstore.queries.detection.overlaps import Collector, ground_truth
+from fstore.queries.detection.recall import COUNTS, best_overlaps, recall_rows
 from fstore.store import Store
 from fstore.types import DatasetManifest, Part, SampleRecord, Split, ViewManifest
 

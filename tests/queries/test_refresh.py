@@ -19,11 +19,13 @@ from _slow import N, computed, slow_entry, slow_study
 from _studies import STUDY as WORLD_STUDY
 from _studies import StudyWorld, add_samples, make_study
 from fstore.errors import DataError, UnknownNameError
-from fstore.queries.page.exhibits import exhibit
-from fstore.queries.refresh import Refreshed, due, refresh, states
-from fstore.queries.reports import REPORTS, Cell, Need, _history, _run
-from fstore.queries.reports._code import code_version
-from fstore.queries.study import Study, parse_study
+from fstore.queries.cells import noted as _history
+from fstore.queries.cells.code import code_version
+from fstore.queries.publish.exhibits import exhibit
+from fstore.queries.refresh import compute as _run
+from fstore.queries.refresh.refresh import Refreshed, due, refresh, states
+from fstore.queries.reports import REPORTS, Cell, Need
+from fstore.queries.studies.study import Study, parse_study
 from fstore.store import Store
 from fstore.store.files import Partition
 from fstore.store.maintenance import Selection, drop
@@ -177,7 +179,7 @@ def test_activations(built: Built, study: Study) -> None:
 
 def test_weights_and_parameters(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other weights under the same name, and another parameter, are named with their values."""
-    from fstore.queries.reports._api import Need, Weights
+    from fstore.queries.cells.needs import Need, Weights
 
     def needs(seed: int) -> None:
         need = Need("0", "", (), (("seed", seed),), (Weights("net", "5"),))
@@ -301,7 +303,7 @@ def test_an_error_stops_its_report_only(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("fstore.queries.retrieval.cosine_similarity", fail)
+    monkeypatch.setattr("fstore.queries.methods.retrieval.cosine_similarity", fail)
     found = {r.report: r for r in refresh(world.store, world.study, ["retrieval", "table6"])}
     assert found["retrieval"].state == "failed"
     assert "no such luck" in found["retrieval"].error
@@ -395,7 +397,7 @@ def test_a_report_that_is_back_is_not_emptied(
         replace_rows(store.path, "splits", splits, dataset="d")
         return locked(*arguments)
 
-    monkeypatch.setattr("fstore.queries.refresh.alone_at", back)
+    monkeypatch.setattr("fstore.queries.refresh.refresh.alone_at", back)
     (found,) = refresh(store, world.study, ["table6"])
     assert outcome(found) == ("fresh", 0, 2)
     assert store.rows("refreshes").num_rows == 1
@@ -414,7 +416,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from _slow import add_slow, slow_study
-from fstore.queries.refresh import refresh
+from fstore.queries.refresh.refresh import refresh
 from fstore.queries.reports import _run
 from fstore.store import Store
 _run.COMMIT_SECONDS = 0

@@ -10,10 +10,11 @@ import pytest
 from _build import STUDY, Built, add_checkpoint, add_dataset, build, put
 from _clock import set_clock_back
 from fstore.errors import DataError, UnknownNameError
-from fstore.queries.reports import _code, _run
-from fstore.queries.reports._code import code_modules, code_version
-from fstore.queries.reports._run import show_report
-from fstore.queries.study import Study, parse_study
+from fstore.queries.cells import code as _code
+from fstore.queries.cells.code import code_modules, code_version
+from fstore.queries.refresh import compute as _run
+from fstore.queries.refresh.compute import show_report
+from fstore.queries.studies.study import Study, parse_study
 from fstore.store.files import Partition
 from fstore.store.maintenance import Selection, drop
 

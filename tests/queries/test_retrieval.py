@@ -10,13 +10,13 @@ from sklearn.metrics.pairwise import cosine_similarity as peer_cosine
 
 from _studies import StudyWorld, make_study
 from fstore.queries.analyses.retrieval import retrieval
-from fstore.queries.reports._run import show_report
-from fstore.queries.retrieval import (
+from fstore.queries.methods.retrieval import (
     cosine_similarity,
     hamming_similarity,
     relevance,
     retrieval_ap,
 )
+from fstore.queries.refresh.compute import show_report
 from fstore.store.precision import ap
 
 

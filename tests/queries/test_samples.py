@@ -8,7 +8,7 @@ import pytest
 
 from _build import add_dataset
 from fstore.errors import DataError, UnknownNameError
-from fstore.queries.samples import Samples, class_names, label_matrix, sample_ids
+from fstore.queries.samples.labels import Samples, class_names, label_matrix, sample_ids
 from fstore.store import Store
 from fstore.types import Box, DatasetManifest, SampleRecord, Split, ViewManifest
 

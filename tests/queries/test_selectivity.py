@@ -21,7 +21,7 @@ from fstore.queries.analyses.selectivity import (
     selectivity,
 )
 from fstore.queries.analyses.single_filters import single_filters
-from fstore.queries.entropy import MEASURES, grid_area
+from fstore.queries.methods.entropy import MEASURES, grid_area
 from fstore.store import Store
 from fstore.store.files import Partition
 from fstore.store.schema import PARTITION

@@ -18,7 +18,7 @@ from fstore.queries.analyses.single_filters import (
     plot_single_filters,
     single_filters,
 )
-from fstore.queries.filters import interpolated_precision, single_filter_aps
+from fstore.queries.methods.filters import interpolated_precision, single_filter_aps
 from fstore.store.precision import ap, voc_ap
 from fstore.store.schema import PARTITION
 from fstore.types import FloatArray, IntArray

@@ -8,10 +8,10 @@ import pytest
 from _build import build
 from fstore.errors import DataError, UnknownNameError
 from fstore.extractor.training import snapshot_name
-from fstore.queries.making import RECIPE, Making
-from fstore.queries.study import (
+from fstore.queries.studies.bound import Bound
+from fstore.queries.studies.making import RECIPE, Making
+from fstore.queries.studies.study import (
     ROLES,
-    Bound,
     load_study,
     parse_study,
     set_study,
@@ -19,7 +19,7 @@ from fstore.queries.study import (
     study_text,
     unknown_names,
 )
-from fstore.queries.tuned import checkpoint_command
+from fstore.queries.studies.ways import checkpoint_command
 from fstore.store import Store
 from fstore.types import CheckpointRecord
 
@@ -261,7 +261,7 @@ def test_the_seed_of_zero_has_no_suffix() -> None:
 
 def test_names_are_those_of_fine_tuning() -> None:
     """The default names of whole images are the ones that ``fstore train finetune`` gives."""
-    from fstore.finetuning import _name
+    from fstore.workflows.train.finetune import _name
 
     study = parse_study(with_tuned())
     parent = CheckpointRecord("net", "5")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.svm import LinearSVC
 
 from fstore.errors import DataError
-from fstore.queries.svm import fit
+from fstore.queries.methods.svm import fit
 
 RANGE = 1e-3  # of the range of scores: what the issue of speed may cost
 

@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 from sklearn.svm import LinearSVC
 
 from _detection import Scenes, make_scenes, relabel
-from fstore.boxes import iou_matrix
 from fstore.errors import DataError, UnknownNameError
+from fstore.pixels.boxes import iou_matrix
+from fstore.queries.cells.needs import Row, paper_numbers
 from fstore.queries.detection.detector import load_detector
 from fstore.queries.detection.nms import nms
 from fstore.queries.detection.run import DetectionResult, detection_map
 from fstore.queries.detection.training import Features, train_detector
 from fstore.queries.detection.voc_eval import Boxes, Evaluation, Scored, evaluate
+from fstore.queries.refresh.compute import Shown, show_report
 from fstore.queries.reports import REPORTS
-from fstore.queries.reports._api import Row, paper_numbers
-from fstore.queries.reports._run import Shown, show_report
 from fstore.queries.reports.table8 import plot_table8
-from fstore.queries.samples import Samples
-from fstore.queries.study import parse_study
+from fstore.queries.samples.labels import Samples
+from fstore.queries.studies.study import parse_study
 
 mpl.use("agg")
 

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from _build import build
 from fstore.errors import DataError, StorageError
-from fstore.queries.refresh import refresh
-from fstore.queries.reports._api import ROW_COLUMNS
-from fstore.queries.reports._run import show_report
-from fstore.queries.study import parse_study
-from fstore.queries.tables import SUFFIXES, table_text, write_tables
+from fstore.queries.cells.needs import ROW_COLUMNS
+from fstore.queries.publish.paper_tables import SUFFIXES, table_text, write_tables
+from fstore.queries.refresh.compute import show_report
+from fstore.queries.refresh.refresh import refresh
+from fstore.queries.studies.study import parse_study
 
 HOSTILE = (
     "a & b", "50 % #1 $x$", "under_score _edge_", r"back\slash {brace}", "~tilde^hat", "<b>|bar|",

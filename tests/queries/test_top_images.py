@@ -16,7 +16,7 @@ from fstore.cli import app
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.analyses import ANALYSES
 from fstore.queries.analyses.top_images import plot_top_images, top_images
-from fstore.queries.pictures import pixels
+from fstore.queries.figures.pictures import pixels
 from fstore.store.files import Partition
 from fstore.store.maintenance import Selection, drop
 

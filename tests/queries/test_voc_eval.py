@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torchvision.ops import box_iou
 
 from _devkit import Devkit
-from fstore.boxes import iou_matrix
 from fstore.errors import DataError
+from fstore.pixels.boxes import iou_matrix
 from fstore.queries.detection.results_files import read_results, write_results
 from fstore.queries.detection.voc_eval import (
     Boxes,

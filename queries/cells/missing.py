@@ -1,0 +1,115 @@
+"""What a report's cells lack, put together as one command would make it."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from fstore.queries.cells.inputs import NO_PROPOSALS, Lack, partition_of
+from fstore.queries.cells.needs import Need, Reading, Weights
+from fstore.queries.studies.study import Study
+
+if TYPE_CHECKING:
+    from fstore.store import Store
+
+__all__ = ["Missing", "what_is_missing"]
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_Lacks: TypeAlias = Sequence[tuple[str, Reading | Weights, str]]
+"""Row of a cell, what it reads, and what of that is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Cells that cannot be computed: what is lacking, and the command that makes it.
+
+    Without ``rows`` it cannot even be told which they are.
+    """
+
+    rows: tuple[str, ...]
+    lack: str
+    command: str
+
+    def __str__(self) -> str:
+        return f"no {', '.join(self.rows) or 'cells'}: {self.lack}; make it with: {self.command}"
+
+
+def what_is_missing(
+    store: "Store", study: Study, lacks: Mapping[Need, Sequence[Lack]]
+) -> list[Missing]:
+    """Return what some needs lack: proposals, checkpoints, then layers of one view.
+
+    Parameters
+    ----------
+    store : Store
+    study : Study
+    lacks : mapping
+        What each need lacks.
+    """
+    there = {record.name for record in store.checkpoints(study.network)}
+    every = [(need.row, what, lack) for need, own in lacks.items() for what, lack in own]
+    return [
+        *_proposals(study, every),
+        *_checkpoints(study, every, there),
+        *_activations(every, there),
+    ]
+
+
+def _proposals(study: Study, lacks: _Lacks) -> list[Missing]:
+    rows = _grouped(
+        (what.samples.dataset, row)
+        for row, what, lack in lacks
+        if isinstance(what, Reading) and lack == NO_PROPOSALS
+    )
+    return [
+        Missing(
+            tuple(own),
+            f"{NO_PROPOSALS} of data set {dataset}",
+            study.make.proposals_of(dataset).command,
+        )
+        for dataset, own in rows.items()
+    ]
+
+
+def _checkpoints(study: Study, lacks: _Lacks, there: Collection[str]) -> list[Missing]:
+    from fstore.queries.studies.ways import checkpoint_command
+
+    rows = _grouped(
+        (what.ckpt, row)
+        for row, what, _ in lacks
+        if isinstance(what, Weights) or what.ckpt not in there
+    )
+    return [
+        Missing(
+            tuple(own), f"no checkpoint {study.network}/{ckpt}", checkpoint_command(study, ckpt)
+        )
+        for ckpt, own in rows.items()
+    ]
+
+
+def _activations(lacks: _Lacks, there: Collection[str]) -> list[Missing]:
+    from fstore.store.features import extract_command
+
+    readings = _grouped(
+        ((what.network, what.ckpt, what.samples.dataset, what.samples.view, lack), (row, what))
+        for row, what, lack in lacks
+        if isinstance(what, Reading) and what.ckpt in there and lack != NO_PROPOSALS
+    )
+    return [
+        Missing(
+            tuple(dict.fromkeys(row for row, _ in own)),
+            f"{lack} of {dataset}.{view} at {network}/{ckpt}",
+            extract_command(partition_of(own[0][1]), list(dict.fromkeys(r.layer for _, r in own))),
+        )
+        for (network, ckpt, dataset, view, lack), own in readings.items()
+    ]
+
+
+def _grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
+    """Return the values of each key, each once, in order."""
+    found: dict[K, dict[V, None]] = defaultdict(dict)
+    for key, value in pairs:
+        found[key][value] = None
+    return {key: list(values) for key, values in found.items()}

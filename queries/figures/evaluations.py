@@ -1,0 +1,103 @@
+"""Tables and figures of an evaluation."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fstore.queries.detection.voc_eval import Evaluation
+from fstore.queries.figures.plots import panels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = [
+    "CURVE_COLUMNS",
+    "EVALUATION_COLUMNS",
+    "MEAN",
+    "curve_rows",
+    "evaluation_rows",
+    "plot_curves",
+]
+
+MEAN = "(mean)"
+
+EVALUATION_COLUMNS = (
+    "class", "ap_11", "ap_all", "objects", "difficult", "detections", "found",
+)  # fmt: skip
+
+CURVE_COLUMNS = ("class", "ap_11", "objects", "score", "recall", "precision")
+
+
+def evaluation_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Return a row a class and one of the means; keys :data:`EVALUATION_COLUMNS`.
+
+    APs from 0 to 1, None for a class without objects, which is not in the mean. ``objects`` are
+    not difficult, ``difficult`` are; ``found`` counts the objects that a detection is right about.
+    """
+    rows: list[dict[str, Any]] = [
+        {
+            "class": c.name,
+            "ap_11": c.ap_11,
+            "ap_all": c.ap_all,
+            "objects": c.n_objects,
+            "difficult": c.n_difficult,
+            "detections": len(c.scores),
+            "found": int((c.outcome > 0).sum()),
+        }
+        for c in evaluation.classes
+    ]
+    totals = {name: sum(row[name] for row in rows) for name in EVALUATION_COLUMNS[3:]}
+    means = {"ap_11": evaluation.map_11, "ap_all": evaluation.map_all}
+    return [*rows, {"class": MEAN, **means, **totals}]
+
+
+def curve_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Return the points of every class's precision-recall curve; keys :data:`CURVE_COLUMNS`."""
+    rows: list[dict[str, Any]] = []
+    for found in evaluation.classes:
+        if found.ap_11 is None:
+            continue
+        same = {"class": found.name, "ap_11": found.ap_11, "objects": found.n_objects}
+        curve = found.curve
+        points = zip(curve.scores, curve.recall, curve.precision, strict=True)
+        columns = ("score", "recall", "precision")
+        rows += [
+            {**same, **dict(zip(columns, map(float, point), strict=True))} for point in points
+        ] or [{**same, **dict.fromkeys(columns)}]
+    return rows
+
+
+def plot_curves(rows: Sequence[Mapping[str, Any]], *, ax: "Axes | None" = None) -> "Axes":
+    """Draw precision against recall, a panel a class.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        As from :func:`curve_rows`; at least one.
+    ax : Axes or None
+        Where to draw; None makes a figure.
+
+    Returns
+    -------
+    Axes
+    """
+    names = list(dict.fromkeys(row["class"] for row in rows))
+    columns = min(5, len(names))
+    size = (2.3, 2.3) if columns > 1 else (4.5, 3.5)
+    frame, axes = panels(ax, len(names), n_columns=columns, size=size, sharex=True, sharey=True)
+    for i, (name, panel) in enumerate(zip(names, axes, strict=True)):
+        mine = [row for row in rows if row["class"] == name]
+        points = [(row["recall"], row["precision"]) for row in mine if row["recall"] is not None]
+        if points:
+            panel.plot(*zip(*points, strict=True), ".-", color="0.2", markersize=3)
+        panel.set_title(
+            f"{name}, n = {mine[0]['objects']}: AP {100 * mine[0]['ap_11']:.1f} %",
+            fontsize="small",
+        )
+        panel.set_xlim(0, 1)
+        panel.set_xticks([0, 0.5, 1])
+        panel.set_ylim(0, 1.05)
+        if i % columns == 0:
+            panel.set_ylabel("Precision")
+        if i + columns >= len(names):
+            panel.set_xlabel("Recall")
+    return frame

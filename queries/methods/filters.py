@@ -1,0 +1,311 @@
+"""What single filters and small sets of them tell of a class (section 4)."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fstore.errors import DataError
+from fstore.queries.methods.gram import MEAN_NORM
+from fstore.store.precision import ap, voc_ap
+
+if TYPE_CHECKING:
+    from sklearn.svm import LinearSVC
+
+    from fstore.types import FloatArray, IntArray
+
+__all__ = [
+    "SIZES",
+    "VOC_GROUPS",
+    "Subsets",
+    "factor",
+    "filter_weights",
+    "filters_needed",
+    "interpolated_precision",
+    "overlap",
+    "single_filter_aps",
+    "subset_aps",
+    "subset_sizes",
+    "top_filters",
+]
+
+SIZES = (1, 2, 3, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 80, 100, 128, 256)
+"""The paper's sizes of nested subsets (footnote 4)."""
+
+TOP = 50
+TOP_SHARE = 50 / 256
+"""The paper compares the 50 best of 256 filters."""
+
+VOC_GROUPS = {
+    "person": ("person",),
+    "animal": ("bird", "cat", "cow", "dog", "horse", "sheep"),
+    "vehicle": ("aeroplane", "bicycle", "boat", "bus", "car", "motorbike", "train"),
+    "indoor": ("bottle", "chair", "diningtable", "pottedplant", "sofa", "tvmonitor"),
+}
+"""PASCAL VOC's own groups of related classes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subsets:
+    """Average precision of nested subsets of filters for one class.
+
+    Attributes
+    ----------
+    ranking : array of shape (n_filters,), int
+        Filters by decreasing |w| of the SVM on all of them.
+    sizes : tuple of int
+        The last is all filters.
+    ap_11, ap_all : tuples of float
+        Of the SVM on the first ``sizes[i]`` filters of the ranking, on the test part, 0 to 1.
+    converged : bool
+        Whether every SVM met its tolerance.
+    """
+
+    ranking: "IntArray"
+    sizes: tuple[int, ...]
+    ap_11: tuple[float, ...]
+    ap_all: tuple[float, ...]
+    converged: bool
+
+    @property
+    def fractions(self) -> tuple[float, ...]:
+        """Return the share of the complete AP (that of all filters) by size."""
+        return tuple(value / self.ap_11[-1] if self.ap_11[-1] else 0.0 for value in self.ap_11)
+
+
+def single_filter_aps(
+    X: "FloatArray", Y: NDArray[np.int8]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the average precision of every filter as a detector of every class (section 4.1).
+
+    Each filter's responses are sorted once for all classes; equal responses enter as one block.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_filters)
+        One response a filter and sample, finite.
+    Y : array of shape (n_samples, n_classes), int8
+        1, -1, or 0: left out for that class.
+
+    Returns
+    -------
+    ap_11, ap_all : arrays of shape (n_classes, n_filters), float64
+        At 11 recalls and over all points, 0 to 1; those of :func:`fstore.store.precision.voc_ap`
+        and :func:`fstore.store.precision.ap`. NaN for a class without a positive.
+    """
+    positive, counted = Y > 0, Y != 0
+    totals = positive.sum(axis=0)
+    results = np.full((2, Y.shape[1], X.shape[1]), np.nan)
+    there = totals > 0
+    for channel, scores in enumerate(X.T):
+        order = np.argsort(-scores, kind="stable")
+        ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+        hits = np.cumsum(positive[order], axis=0, dtype=np.int64)[ends][:, there]
+        taken = np.cumsum(counted[order], axis=0, dtype=np.int64)[ends][:, there]
+        results[:, there, channel] = _areas(hits, taken, totals[there])
+    return results[0], results[1]
+
+
+def _areas(
+    hits: NDArray[np.int64], taken: NDArray[np.int64], totals: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return 11-point and all-points AP of each column of hits and samples taken so far."""
+    precision = hits / np.maximum(taken, 1)
+    best = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+    reached = np.diff(10 * hits // totals, axis=0, prepend=-1)
+    at_11 = (best * reached).sum(axis=0) / 11
+    at_all = (best * np.diff(hits, axis=0, prepend=0)).sum(axis=0) / totals
+    return np.stack([at_11, at_all])
+
+
+def interpolated_precision(
+    score: "FloatArray", label: "IntArray", recalls: Sequence[float]
+) -> NDArray[np.float64]:
+    """Return the best precision at each recall or a higher one, 0 to 1.
+
+    Parameters
+    ----------
+    score, label : arrays of shape (n_samples,)
+        As for :func:`fstore.store.precision.ap`; at least one positive.
+    recalls : sequence of float
+        From 0 to 1.
+    """
+    order = np.argsort(-score, kind="stable")
+    order = order[label[order] != 0]
+    ends = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
+    hits = np.cumsum(label[order] > 0)[ends]
+    best = np.maximum.accumulate((hits / (ends + 1))[::-1])[::-1]
+    wanted = np.asarray(recalls) * hits[-1]
+    at = np.searchsorted(hits, wanted - 1e-9 * hits[-1], side="left")  # 0.3 of 10 is 3
+    return np.asarray(best[at])
+
+
+def subset_sizes(n_filters: int) -> tuple[int, ...]:
+    """Return the paper's sizes that a layer has, and all its filters."""
+    return (*(k for k in SIZES if k < n_filters), n_filters)
+
+
+def filter_weights(X: "FloatArray", Y: NDArray[np.int8]) -> NDArray[np.float64]:
+    """Return each class's SVM weights of all filters, scaled to mean norm 20 over the rows.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_filters)
+        Of the training samples.
+    Y : array of shape (n_samples, n_classes), int8
+
+    Returns
+    -------
+    array of shape (n_classes, n_filters), float64
+        NaN for a class without both labels.
+    """
+    scaled = X * factor(X)
+    return np.stack([_weights(scaled, y) for y in Y.T])
+
+
+def factor(X: "FloatArray") -> float:
+    """Return what brings the rows' mean norm to 20.
+
+    Raises
+    ------
+    DataError
+        Every row is all zeros.
+    """
+    norm = float(np.linalg.norm(X, axis=1).mean())
+    if norm == 0:
+        raise DataError(f"no filter responds to any of {len(X)} training samples")
+    return MEAN_NORM / norm
+
+
+def subset_aps(
+    train: "FloatArray",
+    y_train: NDArray[np.int8],
+    test: "FloatArray",
+    y_test: NDArray[np.int8],
+) -> Subsets | None:
+    """Return the average precision of nested subsets of filters for one class (section 4.2).
+
+    Filters are ranked by |w| of an SVM on all of them (equal ones by their index); each subset
+    gets an SVM of its own. The features keep the one factor of the full set.
+
+    Parameters
+    ----------
+    train, test : arrays of shape (n_samples, n_filters)
+        Scaled alike, see :func:`factor`.
+    y_train, y_test : arrays of shape (n_samples,), int8
+
+    Returns
+    -------
+    Subsets or None
+        None if the class has no positive or no negative to learn from, or no positive to test on.
+    """
+    weights = _weights(train, y_train)
+    if np.isnan(weights).any() or not (y_test > 0).any():
+        return None
+    ranking = np.argsort(-np.abs(weights), kind="stable")
+    sizes = subset_sizes(train.shape[1])
+    found, converged = [], True
+    for k in sizes:
+        model = _svm(train[:, ranking[:k]], y_train)
+        scores = model.decision_function(test[:, ranking[:k]])
+        found.append((voc_ap(scores, y_test) or 0.0, ap(scores, y_test) or 0.0))
+        converged &= bool(np.all(model.n_iter_ < MAX_ITER))
+    at_11, at_all = zip(*found, strict=True)
+    return Subsets(ranking, sizes, at_11, at_all, converged)
+
+
+def filters_needed(
+    sizes: Sequence[int], fractions: Sequence[float], share: float
+) -> tuple[int, float]:
+    """Return how many filters reach a share of the complete AP.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Ascending.
+    fractions : sequence of float
+        Of the complete AP; the last is 1.
+    share : float
+        From 0 to 1.
+
+    Returns
+    -------
+    listed : int
+        The smallest listed size that reaches it.
+    interpolated : float
+        Where the line between it and the size before crosses the share.
+    """
+    at = next(i for i, fraction in enumerate(fractions) if fraction >= share)
+    if at == 0:
+        return sizes[0], float(sizes[0])
+    before, after = fractions[at - 1], fractions[at]
+    part = (share - before) / (after - before)
+    return sizes[at], sizes[at - 1] + part * (sizes[at] - sizes[at - 1])
+
+
+def top_filters(n_filters: int) -> int:
+    """Return how many filters are compared: 50, or the same share (50 of 256) of fewer than 256."""
+    return min(TOP, max(1, round(TOP_SHARE * n_filters)))
+
+
+def overlap(weights: NDArray[np.float64], *, top: int) -> NDArray[np.float64]:
+    """Return the share of common filters among the best ``top`` of each two classes.
+
+    Parameters
+    ----------
+    weights : array of shape (n_classes, n_filters)
+        Filters are ranked by their size, equal ones by index.
+    top : int
+
+    Returns
+    -------
+    array of shape (n_classes, n_classes), float64
+        0 to 1, 1 on the diagonal; by chance ``top / n_filters``.
+
+    Raises
+    ------
+    DataError
+        There are fewer filters than ``top``, or it is below 1.
+    """
+    n_filters = weights.shape[1]
+    if top < 1:
+        raise DataError(f"top must be at least 1, got {top}")
+    if top > n_filters:
+        raise DataError(f"the {top} best of {n_filters} filters cannot be taken; lower --top")
+    chosen = np.zeros(weights.shape)
+    best = np.argsort(-np.abs(weights), axis=1, kind="stable")[:, :top]
+    np.put_along_axis(chosen, best, 1, axis=1)
+    return np.asarray(chosen @ chosen.T / top)
+
+
+MAX_ITER = 20_000
+
+
+def _weights(X: "FloatArray", y: NDArray[np.int8]) -> NDArray[np.float64]:
+    if not ((y > 0).any() and (y < 0).any()):
+        return np.full(X.shape[1], np.nan)
+    weights: NDArray[np.float64] = _svm(X, y).coef_[0]
+    return weights
+
+
+def _svm(X: "FloatArray", y: NDArray[np.int8]) -> "LinearSVC":
+    """Fit the protocol's SVM; there are more samples than filters, so no kernel."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.svm import LinearSVC
+
+    model = LinearSVC(
+        loss="hinge",
+        dual=True,
+        C=1e-3,
+        class_weight={1: 2},
+        intercept_scaling=10,
+        tol=1e-6,  # at 1e-4 filters of nearly the same weight changed places
+        max_iter=MAX_ITER,
+        random_state=0,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # Subsets.converged says it
+        return model.fit(X[y != 0], y[y != 0])

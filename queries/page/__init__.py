@@ -1,5 +1,0 @@
-"""The page: a study's tables and figures as a site of files that needs no server and no network."""
-
-from fstore.queries.page.build import build_page, check_place, study_of
-
-__all__ = ["build_page", "check_place", "study_of"]

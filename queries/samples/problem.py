@@ -1,0 +1,190 @@
+"""Put together what a classifier learns from: rows of a kernel, labels, and the parts of splits."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fstore.errors import DataError
+from fstore.queries.samples.blocks import Rows
+from fstore.queries.samples.labels import (
+    Samples,
+    check_apart,
+    class_names,
+    label_matrix,
+    parts_there,
+    readable,
+    sample_ids,
+)
+from fstore.types import PARTS, IntArray
+
+if TYPE_CHECKING:
+    from fstore.store import Store
+
+__all__ = ["Problem", "problem", "split_samples"]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitRows:
+    """Rows of a kernel that play a part in one split; ``val`` may be empty."""
+
+    train: IntArray
+    val: IntArray
+    test: IntArray
+
+    @property
+    def fitted(self) -> IntArray:
+        """Rows of train and val together: what the final SVMs learn from."""
+        return np.concatenate([self.train, self.val])
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Samples, what they show, and the splits that use them.
+
+    Attributes
+    ----------
+    rows : list of Rows
+        Where the activations are; a kernel's rows are theirs in this order.
+    classes : tuple of str
+    Y : array of shape (n_samples, n_classes), int8
+        1, -1, or 0: left out for that class.
+    splits : dict
+        Seed to parts. Where several data sets play one part, the seed of the first one.
+    """
+
+    rows: list[Rows]
+    classes: tuple[str, ...]
+    Y: NDArray[np.int8]
+    splits: dict[int, SplitRows]
+
+
+def problem(
+    store: "Store",
+    samples: Sequence[Samples],
+    *,
+    network: str,
+    ckpt: str,
+    layer: str,
+    difficult: bool = False,
+) -> Problem:
+    """Put together a problem from the parts of splits that play in it.
+
+    Parameters
+    ----------
+    store : Store
+    samples : sequence of Samples
+        Parts of one or several seeds of a split, of one or several data sets that count as one.
+        A data set with one seed takes part in the runs of all. Where none is of a part ``test``
+        (ImageNet), ``val`` is what is tested on.
+    network, ckpt, layer : str
+    difficult : bool
+        Keep boxes that are flagged difficult, as boxes of their class.
+
+    Raises
+    ------
+    UnknownNameError
+        A split, or activations of a sample, are not there.
+    DataError
+        Data sets differ in their classes or in their number of seeds; test images of one are
+        training images of another.
+    """
+    from fstore.store.files import Partition
+
+    ids, places = {}, {}
+    for s in dict.fromkeys(samples):
+        partition = Partition(network, ckpt, s.dataset, s.view, layer)
+        ids[s] = readable(store, partition, sample_ids(store, s, difficult=difficult))
+        places[s.dataset, s.view] = partition
+    rows = [
+        Rows(partition, _union([ids[s] for s in ids if (s.dataset, s.view) == place]))
+        for place, partition in places.items()
+    ]
+    starts = dict(zip(places, np.cumsum([0, *(len(r.ids) for r in rows)]), strict=False))
+    at = {
+        s: starts[s.dataset, s.view]
+        + np.searchsorted(rows[list(places).index((s.dataset, s.view))].ids, found)
+        for s, found in ids.items()
+    }
+    classes = class_names(store, [r.partition.dataset for r in rows])
+    labels = [
+        label_matrix(
+            store, r.partition.dataset, r.partition.view, r.ids, classes, difficult=difficult
+        )
+        for r in rows
+    ]
+    runs = _runs(list(at))
+    for run in runs.values():
+        check_apart(store, [*run["train"], *run["val"]], run["test"])
+    splits = {
+        seed: SplitRows(*(_joined([at[s] for s in run[part]]) for part in PARTS))
+        for seed, run in runs.items()
+    }
+    return Problem(rows, classes, np.concatenate(labels), splits)
+
+
+def split_samples(
+    store: "Store",
+    dataset: str,
+    view: str,
+    split: str,
+    seed: int,
+    *,
+    parts: Sequence[str] = (),
+    alone: bool = True,
+) -> list[Samples]:
+    """Return the parts of one split; ``val`` may be absent, or ``test`` if there is a ``val``.
+
+    Parameters
+    ----------
+    store : Store
+    dataset, view, split : str
+    seed : int
+    parts : sequence of str
+        Those that are used; none named: all.
+    alone : bool
+        No other data set plays the same part of a study. One of several need not have both a part
+        to learn from and one to test on (PASCAL VOC 2012 has no ``test``).
+    """
+    there = parts_there(store, dataset, view, split, seed)
+    found = [p for p in PARTS if p in there and p in (parts or PARTS)]
+    if not found or (alone and (found[0] != "train" or len(found) < 2)):
+        # asking for them gives an error that names what there is
+        found = [p for p in ("train", "test") if p in (parts or PARTS)]
+    return [Samples(dataset, view, split, seed, part) for part in found]
+
+
+def _union(ids: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.unique(np.concatenate(ids))
+
+
+def _joined(rows: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate([np.empty(0, dtype=np.int64), *rows])
+
+
+def _runs(samples: Sequence[Samples]) -> dict[int, dict[str, list[Samples]]]:
+    """Return what plays each part of every run; a data set with one seed is in each of them."""
+    seeds: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for s in samples:
+        if s.seed not in seeds[s.dataset, s.view, s.split]:
+            seeds[s.dataset, s.view, s.split].append(s.seed)
+    counts = {len(own) for own in seeds.values()}
+    if len(counts - {1}) > 1:
+        raise DataError(
+            "data sets that play one part have different numbers of seeds: "
+            + ", ".join(f"{dataset} {len(own)}" for (dataset, _, _), own in seeds.items())
+        )
+    leading = max(seeds.values(), key=len)
+    tested = {(s.dataset, s.view, s.split, s.seed) for s in samples if s.part == "test"}
+    found: dict[int, dict[str, list[Samples]]] = {}
+    for run, seed in enumerate(leading):
+        found[seed] = {part: [] for part in PARTS}
+        for s in samples:
+            own = seeds[s.dataset, s.view, s.split]
+            if s.seed == own[run if len(own) > 1 else 0]:
+                untested = (s.dataset, s.view, s.split, s.seed) not in tested
+                found[seed]["test" if s.part == "val" and untested else s.part].append(s)
+    return found

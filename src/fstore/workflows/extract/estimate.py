@@ -1,0 +1,134 @@
+"""What an extraction would cost: samples, bytes and time, measured on a few batches."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fstore.ending import leftover
+from fstore.workflows.extract.plan import Chosen, Job, Options
+from fstore.workflows.extract.run import Run
+
+if TYPE_CHECKING:
+    from fstore.store import Store
+
+__all__ = ["ESTIMATE_COLUMNS", "estimate"]
+
+ESTIMATE_COLUMNS = (
+    *("network", "ckpt", "dataset", "view", "layer"),
+    *("samples", "present", "bytes", "raw_bytes", "seconds", "images_per_s", "measured"),
+)
+BATCHES = 6
+"""Batches that are tried, spread over the samples; the first warms up and is not timed."""
+
+
+def estimate(
+    store: "Store",
+    *,
+    layers: Sequence[str],
+    ckpts: Sequence[str],
+    datasets: Sequence[str] = (),
+    views: Sequence[str] = (),
+    network: str | None = None,
+    part: str | None = None,
+    from_stored: str | None = None,
+    options: Options | None = None,
+) -> list[dict[str, Any]]:
+    """Say what ``extract`` with the same arguments would add and take.
+
+    A few batches go through all of it, decoding to encoding, into a folder that is thrown away;
+    nothing is written to the store. Encoding is taken to add to the time, as it does where the
+    network uses all cores; with a GPU it runs beside.
+
+    Parameters
+    ----------
+    store, layers, ckpts, datasets, views, network, part, from_stored, options
+        As for :func:`fstore.workflows.extract.run.extract`.
+
+    Returns
+    -------
+    list of dict
+        Keys :data:`ESTIMATE_COLUMNS`: a row a layer, and for each checkpoint and view a row
+        ``(all)`` with the time. ``samples`` are still to be done, ``present`` are there;
+        ``bytes`` on disk and ``seconds`` are extrapolated from ``measured`` samples (None where
+        nothing is to be done or no image could be read); ``raw_bytes`` are exact.
+
+    Raises
+    ------
+    UnknownNameError, IdentityError, DataError, StorageError
+        As :func:`fstore.workflows.extract.run.extract`.
+    """
+    chosen = Chosen(layers, ckpts, datasets, views, network, part, from_stored)
+    run = Run(store, chosen, options or Options())
+    return [row for job in run.planner.jobs(register=False) for row in _rows(run, job)]
+
+
+def _rows(run: Run, job: Job) -> list[dict[str, Any]]:
+    measured, seconds, sizes = _measure(run, job) if len(job.wanted) else (0, 0.0, {})
+    total = len(run.store.samples(job.dataset.name, job.view, ["sample_id"]))
+    rows: list[dict[str, Any]] = []
+    for partition, n_missing in job.missing.items():
+        spec = next(s for s in job.specs if s.name == partition.layer)
+        size = sizes.get(partition.layer)
+        rows.append(
+            {
+                **partition.values,
+                "samples": n_missing,
+                "present": total - n_missing,
+                "bytes": round(n_missing * size / measured) if size else None,
+                "raw_bytes": 4 * spec.values * n_missing,
+                "measured": measured,
+            }
+        )
+    known = [row["bytes"] for row in rows if row["bytes"] is not None]
+    whole = {
+        **rows[0],
+        "layer": "(all)",
+        "samples": len(job.wanted),
+        "present": total - len(job.wanted),
+        "bytes": sum(known) if known else None,
+        "raw_bytes": sum(row["raw_bytes"] for row in rows),
+        "seconds": len(job.wanted) * seconds / measured if measured else None,
+        "images_per_s": measured / seconds if measured else None,
+    }
+    return [*rows, whole]
+
+
+def _measure(run: Run, job: Job) -> tuple[int, float, dict[str, int]]:
+    """Return samples tried, seconds that they took, and their bytes by layer."""
+    from fstore.extractor.devices import default_batch_size
+    from fstore.extractor.extract import Clock
+    from fstore.store.sink import write_shard
+    from fstore.store.store import Store
+
+    runners, source = run.runners(job), run.source(job)
+    size = run.options.batch_size or default_batch_size([r.device for r in runners], job.values)
+    first, *others = _spread(job.wanted, size)
+    run.compute(job, source, first, runners, clock=Clock(), total=0)
+    chosen = np.unique(np.concatenate(others or [first]))
+    began = perf_counter()
+    batches = run.compute(job, source, chosen, runners, clock=Clock(), total=0)
+    if not batches:
+        return 0, 0.0, {}
+    with (
+        tempfile.TemporaryDirectory(prefix="fstore-estimate-") as folder,
+        leftover(Path(folder)),
+    ):
+        scratch = Store.create(Path(folder) / "store")
+        write_shard(scratch.path, batches, job.identities)
+        seconds = perf_counter() - began
+        files = scratch.files()
+        sizes = {file.partition.layer: file.path.stat().st_size for file in files}
+    return sum(len(batch.sample_ids) for batch in batches), seconds, sizes
+
+
+def _spread(samples: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    """Return runs of ``size`` neighbouring samples, evenly spread over all."""
+    if len(samples) <= size:
+        return [samples]
+    starts = np.linspace(0, len(samples) - size, min(BATCHES, -(-len(samples) // size)))
+    return [samples[start : start + size] for start in starts.astype(int)]

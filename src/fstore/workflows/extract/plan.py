@@ -1,0 +1,340 @@
+"""What an extraction has to do: names looked up, identities checked, samples that are missing."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fstore.errors import IdentityError, UnknownNameError
+from fstore.types import CheckpointRecord, LayerSpec, Precision
+
+if TYPE_CHECKING:
+    from fstore.extractor.networks import Network
+    from fstore.store import Store
+    from fstore.store.catalog import DatasetInfo
+    from fstore.store.files import Identity, Partition
+
+__all__ = ["Chosen", "Job", "Options", "Planner", "Start", "asked_layers", "part_ids"]
+
+SHARD_BYTES = 3 << 27  # 384 MiB of raw float32 over the network's declared layers
+DEFAULT_VIEWS = ("image", "gt")  # proposals only when named: there are thousands an image
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to extract; none of it but ``precision`` and ``compute`` changes what is stored.
+
+    Attributes
+    ----------
+    precision : {"tf32", "float32", "bfloat16", "bit"}
+        What stored values are rounded to; ``bit``: 1 where a response is above 0, else 0, which
+        only questions about binarized responses can use.
+    compute : {"float32", "tf32", "bfloat16", "float16"}
+        Arithmetic of the forward pass; all but float32 and bfloat16 need a GPU.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` (all GPUs) or ``cuda:0,1``.
+    batch_size : int or None
+        Samples a forward pass; None: 32 on the CPU, 256 on a GPU, less for networks whose
+        declared layers are large.
+    workers : int or None
+        Decoding threads; None: one a core, at most 16.
+    max_bad : int
+        More unreadable images than this end the run.
+    shard_bytes : int
+        Raw float32 bytes of a shard: the unit that a killed run loses, and the memory it takes.
+    """
+
+    precision: Precision = "tf32"
+    compute: str = "float32"
+    device: str = "auto"
+    batch_size: int | None = None
+    workers: int | None = None
+    max_bad: int = 100
+    shard_bytes: int = SHARD_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What an extraction was asked for; see :func:`fstore.workflows.extract.run.extract`."""
+
+    layers: Sequence[str]
+    ckpts: Sequence[str]
+    datasets: Sequence[str] = ()
+    views: Sequence[str] = ()
+    network: str | None = None
+    part: str | None = None
+    from_stored: str | None = None
+
+
+@dataclass(frozen=True)
+class Start:
+    """Stored responses that an extraction goes on from, in place of images."""
+
+    layer: str
+    partition: "Partition"
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """One checkpoint on one view of a data set.
+
+    Attributes
+    ----------
+    wanted : array of int64
+        Samples that some layer lacks, ascending.
+    missing : mapping of Partition to int
+        How many samples each layer lacks.
+    values : int
+        Of one sample over the network's declared layers; shards and batches are cut by it.
+    start : Start or None
+        Where the forward pass begins; None at the images.
+    """
+
+    record: CheckpointRecord
+    dataset: "DatasetInfo"
+    view: str
+    specs: Sequence[LayerSpec]
+    identities: "Mapping[Partition, Identity]"
+    wanted: NDArray[np.int64]
+    missing: "Mapping[Partition, int]"
+    values: int
+    shard_bytes: int
+    start: Start | None = None
+
+    @property
+    def title(self) -> str:
+        """Checkpoint and view, for people."""
+        return f"{self.record.network}/{self.record.name} {self.dataset.name}.{self.view}"
+
+    def shards(self) -> Iterator[NDArray[np.int64]]:
+        """Yield the wanted samples by shard; boundaries depend on the network's layers only."""
+        samples = _round_number(self.shard_bytes // (4 * self.values))
+        _, starts = np.unique(self.wanted // samples, return_index=True)
+        yield from np.split(self.wanted, starts[1:])
+
+
+class Planner:
+    """Turns names into jobs; keeps the network of the last checkpoint that was asked for."""
+
+    def __init__(self, store: "Store", chosen: Chosen, options: Options) -> None:
+        self.store = store
+        self.chosen = chosen
+        self.options = options
+        self.present = 0
+        self._loaded: tuple[CheckpointRecord, Network] | None = None
+
+    def jobs(self, *, register: bool = True) -> list[Job]:
+        """Check every name and identity, and find what is missing, before the first image is read.
+
+        Parameters
+        ----------
+        register : bool
+            Record the shapes of the layers in the store.
+        """
+        chosen, store = self.chosen, self.store
+        records = [store.find_checkpoint(name, chosen.network) for name in chosen.ckpts]
+        names = dict.fromkeys(chosen.datasets)
+        datasets = [store.dataset(name) for name in names] or store.datasets()
+        if not datasets:
+            raise UnknownNameError("no data set is registered; add one with: fstore dataset add")
+        strange = [v for v in chosen.views if not any(v in d.views for d in datasets)]
+        if strange and not chosen.datasets:
+            there = ", ".join(dict.fromkeys(v for d in datasets for v in d.views))
+            raise UnknownNameError(
+                f"no chosen data set has a view '{strange[0]}'; there are: {there}"
+            )
+        jobs = [
+            self._job(record, dataset, view, register=register)
+            for record in {(r.network, r.name): r for r in records}.values()
+            for dataset in datasets
+            for view in _views(dataset, chosen.views, named=bool(chosen.datasets))
+        ]
+        if not jobs:
+            views = ", ".join(DEFAULT_VIEWS)
+            raise UnknownNameError(f"no chosen data set has a view among {views}")
+        return jobs
+
+    def network(self, record: CheckpointRecord) -> "Network":
+        """Return a checkpoint's network; one is kept at a time, for they are large."""
+        from fstore.workflows.checkpoints import load_network
+
+        if self._loaded is None or self._loaded[0] is not record:
+            self._loaded = None  # frees the last one before the next is read
+            self._loaded = record, load_network(self.store, record)
+        return self._loaded[1]
+
+    def _job(
+        self, record: CheckpointRecord, dataset: "DatasetInfo", view: str, *, register: bool
+    ) -> Job:
+        from fstore.extractor.taps import layer_specs
+        from fstore.store.sink import missing_samples
+
+        network = self.network(record)
+        layers = asked_layers(network, self.chosen.layers)
+        declared = layer_specs(network)
+        specs = layer_specs(network, layers)
+        if register:
+            new = (spec for spec in specs if spec not in declared)
+            self.store.add_layers(record.network, [*declared, *new])
+        start = self._start(record, dataset, view)
+        identities = self._identities(record, dataset, view, specs, start)
+        wanted = part_ids(self.store, dataset, view, self.chosen.part)
+        missing = missing_samples(self.store.path, wanted, identities)
+        todo = np.unique(np.concatenate(list(missing.values())))
+        self.present += len(wanted) - len(todo)
+        return Job(
+            record=record,
+            dataset=dataset,
+            view=view,
+            specs=specs,
+            identities=identities,
+            wanted=todo if start is None else self._readable(start, todo),
+            missing={partition: len(ids) for partition, ids in missing.items()},
+            values=sum(spec.values for spec in declared or specs),
+            shard_bytes=self.options.shard_bytes,
+            start=start,
+        )
+
+    def _identities(
+        self,
+        record: CheckpointRecord,
+        dataset: "DatasetInfo",
+        view: str,
+        specs: Sequence[LayerSpec],
+        start: Start | None,
+    ) -> "dict[Partition, Identity]":
+        from fstore.store.files import Identity, Partition
+
+        common = {
+            "weights": record.sha256,
+            "preprocessing": self.network(record).preprocess.hash,
+            "samples": dataset.views[view],
+            "stored precision": self.options.precision,
+            "compute precision": self.options.compute,
+        }
+        if start is not None:
+            common["derived from"] = f"{start.layer} {start.fingerprint}"
+        return {
+            Partition(record.network, record.name, dataset.name, view, spec.name): Identity(
+                {**common, "definition": spec.definition}
+            )
+            for spec in specs
+        }
+
+    # Going on from stored responses
+
+    def _start(self, record: CheckpointRecord, dataset: "DatasetInfo", view: str) -> Start | None:
+        """Find the stored layer to go on from; it must come of the same weights and samples."""
+        from fstore.extractor.taps import Taps, layer_specs
+        from fstore.store.features import extract_command, refuse_bits
+        from fstore.store.files import Partition
+
+        layer = self.chosen.from_stored
+        if layer is None:
+            return None
+        network = self.network(record)
+        layers = asked_layers(network, self.chosen.layers)
+        Taps(network, layers, start=layer)  # says what cannot be derived
+        (spec,) = layer_specs(network, [layer])
+        partition = Partition(record.network, record.name, dataset.name, view, layer)
+        files = self.store.files(**partition.values)
+        if not files:
+            raise UnknownNameError(
+                f"nothing to go on from: {partition} is not stored; make it with: "
+                + extract_command(partition)
+            )
+        refuse_bits(files)
+        parts = files[0].identity.parts
+        expected = self._identities(record, dataset, view, [spec], None)[partition].parts
+        for part in ("weights", "definition", "preprocessing", "samples"):
+            if parts[part] != expected[part]:
+                raise IdentityError(f"{partition} is stored with other {part}; extract it anew")
+        return Start(layer, partition, files[0].fingerprint)
+
+    def _readable(self, start: Start, todo: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the samples without those that could not be read when the start was extracted."""
+        from fstore.queries.samples.labels import readable
+
+        return readable(self.store, start.partition, todo) if len(todo) else todo
+
+
+def _views(dataset: "DatasetInfo", views: Sequence[str], *, named: bool) -> list[str]:
+    """Return the views to extract; a view that was named must be there if its data set was."""
+    if not views:
+        return [v for v in DEFAULT_VIEWS if v in dataset.views]
+    absent = [v for v in views if v not in dataset.views]
+    if absent and named:
+        raise UnknownNameError(
+            f"data set '{dataset.name}' has no view '{absent[0]}'; it has: "
+            + ", ".join(dataset.views)
+        )
+    return [v for v in dict.fromkeys(views) if v in dataset.views]
+
+
+def asked_layers(network: "Network", names: Sequence[str]) -> list[str]:
+    """Return the layers that names mean: ``all`` the declared ones, ``a,b`` both, each once.
+
+    Parameters
+    ----------
+    network : Network
+    names : sequence of str
+        Whether a layer is there is seen when it is looked up. A name with a comma in it is taken
+        as one name where the network has a layer of that name.
+    """
+    from fstore.extractor.taps import is_layer
+
+    asked: list[str] = []
+    for name in names:
+        listed = "," in name and not is_layer(network, name)
+        for each in [part.strip() for part in name.split(",")] if listed else [name]:
+            asked += network.layers if each == "all" else [each]
+    return list(dict.fromkeys(asked))
+
+
+def part_ids(
+    store: "Store", dataset: "DatasetInfo", view: str, part: str | None
+) -> NDArray[np.int64]:
+    """Return the ids of a part's samples, ascending; of all samples without a part.
+
+    Parameters
+    ----------
+    store : Store
+    dataset : DatasetInfo
+    view : str
+    part : str or None
+        As for :func:`extract`.
+
+    Raises
+    ------
+    UnknownNameError
+        The view has no such part; those there are are listed.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if part is None:
+        return np.arange(dataset.counts[view], dtype=np.int64)
+    *which, name = part.split(":")
+    split, seed = (which + ["official", "0"][len(which) :])[:2]
+    parts = pa.array(["train", "val"] if name == "trainval" else [name])
+    rows = store.splits(dataset.name, view)
+    mask = pc.and_(pc.equal(rows["split"], split), pc.is_in(rows["part"], value_set=parts))
+    mask = pc.and_(mask, pc.equal(rows["seed"].cast(pa.string()), seed))
+    ids: NDArray[np.int64] = np.sort(rows.filter(mask)["sample_id"].to_numpy())
+    if not len(ids):
+        kinds = rows.group_by(["split", "seed", "part"]).aggregate([]).to_pylist()
+        known = sorted(f"{r['split']}:{r['seed']}:{r['part']}" for r in kinds)
+        raise UnknownNameError(
+            f"data set '{dataset.name}', view {view}, has no part '{part}'; it has: "
+            + (", ".join(known) or "no split")
+        )
+    return ids
+
+
+def _round_number(n: int) -> int:
+    """Return the largest 2^k or 3 x 2^k that is at most ``n``, and at least 1."""
+    low = max(0, n.bit_length() - 2)
+    return max(1, n >> low << low)

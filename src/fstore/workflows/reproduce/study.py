@@ -1,0 +1,255 @@
+"""Reproduce a study: from raw files to its reports, doing only what is missing."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from fstore.errors import FstoreError, UnknownNameError
+from fstore.queries.studies.study import Study, UnboundError, parse_study
+from fstore.types import OnProgress
+from fstore.workflows.reproduce.steps import Context, Step, making_steps, unsearched
+
+if TYPE_CHECKING:
+    from fstore.queries.refresh.extractions import Extraction
+    from fstore.queries.refresh.standing import Standing
+    from fstore.store import Store
+
+__all__ = ["RESULT_COLUMNS", "Result", "Step", "reproduce"]
+
+RESULT_COLUMNS = ("step", "state", "seconds", "note")
+
+Watch = Callable[[Step], AbstractContextManager[OnProgress]]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a step.
+
+    ``state`` is ``done``; ``was there``; ``to do``, in a dry run; ``left out``, a report of which
+    the study binds no part, or for which it makes no proposals; or ``failed``, a report that has
+    an error. ``note`` says more.
+    """
+
+    step: str
+    state: str
+    seconds: float
+    note: str
+
+
+def reproduce(
+    store: "Store",
+    toml: str,
+    *,
+    source: str = "study",
+    data: Path | None = None,
+    device: str = "auto",
+    dry_run: bool = False,
+    watch: Watch | None = None,
+) -> Iterator[Result]:
+    """Do what a study lacks, step by step: data sets, checkpoints, activations, reports.
+
+    Each step keeps what it has done: the same call goes on where an interrupted one was stopped.
+
+    Parameters
+    ----------
+    store : Store
+    toml : str
+        The study's text; its table ``make`` says how data sets and checkpoints are made.
+    source : str
+        Name of its file, for messages.
+    data : Path or None
+        Folder that the folders and files of ``make`` are relative to.
+    device : str
+        For training and extraction: ``auto``, ``cpu``, ``cuda``.
+    dry_run : bool
+        Change nothing; say what would be done.
+    watch : callable or None
+        ``watch(step)``, called before each step that is not left out, gives the context in which
+        it is done, and there what to call as it goes on.
+
+    Yields
+    ------
+    Result
+        Of each step, when it is over.
+
+    Raises
+    ------
+    DataError, UnknownNameError, IdentityError, StorageError
+        The study file is wrong, or data sets, checkpoints or activations cannot be made. An error
+        of one report does not stop the others.
+    """
+    study = parse_study(toml, source=source)
+    context = Context(store, study, data, device)
+    watch = watch or (lambda _: nullcontext(_silent))
+    pending = False
+    for step in _steps(context, toml, source, dry_run=dry_run):
+        yield _carry_out(step, watch, dry_run=dry_run)
+        pending = pending or (dry_run and not step.there)
+    yield from _reports(context, watch, pending=pending, dry_run=dry_run)
+
+
+def _steps(context: Context, toml: str, source: str, *, dry_run: bool) -> Iterator[Step]:
+    """Yield the steps before the reports; what is to be extracted shows when the rest is done."""
+    yield from making_steps(context)
+    yield _setting_step(context, toml, source)
+    yield from _extraction_steps(context, dry_run=dry_run)
+
+
+def _silent(_what: str, _done: int, _total: int, _note: str) -> None:
+    pass
+
+
+def _carry_out(step: Step, watch: Watch, *, dry_run: bool) -> Result:
+    began, note = perf_counter(), ""
+    with watch(step) as on_progress:
+        if not dry_run:
+            note = step.run(on_progress)
+    state = "was there" if step.there else "to do" if dry_run else "done"
+    return Result(step.title, state, perf_counter() - began, note)
+
+
+def _setting_step(context: Context, toml: str, source: str) -> Step:
+    from fstore.queries.studies.study import set_study, study_text
+
+    store, name = context.store, context.study.name
+    try:
+        there = study_text(store) == toml
+    except UnknownNameError:
+        there = False
+
+    def run(_: OnProgress) -> str:
+        if not there:
+            set_study(store, toml, source=source)
+        return ""
+
+    return Step(f"Set study {name}", f"fstore study set {source}", there, run)
+
+
+# Activations
+
+
+def _extraction_steps(context: Context, *, dry_run: bool) -> Iterator[Step]:
+    """Yield the extractions that reports lack; in a dry run, those that can be told already."""
+    from fstore.queries.refresh.extractions import missing_extractions, study_needs
+
+    store, study = context.store, context.study
+    known = {d.name for d in store.datasets()}
+    if dry_run and (absent := [d.name for d in study.make.datasets if d.name not in known]):
+        title = f"Extract what the reports read, known once {', '.join(absent)} is registered"
+        yield Step(title, "fstore extract ...", there=False, run=lambda _: "")
+        return
+    if dry_run and (absent := unsearched(context)):
+        title = f"Extract features of proposals, known once {', '.join(absent)} is searched"
+        yield Step(title, "fstore extract --view proposal ...", there=False, run=lambda _: "")
+    needs, _ = study_needs(store, study)
+    missing = missing_extractions(
+        store,
+        (need for own in needs.values() for need in own),
+        layers=study.layers,
+        to_come=_to_come(study) if dry_run else (),
+    )
+    if not missing:
+        yield Step("Extract what the reports read", "fstore extract ...", True, lambda _: "")
+    for extraction in missing:
+        yield _extraction_step(context, extraction)
+
+
+def _to_come(study: Study) -> set[tuple[str, str]]:
+    """Return the checkpoints that the study file says how to make."""
+    from fstore.extractor.training import snapshot_name
+
+    names = {c.name for c in study.make.checkpoints}
+    names |= {p.name_prefix + snapshot_name(i) for p in study.make.pretrain for i in p.snapshots}
+    tuned = [t for t in study.tuned if study.make.recipe(t.task, t.mode)]
+    names |= {ckpt for t in tuned for ckpt in t.ckpts}
+    return {(study.network, name) for name in names}
+
+
+def _extraction_step(context: Context, extraction: "Extraction") -> Step:
+    def run(on_progress: OnProgress) -> str:
+        from fstore.workflows.extract.run import Options, Progress, extract
+
+        def progress(state: Progress) -> None:
+            note = f"{state.images_per_s:.1f} images/s"
+            on_progress(state.job, state.done, state.total, note)
+
+        summary = extract(
+            context.store,
+            layers=extraction.layers,
+            ckpts=extraction.ckpts,
+            datasets=[extraction.dataset],
+            views=[extraction.view],
+            part=extraction.part,
+            options=Options(device=context.device),
+            on_progress=progress,
+        )
+        return f"{summary.samples} samples, {summary.bytes / 1e6:.1f} MB"
+
+    ckpts = [name.split("/", 1)[1] for name in extraction.ckpts]
+    part = f" ({extraction.part})" if extraction.part else ""
+    title = (
+        f"Extract {' '.join(extraction.layers)} for {extraction.dataset}.{extraction.view}{part} "
+        f"at {' '.join(ckpts)}"
+    )
+    return Step(title, extraction.command, there=False, run=run)
+
+
+# Reports
+
+
+def _reports(context: Context, watch: Watch, *, pending: bool, dry_run: bool) -> Iterator[Result]:
+    """Refresh every report; ``pending``: what it reads is to be made first."""
+    from fstore.queries.refresh.standing import standing
+    from fstore.queries.reports import REPORTS
+
+    refresh_id = uuid4().hex
+    for entry in REPORTS:
+        title = f"{entry.name}: {entry.meta['title']}"
+        try:
+            found = standing(context.store, context.study, entry.name)
+        except UnboundError as error:
+            yield Result(title, "left out", 0.0, str(error))
+        except FstoreError as error:
+            yield Result(title, "to do" if pending else "failed", 0.0, str(error))
+        else:
+            step = Step(title, f"fstore report show {entry.name}", not found.stale, lambda _: "")
+            asked = "" if dry_run else refresh_id
+            result = _report(context, entry.name, step, found, watch, refresh_id=asked)
+            yield Result(title, "to do", 0.0, "") if pending else result
+
+
+def _report(
+    context: Context, name: str, step: Step, found: "Standing", watch: Watch, *, refresh_id: str
+) -> Result:
+    """Refresh one report, as part of a refresh of all, or of none in a dry run.
+
+    Its error does not stop the others.
+    """
+    from fstore.queries.cells.inputs import NO_PROPOSALS
+    from fstore.queries.refresh.compute import show_report
+
+    began = perf_counter()
+    more = f" (and {len(found.missing) - 1} more)" if found.missing[1:] else ""
+    note = str(found.missing[0]) + more if found.missing else ""
+    state = "done" if refresh_id else "to do"
+    if not found.stale:
+        unsearched = any(m.lack.startswith(NO_PROPOSALS) for m in found.missing)
+        without = "left out" if unsearched else "failed"
+        state = "was there" if found.stamps else without
+    with watch(step) as on_progress:
+        try:
+            if refresh_id and found.stamps and not found.is_noted:
+                show_report(
+                    context.store,
+                    context.study,
+                    name,
+                    on_progress=on_progress,
+                    refresh_id=refresh_id,
+                )
+        except FstoreError as error:
+            state, note = "failed", str(error)
+    return Result(step.title, state, perf_counter() - began, note)
