@@ -15,8 +15,8 @@ from fstore.errors import DataError
 
 if TYPE_CHECKING:
     from fstore.queries.detection.run import Evaluated
-    from fstore.queries.samples.labels import Samples
     from fstore.store import Store
+    from fstore.store.parts import Samples
 
 __all__ = ["eval_", "export", "train"]
 
@@ -101,7 +101,8 @@ def train(
 
 def _warn(store: "Store", learned: "Sequence[Samples]") -> None:
     """Say on stderr which test parts of the data sets a detector cannot be tested on."""
-    from fstore.queries.samples.labels import is_there, shared_images
+    from fstore.queries.samples.labels import shared_images
+    from fstore.store.parts import is_there
 
     tests = dict.fromkeys(replace(p, part="test") for p in learned)
     tested = [t for t in tests if t not in learned and is_there(store, t)]

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import parquet as pq
 
 from fstore.ending import leftover
 from fstore.errors import DataError, UnknownNameError
-from fstore.seeds import LARGEST_SEED, check_seed
 from fstore.store.features import What, extract_command, layer_shape, read_features, stored_samples
 from fstore.store.files import Partition
 from fstore.store.place import outside
@@ -25,7 +23,7 @@ from fstore.store.tables import storage
 if TYPE_CHECKING:
     from fstore.store.store import Store
 
-__all__ = ["SUFFIXES", "export_features", "find_partition", "part_samples"]
+__all__ = ["SUFFIXES", "export_features", "find_partition"]
 
 SUFFIXES = (".npy", ".npz", ".parquet")
 PARQUET_BYTES = 1 << 24  # of features in one row group
@@ -73,37 +71,6 @@ def find_partition(
         f"of this layer there are those of {there}; make them with: "
         + extract_command(Partition(network or "", ckpt, dataset, view, layer))
     )
-
-
-def part_samples(
-    store: "Store", dataset: str, view: str, *, split: str, seed: int, part: str
-) -> NDArray[np.int64]:
-    """Return the samples of one part of a split, ascending.
-
-    Raises
-    ------
-    UnknownNameError
-        The data set has no such part of such a split (those there are are listed).
-    DataError
-        A seed beyond 64 bits.
-    """
-    check_seed(seed, "the seed of a split", least=-LARGEST_SEED)
-    rows = store.splits(dataset, view)
-    mask = pc.and_(pc.equal(rows["split"], split), pc.equal(rows["part"], part))
-    ids: NDArray[np.int64] = rows.filter(pc.and_(mask, pc.equal(rows["seed"], seed)))[
-        "sample_id"
-    ].to_numpy()
-    if not len(ids):
-        kinds = rows.group_by(["split", "seed", "part"]).aggregate([]).to_pylist()
-        known = sorted(f"{r['split']} (seed {r['seed']}) {r['part']}" for r in kinds)
-        fit = sorted((r["split"], r["seed"]) for r in kinds if r["part"] == part)
-        example = f"; choose one with: --split {fit[0][0]} --seed {fit[0][1]}" if fit else ""
-        raise UnknownNameError(
-            f"data set '{dataset}', view {view}, has no part '{part}' of split "
-            f"'{split}' with seed {seed}; it has: {', '.join(known) or 'no split'}{example}",
-            dataset=dataset,
-        )
-    return np.sort(ids)
 
 
 def export_features(

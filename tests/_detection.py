@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from _build import add_checkpoint, add_layers, put
 from fstore.pixels.boxes import iou_matrix
-from fstore.queries.samples.labels import Samples
 from fstore.store import Store
 from fstore.store.files import Partition
+from fstore.store.parts import Samples
 from fstore.store.proposals import Overlaps, Proposals
 from fstore.types import DatasetManifest, Part, SampleRecord, Split, ViewManifest
 

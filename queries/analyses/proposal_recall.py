@@ -132,12 +132,12 @@ def proposal_recall(
         The data set has no proposals or no ground truth; the message has the command.
     """
     from fstore.queries.detection.recall import recall_rows
-    from fstore.store.export import part_samples
+    from fstore.store.parts import Samples, sample_ids
 
     counts = _counts(store, dataset)
     objects, best = _best(store, dataset, counts)
     if part:
-        ids = part_samples(store, dataset, "gt", split=split, seed=seed, part=part)
+        ids = sample_ids(store, Samples(dataset, "gt", split, seed, part), difficult=True)
         keep = np.isin(objects["sample_id"], ids)
         objects, best = {k: v[keep] for k, v in objects.items()}, best[keep]
     groups = {ALL: np.ones(len(best), dtype=bool)}

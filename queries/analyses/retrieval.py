@@ -7,7 +7,7 @@ import numpy as np
 
 from fstore.errors import DataError
 from fstore.queries.analyses._api import analysis
-from fstore.queries.samples.labels import Samples
+from fstore.store.parts import Samples
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ import numpy as np
 
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.analyses._api import Row, analysis
-from fstore.queries.samples.labels import Samples, class_names, label_matrix, readable, sample_ids
+from fstore.queries.samples.labels import class_names, label_matrix, readable
+from fstore.store.parts import Samples, sample_ids
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:

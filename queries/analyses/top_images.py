@@ -186,14 +186,17 @@ def _ranked(
     difficult: bool,
 ) -> NDArray[np.int64]:
     """Return the samples among which the top ones are sought, ascending."""
-    from fstore.queries.samples.labels import Samples, readable, sample_ids, without_difficult
+    from fstore.queries.samples.labels import readable
     from fstore.store.features import stored_samples
+    from fstore.store.parts import Samples, sample_ids, without_difficult
 
     if part is not None:
         samples = Samples(place.dataset, place.view, split, seed, part)
         return readable(store, place, sample_ids(store, samples, difficult=difficult))
     ids = stored_samples(store, place)
-    return ids if difficult else without_difficult(store, place.dataset, place.view, ids)
+    return (
+        ids if difficult else without_difficult(store, ids, dataset=place.dataset, view=place.view)
+    )
 
 
 def _best(
@@ -266,10 +269,10 @@ def _classes(store: "Store", place: "Partition", ids: NDArray[np.int64]) -> list
 
     An object that is flagged difficult counts in its own box, and not in the whole image.
     """
-    from fstore.queries.samples.labels import without_difficult
+    from fstore.store.parts import without_difficult
 
     names = store.dataset(place.dataset).classes
-    plain = set(without_difficult(store, place.dataset, place.view, ids).tolist())
+    plain = set(without_difficult(store, ids, dataset=place.dataset, view=place.view).tolist())
     found: dict[int, set[str]] = {int(sample): set() for sample in ids}
     for row in store.labels(place.dataset, place.view).to_pylist():
         sample = row["sample_id"]

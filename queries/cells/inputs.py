@@ -100,7 +100,7 @@ class Inputs:
         """Return the samples of a part of a split, ascending; no proposals if there are none."""
         import numpy as np
 
-        from fstore.queries.samples.labels import sample_ids
+        from fstore.store.parts import sample_ids
 
         if samples not in self._samples:
             ids = np.empty(0, dtype=np.int64)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from fstore.queries.samples.labels import Samples
 from fstore.queries.studies.study import Study
 from fstore.queries.words import worded
 from fstore.registry import Registry
+from fstore.store.parts import Samples
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

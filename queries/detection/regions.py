@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.errors import DataError, UnknownNameError
-from fstore.queries.samples.labels import Samples, class_names, parts_there, sample_ids
+from fstore.queries.samples.labels import class_names
+from fstore.store.parts import Samples, Split, sample_ids, used_parts
 from fstore.store.schema import TABLES
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class DetectionSet:
 
 
 def set_parts(
-    store: "Store", datasets: Sequence[str], *, split: str, seed: int, wanted: Sequence[str]
+    store: "Store", datasets: Sequence[str], *, split: Split, wanted: Sequence[str]
 ) -> list[Samples]:
     """Return the wanted parts of one split of some data sets.
 
@@ -96,9 +97,8 @@ def set_parts(
     """
     parts = []
     for dataset in dict.fromkeys(datasets):
-        there = parts_there(store, dataset, "image", split, seed)
-        names = [part for part in dict.fromkeys(wanted) if part in there] or wanted[:1]
-        parts += [Samples(dataset, "image", split, seed, name) for name in names]
+        absent = Samples(dataset, "image", split.name, split.seed, wanted[0])
+        parts += used_parts(store, dataset, split=split, wanted=wanted) or [absent]
     return parts
 
 

@@ -21,7 +21,8 @@ from fstore.queries.detection.scoring import (
 )
 from fstore.queries.detection.training import Features, default_name, train_detector
 from fstore.queries.detection.voc_eval import Evaluation, Scored, bootstrap
-from fstore.queries.samples.labels import Samples, check_apart, is_there
+from fstore.queries.samples.labels import check_apart
+from fstore.store.parts import Samples, is_there
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -125,8 +126,8 @@ def evaluate_detector(
     learned = [replace(Samples(**p), view="image") for p in detector.record.get("trained_on", ())]
     there = [p for p in learned if is_there(store, p)]
     remedy = (
-        f"test '{detector.name}' on images that it did not learn from (another --dataset, --part, "
-        "or --split and --seed), or train a detector without these"
+        f"test '{detector.name}' on images that it did not learn from (another --dataset, "
+        "--split or --part), or train a detector without these"
     )
     check_apart(store, there, [p for p in parts if p not in there], remedy=remedy)
     found = _evaluated(store, detector, parts, keep, on_progress)

@@ -27,9 +27,9 @@ from fstore.queries.detection.regions import (
     near_objects,
     set_parts,
 )
-from fstore.queries.samples.labels import Samples
 from fstore.store.files import Partition
 from fstore.store.locks import naming
+from fstore.store.parts import Samples, Split
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def default_name(store: "Store", features: Features, parts: Sequence[Samples]) -
         own.setdefault((p.dataset, p.split, p.seed), []).append(p.part)
     datasets = []
     for (dataset, split, seed), learned in own.items():
-        there = set_parts(store, [dataset], split=split, seed=seed, wanted=("train", "val"))
+        there = set_parts(store, [dataset], split=Split(split, seed), wanted=("train", "val"))
         words = [dataset] if split == "official" else [dataset, f"{split}{seed}"]
         words += [] if {s.part for s in there} <= set(learned) else learned
         datasets.append(".".join(words))

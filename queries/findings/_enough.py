@@ -14,7 +14,7 @@ import numpy as np
 
 from fstore.errors import FstoreError
 from fstore.queries.cells.needs import Need
-from fstore.queries.samples.labels import Samples, sample_ids
+from fstore.store.parts import Samples, sample_ids
 
 if TYPE_CHECKING:
     from fstore.store import Store

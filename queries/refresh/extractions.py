@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from fstore.errors import FstoreError
 from fstore.queries.cells.inputs import NO_PROPOSALS, Inputs
 from fstore.queries.cells.needs import REPORTS, Need
-from fstore.queries.samples.labels import Samples
 from fstore.queries.studies.study import Study
+from fstore.store.parts import TRAINVAL, Part, Samples, Split
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -20,7 +20,7 @@ __all__ = ["Extraction", "missing_extractions", "study_needs"]
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """One run of ``fstore extract``; ``part`` is what its ``--split`` takes, None for all."""
+    """One run of ``fstore extract``; ``part`` as the text that names it, None for all."""
 
     layers: tuple[str, ...]
     ckpts: tuple[str, ...]
@@ -34,7 +34,7 @@ class Extraction:
         words = [w for layer in self.layers for w in ("--layer", layer)]
         words += [w for ckpt in self.ckpts for w in ("--ckpt", ckpt)]
         words += ["--dataset", self.dataset, "--view", self.view]
-        words += ["--split", self.part] if self.part else []
+        words += Part.parse(self.part).options() if self.part else []
         return " ".join(quote(word) for word in ["fstore", "extract", *words])
 
 
@@ -115,10 +115,10 @@ def _joined(
 
 def _part(samples: Collection[Samples]) -> str | None:
     """Return how a part of one split is named, where it is no more than that."""
-    splits = {(s.split, s.seed) for s in samples}
+    splits = {s.which.split for s in samples}
     parts = {s.part for s in samples}
     if len(splits) > 1 or (len(parts) > 1 and parts != {"train", "val"}):
         return None
-    ((split, seed),) = splits
-    name = "trainval" if len(parts) > 1 else next(iter(parts))
-    return name if (split, seed) == ("official", 0) else f"{split}:{seed}:{name}"
+    (split,) = splits
+    name = TRAINVAL if len(parts) > 1 else next(iter(parts))
+    return str(Part(name, None if split == Split() else split))  # official is the default

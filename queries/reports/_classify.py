@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.queries.cells.needs import BESIDE, Cell, Need, Reading
-from fstore.queries.samples.labels import Samples
 from fstore.queries.studies.bound import Bound
 from fstore.queries.studies.study import Study
+from fstore.store.parts import Samples
 
 if TYPE_CHECKING:
     from fstore.queries.samples.problem import SplitRows

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from fstore.errors import DataError
 from fstore.queries.cells.needs import Cell, Need, Reading
 from fstore.queries.reports._classify import samples_of, spread
-from fstore.queries.samples.labels import Samples
 from fstore.queries.studies.bound import Bound
+from fstore.store.parts import Samples
 
 if TYPE_CHECKING:
     from fstore.queries.detection.run import DetectionResult

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from fstore.queries.cells.needs import BESIDE, Need, Reading, Row
 from fstore.queries.reports._roles import roles
-from fstore.queries.samples.labels import Samples
 from fstore.queries.studies.study import Study
+from fstore.store.parts import Samples
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,8 +67,9 @@ def silent_filters(store: "Store", readings: Sequence[Reading]) -> int:
 def _rows(store: "Store", readings: Sequence[Reading]) -> "list[Rows]":
     """Return where the boxes of some readings are, difficult ones left out."""
     from fstore.queries.samples.blocks import Rows
-    from fstore.queries.samples.labels import readable, sample_ids
+    from fstore.queries.samples.labels import readable
     from fstore.store.files import Partition
+    from fstore.store.parts import sample_ids
 
     rows = []
     for r in readings:

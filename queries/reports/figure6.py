@@ -209,8 +209,9 @@ def _strongest(
 ) -> "tuple[Rows, list[int]]":
     """Return the sample with the largest response, and the filters that respond most to it."""
     from fstore.queries.samples.blocks import Rows, ablated_blocks
-    from fstore.queries.samples.labels import readable, sample_ids
+    from fstore.queries.samples.labels import readable
     from fstore.store.files import Partition
+    from fstore.store.parts import sample_ids
 
     rows = []
     for r in readings:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fstore.store import Store
+    from fstore.store.parts import Split
 
 __all__ = ["COUNT_COLUMNS", "dataset_counts"]
 
@@ -15,7 +16,7 @@ COUNT_COLUMNS = ("view", "class", "samples", "difficult", "split", "seed", "trai
 
 
 def dataset_counts(
-    store: "Store", dataset: str, *, split: str = "", seed: int | None = None
+    store: "Store", dataset: str, *, split: "Split | None" = None
 ) -> list[dict[str, Any]]:
     """Count the samples of a data set, one row a view and class; class ``None`` is all.
 
@@ -23,9 +24,9 @@ def dataset_counts(
     ----------
     store : Store
     dataset : str
-    split, seed : str, int or None
-        Which split ``train``, ``val`` and ``test`` count; the first that fits, official before
-        random. Without any split these are ``None``.
+    split : Split or None
+        Which split ``train``, ``val`` and ``test`` count; None: that of
+        :func:`fstore.store.parts.default_split`. Without any split these are ``None``.
 
     Returns
     -------
@@ -37,14 +38,14 @@ def dataset_counts(
     Raises
     ------
     UnknownNameError
-        No such data set, or no such split of it.
+        No such data set, or no such split of it; or it has several and none is named.
     """
     found = store.dataset(dataset)
+    chosen = _chosen(store, dataset, split)
     rows: list[dict[str, Any]] = []
     for view in found.views:
         splits = store.splits(dataset, view)
-        chosen = _choose(splits, split, seed, dataset)
-        key = {"view": view, "split": chosen[0], "seed": chosen[1]}
+        key = {"view": view, "split": chosen and chosen.name, "seed": chosen and chosen.seed}
         parts = _parts(splits, chosen)
         rows.append({**key, "class": None, **_count_all(store.samples(dataset, view), parts)})
         labels = store.labels(dataset, view)
@@ -52,37 +53,26 @@ def dataset_counts(
     return rows
 
 
-def _choose(
-    splits: "pa.Table", split: str, seed: int | None, dataset: str
-) -> tuple[str | None, int | None]:
-    """Return name and seed of the wanted split; (None, None) if there is none and none is asked."""
-    there = sorted(
-        {(r["split"], r["seed"]) for r in _distinct(splits)}, key=lambda x: (x[0] != "official", x)
-    )
-    fit = [s for s in there if split in {"", s[0]} and seed in {None, s[1]}]
-    if fit:
-        return fit[0]
-    if split or seed is not None:
-        known = ", ".join(f"{name} (seed {number})" for name, number in there) or "none"
-        asked = (f" {split!r}" if split else "") + (
-            f" with seed {seed}" if seed is not None else ""
+def _chosen(store: "Store", dataset: str, split: "Split | None") -> "Split | None":
+    """Return the split to count by; None if there is none and none is asked."""
+    from fstore.store.parts import default_split, splits_of
+
+    own = splits_of(store, dataset)
+    if split is not None and split not in own:
+        raise UnknownNameError(
+            f"data set '{dataset}' has no split '{split}'; it has: "
+            + (", ".join(map(str, own)) or "none")
         )
-        raise UnknownNameError(f"no split{asked} of data set {dataset!r}; there are: {known}")
-    return None, None
+    return split or (default_split(store, [dataset]) if own else None)
 
 
-def _distinct(splits: "pa.Table") -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = splits.group_by(["split", "seed"]).aggregate([]).to_pylist()
-    return rows
-
-
-def _parts(splits: "pa.Table", chosen: tuple[str | None, int | None]) -> dict[str, set[int]]:
+def _parts(splits: "pa.Table", chosen: "Split | None") -> dict[str, set[int]]:
     """Return part -> sample ids of one split."""
     import pyarrow.compute as pc
 
-    if chosen[0] is None:
+    if chosen is None:
         return {}
-    mask = pc.and_(pc.equal(splits["split"], chosen[0]), pc.equal(splits["seed"], chosen[1]))
+    mask = pc.and_(pc.equal(splits["split"], chosen.name), pc.equal(splits["seed"], chosen.seed))
     mine = splits.filter(mask)
     ids, names = mine["sample_id"].to_pylist(), mine["part"].to_pylist()
     parts: dict[str, set[int]] = {"train": set(), "val": set(), "test": set()}

@@ -1,8 +1,7 @@
-"""Which samples a question is about, and which classes they show."""
+"""Which samples can be read, and which classes they show."""
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache, partial
 from itertools import product
 from typing import TYPE_CHECKING
@@ -11,78 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.errors import DataError, UnknownNameError
+from fstore.store.parts import Samples, sample_ids, without_difficult
 
 if TYPE_CHECKING:
     from fstore.store import Store
     from fstore.store.files import Partition
 
 __all__ = [
-    "Samples",
     "check_apart",
     "class_names",
-    "is_there",
     "label_matrix",
-    "parts_there",
     "readable",
-    "sample_ids",
     "shared_images",
     "unreadable",
-    "without_difficult",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Samples:
-    """One part of one split of a view of a data set."""
-
-    dataset: str
-    view: str
-    split: str
-    seed: int
-    part: str
-
-
-def sample_ids(store: "Store", samples: Samples, *, difficult: bool = False) -> NDArray[np.int64]:
-    """Return the samples of one part of a split, ascending; shape (n_samples,).
-
-    Parameters
-    ----------
-    store : Store
-    samples : Samples
-    difficult : bool
-        Keep boxes that are flagged difficult; they are left out by default, as in PASCAL-DET-GT.
-
-    Raises
-    ------
-    UnknownNameError
-        The data set has no such part of such a split.
-    """
-    from fstore.store.export import part_samples
-
-    s = samples
-    ids = part_samples(store, s.dataset, s.view, split=s.split, seed=s.seed, part=s.part)
-    return ids if difficult else without_difficult(store, s.dataset, s.view, ids)
-
-
-def parts_there(store: "Store", dataset: str, view: str, split: str, seed: int) -> set[str]:
-    """Return which parts a split of a data set has; none if there is no such split.
-
-    Raises
-    ------
-    UnknownNameError
-        There is no such data set or view.
-    """
-    kinds = store.splits(dataset, view).group_by(["split", "seed", "part"]).aggregate([])
-    return {r["part"] for r in kinds.to_pylist() if (r["split"], r["seed"]) == (split, seed)}
-
-
-def without_difficult(
-    store: "Store", dataset: str, view: str, ids: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Return the samples that are not flagged difficult, ascending."""
-    table = store.samples(dataset, view, ["sample_id", "difficult"])
-    flagged = table["sample_id"].to_numpy()[table["difficult"].to_numpy(zero_copy_only=False) == 1]
-    return np.setdiff1d(ids, flagged)
 
 
 def unreadable(store: "Store") -> dict[tuple[str, str], set[int]]:
@@ -186,8 +127,8 @@ def shared_images(store: "Store", learned: Sequence[Samples], tested: Sequence[S
         if shared := [k for k in mine if k in theirs]:
             here, there = mine[shared[0]], theirs[shared[0]]
             return (
-                f"{len(shared)} test images of '{of.dataset}' ({_part(of)}) are among the training "
-                f"images of '{other.dataset}' ({_part(other)}), such as '{here}'"
+                f"{len(shared)} test images of '{of.dataset}' ({of.which}) are among the training "
+                f"images of '{other.dataset}' ({other.which}), such as '{here}'"
                 + ("" if here == there else f" ('{there}' there)")
             )
     return ""
@@ -200,21 +141,6 @@ def _images(store: "Store", samples: Samples, key: str) -> dict[str, str]:
     table = table.filter(np.isin(table["sample_id"].to_numpy(), ids))
     pairs = zip(table[key].to_pylist(), table["image_id"].to_pylist(), strict=True)
     return {k: name for k, name in pairs if k}
-
-
-def _part(samples: Samples) -> str:
-    """Name a part as ``--split`` does."""
-    official = samples.split == "official"
-    return samples.part if official else f"{samples.split}:{samples.seed}:{samples.part}"
-
-
-def is_there(store: "Store", samples: Samples) -> bool:
-    """Whether a data set is registered and has a part."""
-    s = samples
-    try:
-        return s.part in parts_there(store, s.dataset, s.view, s.split, s.seed)
-    except UnknownNameError:
-        return False
 
 
 def label_matrix(
@@ -240,8 +166,8 @@ def label_matrix(
     classes : sequence of str
         Of the columns.
     difficult : bool
-        Boxes that are flagged difficult are kept, see :func:`sample_ids`: they show their class, 1
-        in place of 0.
+        Boxes that are flagged difficult are kept, see :func:`fstore.store.parts.sample_ids`: they
+        show their class, 1 in place of 0.
 
     Raises
     ------
@@ -261,7 +187,7 @@ def label_matrix(
     used = (columns >= 0) & np.isin(samples, ids)
     Y = np.full((len(ids), len(classes)), -1, dtype=np.int8)
     if difficult:
-        plain = without_difficult(store, dataset, view, ids)
+        plain = without_difficult(store, ids, dataset=dataset, view=view)
         values = np.where(np.isin(samples, plain), values, 1)
     Y[np.searchsorted(ids, samples[used]), columns[used]] = values[used]
     return Y

@@ -10,15 +10,8 @@ from numpy.typing import NDArray
 
 from fstore.errors import DataError
 from fstore.queries.samples.blocks import Rows
-from fstore.queries.samples.labels import (
-    Samples,
-    check_apart,
-    class_names,
-    label_matrix,
-    parts_there,
-    readable,
-    sample_ids,
-)
+from fstore.queries.samples.labels import check_apart, class_names, label_matrix, readable
+from fstore.store.parts import Samples, Split, sample_ids, used_parts
 from fstore.types import PARTS, IntArray
 
 if TYPE_CHECKING:
@@ -149,12 +142,13 @@ def split_samples(
         No other data set plays the same part of a study. One of several need not have both a part
         to learn from and one to test on (PASCAL VOC 2012 has no ``test``).
     """
-    there = parts_there(store, dataset, view, split, seed)
-    found = [p for p in PARTS if p in there and p in (parts or PARTS)]
-    if not found or (alone and (found[0] != "train" or len(found) < 2)):
-        # asking for them gives an error that names what there is
-        found = [p for p in ("train", "test") if p in (parts or PARTS)]
-    return [Samples(dataset, view, split, seed, part) for part in found]
+    wanted = [part for part in PARTS if part in (parts or PARTS)]
+    used = used_parts(store, dataset, view=view, split=Split(split, seed), wanted=wanted)
+    if used and not (alone and (used[0].part != "train" or len(used) < 2)):
+        return used
+    # asking for them gives an error that names what there is
+    needed = [part for part in ("train", "test") if part in wanted]
+    return [Samples(dataset, view, split, seed, part) for part in needed]
 
 
 def _union(ids: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:

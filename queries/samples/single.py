@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.queries.samples.blocks import ablated_blocks
-from fstore.queries.samples.labels import Samples
 from fstore.queries.samples.problem import SplitRows, problem, split_samples
+from fstore.store.parts import Samples
 
 if TYPE_CHECKING:
     from fstore.store import Store

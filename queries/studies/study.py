@@ -312,15 +312,13 @@ def unknown_names(store: "Store", study: Study) -> list[str]:
 
 
 def _unknown_splits(store: "Store", bound: Bound) -> list[str]:
-    import pyarrow.compute as pc
+    from fstore.store.parts import Split, splits_of
 
-    rows = store.rows("splits", dataset=bound.dataset)
-    mine = rows.filter(pc.equal(rows["split"], bound.split))
-    seeds = set(mine["seed"].to_pylist())
+    own = splits_of(store, bound.dataset)
     return [
         f"data set '{bound.dataset}' has no {bound.split} split with seed {seed}"
         for seed in bound.seeds
-        if seed not in seeds
+        if Split(bound.split, seed) not in own
     ]
 
 

@@ -16,10 +16,10 @@ from fstore.queries.detection.scoring import read_detections
 from fstore.queries.detection.voc_eval import Boxes
 from fstore.queries.refresh.compute import Shown, show_report
 from fstore.queries.refresh.standing import standing
-from fstore.queries.samples.labels import Samples
 from fstore.queries.studies.study import parse_study
 from fstore.store import Store
 from fstore.store.files import Partition
+from fstore.store.parts import Samples
 
 STUDY = """
 name = "small"

@@ -28,8 +28,8 @@ from fstore.queries.detection.regions import detection_set, near_objects, set_pa
 from fstore.queries.detection.run import evaluate_detector
 from fstore.queries.detection.scoring import Keep, detect, read_detections, store_detections
 from fstore.queries.detection.training import Features, train_detector
-from fstore.queries.samples.labels import Samples
 from fstore.store import Store
+from fstore.store.parts import Samples
 from fstore.store.tables import replace_rows
 from fstore.types import FloatArray
 

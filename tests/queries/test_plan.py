@@ -8,9 +8,9 @@ from _build import Built, build
 from _detection import make_scenes
 from fstore.queries.cells.needs import Need, Reading
 from fstore.queries.refresh.extractions import Extraction, missing_extractions, study_needs
-from fstore.queries.samples.labels import Samples
 from fstore.queries.studies.study import parse_study
 from fstore.store.maintenance import Selection, drop
+from fstore.store.parts import Samples
 
 STUDY = """
 name = "small"

@@ -9,9 +9,10 @@ import pytest
 from _build import put
 from _problems import CLASSES, N, World, add_manifest, make
 from fstore.errors import DataError, UnknownNameError
-from fstore.queries.samples.labels import Samples, check_apart
+from fstore.queries.samples.labels import check_apart
 from fstore.queries.samples.problem import Problem, problem, split_samples
 from fstore.store.files import Partition
+from fstore.store.parts import Samples
 from fstore.types import Part
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from _build import add_dataset
 from fstore.errors import DataError, UnknownNameError
-from fstore.queries.samples.labels import Samples, class_names, label_matrix, sample_ids
+from fstore.queries.samples.labels import class_names, label_matrix
 from fstore.store import Store
+from fstore.store.parts import Samples, sample_ids
 from fstore.types import Box, DatasetManifest, SampleRecord, Split, ViewManifest
 
 BOX: Box = (1.0, 1.0, 4.0, 4.0)

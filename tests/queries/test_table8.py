@@ -21,8 +21,8 @@ from fstore.queries.detection.voc_eval import Boxes, Evaluation, Scored, evaluat
 from fstore.queries.refresh.compute import Shown, show_report
 from fstore.queries.reports import REPORTS
 from fstore.queries.reports.table8 import plot_table8
-from fstore.queries.samples.labels import Samples
 from fstore.queries.studies.study import parse_study
+from fstore.store.parts import Samples
 
 mpl.use("agg")
 

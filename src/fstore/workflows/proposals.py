@@ -48,8 +48,8 @@ class Choice:
     max_proposals : int or None
         The first so many of an image become samples; None for all.
     part : str or None
-        Only images of a part: ``train``, ``val``, ``test`` or ``trainval`` of the official split,
-        or ``random:SEED:PART``.
+        Only images of a part, as :meth:`fstore.store.parts.Part.parse` reads it: ``test``,
+        ``official:test``, ``random:0:trainval``.
     image_list : Path or None
         Only the images that this text file names, one id a line.
     skip_unknown : bool
@@ -308,13 +308,13 @@ class _Run:
 
 def _chosen_images(store: "Store", dataset: str, choice: Choice) -> list[dict[str, Any]]:
     """Return the images to search, in the order of their sample ids."""
-    from fstore.workflows.extract.plan import part_ids
+    from fstore.store.parts import part_samples
 
     columns = ["sample_id", "image_id", "uri", "digest", "width", "height"]
     table = store.samples(dataset, "image", columns)
     rows: list[dict[str, Any]] = table.to_pylist()
     if choice.part is not None:
-        part = set(part_ids(store, store.dataset(dataset), "image", choice.part).tolist())
+        part = set(part_samples(store, dataset, view="image", part=choice.part).tolist())
         rows = [row for row in rows if row["sample_id"] in part]
     if choice.image_list is not None:
         listed = _listed(choice.image_list)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fstore.store.catalog import DatasetInfo
     from fstore.store.files import Identity, Partition
 
-__all__ = ["Chosen", "Job", "Options", "Planner", "Start", "asked_layers", "part_ids"]
+__all__ = ["Chosen", "Job", "Options", "Planner", "Start", "asked_layers"]
 
 SHARD_BYTES = 3 << 27  # 384 MiB of raw float32 over the network's declared layers
 DEFAULT_VIEWS = ("image", "gt")  # proposals only when named: there are thousands an image
@@ -181,7 +181,7 @@ class Planner:
             self.store.add_layers(record.network, [*declared, *new])
         start = self._start(record, dataset, view)
         identities = self._identities(record, dataset, view, specs, start)
-        wanted = part_ids(self.store, dataset, view, self.chosen.part)
+        wanted = self._wanted(dataset, view)
         missing = missing_samples(self.store.path, wanted, identities)
         todo = np.unique(np.concatenate(list(missing.values())))
         self.present += len(wanted) - len(todo)
@@ -197,6 +197,14 @@ class Planner:
             shard_bytes=self.options.shard_bytes,
             start=start,
         )
+
+    def _wanted(self, dataset: "DatasetInfo", view: str) -> NDArray[np.int64]:
+        """Return the samples that are asked for, stored or not, ascending."""
+        from fstore.store.parts import part_samples
+
+        if self.chosen.part is None:
+            return np.arange(dataset.counts[view], dtype=np.int64)
+        return part_samples(self.store, dataset.name, view=view, part=self.chosen.part)
 
     def _identities(
         self,
@@ -292,46 +300,6 @@ def asked_layers(network: "Network", names: Sequence[str]) -> list[str]:
         for each in [part.strip() for part in name.split(",")] if listed else [name]:
             asked += network.layers if each == "all" else [each]
     return list(dict.fromkeys(asked))
-
-
-def part_ids(
-    store: "Store", dataset: "DatasetInfo", view: str, part: str | None
-) -> NDArray[np.int64]:
-    """Return the ids of a part's samples, ascending; of all samples without a part.
-
-    Parameters
-    ----------
-    store : Store
-    dataset : DatasetInfo
-    view : str
-    part : str or None
-        As for :func:`extract`.
-
-    Raises
-    ------
-    UnknownNameError
-        The view has no such part; those there are are listed.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if part is None:
-        return np.arange(dataset.counts[view], dtype=np.int64)
-    *which, name = part.split(":")
-    split, seed = (which + ["official", "0"][len(which) :])[:2]
-    parts = pa.array(["train", "val"] if name == "trainval" else [name])
-    rows = store.splits(dataset.name, view)
-    mask = pc.and_(pc.equal(rows["split"], split), pc.is_in(rows["part"], value_set=parts))
-    mask = pc.and_(mask, pc.equal(rows["seed"].cast(pa.string()), seed))
-    ids: NDArray[np.int64] = np.sort(rows.filter(mask)["sample_id"].to_numpy())
-    if not len(ids):
-        kinds = rows.group_by(["split", "seed", "part"]).aggregate([]).to_pylist()
-        known = sorted(f"{r['split']}:{r['seed']}:{r['part']}" for r in kinds)
-        raise UnknownNameError(
-            f"data set '{dataset.name}', view {view}, has no part '{part}'; it has: "
-            + (", ".join(known) or "no split")
-        )
-    return ids
 
 
 def _round_number(n: int) -> int:

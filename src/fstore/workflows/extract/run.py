@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fstore.errors import DataError, FstoreError
 from fstore.types import ActivationBatch
-from fstore.workflows.extract.plan import Chosen, Job, Options, Planner, part_ids
+from fstore.workflows.extract.plan import Chosen, Job, Options, Planner
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fstore.store.sink import ShardReport
     from fstore.workflows.extract.plan import Start
 
-__all__ = ["Options", "Progress", "Run", "Summary", "extract", "input_samples", "part_ids"]
+__all__ = ["Options", "Progress", "Run", "Summary", "extract", "input_samples"]
 
 
 CHECKED = 3
@@ -101,8 +101,8 @@ def extract(
     network : str or None
         Whose checkpoints are meant, where names are ambiguous.
     part : str or None
-        ``train``, ``val``, ``test`` or ``trainval`` of the official split; or
-        ``random:SEED:PART``. None for all samples.
+        As :meth:`fstore.store.parts.Part.parse` reads it: ``test``, ``official:test``,
+        ``random:0:trainval``. None for all samples.
     from_stored : str or None
         Stored layer below those asked for: its responses are read and the rest of the network is
         run on them, in place of a pass over the images.

@@ -339,11 +339,11 @@ def _spares_val(store: "Store", bounds: Sequence[Bound], seed: int) -> bool:
 
 def _parts_there(store: "Store", bound: Bound, seed: int) -> set[str] | None:
     """Return the parts of a data set's split, or None while it is not registered."""
-    from fstore.queries.samples.labels import parts_there
+    from fstore.store.parts import Split, parts_of
 
     if bound.dataset not in {dataset.name for dataset in store.datasets()}:
         return None
-    return parts_there(store, bound.dataset, "image", bound.split, seed)
+    return parts_of(store, bound.dataset, split=Split(bound.split, seed))
 
 
 def _reached(recipe: str) -> str:

@@ -15,9 +15,9 @@ from fstore.workflows.train.regions import RegionTables, held_out_regions, regio
 if TYPE_CHECKING:
     from fstore.extractor.preprocess import Preprocess
     from fstore.extractor.training import FileExamples, ShuffledExamples, TrainingData
-    from fstore.queries.samples.labels import Samples
     from fstore.store import Store
     from fstore.store.catalog import DatasetInfo
+    from fstore.store.parts import Samples
 
 __all__ = ["BACKGROUND", "VIEWS", "Learning", "outputs", "training_data"]
 
@@ -186,18 +186,19 @@ def _which(learning: Learning) -> str:
 
 def _parts(store: "Store", learning: Learning) -> "tuple[list[Ids], list[Ids]]":
     """Return each data set's images that are learned from and that are measured on."""
-    from fstore.queries.samples.labels import Samples, check_apart, parts_there
+    from fstore.queries.samples.labels import check_apart
+    from fstore.store.parts import Samples, Split, used_parts
 
     learned, measured = [], []
     for name in learning.datasets:
-        key = (learning.split, learning.split_seed)
-        there = parts_there(store, name, "image", *key)
-        parts: dict[str, Samples] = {p: Samples(name, "image", *key, p) for p in PARTS}
-        held = "test" if learning.trainval or "val" not in there else "val"
-        with_val = learning.trainval and "val" in there
+        split = Split(learning.split, learning.split_seed)
+        parts = {p: Samples(name, "image", split.name, split.seed, p) for p in PARTS}
+        present = [s.part for s in used_parts(store, name, split=split)]
+        held = "test" if learning.trainval or "val" not in present else "val"
+        with_val = learning.trainval and "val" in present
         learned.append([parts["train"], *([parts["val"]] if with_val else [])])
         alone = len(learning.datasets) == 1  # one that is not there is an error then
-        measured.append([parts[held]] if held in there or alone else [])
+        measured.append([parts[held]] if held in present or alone else [])
     if not any(measured):
         raise DataError(
             f"none of the data sets {', '.join(learning.datasets)} has a part to measure on in its "
@@ -210,7 +211,7 @@ def _parts(store: "Store", learning: Learning) -> "tuple[list[Ids], list[Ids]]":
 
 def _images(store: "Store", parts: "Sequence[Samples]") -> Ids:
     """Return the images of parts, ascending; none of no part."""
-    from fstore.queries.samples.labels import sample_ids
+    from fstore.store.parts import sample_ids
 
     found = [sample_ids(store, part, difficult=True) for part in parts]
     return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from fstore.errors import DataError, IdentityError, UnknownNameError
+from fstore.errors import DataError, IdentityError
 from fstore.names import check_new_name
 from fstore.seeds import check_seed
 from fstore.store.leases import working
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from fstore.extractor.networks import Network
     from fstore.extractor.training import Processes, Recipe, Snapshot, Step, TrainingData
     from fstore.store import Store
+    from fstore.store.parts import Split
 
-__all__ = ["Options", "Plan", "pretrain", "split_parts", "step_notes", "train_into"]
+__all__ = ["Options", "Plan", "pretrain", "step_notes", "train_into"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ def pretrain(
     snapshots: Sequence[int] = (),
     seed: int = 0,
     name_prefix: str = "",
+    split: str | None = None,
     split_seed: int = 0,
     options: Options | None = None,
     **changes: object,
@@ -109,8 +111,8 @@ def pretrain(
     network : str
         A name for :func:`fstore.extractor.networks.build_network`.
     dataset : str
-        Registered data set with one class an image. Learns from the part ``train`` of its split
-        ``official``, else of its split ``random``; ``val`` and ``test`` are held out.
+        Registered data set with one class an image. Learns from the part ``train`` of its split;
+        ``val`` and ``test`` are held out.
     iterations : int or None
         Batches in all; None: the network's own number.
     snapshots : sequence of int
@@ -120,8 +122,8 @@ def pretrain(
         Of initial weights, batches, crops, mirroring and dropout.
     name_prefix : str
         Put before the checkpoints' names.
-    split_seed : int
-        Which of the random splits.
+    split, split_seed : str or None, int
+        ``official``, or ``random`` and which. None: official, else the random one of the seed.
     options : Options or None
         Device, progress and so on. Several processes train together if each calls this with
         its own ``options.processes``; the first one registers the checkpoints.
@@ -153,7 +155,8 @@ def pretrain(
     built = seeded_network(network, len(store.dataset(dataset).classes) or None, seed)
     recipe = Recipe.from_defaults(built.recipe, **changes)
     iterations, wanted = run_length(built.recipe, iterations, snapshots)
-    data = _training_data(store, dataset, built, split_seed, options.workers)
+    named = _pretraining_split(store, dataset, split, split_seed)
+    data = _training_data(store, dataset, built, named, options.workers)
     about = {"kind": "pretrain", "dataset": dataset, "data": data.identity, "seed": seed}
     about |= {"recipe": json.loads(recipe.to_json())}
     names = {i: name_prefix + snapshot_name(i) for i in wanted}
@@ -265,7 +268,7 @@ def _device(device: str, processes: "Processes") -> str:
 
 
 def _training_data(
-    store: "Store", dataset: str, network: "Network", split_seed: int, workers: int | None
+    store: "Store", dataset: str, network: "Network", split: "Split", workers: int | None
 ) -> "TrainingData":
     """Say which files of a data set are learned from, and which held out."""
     import numpy as np
@@ -278,7 +281,7 @@ def _training_data(
             f"data set {dataset!r} has task {info.task!r}; pre-training needs 'single': "
             "exactly one class an image"
         )
-    split, parts = split_parts(store, dataset, "image", split_seed)
+    parts = _parts(store, dataset, split)
     samples = store.samples(dataset, "image").select(["sample_id", "uri", "digest"]).to_pydict()
     rows = store.labels(dataset, "image").select(["sample_id", "class", "label"]).to_pylist()
     places = {name: place for place, name in enumerate(info.classes)}
@@ -296,30 +299,33 @@ def _training_data(
             workers=workers,
         )
 
-    identity = f"{info.views['image']} {info.labels['image']} {split}"
+    identity = f"{info.views['image']} {info.labels['image']} {split.name} {split.seed}"
     return TrainingData(examples({"train"}), examples({"val", "test"}), identity)
 
 
-def split_parts(
-    store: "Store", dataset: str, view: str, split_seed: int
-) -> tuple[str, dict[int, str]]:
-    """Return the split to train by, ``official 0`` or ``random SEED``, and each sample's part.
+def _parts(store: "Store", dataset: str, split: "Split") -> dict[int, str]:
+    """Return the part that each image plays in a split.
 
     Raises
     ------
     UnknownNameError
-        The data set has neither.
+        The data set has no such split.
     """
-    rows = store.splits(dataset, view).to_pylist()
-    for wanted in (("official", 0), ("random", split_seed)):
-        parts = {r["sample_id"]: r["part"] for r in rows if (r["split"], r["seed"]) == wanted}
-        if parts:
-            return " ".join(map(str, wanted)), parts
-    there = sorted({f"{r['split']} (seed {r['seed']})" for r in rows})
-    raise UnknownNameError(
-        f"data set {dataset!r} has no split to train by; wanted official, or random with seed "
-        f"{split_seed}; there are: {', '.join(there) or 'none'}"
-    )
+    from fstore.store.parts import Samples, sample_ids, used_parts
+
+    # without any, asking for one gives an error that names what there is
+    used = used_parts(store, dataset, split=split) or [
+        Samples(dataset, "image", split.name, split.seed, "train")
+    ]
+    return {int(i): s.part for s in used for i in sample_ids(store, s, difficult=True)}
+
+
+def _pretraining_split(store: "Store", dataset: str, name: str | None, seed: int) -> "Split":
+    """Return the split that is named; else the official one, else the random one of the seed."""
+    from fstore.store.parts import Split, splits_of
+
+    official = Split() in splits_of(store, dataset)
+    return Split() if name is None and official else Split(name or "random", seed)
 
 
 def _state_folder(store: "Store", plan: Plan) -> Path:
