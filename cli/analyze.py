@@ -13,11 +13,12 @@ from fstore.cli.commands import Group, Program
 from fstore.cli.limits import Timeout
 from fstore.cli.output import AsCsv, AsJson, emit
 from fstore.cli.progress import bar
-from fstore.cli.splits import split_meant
+from fstore.cli.splits import OldSeed, SplitName, part_meant
 from fstore.ending import within
 
 if TYPE_CHECKING:
     from fstore.registry import Entry
+    from fstore.store import Store
 
 __all__ = ["analyze", "command", "parameter_help"]
 
@@ -153,7 +154,29 @@ def _options(entry: "Entry[Any]") -> dict[str, inspect.Parameter]:
         text = told[name] + (" May be given several times." if several else "")
         option = typer.Option(*flag, help=text)
         found[name] = _parameter(name, Annotated[kind, option], default)
+    if "split" in found:
+        found |= {name: _parameter(name, SPLIT_OPTIONS[name], None) for name in SPLIT_OPTIONS}
     return found
+
+
+SPLIT_OPTIONS = {"split": SplitName, "seed": OldSeed}
+"""The options that stand for a split of every analysis that reads one."""
+
+
+def _with_split(
+    ctx: typer.Context,
+    store: "Store",
+    *,
+    split: str | None,
+    seed: int | None,
+    dataset: str,
+    **given: Any,  # noqa: ANN401
+) -> dict[str, Any]:
+    """Return what is given to an analysis, with the split that its options name."""
+    part = given.get("part", "all")  # one that takes no part reads them all
+    which = part_meant(ctx, store, dataset, split=split, part=part, seed=seed)
+    named = {} if which is None else {"split": which.name, "seed": which.seed}
+    return {"dataset": dataset, **named, **given}
 
 
 def parameter_help(docstring: str) -> dict[str, str]:
@@ -192,11 +215,8 @@ def _run(
     if plot is not None:
         check_out(plot, overwrite=overwrite)
     store = open_store(ctx)
-    if "split" in given and isinstance(given.get("dataset"), str):
-        split, seed = split_meant(
-            ctx, store, given["dataset"], split=given["split"], seed=given.get("seed", 0)
-        )
-        given = {**given, "split": split, **({"seed": seed} if "seed" in given else {})}
+    if "split" in given:
+        given = _with_split(ctx, store, **given)
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     with bar(quiet=ctx.obj["quiet"]) as advance:
         if "on_progress" in inspect.signature(entry.function).parameters:

@@ -10,6 +10,7 @@ import typer
 from fstore.cli.app import open_store, sub_app
 from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.cli.progress import bar
+from fstore.cli.splits import OldSeed, SplitName, split_meant
 from fstore.errors import DataError
 
 __all__ = ["dataset"]
@@ -127,18 +128,21 @@ def show(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="Name of a registered data set.")],
     *,
-    split: Annotated[str, typer.Option(help="Split to count: official or random.")] = "",
-    seed: Annotated[int | None, typer.Option(help="Seed of the split to count.")] = None,
+    split: SplitName = None,
+    seed: OldSeed = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
     """Count a data set's samples by view, class and part; the row without a class is all.
 
-    Example: fstore dataset show voc07 --split random --seed 0
+    Example: fstore dataset show voc07 --split random:0
     """
     from fstore.queries.samples.counts import COUNT_COLUMNS, dataset_counts
 
-    rows = dataset_counts(open_store(ctx), name, split=split, seed=seed)
+    store = open_store(ctx)
+    named = split is not None or seed is not None
+    which = split_meant(ctx, store, [name], split=split, seed=seed) if named else None
+    rows = dataset_counts(store, name, split=which)
     emit(rows, columns=COUNT_COLUMNS, as_json=as_json, as_csv=as_csv)
 
 

@@ -11,6 +11,7 @@ from fstore.cli.app import open_store
 from fstore.cli.detect import MaxIou, Overwrite, detect, find_detector, learned_from
 from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.cli.progress import bar
+from fstore.cli.splits import OldSeed, SplitName, split_meant
 from fstore.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ DatasetNames = Annotated[
     list[str] | None,
     typer.Option("--dataset", help="Repeatable: several data sets count as one."),
 ]
-SplitName = Annotated[str, typer.Option("--split", help="official or random.")]
-SplitSeed = Annotated[int, typer.Option("--seed", help="Which of the random splits.")]
 
 TRAINED_COLUMNS = (
     "detector", "class", "positives", "negatives", "added", "cached", "trainings", "objective",
@@ -54,8 +53,8 @@ def train(
     class_: Annotated[
         list[str] | None, typer.Option("--class", help="Only these classes; repeatable.")
     ] = None,
-    split: SplitName = "official",
-    seed: SplitSeed = 0,
+    split: SplitName = None,
+    seed: OldSeed = None,
     part: Annotated[
         list[str] | None, typer.Option(help="Parts to learn from. Default: train and val.")
     ] = None,
@@ -86,7 +85,8 @@ def train(
     if name and len(ablations) > 1:
         raise DataError("one --name cannot stand for detectors of several ablations; leave it out")
     options = Options(C=c, passes=passes, cache_bytes=cache_mib << 20)
-    parts = set_parts(store, dataset, split=split, seed=seed, wanted=part or ["train", "val"])
+    which = split_meant(ctx, store, dataset, split=split, seed=seed)
+    parts = set_parts(store, dataset, split=which, wanted=part or ["train", "val"])
     if not ctx.obj["quiet"]:
         _warn(store, parts)
     chosen = {"layer": layer, "ckpt": ckpt, "dataset": dataset[0], "network": network}
@@ -144,8 +144,8 @@ def eval_(
     ] = None,
     dataset: DatasetNames = None,
     part: Annotated[str, typer.Option(help="test, val or train.")] = "test",
-    split: SplitName = "official",
-    seed: SplitSeed = 0,
+    split: SplitName = None,
+    seed: OldSeed = None,
     stored: Annotated[
         bool, typer.Option("--stored", help="Evaluate what is stored; do not detect again.")
     ] = False,
@@ -180,13 +180,15 @@ def eval_(
     if results is not None:
         if detector or not dataset or len(dataset) > 1:
             raise DataError("--results needs one --dataset whose images they are, and no DETECTOR")
-        parts = set_parts(store, dataset, split=split, seed=seed, wanted=[part])
+        which = split_meant(ctx, store, dataset, split=split, seed=seed)
+        parts = set_parts(store, dataset, split=which, wanted=[part])
         evaluated = run.evaluate_results(store, results, parts)
     else:
         keep = Keep(max_iou=max_iou, per_image=limit, min_score=min_score)
         found = find_detector(store, detector)
         names = dataset or learned_from(found)
-        parts = set_parts(store, names, split=split, seed=seed, wanted=[part])
+        which = split_meant(ctx, store, names, split=split, seed=seed)
+        parts = set_parts(store, names, split=which, wanted=[part])
         with bar(quiet=ctx.obj["quiet"]) as advance:
             evaluated = run.evaluate_detector(
                 store, found, parts, keep=None if stored else keep, on_progress=advance
@@ -231,8 +233,8 @@ def export(
         str, typer.Option(help="Default: the one that was learned from.", show_default=False)
     ] = "",
     part: Annotated[str, typer.Option(help="test, val or train.")] = "test",
-    split: SplitName = "official",
-    seed: SplitSeed = 0,
+    split: SplitName = None,
+    seed: OldSeed = None,
     competition: Annotated[
         str, typer.Option(help="comp3, or comp4: learned from other images, too.")
     ] = "comp3",
@@ -242,15 +244,16 @@ def export(
 
     Example: fstore detect export NAME results
     """
-    from fstore.queries.detection.regions import set_parts
     from fstore.queries.detection.run import export_results
+    from fstore.store.parts import Samples
 
     store = open_store(ctx)
     found = find_detector(store, detector)
     names = [dataset] if dataset else learned_from(found)
     if len(names) > 1:
         raise DataError("a results folder is of one data set; name it with --dataset")
-    (chosen,) = set_parts(store, names, split=split, seed=seed, wanted=[part])
+    which = split_meant(ctx, store, names, split=split, seed=seed)
+    chosen = Samples(names[0], "image", which.name, which.seed, part)
     for file in export_results(
         store, found, chosen, folder, competition=competition, overwrite=overwrite
     ):

@@ -10,6 +10,7 @@ import typer
 from fstore.cli.app import app, open_store
 from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.cli.progress import bar
+from fstore.cli.splits import PartName, SplitName, part_words
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -47,10 +48,8 @@ def extract(
         list[str] | None,
         typer.Option(help="image, gt or proposal. Default: image and gt."),
     ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(help="Only test, val, train, trainval; or random:SEED:test."),
-    ] = None,
+    split: SplitName = None,
+    part: PartName = None,
     network: Annotated[str | None, typer.Option(help="Whose checkpoints are meant.")] = None,
     batch_size: Annotated[
         int | None,
@@ -107,7 +106,7 @@ def extract(
         "datasets": dataset or (),
         "views": view or (),
         "network": network,
-        "part": split,
+        "part": part_words(split, part),
         "from_stored": from_stored,
     }
     store = open_store(ctx)

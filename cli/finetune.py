@@ -25,7 +25,7 @@ from fstore.cli.recipe_options import (
     numbers,
     stated,
 )
-from fstore.cli.splits import split_meant
+from fstore.cli.splits import OldSplitSeed, SplitName, split_meant
 from fstore.cli.train import emit_trained, processes, progress, train
 from fstore.errors import DataError
 
@@ -53,16 +53,7 @@ class View(StrEnum):
     PROPOSAL = "proposal"
 
 
-class SplitName(StrEnum):
-    """Which kind of split."""
-
-    OFFICIAL = "official"
-    RANDOM = "random"
-
-
 Dataset = Annotated[str, typer.Option(help="Registered data set.")]
-Split = Annotated[SplitName, typer.Option(help="official or random.")]
-SplitSeed = Annotated[int, typer.Option(help="Which of the random splits.")]
 
 
 @train.command("finetune")
@@ -96,8 +87,8 @@ def finetune(
             "proposals. The last two add a background class."
         ),
     ] = View.IMAGE,
-    split: Split = SplitName.OFFICIAL,
-    split_seed: SplitSeed = 0,
+    split: SplitName = None,
+    split_seed: OldSplitSeed = None,
     trainval: Annotated[
         bool, typer.Option("--trainval", help="Learn from train and val, measure on test.")
     ] = False,
@@ -150,12 +141,12 @@ def finetune(
             validate_every=validate_every, processes=here, on_step=on_step,
         )  # fmt: skip
         store = open_store(ctx)
-        which, split_seed = split_meant(
-            ctx, store, dataset[0], split=split.value, seed=split_seed, seed_option="split_seed"
+        which = split_meant(
+            ctx, store, dataset, split=split, seed=split_seed, seed_option="--split-seed"
         )
         records = run(
             store, dataset=dataset, mode=mode.value, network=network, parent=parent,
-            view=view.value, name=name, seed=seed, split=which, split_seed=split_seed,
+            view=view.value, name=name, seed=seed, split=which.name, split_seed=which.seed,
             trainval=trainval, options=options, **entries,
         )  # fmt: skip
     if here.rank == 0:
@@ -174,8 +165,8 @@ def evaluate(
     ] = None,
     view: Annotated[View, typer.Option(help="image or gt.")] = View.IMAGE,
     network: Annotated[str | None, typer.Option(help="Where several have one of the name.")] = None,
-    split: Split = SplitName.OFFICIAL,
-    split_seed: SplitSeed = 0,
+    split: SplitName = None,
+    split_seed: OldSplitSeed = None,
     c: Annotated[float, typer.Option(help="Of the SVMs: weight of the loss.")] = 1e-3,
     choose_c: Annotated[
         bool, typer.Option("--choose-c", help="Choose it on val instead: 1e-5 ... 1e-1.")
@@ -188,17 +179,17 @@ def evaluate(
 
     Class-averaged accuracy for data sets of one class an image, else mean AP; from 0 to 1.
 
-    Example: fstore train evaluate 305k-sun397-ft --dataset sun397 --split random
+    Example: fstore train evaluate 305k-sun397-ft --dataset sun397 --split random:0
     """
     from fstore.workflows.train.judge import evaluate as run
 
     store = open_store(ctx)
-    which, split_seed = split_meant(
-        ctx, store, dataset, split=split.value, seed=split_seed, seed_option="split_seed"
+    which = split_meant(
+        ctx, store, [dataset], split=split, seed=split_seed, seed_option="--split-seed"
     )
     found = run(
         store, ckpt, dataset=dataset, layer=layer, view=view.value, network=network,
-        split=which, split_seed=split_seed, c=None if choose_c else c, device=device,
+        split=which.name, split_seed=which.seed, c=None if choose_c else c, device=device,
     )  # fmt: skip
     if found.note and not ctx.obj["quiet"]:
         note(f"no result of its own classifier: {found.note}")

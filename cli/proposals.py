@@ -8,6 +8,7 @@ import typer
 from fstore.cli.app import app, open_store
 from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.cli.progress import bar
+from fstore.cli.splits import PartName, SplitName, part_words
 
 if TYPE_CHECKING:
     from fstore.workflows.proposals import Added
@@ -30,10 +31,8 @@ def proposals(
     max_proposals: Annotated[
         int | None, typer.Option(min=1, help="Keep the first so many of an image. Default: all.")
     ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(help="Only images of test, val, train, trainval; or random:SEED:test."),
-    ] = None,
+    split: SplitName = None,
+    part: PartName = None,
     image_list: Annotated[
         Path | None, typer.Option(help="Only the images that this file names, one id a line.")
     ] = None,
@@ -59,7 +58,7 @@ def proposals(
         method=method,
         files=files or (),
         max_proposals=max_proposals,
-        part=split,
+        part=part_words(split, part),
         image_list=image_list,
         skip_unknown=skip_unknown,
     )

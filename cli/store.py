@@ -9,7 +9,7 @@ import typer
 
 from fstore.cli.app import app, open_store
 from fstore.cli.output import AsCsv, AsJson, emit, note
-from fstore.cli.splits import split_meant
+from fstore.cli.splits import OldSeed, PartName, SplitName, part_meant
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -204,9 +204,9 @@ def export(
     dataset: Annotated[str, typer.Option(help="Data set.")],
     network: Annotated[str, typer.Option(help="Network, where several have the layer.")] = "",
     view: Annotated[str, typer.Option(help="View: image, gt or proposal.")] = "image",
-    split: Annotated[str, typer.Option(help="Split of --part: official or random.")] = "official",
-    seed: Annotated[int, typer.Option(help="Seed of a random split.")] = 0,
-    part: Annotated[str, typer.Option(help="Only train, val or test. Default: all.")] = "",
+    split: SplitName = None,
+    part: PartName = None,
+    seed: OldSeed = None,
     what: Annotated[What, typer.Option(help="Whole maps, or their largest response.")] = What.MAP,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
 ) -> None:
@@ -214,17 +214,16 @@ def export(
 
     Example: fstore export --layer fc7 --ckpt 305k --dataset voc07 --part test fc7.npz
     """
-    from fstore.store.export import export_features, find_partition, part_samples
+    from fstore.store.export import export_features, find_partition
+    from fstore.store.parts import Samples, sample_ids
 
     store = open_store(ctx)
-    if part:
-        split, seed = split_meant(ctx, store, dataset, split=split, seed=seed)
+    which = part_meant(ctx, store, dataset, split=split, part=part, seed=seed)
     partition = find_partition(
         store, layer=layer, ckpt=ckpt, dataset=dataset, view=view, network=network or None
     )
-    samples = (
-        part_samples(store, dataset, view, split=split, seed=seed, part=part) if part else None
-    )
+    named = Samples(dataset, view, which.name, which.seed, part) if which and part else None
+    samples = sample_ids(store, named, difficult=True) if named else None
     typer.echo(
         export_features(
             store, partition, out, samples=samples, what=what.value, overwrite=overwrite

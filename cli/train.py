@@ -27,6 +27,7 @@ from fstore.cli.recipe_options import (
     numbers,
     stated,
 )
+from fstore.cli.splits import OldSplitSeed, SplitName, split_meant
 
 if TYPE_CHECKING:
     from fstore.extractor.training import Processes, Step
@@ -69,7 +70,8 @@ def pretrain(
     gamma: Gamma = None,
     mirror: Annotated[bool | None, typer.Option(help="Mirror half of the images.")] = None,
     amp: MixedPrecision = None,
-    split_seed: Annotated[int, typer.Option(help="Which random split, if none official.")] = 0,
+    split: SplitName = None,
+    split_seed: OldSplitSeed = None,
     validate_every: Annotated[
         int | None, typer.Option(min=1, help="Measure on held-out images so often, too.")
     ] = None,
@@ -99,9 +101,14 @@ def pretrain(
             device=device, workers=workers, save_every=save_every,
             validate_every=validate_every, processes=here, on_step=on_step,
         )  # fmt: skip
+        store = open_store(ctx)
+        which = split_meant(
+            ctx, store, [dataset], split=split, seed=split_seed, seed_option="--split-seed",
+            official_first=True,
+        )  # fmt: skip
         records = run(
-            open_store(ctx), network=network, dataset=dataset, seed=seed,
-            name_prefix=name_prefix, split_seed=split_seed, options=options, **entries,
+            store, network=network, dataset=dataset, seed=seed, name_prefix=name_prefix,
+            split=which.name, split_seed=which.seed, options=options, **entries,
         )  # fmt: skip
     if here.rank == 0:
         emit_trained(records, as_json=as_json, as_csv=as_csv)

@@ -29,7 +29,7 @@ from fstore.queries.detection.run import evaluate_detector
 from fstore.queries.detection.scoring import Keep, detect, read_detections, store_detections
 from fstore.queries.detection.training import Features, train_detector
 from fstore.store import Store
-from fstore.store.parts import Samples
+from fstore.store.parts import Samples, Split
 from fstore.store.tables import replace_rows
 from fstore.types import FloatArray
 
@@ -537,7 +537,7 @@ def test_parts_that_a_data_set_lacks(scenes: Scenes) -> None:
     """Of several parts those that are there are taken; one that is not is kept for the error."""
 
     def parts(*wanted: str) -> list[Samples]:
-        return set_parts(scenes.store, ["d", "d"], split="official", seed=0, wanted=wanted)
+        return set_parts(scenes.store, ["d", "d"], split=Split(), wanted=wanted)
 
     assert parts("train", "val") == scenes.samples("train", "val")
     assert parts("test", "none") == scenes.samples("test")

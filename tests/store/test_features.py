@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from _build import add_dataset, add_layers, build, put, relu
 from fstore.errors import DataError, UnknownNameError
 from fstore.store import Store
-from fstore.store.export import export_features, find_partition, part_samples
+from fstore.store.export import export_features, find_partition
 from fstore.store.features import What, read_features, read_samples, stored_samples
 from fstore.store.files import Partition
+from fstore.store.parts import part_samples
 
 WHERE = Partition("n", "5", "d", "image", "l")
 
@@ -157,7 +158,7 @@ def test_export_npy(tmp_path: Path) -> None:
 def test_export_npz(tmp_path: Path) -> None:
     """The archive holds features, samples and labels, and needs no pickle."""
     built = build(tmp_path / "s")
-    samples = part_samples(built.store, "d", "image", split="official", seed=0, part="test")
+    samples = part_samples(built.store, "d", view="image", part="official:test")
     out = tmp_path / "x.npz"
     export_features(built.store, built.partition("fc"), out, samples=samples)
     with np.load(out, allow_pickle=False) as z:
@@ -197,8 +198,8 @@ def test_export_refuses(tmp_path: Path) -> None:
 def test_part_that_is_not_there(tmp_path: Path) -> None:
     """A split that does not exist is refused, with those that do."""
     built = build(tmp_path / "s")
-    with pytest.raises(UnknownNameError, match=r"official \(seed 0\) test"):
-        part_samples(built.store, "d", "image", split="random", seed=1, part="test")
+    with pytest.raises(UnknownNameError, match="it has: official:test, official:train"):
+        part_samples(built.store, "d", view="image", part="random:1:test")
 
 
 def test_find_partition(tmp_path: Path) -> None:

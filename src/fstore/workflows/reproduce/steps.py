@@ -231,6 +231,7 @@ def _pretrain_step(context: Context, entry: MakePretrain) -> Step:
     from fstore.extractor.training import snapshot_name
 
     store, network = context.store, context.study.network
+    changes: dict[str, Any] = dict(entry.changes)
 
     def run(on_progress: OnProgress) -> str:
         from fstore.workflows.train.run import Options, pretrain
@@ -245,7 +246,7 @@ def _pretrain_step(context: Context, entry: MakePretrain) -> Step:
             name_prefix=entry.name_prefix,
             split_seed=entry.split_seed,
             options=Options(context.device, on_step=_shown(on_progress)),
-            **dict(entry.changes),
+            **changes,
         )
         return _reached(records[-1].recipe)
 

@@ -192,7 +192,9 @@ def _parts(store: "Store", learning: Learning) -> "tuple[list[Ids], list[Ids]]":
     learned, measured = [], []
     for name in learning.datasets:
         split = Split(learning.split, learning.split_seed)
-        parts = {p: Samples(name, "image", split.name, split.seed, p) for p in PARTS}
+        parts: dict[str, Samples] = {
+            p: Samples(name, "image", split.name, split.seed, p) for p in PARTS
+        }
         present = [s.part for s in used_parts(store, name, split=split)]
         held = "test" if learning.trainval or "val" not in present else "val"
         with_val = learning.trainval and "val" in present
