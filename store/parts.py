@@ -146,8 +146,12 @@ def splits_of(store: "Store", dataset: str) -> list[Split]:
     """
     view = next(iter(store.dataset(dataset).views))
     rows = store.splits(dataset, view).group_by(["split", "seed"]).aggregate([]).to_pylist()
-    own = [Split(row["split"], row["seed"]) for row in rows]
-    return sorted(own, key=lambda split: (split.name != OFFICIAL, split.name, split.seed))
+    return sorted((Split(row["split"], row["seed"]) for row in rows), key=_place)
+
+
+def _place(split: Split) -> tuple[bool, str, int]:
+    """Say where a split stands in a list: the official one first."""
+    return split.name != OFFICIAL, split.name, split.seed
 
 
 def default_split(store: "Store", datasets: Sequence[str]) -> Split:
@@ -188,7 +192,8 @@ def parts_of(store: "Store", dataset: str, *, view: str = "image", split: Split)
     UnknownNameError
         There is no such data set or view.
     """
-    return {part.name for part in _parts(store, dataset, view) if part.split == split}
+    rows = store.splits(dataset, view).group_by(["split", "seed", "part"]).aggregate([])
+    return {r["part"] for r in rows.to_pylist() if Split(r["split"], r["seed"]) == split}
 
 
 def used_parts(
@@ -213,11 +218,6 @@ def is_there(store: "Store", samples: Samples) -> bool:
         return s.part in parts_of(store, s.dataset, view=s.view, split=split)
     except UnknownNameError:
         return False
-
-
-def _parts(store: "Store", dataset: str, view: str) -> list[Part]:
-    rows = store.splits(dataset, view).group_by(["split", "seed", "part"]).aggregate([])
-    return [Part(r["part"], Split(r["split"], r["seed"])) for r in rows.to_pylist()]
 
 
 # Its samples
@@ -278,13 +278,16 @@ def sample_ids(store: "Store", samples: Samples, *, difficult: bool = False) -> 
 
 def _no_part(store: "Store", samples: Samples) -> UnknownNameError:
     """Return the error that lists the parts that there are, and how to choose the part of one."""
-    own = sorted(_parts(store, samples.dataset, samples.view), key=str)
-    example = next((part for part in own if part.name == samples.part), None)
+    s = samples
+    own: list[Part] = []
+    for split in splits_of(store, s.dataset):
+        own += [used.which for used in used_parts(store, s.dataset, view=s.view, split=split)]
+    example = next((part for part in own if part.name == s.part), None)
     return UnknownNameError(
-        f"data set '{samples.dataset}', view {samples.view}, has no part '{samples.which}'; it "
-        f"has: {', '.join(map(str, own)) or 'no split'}"
+        f"data set '{s.dataset}', view {s.view}, has no part '{s.which}'; it has: "
+        + (", ".join(map(str, own)) or "no split")
         + (f"; choose one with: {' '.join(example.options())}" if example else ""),
-        dataset=samples.dataset,
+        dataset=s.dataset,
     )
 
 

@@ -101,7 +101,11 @@ def test_an_imported_checkpoint_has_no_classifier(single: World) -> None:
             UnknownNameError,
             "make them with: fstore extract --layer fc7 --ckpt net/5 --dataset d --view image",
         ),
-        ({"split_seed": 9, "split": "random"}, UnknownNameError, "of split 'random' with seed 9"),
+        (
+            {"split_seed": 9, "split": "random"},
+            UnknownNameError,
+            "no part 'random:9:train'; it has",
+        ),
         ({"c": -1.0}, DataError, "C must be above 0"),
     ],
 )

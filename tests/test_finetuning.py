@@ -151,7 +151,11 @@ def test_scratch_starts_from_the_seeds_weights(plan_of: Callable[..., Plan]) -> 
         ({"parent": PARENT, "dataset": "alone"}, DataError, "a single class, 'a'.*needs two"),
         ({"parent": PARENT, "dataset": "unlabelled"}, DataError, "has no labels"),
         ({"parent": PARENT, "split": "official"}, UnknownNameError, "it has: random .seed 0."),
-        ({"parent": PARENT, "split_seed": 7}, UnknownNameError, "with seed 7; it has"),
+        (
+            {"parent": PARENT, "split_seed": 7},
+            UnknownNameError,
+            "no part 'official:7:train'; it has",
+        ),
         ({}, DataError, "mode ft starts from a checkpoint; name it with --from"),
         ({"mode": "scratch"}, DataError, "scratch needs a network; name it with --network"),
         ({"mode": "scratch", "parent": PARENT}, DataError, "not from 'start'; leave out --from"),

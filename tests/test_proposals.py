@@ -453,7 +453,7 @@ def test_unknown_names(store: Store) -> None:
         add_proposals(store, "x", CHEAP)
     with pytest.raises(UnknownNameError, match="components, selective-search"):
         add_proposals(store, "d", Choice(method="edges"))
-    with pytest.raises(UnknownNameError, match="it has: official:0:test"):
+    with pytest.raises(UnknownNameError, match="part is train, val, test, trainval"):
         add_proposals(store, "d", replace(CHEAP, part="minival"))
 
 

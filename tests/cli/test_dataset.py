@@ -169,7 +169,7 @@ def test_unknown_names_are_listed(run: Run, folder: Path) -> None:
     assert "pets" in run("show", "other").stderr
     result = run("show", "pets", "--split", "official")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "no split 'official' of data set 'pets'; there are: random (seed 0)" in result.stderr
+    assert "data set 'pets' has no split 'official'; it has: random:0" in result.stderr
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", "-x", "a b"])

@@ -161,7 +161,7 @@ def test_train(scenes: Scenes, tmp_path: Path) -> None:
     refused(detect(*words, "--name", "x", *both[-5:-1]), 1, "one --name cannot stand for")
     refused(detect(*words[:-1], "nothing"), 1, "no data set 'nothing'")
     refused(detect(*words, "--layer", "fc"), 1, "no activations of layer 'fc'")
-    refused(detect(*words, "--part", "none"), 1, "no part 'none'")
+    refused(detect(*words, "--part", "none"), 1, "no part 'official:none'")
     refused(detect("eval"), 1, "there are several detectors, name one: d-net-5-conv-none")
     assert detect(*words, "--name", "x", "--class", "b", before=("--quiet",)).stderr == ""
     listed = json.loads(detect("list", "--json").stdout)
@@ -213,14 +213,14 @@ def test_no_test_on_images_that_were_learned_from(tmp_path: Path) -> None:
     detect, words = runner(scenes.store), ["train", "--layer", "conv", "--ckpt", "5"]
     assert detect(*words, "--dataset", "d", "--name", "x").exit_code == 0
     assert detect("eval", "x").exit_code == detect("eval", "x", "--dataset", "r").exit_code == 0
-    random = ("--split", "random", "--seed", "0")
+    random = ("--split", "random:0")
     order = np.random.default_rng(0).permutation(36)
     tested = {i for i in range(36) if scenes.part[order[i]] == "test"}
     first = min(i for i in tested if scenes.part[i] == "train")
     n = sum(scenes.part[i] == "train" for i in tested)
     says = (
         f"error: {n} test images of 'r' (random:0:test) are among the training images of 'd' "
-        f"(train), such as 'i{first:03d}'; test 'x' on images that it did not learn from"
+        f"(official:train), such as 'i{first:03d}'; test 'x' on images that it did not learn from"
     )
     for more in ((), ("--stored",)):
         refused(detect("eval", "x", "--dataset", "r", *random, *more), 1, says)
@@ -260,7 +260,10 @@ def test_train_on_what_cannot_be_tested(tmp_path: Path) -> None:
     add_images(scenes, "g", np.arange(36), parts=swapped)
     result = detect(*words, "--dataset", "g")
     assert result.exit_code == 0
-    told = "test images of 'e' (test) are among the training images of 'g' (train), such as 'i001'"
+    told = (
+        "test images of 'e' (official:test) are among the training images of 'g' "
+        "(official:train), such as 'i001'"
+    )
     assert told in result.stderr
     name = "e+g-net-5-conv-none"
     refused(detect("eval", name), 1, told)

@@ -108,14 +108,17 @@ def test_all_layers_of_several_checkpoints(run: Run, store: Store) -> None:
 
 
 def test_a_part_of_a_split(run: Run, store: Store) -> None:
-    """``--split random:0:test`` extracts that part's samples alone."""
+    """``--split random:0 --part test`` extracts that part's samples alone."""
     words = ("--layer", "fc7", "--ckpt", "random", "--dataset", "one")
-    assert run(*words, "--split", "random:0:test").exit_code == 0
+    assert run(*words, "--split", "random:0", "--part", "test").exit_code == 0
     parts = store.splits("one", "image").to_pylist()
     n = sum(r["part"] == "test" for r in parts)
     assert 0 < n < 4
     assert stored(store) == {("one", "random", "fc7", n * 256)}
-    refused(run(*words, "--split", "test"), 1, "has no part 'test'", "random:0:test")
+    official = ("--split", "official", "--part", "test")
+    refused(run(*words, *official), 1, "has no part 'official:test'", "random:0:test")
+    assert run(*words, "--part", "test").exit_code == 0
+    assert stored(store) == {("one", "random", "fc7", n * 256)}
 
 
 def test_views(run: Run) -> None:

@@ -73,7 +73,7 @@ def test_a_part_alone(built: Built) -> None:
     drop(built.store.path, Selection(layer="fc"))
     (found,) = missing(built, need("fc", "5", "test"))
     assert (found.layers, found.part) == (("fc",), "test")
-    assert found.command.endswith("--split test")
+    assert found.command.endswith("--part test")
     (found,) = missing(built, need("fc", "5", "val"), need("fc", "5", "train"))
     assert found.part == "trainval"
     (found,) = missing(built, need("fc", "5", "test"), need("fc", "5", "train"))

@@ -91,7 +91,7 @@ def test_splits_of_one_data_set_may_share_images(world: World) -> None:
     )
     check_apart(world.store, [official["train"]], [official["test"]])
     n = sum(pair == ("test", "train") for pair in zip(world.parts[0], world.parts[1], strict=True))
-    message = rf"{n} test images of 'd' \(test\) are among .* of 'd' \(random:1:train\)"
+    message = rf"{n} test images of 'd' \(official:test\) are among .* of 'd' \(random:1:train\)"
     with pytest.raises(DataError, match=message):
         check_apart(world.store, [random["train"]], [official["test"]])
 
@@ -139,7 +139,9 @@ def test_unreadable_images_are_left_out(world: World) -> None:
 def test_no_such_split(world: World) -> None:
     """A split that is not there is named, with those that are."""
     samples = split_samples(world.store, "d", "image", "random", 9)
-    with pytest.raises(UnknownNameError, match=r"seed 9.*it has: .*random \(seed 2\)"):
+    with pytest.raises(
+        UnknownNameError, match=r"no part 'random:9:train'; it has: .*random:2:test"
+    ):
         of(world, samples)
 
 
