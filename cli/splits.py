@@ -92,7 +92,8 @@ def split_meant(
         return Split.parse(split)
     chosen = default_split(store, datasets)
     if chosen != Split() and not ctx.obj["quiet"]:
-        note(f"split {chosen}: the only one of data set '{datasets[0]}'")
+        own = "of data set" if len(datasets) == 1 else "that is in all of"
+        note(f"split {chosen}: the only one {own} " + ", ".join(f"'{name}'" for name in datasets))
     return chosen
 
 

@@ -65,7 +65,7 @@ def test_add_list_and_show(run: Run, folder: Path) -> None:
             "root": str(folder),
         }
     ]
-    assert run("show", "pets", "--seed", "3", "--csv").stdout == (
+    assert run("show", "pets", "--split", "random:3", "--csv").stdout == (
         "view,class,samples,difficult,split,seed,train,val,test\n"
         "image,,4,0,random,3,2,0,2\n"
         "image,cat,2,0,random,3,1,0,1\n"
