@@ -198,7 +198,7 @@ def test_export_refuses(tmp_path: Path) -> None:
 def test_part_that_is_not_there(tmp_path: Path) -> None:
     """A split that does not exist is refused, with those that do."""
     built = build(tmp_path / "s")
-    with pytest.raises(UnknownNameError, match="it has: official:test, official:train"):
+    with pytest.raises(UnknownNameError, match="it has: official:train, official:val"):
         part_samples(built.store, "d", view="image", part="random:1:test")
 
 
