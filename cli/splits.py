@@ -92,8 +92,8 @@ def split_meant(
         return Split.parse(split)
     chosen = default_split(store, datasets)
     if chosen != Split() and not ctx.obj["quiet"]:
-        own = "of data set" if len(datasets) == 1 else "that is in all of"
-        note(f"split {chosen}: the only one {own} " + ", ".join(f"'{name}'" for name in datasets))
+        whose = "of data set" if len(datasets) == 1 else "that is in all of"
+        note(f"split {chosen}: the only one {whose} " + ", ".join(f"'{name}'" for name in datasets))
     return chosen
 
 

@@ -150,11 +150,11 @@ def test_scratch_starts_from_the_seeds_weights(plan_of: Callable[..., Plan]) -> 
         ),
         ({"parent": PARENT, "dataset": "alone"}, DataError, "a single class, 'a'.*needs two"),
         ({"parent": PARENT, "dataset": "unlabelled"}, DataError, "has no labels"),
-        ({"parent": PARENT, "split": "official"}, UnknownNameError, "it has: random .seed 0."),
+        ({"parent": PARENT, "split": "official"}, UnknownNameError, "it has: random:0:train"),
         (
             {"parent": PARENT, "split_seed": 7},
             UnknownNameError,
-            "no part 'official:7:train'; it has",
+            "no part 'random:7:train'; it has",
         ),
         ({}, DataError, "mode ft starts from a checkpoint; name it with --from"),
         ({"mode": "scratch"}, DataError, "scratch needs a network; name it with --network"),

@@ -228,9 +228,8 @@ def test_no_test_on_images_that_were_learned_from(tmp_path: Path) -> None:
     assert own.exit_code == 0
     assert "learned from d (val) itself: this tells how well it knows its own images" in own.stderr
     assert detect(*words, "--dataset", "r", "--name", "y", *random).exit_code == 0
-    refused(
-        detect("eval", "y"), 1, "test images of 'r' (test) are among the training images of 'r'"
-    )
+    said = "test images of 'r' (official:test) are among the training images of 'r'"
+    refused(detect("eval", "y"), 1, said)
     assert detect("eval", "y", *random).exit_code == 0
 
 

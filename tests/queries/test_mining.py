@@ -527,7 +527,7 @@ def test_what_is_not_there(scenes: Scenes) -> None:
         train_detector(store, scenes.samples("train"), CONV, name="n", classes=["dog"])
     with pytest.raises(DataError, match="none of 1 classes has a box"):
         train_detector(store, scenes.samples("train"), CONV, name="n", classes=["unseen"])
-    with pytest.raises(UnknownNameError, match="no part 'none'"):
+    with pytest.raises(UnknownNameError, match="no part 'official:none'"):
         detection_set(store, scenes.samples("none"))
     with pytest.raises(UnknownNameError, match=r"no activations of net/5 d\.proposal fc"):
         train_detector(store, scenes.samples("train"), Features("net", "5", "fc"))

@@ -93,7 +93,7 @@ def test_which_samples(gallery: Gallery) -> None:
     assert ids() == {0, 1, 2, 3}
     assert ids(view="gt") == {0, 1, 2}
     assert ids(view="gt", difficult=True) == {0, 1, 2, 3}
-    with pytest.raises(UnknownNameError, match="no part 'tset'"):
+    with pytest.raises(UnknownNameError, match="no part 'official:tset'"):
         ids(part="tset")
 
 

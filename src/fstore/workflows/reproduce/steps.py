@@ -168,14 +168,15 @@ def _dataset_step(context: Context, dataset: _Dataset) -> Step:
 
 def _is_registered(store: "Store", dataset: _Dataset) -> bool:
     """Tell whether a data set is there with its folder and splits; files are not hashed again."""
+    from fstore.store.parts import Split, splits_of
+
     entry = dataset.entry
     info = next((d for d in store.datasets() if d.name == entry.name), None)
     if info is None or info.format != entry.format:
         return False
     moved = dataset.root is not None and not info.root.is_relative_to(dataset.root)
-    rows = store.rows("splits", dataset=entry.name).to_pylist()
-    seeds = {row["seed"] for row in rows if row["split"] == "random"}
-    return not moved and seeds.issuperset(dataset.seeds)
+    wanted = {Split("random", seed) for seed in dataset.seeds}
+    return not moved and wanted.issubset(splits_of(store, entry.name))
 
 
 # Proposals
