@@ -160,7 +160,9 @@ def test_test_images_are_not_learned_from_elsewhere(tmp_path: Path) -> None:
         add_images(scenes, name, np.arange(24), seeds=(0,))
     role = '[[detection_more]]\ndataset = "e"\n[[detection_more]]\ndataset = "f"\n'
     random = 'split = "random"\nseeds = [0]\nparts = ["train", "val"]\n'
-    with pytest.raises(DataError, match=r"\d+ test images of 'e' \(test\) are among the training"):
+    with pytest.raises(
+        DataError, match=r"\d+ test images of 'e' \(official:test\) are among the training"
+    ):
         show_report(scenes.store, parse_study(MORE + role + random), "table1")
     assert show_report(scenes.store, parse_study(MORE + role), "table1").rows  # the same split
 
