@@ -72,7 +72,7 @@ def classification(
     seed : int
         Which of the random splits.
     ablation : str
-        none, binarize, sp_shuffle, sp_max, binarize=T, threshold=T or top_k=K.
+        What is taken from the responses first.
     shuffle_seed : int
         Of the permutations of sp_shuffle.
     c : float
@@ -178,7 +178,7 @@ def accuracy(
     seed : int
         Which of the random splits.
     ablation : tuple of str
-        One or several of none, binarize, sp_shuffle, sp_max, binarize=T, threshold=T, top_k=K.
+        What is taken from the responses first; a row each.
     shuffle_seed : int
         Of the permutations of sp_shuffle.
     c : float

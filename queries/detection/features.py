@@ -66,6 +66,11 @@ def feature_rows(
         A response is NaN or infinite; only bits are stored, and the ablation is not binarize.
     """
     change = parse_ablation(ablation)
+    if change.all_samples:
+        raise DataError(
+            f"ablation {ablation} depends on all samples of a question; regions come a few at a "
+            "time: use another"
+        )
     there = readable(store, partition, ids)
     for found, X in read_samples(store, partition, there, what=change.what, max_bytes=BLOCK_BYTES):
         if not np.isfinite(X.sum()):

@@ -199,6 +199,7 @@ class _Job:
     def identity(self, parts: Sequence[Samples]) -> dict[str, Any]:
         """Return what decides the detector, and a fingerprint of it."""
         from fstore.queries.cells.code import code_version
+        from fstore.queries.samples.ablations import ablation_module
         from fstore.store.versions import partition_version
 
         partitions = [
@@ -218,7 +219,7 @@ class _Job:
             "activations": {
                 str(p): partition_version(self.store.files(**p.values)) for p in partitions
             },
-            "code_version": code_version(__name__),
+            "code_version": code_version(__name__, ablation_module(self.features.ablation)),
         }
         text = json.dumps(about, sort_keys=True)
         about = json.loads(text)  # as it will be read again

@@ -8,6 +8,8 @@ import numpy as np
 
 from fstore.queries.cells.needs import SAMPLE
 from fstore.queries.figures.plots import Row
+from fstore.queries.samples.ablations import ABLATIONS
+from fstore.queries.words import worded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,14 +22,6 @@ __all__ = ["add_picture", "plot_figure6"]
 
 
 TINY = float(np.finfo(np.float32).tiny)
-
-
-TITLES = {
-    "none": "no ablation",
-    "binarize": "binarize",
-    "sp_shuffle": "sp-shuffle",
-    "sp_max": "sp-max",
-}
 
 
 def add_picture(store: "Store", study: "Study", rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -66,8 +60,8 @@ def plot_figure6(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
     maps = _maps(rows)
     channels = list(dict.fromkeys(channel for channel, _ in maps))
     sample: Any = next((row for row in rows if row["col"] == "sample_id"), {})
-    lines = [a for a in ("sample", *TITLES) if a != "sample" or "picture" in sample]
-    lines = [a for a in lines if a == "sample" or (channels[0], a) in maps]
+    lines = ["sample"] if "picture" in sample else []
+    lines += [entry.name for entry in ABLATIONS if (channels[0], entry.name) in maps]
     frame, drawn = panels(ax, len(lines) * len(channels), n_columns=len(channels), size=(1.3, 1.3))
     for i, line in enumerate(lines):
         for j, channel in enumerate(channels):
@@ -78,10 +72,10 @@ def plot_figure6(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
                 _draw_map(panel, maps, channel, line)
             panel.set_title(f"filter {channel}" if i == 0 else "", fontsize="small")
             if j == 0:
-                panel.set_ylabel(TITLES.get(line, line), fontsize="small")
+                panel.set_ylabel(worded(line), fontsize="small")
     figure = frame.get_figure(root=True)
     if figure is not None:
-        note = "white: 0; black: the filter's largest response (binarize: above 0); frame: one "
+        note = "white: 0; black: the filter's largest response (binarized: above 0); frame: one "
         note += "place, the same for all filters, and where sp-shuffle takes it"
         if sample:
             about = f"Sample {sample['value']:.0f} of{sample['row'].removeprefix(SAMPLE)}"
@@ -121,7 +115,7 @@ def _draw_map(
         panel.add_patch(Rectangle(((width - 1) / 2, (height - 1) / 2), 1, 1, color="black"))
         panel.text(width / 2, 0.75 * height, f"{values[0, 0]:.4g}", ha="center", va="center")
         return
-    peak = 1.0 if line == "binarize" else max(float(whole.max()), TINY)
+    peak = 1.0 if ABLATIONS[line].meta["binary"] else max(float(whole.max()), TINY)
     panel.imshow(values, cmap="Greys", vmin=0, vmax=peak, interpolation="nearest")
     row, col = _place(maps, "sp_shuffle" if line == "sp_shuffle" else "none")
     for color, thickness in (("white", 3), ("black", 1.2)):  # seen on dark and on bright places

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from fstore.errors import FstoreError
 from fstore.queries.cells.needs import ROW_COLUMNS, Need, Row
-from fstore.queries.cells.registry import paper_numbers
 from fstore.queries.findings._api import CLAIMS, Facts, Finding, Judgement, Snapshot, Verdict
 from fstore.queries.findings._enough import too_few, without
 from fstore.queries.findings._judging import said_of_cell, with_notes
 from fstore.queries.refresh.stored import report_rows
-from fstore.queries.reports import REPORTS
+from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.studies.study import Study
 from fstore.registry import Entry
 from fstore.types import OnProgress

@@ -14,7 +14,6 @@ from uuid import uuid4
 from fstore.ending import leftover
 from fstore.errors import DataError
 from fstore.queries.cells.needs import ROW_COLUMNS
-from fstore.queries.cells.registry import REPORTS, paper_numbers
 from fstore.queries.findings import Finding, check_findings
 from fstore.queries.publish import claims as checks
 from fstore.queries.publish.chart import Chart
@@ -25,6 +24,7 @@ from fstore.queries.publish.render import environment, method, script_json
 from fstore.queries.publish.series import chart_of
 from fstore.queries.publish.sources import Known, Source, sources, write_csv, write_json
 from fstore.queries.refresh.compute import illustrated
+from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.studies.study import Study, study_rows
 from fstore.queries.words import worded
 from fstore.types import CheckpointRecord, OnProgress

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fstore.csv_text import csv_cell
 from fstore.errors import DataError, FstoreError
 from fstore.queries.cells.needs import BESIDE, Row
-from fstore.queries.cells.registry import column_words, titled
+from fstore.queries.reports import column_words, titled
 
 if TYPE_CHECKING:
     from fstore.queries.studies.study import Study

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fstore.queries.cells.registry import REPORTS
 from fstore.queries.publish.exhibits import STATES, label
 from fstore.queries.publish.sources import finite
+from fstore.queries.reports import REPORTS
 from fstore.queries.words import worded
 
 if TYPE_CHECKING:

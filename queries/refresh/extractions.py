@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fstore.errors import FstoreError
 from fstore.queries.cells.inputs import NO_PROPOSALS, Inputs
 from fstore.queries.cells.needs import Need
-from fstore.queries.cells.registry import REPORTS
+from fstore.queries.reports import REPORTS
 from fstore.queries.samples.labels import Samples
 from fstore.queries.studies.study import Study
 

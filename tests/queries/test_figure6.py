@@ -152,7 +152,7 @@ def test_plot(gallery: Gallery) -> None:
     assert len(panels) == 5 * 3
     assert [p.get_title() for p in panels[:3]] == ["filter 1", "filter 2", "filter 0"]
     names = [p.get_ylabel() for p in panels[::3]]
-    assert names == ["sample", "no ablation", "binarize", "sp-shuffle", "sp-max"]
+    assert names == ["sample", "as they are", "binarized", "sp-shuffle", "sp-max"]
     sample = np.asarray(panels[0].images[0].get_array())
     assert (sample == pixels(ready[0]["picture"])).all()
     x = gallery.values["gt", "conv"][2, [1, 2, 0]]
