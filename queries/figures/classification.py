@@ -29,12 +29,12 @@ def plot_classification(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Ax
     from fstore.queries.figures.plots import new_axes
 
     ax = new_axes(ax)
-    known = [row for row in rows if row["class"] != MEAN and row["ap_11"] is not None]
-    known.sort(key=lambda row: float(row["ap_11"]))
+    tested = [row for row in rows if row["class"] != MEAN and row["ap_11"] is not None]
+    tested.sort(key=lambda row: float(row["ap_11"]))
     mean = next(row for row in rows if row["class"] == MEAN)
-    labels = [f"{row['class']} (n = {row['positives_test']})" for row in known]
-    ax.barh(range(len(known)), [100 * row["ap_11"] for row in known], color="0.6")
-    ax.set_yticks(range(len(known)), labels, fontsize="small")
+    labels = [f"{row['class']} (n = {row['positives_test']})" for row in tested]
+    ax.barh(range(len(tested)), [100 * row["ap_11"] for row in tested], color="0.6")
+    ax.set_yticks(range(len(tested)), labels, fontsize="small")
     ax.axvline(100 * mean["ap_11"], color="0.1", linestyle="--", label="mean over classes")
     ax.set_xlabel("11-point average precision (percent); n: positives tested on")
     ax.set_ylabel("Class")

@@ -27,11 +27,11 @@ def add_filters(store: "Store", study: "Study", rows: Sequence[Row]) -> list[dic
     """Return the rows, those of mean cosines with the checkpoint's ``filters``."""
     from fstore.queries.methods.first_layer import first_filters
 
-    found: list[dict[str, Any]] = [dict(row) for row in rows]
-    for row in found:
+    illustrated: list[dict[str, Any]] = [dict(row) for row in rows]
+    for row in illustrated:
         if row["col"] == "cosine":
             row["filters"] = first_filters(store, row["row"], study.network)
-    return found
+    return illustrated
 
 
 def plot_figure2(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":

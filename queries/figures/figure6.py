@@ -29,14 +29,14 @@ def add_picture(store: "Store", study: "Study", rows: Sequence[Row]) -> list[dic
     from fstore.queries.figures.pictures import pictures
     from fstore.store.files import Partition
 
-    found: list[dict[str, Any]] = [dict(row) for row in rows]
-    for row in found:
+    illustrated: list[dict[str, Any]] = [dict(row) for row in rows]
+    for row in illustrated:
         if row["col"] == "sample_id":
             _, dataset, view = row["row"].split(" ")
             ckpt, layer = study.checkpoint("pretrained"), study.layer("mid_layer")
             place = Partition(study.network, ckpt, dataset, view, layer)
             (row["picture"],) = pictures(store, place, [int(row["value"])])
-    return found
+    return illustrated
 
 
 def plot_figure6(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
@@ -92,11 +92,11 @@ def _maps(rows: Sequence[Row]) -> dict[tuple[str, str], "NDArray[np.float32]"]:
             channel, ablation = str(row["row"]).split(" ")
             r, c = map(int, str(row["col"]).split(" "))
             cells.setdefault((channel, ablation), {})[r, c] = float(row["value"] or 0)
-    found = {}
+    maps = {}
     for key, values in cells.items():
         shape = tuple(max(place) + 1 for place in zip(*values, strict=True))
-        found[key] = np.array([values[i] for i in np.ndindex(*shape)], np.float32).reshape(shape)
-    return found
+        maps[key] = np.array([values[i] for i in np.ndindex(*shape)], np.float32).reshape(shape)
+    return maps
 
 
 def _draw_map(

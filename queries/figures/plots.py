@@ -131,10 +131,10 @@ def panels(
     grid = place.subgridspec(n_rows, n_columns).subplots(
         squeeze=False, sharex=sharex, sharey=sharey
     )
-    found = list(grid.flat)
-    for empty in found[n_panels:]:
+    axes = list(grid.flat)
+    for empty in axes[n_panels:]:
         empty.axis("off")
-    return frame, found[:n_panels]
+    return frame, axes[:n_panels]
 
 
 def _write_csv(rows: Sequence[Mapping[str, Any]], out: Path, columns: Sequence[str]) -> None:

@@ -32,9 +32,9 @@ def plot_table6(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
     n = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
     bars = ax.bar(range(len(rows)), heights, yerr=spread, label=f"this study, n = {n} images")
     handles: list[Any] = [bars]
-    there = [(i + 0.25, row["paper"]) for i, row in enumerate(rows) if row["paper"] is not None]
-    if there:  # beside the error bars, white, so that both are seen on grey
-        x, y = zip(*there, strict=True)
+    marks = [(i + 0.25, row["paper"]) for i, row in enumerate(rows) if row["paper"] is not None]
+    if marks:  # beside the error bars, white, so that both are seen on grey
+        x, y = zip(*marks, strict=True)
         handles += ax.plot(x, y, "D", color="black", markerfacecolor="white", label="the paper")
     ax.set_xticks(range(len(rows)), [str(row["row"]) for row in rows])
     ax.set_ylim(bottom=0)

@@ -16,7 +16,7 @@ __all__ = ["class_overlap", "overlap_summary"]
 
 
 def class_overlap(
-    found: "Responses", *, top: int | None = None
+    responses: "Responses", *, top: int | None = None
 ) -> "tuple[list[str], NDArray[np.float64], int]":
     """Return classes, the share of best filters that each two have in common, and how many.
 
@@ -24,7 +24,7 @@ def class_overlap(
 
     Parameters
     ----------
-    found : Responses
+    responses : Responses
     top : int or None
         Filters of each class; None for 50, or the same share of a layer of fewer than 256.
 
@@ -35,16 +35,16 @@ def class_overlap(
     """
     from fstore.queries.methods.filters import filter_weights, overlap, top_filters
 
-    fitted = found.split.fitted
-    weights = filter_weights(found.X[fitted], found.Y[fitted])
-    known = np.flatnonzero(~np.isnan(weights).any(axis=1))
-    if len(known) < 2:
+    fitted = responses.split.fitted
+    weights = filter_weights(responses.X[fitted], responses.Y[fitted])
+    learned = np.flatnonzero(~np.isnan(weights).any(axis=1))
+    if len(learned) < 2:
         raise DataError(
-            f"{len(known)} of {len(weights)} classes have both labels to learn from, among "
+            f"{len(learned)} of {len(weights)} classes have both labels to learn from, among "
             f"{len(fitted)} samples; overlap needs 2"
         )
     top = top_filters(weights.shape[1]) if top is None else top
-    return [found.classes[c] for c in known], overlap(weights[known], top=top), top
+    return [responses.classes[c] for c in learned], overlap(weights[learned], top=top), top
 
 
 def overlap_summary(

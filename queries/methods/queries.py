@@ -56,16 +56,16 @@ def query_aps(
     from fstore.queries.methods.gram import gram
     from fstore.queries.samples.problem import problem
 
-    found = problem(store, samples, network=network, ckpt=ckpt, layer=layer)
-    (split,) = found.splits.values()
-    relevant = codes.relevance(found.Y[split.test], found.Y[split.fitted])
+    asked = problem(store, samples, network=network, ckpt=ckpt, layer=layer)
+    (split,) = asked.splits.values()
+    relevant = codes.relevance(asked.Y[split.test], asked.Y[split.fitted])
     if not (relevant > 0).any():
         raise DataError(
             f"none of {len(split.test)} test samples shares a class with any of the "
             f"{len(split.fitted)} training samples: there is nothing to retrieve"
         )
-    kernel = gram(store, found.rows, on_progress=on_progress).kernel
-    binary = gram(store, found.rows, ablation="binarize", on_progress=on_progress).kernel
+    kernel = gram(store, asked.rows, on_progress=on_progress).kernel
+    binary = gram(store, asked.rows, ablation="binarize", on_progress=on_progress).kernel
     similar = {
         "cosine": codes.cosine_similarity(kernel),
         "cosine_binarized": codes.cosine_similarity(binary),

@@ -142,6 +142,6 @@ def grid_areas(
     mass = table["mass" if measure == "weighted" else "n"].to_numpy()
     histograms[table["channel"].to_numpy(), table["bin"].to_numpy(), columns] = mass
     silent = label_entropy(np.bincount(labels))
-    found = [grid_area(h) if h.any() else (silent, 0.0) for h in histograms]
-    aue, bound = (np.array(values) for values in zip(*found, strict=True))
+    bounded = [grid_area(h) if h.any() else (silent, 0.0) for h in histograms]
+    aue, bound = (np.array(values) for values in zip(*bounded, strict=True))
     return aue, bound

@@ -13,7 +13,7 @@ __all__ = ["class_subsets"]
 
 
 def class_subsets(
-    found: "Responses", *, on_progress: OnProgress | None = None
+    responses: "Responses", *, on_progress: OnProgress | None = None
 ) -> "dict[str, Subsets]":
     """Return the average precision of nested subsets of filters, by class.
 
@@ -22,7 +22,7 @@ def class_subsets(
 
     Parameters
     ----------
-    found : Responses
+    responses : Responses
     on_progress : callable or None
 
     Raises
@@ -32,16 +32,16 @@ def class_subsets(
     """
     from fstore.queries.methods.filters import factor, subset_aps
 
-    fitted, test = found.split.fitted, found.split.test
-    scale = factor(found.X[fitted])
-    train, held_out = found.X[fitted] * scale, found.X[test] * scale
+    fitted, test = responses.split.fitted, responses.split.test
+    scale = factor(responses.X[fitted])
+    train, held_out = responses.X[fitted] * scale, responses.X[test] * scale
     subsets = {}
-    for c, name in enumerate(found.classes):
-        one = subset_aps(train, found.Y[fitted, c], held_out, found.Y[test, c])
+    for c, name in enumerate(responses.classes):
+        one = subset_aps(train, responses.Y[fitted, c], held_out, responses.Y[test, c])
         if one is not None:
             subsets[name] = one
         if on_progress is not None:
-            on_progress("subsets of filters", c + 1, len(found.classes), name)
+            on_progress("subsets of filters", c + 1, len(responses.classes), name)
     if not subsets:
         raise DataError(
             "no class has a positive and a negative sample to learn from and a positive one to "

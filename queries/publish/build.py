@@ -210,26 +210,26 @@ class _Site:
     @property
     def roles(self) -> dict[str, str]:
         """Checkpoints by role."""
-        found = {role: getattr(self.study, role) for role in ROLES}
-        return {role: name for role, name in found.items() if name}
+        ckpts = {role: getattr(self.study, role) for role in ROLES}
+        return {role: name for role, name in ckpts.items() if name}
 
 
 def _site(store: "Store", study: Study, folder: Path, exhibits: Sequence[Exhibit]) -> _Site:
     import fstore
 
-    found, error = _found(store, study)
+    findings, error = _found(store, study)
     templates = environment(
         study=study,
         exhibits=exhibits,
-        findings=found,
+        findings=findings,
         findings_error=error,
         verdicts=checks.VERDICTS,
         with_paper=sum(any(r["paper"] is not None for r in e.rows) for e in exhibits),
         built_at=datetime.now(UTC),
         version=fstore.__version__,
     )
-    known = {(r.network, r.name): r for r in store.checkpoints()}
-    return _Site(store, study, folder, tuple(exhibits), tuple(found), known, templates)
+    records = {(r.network, r.name): r for r in store.checkpoints()}
+    return _Site(store, study, folder, tuple(exhibits), tuple(findings), records, templates)
 
 
 def _found(store: "Store", study: Study) -> tuple[Sequence[Finding], str]:
@@ -299,12 +299,12 @@ def _papers(shown: Exhibit) -> dict[str, dict[str, float]]:
     numbers = paper_numbers(file) if file else {}
     paper_row = REPORTS[shown.name].meta["paper_row"]
     ours = {(paper_row(row["row"]), row["col"]) for row in shown.rows}
-    found: dict[str, dict[str, float]] = {}
+    papers: dict[str, dict[str, float]] = {}
     if numbers.keys() <= ours:
-        return found
+        return papers
     for (row, col), value in numbers.items():
-        found.setdefault(row, {})[worded(col)] = value
-    return found
+        papers.setdefault(row, {})[worded(col)] = value
+    return papers
 
 
 def _near(exhibits: Sequence[Exhibit], shown: Exhibit) -> tuple[Exhibit | None, Exhibit | None]:

@@ -73,8 +73,8 @@ def _ticks(low: float, high: float) -> list[float]:
     """Return round numbers from ``low`` or above to ``high``."""
     from matplotlib.ticker import MaxNLocator
 
-    found = MaxNLocator(nbins=6, steps=[1, 2, 5, 10]).tick_values(low, high)
-    return [float(t) for t in found if low <= t <= high + 1e-9]
+    ticks = MaxNLocator(nbins=6, steps=[1, 2, 5, 10]).tick_values(low, high)
+    return [float(t) for t in ticks if low <= t <= high + 1e-9]
 
 
 def precision(rows: Rows, look: Look, roles: Roles) -> Chart:

@@ -23,12 +23,12 @@ def needed_cells(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, 
     from fstore.queries.methods.subsets import class_subsets
 
     for need in needs:
-        found = box_responses(store, need)
+        boxes = box_responses(store, need)
         cells = []
-        for name, subsets in class_subsets(found).items():
+        for name, subsets in class_subsets(boxes).items():
             for label, share in SHARES.items():
                 listed, between = filters_needed(subsets.sizes, subsets.fractions, share)
-                row, n = f"{need.row} {label}", len(found.split.test)
+                row, n = f"{need.row} {label}", len(boxes.split.test)
                 cells += [
                     Cell(row, name, float(listed), n=n),
                     Cell(row, f"{name}{BESIDE}interpolated", between, n=n),
@@ -41,10 +41,10 @@ def fraction_cells(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need
     from fstore.queries.methods.subsets import class_subsets
 
     for need in needs:
-        found = box_responses(store, need)
-        n = len(found.split.test)
+        boxes = box_responses(store, need)
+        n = len(boxes.split.test)
         cells = []
-        for name, subsets in class_subsets(found).items():
+        for name, subsets in class_subsets(boxes).items():
             for k, fraction, value in zip(
                 subsets.sizes, subsets.fractions, subsets.ap_11, strict=True
             ):

@@ -74,20 +74,20 @@ def task_needs(
     UnboundError
         The study binds no such checkpoints, or no ``top_layer``.
     """
-    found = []
+    needs = []
     for task in study.tuned_tasks(TASKS):
         for col, (mode, parent) in columns.items():
             entry = study.tuned_for(task, mode, parent)
             if mode == "pretrain" and parent is not None:
                 ckpts = (parent,) * len(run_seeds(study.bound(task)))
-                found.append(_need(store, study, task, col, ckpts))
+                needs.append(_need(store, study, task, col, ckpts))
             elif entry is not None:
                 need = _need(store, study, task, col, entry.ckpts)
-                found.append(_with_own(store, need))
-    if not found:
+                needs.append(_with_own(store, need))
+    if not needs:
         modes = " or ".join(f"{mode} from {parent}" for mode, parent in columns.values())
         raise UnboundError(f"study '{study.name}' has no checkpoints among 'tuned' of mode {modes}")
-    return found
+    return needs
 
 
 def _need(store: "Store", study: Study, task: str, col: str, ckpts: Sequence[str]) -> Need:

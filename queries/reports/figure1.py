@@ -35,8 +35,8 @@ def figure1(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[
     from fstore.queries.methods.entropy import mean_at
 
     for need in needs:
-        found = aues(store, need.readings, ["label"])["label"]
-        means = zip(FRACTIONS, mean_at(found, FRACTIONS), strict=True)
+        areas = aues(store, need.readings, ["label"])["label"]
+        means = zip(FRACTIONS, mean_at(areas, FRACTIONS), strict=True)
         cells = [Cell(need.row, f"{share:.2f}", mean, n=k) for share, (mean, k) in means]
         silent = float(silent_filters(store, need.readings))
-        yield need, [*cells, Cell(need.row, f"1.00{BESIDE}silent", silent, n=len(found))]
+        yield need, [*cells, Cell(need.row, f"1.00{BESIDE}silent", silent, n=len(areas))]

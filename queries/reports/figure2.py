@@ -65,10 +65,10 @@ def figure2(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[
 
 def _cells(row: str, col: str, values: "NDArray[np.float64]") -> list[Cell]:
     """Return mean and deviation of a value a filter, and each filter's own; NaN is left out."""
-    there = np.flatnonzero(~np.isnan(values))
-    if len(there) == 0:
+    measured = np.flatnonzero(~np.isnan(values))
+    if len(measured) == 0:
         raise DataError(f"all first-layer filters of checkpoint '{row}' are zero")
-    known = values[there]
-    deviation = float(known.std(ddof=1)) if len(known) > 1 else None
-    each = [Cell(row, f"{col}{BESIDE}{i}", float(values[i])) for i in there]
-    return [Cell(row, col, float(known.mean()), deviation, len(known)), *each]
+    numbers = values[measured]
+    deviation = float(numbers.std(ddof=1)) if len(numbers) > 1 else None
+    each = [Cell(row, f"{col}{BESIDE}{i}", float(values[i])) for i in measured]
+    return [Cell(row, col, float(numbers.mean()), deviation, len(numbers)), *each]

@@ -36,10 +36,10 @@ def figure3(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[
     from fstore.queries.methods.single_filters import curve_rows
 
     for need in needs:
-        found = box_responses(store, need)
-        test = found.split.test
+        boxes = box_responses(store, need)
+        test = boxes.split.test
         cells: dict[tuple[str, str], Cell] = {}
-        for point in curve_rows(found.X[test], found.Y[test], found.classes, top=TOP):
+        for point in curve_rows(boxes.X[test], boxes.Y[test], boxes.classes, top=TOP):
             row, n = f"{point['class']} {need.row} {point['rank']}", int(point["n"])
             for col, value in (
                 ("channel", point["channel"]),

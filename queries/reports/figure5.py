@@ -41,14 +41,14 @@ def figure5(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[
     from fstore.queries.methods.overlap import class_overlap, overlap_summary
 
     for need in needs:
-        found = box_responses(store, need)
-        classes, shares, top = class_overlap(found)
-        n = len(found.split.fitted)
+        boxes = box_responses(store, need)
+        classes, shares, top = class_overlap(boxes)
+        n = len(boxes.split.fitted)
         cells = [
             Cell(a, b, float(shares[i, j]), n=n)
             for i, a in enumerate(classes)
             for j, b in enumerate(classes)
         ]
-        summary = overlap_summary(classes, shares, chance=top / found.X.shape[1])
+        summary = overlap_summary(classes, shares, chance=top / boxes.X.shape[1])
         cells += [Cell(SUMMARY, col, value, n=n) for col, value in summary.items()]
         yield need, [*cells, Cell(SUMMARY, "top", float(top), n=n)]

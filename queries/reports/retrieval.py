@@ -56,11 +56,11 @@ def retrieval(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, lis
 
     for need in needs:
         first, samples = need.readings[0], [reading.samples for reading in need.readings]
-        found = query_aps(store, samples, network=first.network, ckpt=first.ckpt, layer=first.layer)
-        yield need, [_cell(need.row, kind, values) for kind, values in found.items()]
+        aps = query_aps(store, samples, network=first.network, ckpt=first.ckpt, layer=first.layer)
+        yield need, [_cell(need.row, kind, values) for kind, values in aps.items()]
 
 
 def _cell(row: str, kind: str, values: "NDArray[np.float64]") -> Cell:
-    known = 100 * values[~np.isnan(values)]
-    deviation = float(known.std(ddof=1)) if len(known) > 1 else None
-    return Cell(row, kind, float(known.mean()), deviation, len(known))
+    answered = 100 * values[~np.isnan(values)]
+    deviation = float(answered.std(ddof=1)) if len(answered) > 1 else None
+    return Cell(row, kind, float(answered.mean()), deviation, len(answered))

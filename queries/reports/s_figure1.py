@@ -31,8 +31,8 @@ def s_figure1(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, lis
 
     for need in needs:
         cells = []
-        for measure, found in aues(store, need.readings, ["weighted", "sp_max"]).items():
-            means = zip(FRACTIONS, mean_at(found, FRACTIONS), strict=True)
+        for measure, areas in aues(store, need.readings, ["weighted", "sp_max"]).items():
+            means = zip(FRACTIONS, mean_at(areas, FRACTIONS), strict=True)
             row = f"{measure} {need.row}"
             cells += [Cell(row, f"{share:.2f}", mean, n=k) for share, (mean, k) in means]
         yield need, cells

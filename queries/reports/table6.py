@@ -105,10 +105,10 @@ def _cells(
     store.load_totals(files)
     statement, parameters = sparsity_sql(files, samples)
     rows = list(store.sql(statement, parameters).rows())
-    stored, known = sum(file.n_samples for file in files), rows[0]["known"] if rows else 0
-    if known != stored:
+    stored, told = sum(file.n_samples for file in files), rows[0]["known"] if rows else 0
+    if told != stored:
         raise SchemaError(
-            f"the footers of {files[0].partition} and its like count {known} samples of {stored}: "
+            f"the footers of {files[0].partition} and its like count {told} samples of {stored}: "
             "an older fstore wrote them; remove them with fstore drop, and extract again"
         )
     for row in rows:

@@ -38,11 +38,11 @@ def needs(store: "Store", study: Study) -> list[Need]:
         ckpt=study.checkpoint("pretrained"),
         layer=layer,
     )
-    there = ablations_of(positions(store, study.network).get(layer))
+    applicable = ablations_of(positions(store, study.network).get(layer))
     return [
         Need(layer, name, readings, (("ablation", name), ("shuffle_seed", study.seeds[0])))
         for name in COLUMNS
-        if name in there
+        if name in applicable
     ]
 
 
