@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from fstore.queries.cells.needs import Row
 from fstore.queries.figures.plots import new_axes
-from fstore.queries.words import worded
+from fstore.words import worded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

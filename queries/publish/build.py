@@ -25,8 +25,8 @@ from fstore.queries.publish.series import chart_of
 from fstore.queries.publish.sources import Known, Source, sources, write_csv, write_json
 from fstore.queries.refresh.compute import illustrated
 from fstore.queries.studies.study import Study, study_rows
-from fstore.queries.words import worded
 from fstore.types import CheckpointRecord, OnProgress
+from fstore.words import worded
 
 if TYPE_CHECKING:
     from jinja2 import Environment

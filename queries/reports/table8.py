@@ -14,7 +14,7 @@ from fstore.queries.reports._detect import (
     run_results,
 )
 from fstore.queries.studies.study import Study
-from fstore.queries.words import worded
+from fstore.words import worded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

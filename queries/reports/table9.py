@@ -8,7 +8,7 @@ from fstore.queries.cells.needs import Cell, Need, Reading, Row, report
 from fstore.queries.methods.entropy import MEASURES, mean_at
 from fstore.queries.reports._selectivity import aues, box_samples
 from fstore.queries.studies.study import Study
-from fstore.queries.words import worded
+from fstore.words import worded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
