@@ -104,15 +104,15 @@ def file_graph(modules: Mapping[str, Path]) -> dict[str, set[str]]:
                 for other in modules
                 if other.rpartition(".")[0] == name and not other.rpartition(".")[2].startswith("_")
             }
-        graph[name] = reached - {None, name}
+        graph[name] = reached - {"", name}
     return graph
 
 
-def _module(target: str, modules: Collection[str]) -> str | None:
-    """Return the module that an import reaches: the name itself, or what it is taken from."""
+def _module(target: str, modules: Collection[str]) -> str:
+    """Return the module that an import reaches: the name, or what it is taken from; else ""."""
     while target and target not in modules:
         target = target.rpartition(".")[0]
-    return target or None
+    return target
 
 
 def room_graph(files: Graph) -> dict[str, set[str]]:
