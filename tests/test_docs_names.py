@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,10 @@ from fstore.queries.analyses import ANALYSES
 from fstore.queries.findings import CLAIMS
 from fstore.queries.reports import REPORTS
 from fstore.queries.samples.ablations import parse_ablation
+from fstore.registry import Registry
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = {
+PAGES: dict[str, Registry[Any]] = {
     "extraction.md": NETWORKS,
     "datasets.md": FORMATS,
     "detection.md": METHODS,
