@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fstore.queries.cells.needs import Row
-from fstore.queries.figures.plots import new_axes
+from fstore.queries.figures.plots import Row, new_axes
 from fstore.words import worded
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import FstoreError
-from fstore.queries.cells.needs import ROW_COLUMNS, Need, Row, paper_numbers
+from fstore.queries.cells.needs import ROW_COLUMNS, Need, Row
+from fstore.queries.cells.registry import paper_numbers
 from fstore.queries.findings._api import CLAIMS, Facts, Finding, Judgement, Snapshot, Verdict
 from fstore.queries.findings._enough import too_few, without
 from fstore.queries.findings._judging import said_of_cell, with_notes

@@ -13,7 +13,8 @@ from uuid import uuid4
 
 from fstore.ending import leftover
 from fstore.errors import DataError
-from fstore.queries.cells.needs import REPORTS, ROW_COLUMNS, paper_numbers
+from fstore.queries.cells.needs import ROW_COLUMNS
+from fstore.queries.cells.registry import REPORTS, paper_numbers
 from fstore.queries.findings import Finding, check_findings
 from fstore.queries.publish import claims as checks
 from fstore.queries.publish.chart import Chart

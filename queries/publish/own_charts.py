@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fstore.queries.cells.needs import BESIDE
+from fstore.queries.cells.needs import BESIDE, SAMPLE, SUMMARY
 from fstore.queries.publish.chart import (
     INK,
     Chart,
@@ -21,7 +21,6 @@ __all__ = ["filters", "maps", "matrix", "precision"]
 
 LIGHT_SCALE = [[0, "#f4f6f8"], [0.5, "#6f9fc8"], [1, "#0b3d70"]]
 DARK_SCALE = [[0, "#20252b"], [0.5, "#3f7fb5"], [1, "#d3e8fb"]]
-SAMPLE, SUMMARY = "(sample)", "(summary)"
 ABLATIONS = {
     "none": "no ablation",
     "binarize": "binarize",

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from fstore.csv_text import csv_cell
 from fstore.errors import DataError, FstoreError
-from fstore.queries.cells.needs import BESIDE, Row, column_words, titled
+from fstore.queries.cells.needs import BESIDE, Row
+from fstore.queries.cells.registry import column_words, titled
 
 if TYPE_CHECKING:
     from fstore.queries.studies.study import Study
@@ -83,7 +84,7 @@ def table_text(
         LaTeX's label is ``tab:LABEL``.
     word : callable
         What a column is called in Markdown and LaTeX, see
-        :func:`fstore.queries.cells.needs.column_words`; CSV has the names as they are.
+        :func:`fstore.queries.cells.registry.column_words`; CSV has the names as they are.
     spread : str
         What the standard deviation is over, said beside it.
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fstore.queries.cells.needs import REPORTS
+from fstore.queries.cells.registry import REPORTS
 from fstore.queries.publish.exhibits import STATES, label
 from fstore.queries.publish.sources import finite
 from fstore.words import worded

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from fstore.queries.cells.code import code_version
 from fstore.queries.cells.inputs import Inputs
 from fstore.queries.cells.missing import Missing, what_is_missing
-from fstore.queries.cells.needs import REPORTS, Need, paper_numbers
+from fstore.queries.cells.needs import Need
 from fstore.queries.cells.noted import last_noted
+from fstore.queries.cells.registry import REPORTS, paper_numbers
 from fstore.queries.studies.study import Study
 
 if TYPE_CHECKING:

@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 from _build import add_dataset, add_layers, put, relu
 from _pictures import Gallery, make
 from fstore.cli import app
+from fstore.queries.figures.figure6 import plot_figure6
 from fstore.queries.figures.pictures import pixels
 from fstore.queries.refresh.compute import illustrated, show_report
-from fstore.queries.reports.figure6 import needs, plot_figure6
+from fstore.queries.reports.figure6 import needs
 from fstore.queries.samples.blocks import Rows, ablated_blocks
 from fstore.queries.studies.study import parse_study, set_study
 from fstore.store import Store

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from _claims import CASES, HIDDEN, facts
-from fstore.queries.cells.needs import Need, column_words, paper_numbers, titled
+from fstore.queries.cells.needs import Need
+from fstore.queries.cells.registry import column_words, paper_numbers, titled
 from fstore.queries.findings import CLAIMS, Finding, Verdict, paper_findings
 from fstore.queries.findings._check import _findings
 from fstore.queries.findings._enough import mean_error, without
