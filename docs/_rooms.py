@@ -4,6 +4,7 @@
 """
 
 import ast
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -16,6 +17,7 @@ __all__ = [
     "folder_of",
     "imports",
     "picture",
+    "queries_table",
     "room_graph",
     "room_of",
     "sources",
@@ -172,6 +174,20 @@ def picture() -> str:
         lines += ["    end"]
     lines += [f"    {_id(a)} --> {_id(b)}" for a, b in _without_shortcuts(shown)]
     return "\n".join([*lines, "```"])
+
+
+def queries_table() -> str:
+    """Return the rooms of queries in Markdown, with what they say of themselves first."""
+    files = sources()
+    rooms = [n for n in sorted(files) if n.startswith("fstore.queries.") and n.count(".") == 2]
+    rows = [f"| `{room.rpartition('.')[2]}` | {_about(files[room])} |" for room in rooms]
+    return "\n".join(["| room of `queries` | what belongs there |", "|---|---|", *rows])
+
+
+def _about(file: Path) -> str:
+    """Return the first paragraph of a module's docstring as a line of Markdown."""
+    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    return re.sub(r":[a-z]+:(`.+?`)", r"\1", " ".join(text.partition("\n\n")[0].split()))
 
 
 def _is_drawn(room: str) -> bool:
