@@ -67,7 +67,6 @@ def study_facts(
 ) -> Facts:
     """Return what claims are judged by; parameters as :func:`check_findings`."""
     from fstore.queries.cells.inputs import Inputs
-    from fstore.queries.reports._classify import positions
 
     rows: dict[str, Sequence[Row]] = {}
     notes, wanted, frozen = {}, {}, Inputs.now(store).store
@@ -88,17 +87,23 @@ def study_facts(
         rows[name] = without(found.rows, needs, thin)
         if note := " ".join(dict.fromkeys(filter(None, [found.note, *thin.values()]))):
             notes[name] = note
-    places = positions(store, study.network)
+    flat = _flat_layers(store, study.network)
     return Facts(
         rows,
         study.layers,
-        tuple(layer for layer in study.layers if places.get(layer) == 1),
+        tuple(layer for layer in study.layers if layer in flat),
         study.mid_layer or "",
         study.top_layer or "",
         _snapshots(store, study),
         notes,
         wanted,
     )
+
+
+def _flat_layers(store: "Store", network: str) -> set[str]:
+    """Return the layers on record that have one number a channel and no map."""
+    rows = store.rows("layers", network=network).to_pylist()
+    return {row["layer"] for row in rows if row["height"] * row["width"] == 1}
 
 
 def _snapshots(store: "Store", study: Study) -> tuple[Snapshot, ...]:

@@ -26,8 +26,8 @@ from fstore.queries.publish.sources import Known, Source, sources, write_csv, wr
 from fstore.queries.refresh.compute import illustrated
 from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.studies.study import Study, study_rows
-from fstore.queries.words import worded
 from fstore.types import CheckpointRecord, OnProgress
+from fstore.words import worded
 
 if TYPE_CHECKING:
     from jinja2 import Environment
