@@ -2,8 +2,8 @@
 
     python benchmarks/same_reports.py STORE OTHER
 
-Of each cell the row that was computed last counts. Exit status 1, and the first cells that differ, if
-any does.
+Of each cell the row that was computed last counts. Exit status 1, and the first cells that differ,
+if any does.
 """
 
 import argparse
