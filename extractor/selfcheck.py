@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from fstore.errors import DataError
 from fstore.extractor.devices import Runner
 from fstore.extractor.outputs import Output, items, read_output
-from fstore.extractor.taps import Placed, Taps
+from fstore.extractor.placing import Placed
+from fstore.extractor.taps import Taps
 
 __all__ = ["check_neighbours", "check_taps", "plain_responses", "same", "undisturbed"]
 
