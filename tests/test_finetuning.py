@@ -15,7 +15,9 @@ from _scenes import PARENT, Thing, add_boxes, copy_store, make_scenes
 from fstore.errors import DataError, IdentityError, UnknownNameError
 from fstore.extractor.preprocess import Preprocess
 from fstore.extractor.training import Step
-from fstore.extractor.training.regions import DrawnBoxes, FixedRegions, RegionExamples, StoredBoxes
+from fstore.extractor.training.drawn_regions import DrawnBoxes
+from fstore.extractor.training.region_examples import FixedRegions, RegionExamples
+from fstore.extractor.training.regions import StoredBoxes
 from fstore.extractor.weights import read_tensors
 from fstore.store import Store
 from fstore.workflows import add_dataset, load_network

@@ -16,7 +16,7 @@ from fstore.extractor.training.examples import Targets, TrainingData, random_see
 from fstore.extractor.training.objective import class_scores, loss_sum, measure, measure_name
 from fstore.extractor.training.optimizer import freeze, optimizer_for
 from fstore.extractor.training.recipe import Recipe
-from fstore.extractor.training.regions import RegionExamples
+from fstore.extractor.training.region_examples import RegionExamples
 from fstore.extractor.training.state import RunState, load_state, save_state
 from fstore.extractor.warping import Inputs
 from fstore.extractor.weights.checkpoints import tensors_sha256

@@ -15,15 +15,9 @@ from PIL import Image
 from fstore.errors import DataError
 from fstore.extractor.images import digest_bytes, load_sample
 from fstore.extractor.preprocess import Preprocess
-from fstore.extractor.training.regions import (
-    DrawnBoxes,
-    FixedRegions,
-    RegionExamples,
-    RegionImage,
-    Regions,
-    StoredBoxes,
-    foreground_count,
-)
+from fstore.extractor.training.drawn_regions import DrawnBoxes
+from fstore.extractor.training.region_examples import FixedRegions, RegionExamples
+from fstore.extractor.training.regions import RegionImage, Regions, StoredBoxes, foreground_count
 from fstore.extractor.warping import warp
 from fstore.pixels.boxes import iou_matrix as iou
 

@@ -25,9 +25,11 @@ from fstore.extractor.training import (
     TrainingData,
     train,
 )
+from fstore.extractor.training.drawn_regions import DrawnBoxes
 from fstore.extractor.training.examples import crop, draw, draw_crops
 from fstore.extractor.training.loop import thin
-from fstore.extractor.training.regions import DrawnBoxes, RegionExamples, RegionImage, Regions
+from fstore.extractor.training.region_examples import RegionExamples
+from fstore.extractor.training.regions import RegionImage, Regions
 from fstore.extractor.training.run import Run
 from fstore.extractor.warping import RegionCrops
 from fstore.extractor.weights import tensors_sha256
