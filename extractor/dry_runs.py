@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from fstore.errors import DataError, FstoreError
 from fstore.extractor.axes import Axes, AxisLog
 from fstore.extractor.layouts import Evidence
-from fstore.extractor.networks._api import Network
+from fstore.extractor.networks import Network
 from fstore.extractor.outputs import Output
 from fstore.extractor.probe import OperationLog, Recorder, run_on_meta
 from fstore.extractor.wiring import Wiring

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from fstore.extractor.dry_runs import DryRuns, Tap
 from fstore.extractor.layouts import find_layout, not_a_response
-from fstore.extractor.networks._api import Network
+from fstore.extractor.networks import Network
 from fstore.extractor.outputs import Output
 from fstore.extractor.placing import Placed, place, place_start
 from fstore.extractor.wiring import Wiring
