@@ -62,7 +62,7 @@ def coco(
     seeds, fractions
         Stratified random splits beside the official one.
     annotations : str
-        The JSON file, from the working directory or from ``root``, or several with the parts
+        The JSON file, from the working directory, else from ``root``; or several with the parts
         that their images play: ``train=FILE,val=FILE`` (``valid`` and the like, too).
 
     Raises

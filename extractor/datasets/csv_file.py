@@ -66,6 +66,11 @@ def csv_file(
 ) -> DatasetManifest:
     """Read a CSV file of images: path, label or labels, box, split.
 
+    Cells are separated by commas; one that holds a comma is quoted; a row is a line. First line:
+    column names. ``path``; ``label`` (one) or ``labels`` (``a;b``); ``xmin,ymin,xmax,ymax``
+    (pixels from 1, inclusive: the row is an object); ``difficult`` (0 or 1); ``split`` (train,
+    val, test or empty). Other columns are left out.
+
     Parameters
     ----------
     name : str
@@ -74,14 +79,10 @@ def csv_file(
     seeds, fractions
         Stratified random splits beside the one of the column ``split``.
     annotations : str
-        The CSV file, absolute, or relative to the working directory or to ``root``; may be
-        omitted where ``root`` holds one only. Cells are separated by commas; one that holds a
-        comma is quoted; a row is a line. First line: column names. ``path``; ``label`` (one) or
-        ``labels`` (``a;b``); ``xmin,ymin,xmax,ymax`` (pixels from 1, inclusive: the row is an
-        object); ``difficult`` (0 or 1); ``split`` (train, val, test or empty). Other columns are
-        left out.
+        The CSV file, from the working directory, else from ``root``; may be omitted where
+        ``root`` holds one only.
     encoding : str
-        Of the file, as ``latin-1``. Default: UTF-8, or what its byte order mark says.
+        Of the text file, as ``latin-1``. Default: UTF-8, or what its byte order mark says.
     on_progress : callable or None
         Called with (files hashed, files in all).
     on_note : callable or None

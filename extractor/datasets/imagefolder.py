@@ -39,6 +39,10 @@ def imagefolder(
 ) -> DatasetManifest:
     """Read a folder of images: one class a folder, or a label file, or no labels.
 
+    The first tab of a line of a label file ends the image's name; in a line without tabs the
+    first space does. An image is named by its path in ``root``, in its part's folder, or by its
+    file name where only one has it.
+
     Parameters
     ----------
     name : str
@@ -49,12 +53,10 @@ def imagefolder(
     seeds, fractions
         Stratified random splits.
     label_file : str
-        Text file of lines ``<image> <label>``, for images outside class folders; absolute, or
-        relative to the working directory or to ``root``. The first tab of a line ends the image's
-        name; in a line without tabs the first space does. An image is named by its path in
-        ``root``, in its part's folder, or by its file name where only one has it.
+        Text file of lines ``<image> <label>``, for images outside class folders; from the working
+        directory, else from ``root``.
     encoding : str
-        Of the label file, as ``latin-1``. Default: UTF-8, or what its byte order mark says.
+        Of the text file, as ``latin-1``. Default: UTF-8, or what its byte order mark says.
     on_progress : callable or None
         Called with (files hashed, files in all).
     on_note : callable or None
