@@ -121,6 +121,7 @@ def run_graph(
     model: nn.Module,
     graph: fx.Graph,
     x: Tensor,
+    *,
     moments: Mapping[str, Moment],
     note: Callable[[str, object], None],
 ) -> object:
@@ -131,14 +132,14 @@ def run_graph(
     object
         What the network returns; None of a graph without an end.
     """
-    interpreter = _Interpreter(model, graph, moments, note)
+    interpreter = _Interpreter(model, graph, moments=moments, note=note)
     try:
         return interpreter.run(x)
     finally:
         interpreter.env.clear()
 
 
-def cut(model: nn.Module, graph: Graph, start: str, taps: Sequence[str]) -> Tail:
+def cut(model: nn.Module, graph: Graph, *, start: str, taps: Sequence[str]) -> Tail:
     """Return the part of a graph from a tap's output to other taps.
 
     What runs after the output exists and follows from it alone is in the part, whether its result
@@ -248,7 +249,7 @@ class _Interpreter(fx.Interpreter):
         self,
         model: nn.Module,
         graph: fx.Graph,
-        moments: Mapping[str, Moment],
+        *, moments: Mapping[str, Moment],
         note: Callable[[str, object], None],
     ) -> None:
         super().__init__(model, graph=graph)

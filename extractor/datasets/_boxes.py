@@ -91,6 +91,7 @@ def box_views(
 def image_samples(
     ids: Sequence[str],
     uris: Sequence[str],
+    *,
     facts: Sequence[FileFacts],
     objects: Mapping[str, Sequence[LabelledBox]],
 ) -> tuple[SampleRecord, ...]:

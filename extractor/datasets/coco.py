@@ -83,7 +83,7 @@ def coco(
         check_size(images[key].uri, stated, (fact.width, fact.height))
     objects = {i: images[key].objects for i, key in zip(ids, keys, strict=True)}
     parts = {i: images[key].part for i, key in zip(ids, keys, strict=True)}
-    samples = image_samples(ids, uris, facts, objects)
+    samples = image_samples(ids, uris, facts=facts, objects=objects)
     views = box_views(samples, objects, parts, seeds=seeds, fractions=fractions)
     classes = tuple(sorted({c for s in samples for c in s.labels}))
     return check_manifest(DatasetManifest(name, "multi", classes, root, views, "coco"))
@@ -135,7 +135,7 @@ def _read(path: Path, root: Path, part: Part | None) -> dict[int, _Image]:
         key = _whole(entry, "id", where)
         if key in images:
             raise DataError(f"{where}: {path.name} lists an image id twice, {key}; list it once")
-        images[key] = _image(entry, path, root, part, where)
+        images[key] = _image(entry, path, root=root, part=part, where=where)
     seen: set[int] = set()
     for at, entry in enumerate(_list(data, "annotations", path)):
         where = f"{path}: annotations[{at}]"
@@ -146,7 +146,7 @@ def _read(path: Path, root: Path, part: Part | None) -> dict[int, _Image]:
         if image is None or name is None:
             lacks = "image_id" if image is None else "category_id"
             raise DataError(f"{where}: {lacks} {entry[lacks]} is not in the file")
-        image.objects.append(_object(entry, image, name, where))
+        image.objects.append(_object(entry, image, name=name, where=where))
     return images
 
 
@@ -229,7 +229,7 @@ def _real(value: object, where: str) -> float:
 
 
 def _image(
-    entry: Mapping[str, Any], path: Path, root: Path, part: Part | None, where: str
+    entry: Mapping[str, Any], path: Path, *, root: Path, part: Part | None, where: str
 ) -> _Image:
     """Find the file: below the root, or in the folder that the JSON is named after."""
     uri = relative_uri(_text(entry, "file_name", where), where)
@@ -250,7 +250,7 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _object(entry: Mapping[str, Any], image: _Image, name: str, where: str) -> LabelledBox:
+def _object(entry: Mapping[str, Any], image: _Image, *, name: str, where: str) -> LabelledBox:
     given = entry.get("bbox")
     if not isinstance(given, list) or len(given) != 4:
         raise DataError(f"{where}: bbox is {given!r}; expected [x, y, width, height]")

@@ -103,7 +103,7 @@ def csv_file(
     views: tuple[ViewManifest, ...]
     if boxed:
         objects = {uri: images[uri].objects for uri in uris}
-        samples = image_samples(uris, uris, facts, objects)
+        samples = image_samples(uris, uris, facts=facts, objects=objects)
         views = box_views(samples, objects, parts, seeds=seeds, fractions=fractions)
     else:
         samples = tuple(

@@ -76,7 +76,11 @@ def imagefolder(
     uris = listing.uris
     if on_note is not None and (told := listing.told()):
         on_note(f"left out: {told}")
-    listed = _read_label_file(root, label_file, encoding, uris, layout) if label_file else {}
+    listed = (
+        _read_label_file(root, label_file, encoding=encoding, uris=uris, layout=layout)
+        if label_file
+        else {}
+    )
     labels = _labels(uris, layout, listed)
     _check_empty_folders(root, uris)
     facts = file_facts(root, uris, on_progress=on_progress)
@@ -115,7 +119,7 @@ def _labels(uris: Iterable[str], layout: Layout, listed: Mapping[str, str]) -> d
 
 
 def _read_label_file(
-    root: Path, label_file: str, encoding: str, uris: Iterable[str], layout: Layout
+    root: Path, label_file: str, *, encoding: str, uris: Iterable[str], layout: Layout
 ) -> dict[str, str]:
     """Return uri -> label; every line must name exactly one image."""
     path = find_file(label_file, root, "--label-file")

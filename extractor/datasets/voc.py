@@ -91,7 +91,7 @@ def voc(
     for image_id, fact in zip(ids, facts, strict=True):
         _check_size(image_id, annotations[image_id], fact)
     objects = {i: a.objects for i, a in annotations.items()}
-    images = image_samples(ids, uris, facts, objects)
+    images = image_samples(ids, uris, facts=facts, objects=objects)
     views = box_views(images, objects, _parts(sets), seeds=seeds, fractions=fractions)
     return check_manifest(DatasetManifest(name, "multi", classes, folder, views, "voc"))
 
