@@ -158,11 +158,11 @@ class OperationLog(Recorder):
     ) -> Any:  # noqa: ANN401
         """Run an operation and record it."""
         kwargs = kwargs or {}
-        given = f"{operation_name(func)}{self._describe(args)}{self._describe(dict(kwargs))}"
+        text = f"{operation_name(func)}{self._describe(args)}{self._describe(dict(kwargs))}"
         result = func(*args, **kwargs)
         results = [r for r in _flat(result) if isinstance(r, Tensor)]
         if results or operation_name(func).endswith("__setitem__"):
-            self._hash.update(given.encode() + b"\n")
+            self._hash.update(text.encode() + b"\n")
             for place, tensor in enumerate(results):
                 self._name(tensor, f"result {self.count}.{place}")
             self.count += 1

@@ -26,7 +26,7 @@ class LabelledBox:
     difficult: bool = False
 
 
-def check_size(image_id: str, stated: tuple[int, int], found: tuple[int, int]) -> None:
+def check_size(image_id: str, stated: tuple[int, int], actual: tuple[int, int]) -> None:
     """Refuse boxes that were drawn on an image of another size; a size of 0 is not known.
 
     Raises
@@ -34,9 +34,9 @@ def check_size(image_id: str, stated: tuple[int, int], found: tuple[int, int]) -
     DataError
         Says both sizes, and whether the image seems to be turned or scaled.
     """
-    if not all(stated) or not all(found) or stated == found:
+    if not all(stated) or not all(actual) or stated == actual:
         return
-    width, height = found
+    width, height = actual
     why = "correct the annotation, or bring the image back that was annotated"
     if stated == (height, width):
         why = (
@@ -53,10 +53,10 @@ def check_size(image_id: str, stated: tuple[int, int], found: tuple[int, int]) -
 
 def labels_of(objects: Iterable[LabelledBox]) -> dict[str, int]:
     """Class -> 1 if any object of it is not difficult, else 0."""
-    found: dict[str, int] = {}
+    labels: dict[str, int] = {}
     for item in objects:
-        found[item.name] = max(found.get(item.name, 0), int(not item.difficult))
-    return found
+        labels[item.name] = max(labels.get(item.name, 0), int(not item.difficult))
+    return labels
 
 
 def box_views(

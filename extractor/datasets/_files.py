@@ -89,8 +89,8 @@ def file_facts(
     """
     facts: list[FileFacts] = []
     with ThreadPoolExecutor(_HASHING_THREADS) as pool:
-        for found in pool.map(lambda uri: _facts(root / uri), uris):
-            facts.append(found)
+        for fact in pool.map(lambda uri: _facts(root / uri), uris):
+            facts.append(fact)
             if on_progress is not None:
                 on_progress(len(facts), len(uris))
     return facts
@@ -155,8 +155,8 @@ def find_file(text: str, root: Path, option: str) -> Path:
     """
     places = [Path.cwd() / text, root / text]
     try:
-        there = [p for p in places if p.exists()]
-        files = [p for p in there if not p.is_dir()]
+        existing = [p for p in places if p.exists()]
+        files = [p for p in existing if not p.is_dir()]
         differ = len(files) == 2 and not files[0].samefile(files[1])
     except (OSError, ValueError) as exc:
         raise DataError(f"{option} {text!r}: {exc}") from exc
@@ -164,8 +164,8 @@ def find_file(text: str, root: Path, option: str) -> Path:
         raise DataError(f"{option} {text!r} may be {files[0]} or {files[1]}; give an absolute path")
     if files:
         return files[0]
-    if there:
-        raise DataError(f"{there[0]} is a folder, not a file; give a file with {option}")
+    if existing:
+        raise DataError(f"{existing[0]} is a folder, not a file; give a file with {option}")
     looked = " or ".join(dict.fromkeys(shown(p) for p in places))
     raise DataError(f"no file {looked}; give it with {option}")
 
@@ -257,8 +257,8 @@ def official_split(
     samples: Iterable[SampleRecord], parts: Mapping[str, Part | None]
 ) -> tuple[Split, ...]:
     """Return the data set's own split from the part of each image; () if it states none."""
-    found = tuple(parts.get(s.image_id) for s in samples)
-    return (Split("official", 0, found),) if any(found) else ()
+    dealt = tuple(parts.get(s.image_id) for s in samples)
+    return (Split("official", 0, dealt),) if any(dealt) else ()
 
 
 def inherit_parts(images: ViewManifest, samples: Sequence[SampleRecord]) -> tuple[Split, ...]:

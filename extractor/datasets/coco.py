@@ -220,12 +220,12 @@ def _real(value: object, where: str) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise DataError(f"{where}: {value!r} is no number")
     try:
-        found = float(value)
+        number = float(value)
     except OverflowError:
-        found = math.inf
-    if not math.isfinite(found):
+        number = math.inf
+    if not math.isfinite(number):
         raise DataError(f"{where}: {value!r} is not finite")
-    return found
+    return number
 
 
 def _image(
@@ -251,17 +251,17 @@ def _is_file(path: Path) -> bool:
 
 
 def _object(entry: Mapping[str, Any], image: _Image, *, name: str, where: str) -> LabelledBox:
-    given = entry.get("bbox")
-    if not isinstance(given, list) or len(given) != 4:
-        raise DataError(f"{where}: bbox is {given!r}; expected [x, y, width, height]")
-    x, y, width, height = (_real(v, f"{where}: bbox[{at}]") for at, v in enumerate(given))
+    bbox = entry.get("bbox")
+    if not isinstance(bbox, list) or len(bbox) != 4:
+        raise DataError(f"{where}: bbox is {bbox!r}; expected [x, y, width, height]")
+    x, y, width, height = (_real(v, f"{where}: bbox[{at}]") for at, v in enumerate(bbox))
     right, bottom = x + width, y + height
     inside = -_SLACK <= x < image.width and -_SLACK <= y < image.height
     if width < 0 or height < 0:
-        raise DataError(f"{where}: bbox {given} has a negative side")
+        raise DataError(f"{where}: bbox {bbox} has a negative side")
     if not inside or right > image.width + _SLACK or bottom > image.height + _SLACK:
         raise DataError(
-            f"{image.uri}: annotation {entry.get('id')} has the box {given}, outside an "
+            f"{image.uri}: annotation {entry.get('id')} has the box {bbox}, outside an "
             f"image of {image.width} x {image.height}; boxes are [x, y, width, height] from 0"
         )
     xmin, xmax = _pixels(x, right, image.width)

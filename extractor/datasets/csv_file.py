@@ -119,10 +119,10 @@ def csv_file(
 def _find(root: Path, annotations: str) -> Path:
     if annotations:
         return find_file(annotations, root, "--annotations")
-    found = sorted(p for p in root.glob("*.csv") if not p.name.startswith("."))
-    if len(found) != 1:
-        raise DataError(f"{len(found)} CSV files in {root}; name one with --annotations")
-    return found[0]
+    tables = sorted(p for p in root.glob("*.csv") if not p.name.startswith("."))
+    if len(tables) != 1:
+        raise DataError(f"{len(tables)} CSV files in {root}; name one with --annotations")
+    return tables[0]
 
 
 _Task = Literal["single", "multi", "none"]
@@ -183,9 +183,9 @@ def _check_columns(where: str, columns: Sequence[str], on_note: Note | None) -> 
     """Return the columns that are read; others are told, unless a known one may be meant."""
     if twice := [name for name in columns if name and columns.count(name) > 1]:
         raise DataError(f"{where}: two columns {twice[0]!r}; keep one")
-    found = frozenset(columns).intersection(_COLUMNS)
-    others = [name for name in columns if name not in found]
-    if "path" not in found:
+    read = frozenset(columns).intersection(_COLUMNS)
+    others = [name for name in columns if name not in read]
+    if "path" not in read:
         raise DataError(
             f"{where}: no column 'path'; columns may be {', '.join(_COLUMNS)}, separated by "
             f"commas, in small letters; there are {list(columns)}"
@@ -198,8 +198,8 @@ def _check_columns(where: str, columns: Sequence[str], on_note: Note | None) -> 
     if others and on_note is not None:
         names = ", ".join(repr(name) for name in others)
         on_note(f"{where}: columns left out, for fstore does not know them: {names}")
-    _check_together(where, found)
-    return found
+    _check_together(where, read)
+    return read
 
 
 def _meant(name: str) -> str:
@@ -209,14 +209,14 @@ def _meant(name: str) -> str:
     return _MEANT.get(word) or next(iter(close), "")
 
 
-def _check_together(where: str, found: frozenset[str]) -> None:
+def _check_together(where: str, columns: frozenset[str]) -> None:
     """Refuse columns that say half of something, or two things."""
-    corners = found.intersection(_CORNERS)
+    corners = columns.intersection(_CORNERS)
     if corners and len(corners) < 4:
         raise DataError(f"{where}: only {sorted(corners)}; a box needs {', '.join(_CORNERS)}")
-    if {"label", "labels"} <= found or (corners and "label" not in found):
+    if {"label", "labels"} <= columns or (corners and "label" not in columns):
         raise DataError(
-            f"{where}: columns {sorted(found)}; expected 'label' (with boxes, always) or 'labels'"
+            f"{where}: columns {sorted(columns)}; expected 'label' (with boxes, always) or 'labels'"
         )
 
 

@@ -130,13 +130,13 @@ def _read_label_file(
             continue
         where = f"{path}, line {number}"
         image, label = _image_and_label(line, where)
-        found = names.get(image, [])
-        if len(found) != 1:
-            held = "no image" if not found else f"{len(found)} images"
+        called = names.get(image, [])
+        if len(called) != 1:
+            held = "no image" if not called else f"{len(called)} images"
             raise DataError(f"{where}: {held} {image!r} in {root}; name one by its path in there")
-        if found[0] in labels:
+        if called[0] in labels:
             raise DataError(f"{where}: image {image!r} is labelled twice; keep one line")
-        labels[found[0]] = label
+        labels[called[0]] = label
     if not labels:
         raise DataError(f"{path} holds no line; expected lines '<image> <label>'")
     return labels

@@ -90,23 +90,23 @@ class Network:
         _check_kind(self, "layouts", Mapping, "a mapping, as in {'conv1': 'channels_last'}")
         for layer, layout in self.layouts.items():
             if layout not in get_args(StatedLayout):
-                known = ", ".join(get_args(StatedLayout))
-                raise DataError(f"layouts[{layer!r}]: there is no layout {layout!r}; use {known}")
+                layouts = ", ".join(get_args(StatedLayout))
+                raise DataError(f"layouts[{layer!r}]: there is no layout {layout!r}; use {layouts}")
 
 
-def _check_kind(given: Network, name: str, kind: type, wanted: str) -> None:
-    value = getattr(given, name)
+def _check_kind(network: Network, name: str, kind: type, wanted: str) -> None:
+    value = getattr(network, name)
     if not isinstance(value, kind):
-        found = value.__name__ if isinstance(value, type) else type(value).__name__
-        raise DataError(f"Network: {name} is {found}; expected {wanted}")
+        actual = value.__name__ if isinstance(value, type) else type(value).__name__
+        raise DataError(f"Network: {name} is {actual}; expected {wanted}")
 
 
-def _check_layers(given: Network) -> None:
+def _check_layers(network: Network) -> None:
     """Refuse a list of layers: which of name and tap it means would be a guess."""
     _check_kind(
-        given, "layers", Mapping, "a mapping of layer name to tap, as in {'conv1': 'features.0'}"
+        network, "layers", Mapping, "a mapping of layer name to tap, as in {'conv1': 'features.0'}"
     )
-    for layer, tap in given.layers.items():
+    for layer, tap in network.layers.items():
         if not isinstance(layer, str) or not isinstance(tap, str) or not layer or not tap:
             raise DataError(
                 f"Network: layers holds {layer!r}: {tap!r}; expected texts, a layer's name and its "

@@ -64,16 +64,16 @@ class DrawnBoxes:
             places[k], boxes[k] = self._elsewhere(rng)
         return Regions(places, boxes, np.full(n, self._background))
 
-    def _around(self, rng: np.random.Generator, image: RegionImage, own: int) -> Boxes:
+    def _around(self, rng: np.random.Generator, image: RegionImage, at: int) -> Boxes:
         """Return a box that meets its own ground-truth box best, and enough."""
         for _ in range(ROUNDS):
-            candidates = _jittered(rng, image, own, shift=0.3, factor=1.5)
+            candidates = _jittered(rng, image, at, shift=0.3, factor=1.5)
             overlaps = iou_matrix(candidates, image.boxes)
-            best = overlaps[:, own] >= overlaps.max(axis=1)
-            fit = np.flatnonzero(best & (overlaps[:, own] >= FOREGROUND_IOU))
+            best = overlaps[:, at] >= overlaps.max(axis=1)
+            fit = np.flatnonzero(best & (overlaps[:, at] >= FOREGROUND_IOU))
             if len(fit):
                 return np.asarray(candidates[fit[0]])
-        return np.asarray(image.boxes[own])
+        return np.asarray(image.boxes[at])
 
     def _elsewhere(self, rng: np.random.Generator) -> tuple[int, Boxes]:
         """Return an image and a box in it that is background."""
@@ -81,9 +81,9 @@ class DrawnBoxes:
             place = int(rng.integers(len(self._images)))
             image = self._images[place]
             near = len(image.boxes) > 0 and rng.random() < 0.5
-            own = int(rng.integers(len(image.boxes))) if near else 0
+            at = int(rng.integers(len(image.boxes))) if near else 0
             candidates = (
-                _jittered(rng, image, own, shift=1.0, factor=2.0) if near else _anywhere(rng, image)
+                _jittered(rng, image, at, shift=1.0, factor=2.0) if near else _anywhere(rng, image)
             )
             most = iou_matrix(candidates, image.boxes).max(axis=1, initial=0.0)
             fit = np.flatnonzero(most < FOREGROUND_IOU)
@@ -96,10 +96,10 @@ class DrawnBoxes:
 
 
 def _jittered(
-    rng: np.random.Generator, image: RegionImage, own: int, *, shift: float, factor: float
+    rng: np.random.Generator, image: RegionImage, at: int, *, shift: float, factor: float
 ) -> Boxes:
     """Draw boxes around one: shifted by shares of its sides, its sides multiplied."""
-    box = image.boxes[own]
+    box = image.boxes[at]
     sides = box[2:] - box[:2] + 1
     moved = box[:2] + sides / 2 + rng.uniform(-shift, shift, (TRIES, 2)) * sides
     bound = np.log(factor)

@@ -215,9 +215,9 @@ class JoinedExamples(ShuffledExamples):
         """Return the images at ``places``, which count through the parts."""
         owner = np.searchsorted(self._begins, places, side="right") - 1
         owners = np.unique(owner)
-        found = [self._parts[k].load(places[owner == k] - self._begins[k]) for k in owners]
-        out = np.empty((len(places), *found[0].shape[1:]), np.float32)
-        for k, images in zip(owners, found, strict=True):
+        loaded = [self._parts[k].load(places[owner == k] - self._begins[k]) for k in owners]
+        out = np.empty((len(places), *loaded[0].shape[1:]), np.float32)
+        for k, images in zip(owners, loaded, strict=True):
             out[owner == k] = images
         return out
 
