@@ -69,7 +69,7 @@ def check_taps(runner: Runner, x: Tensor, *, images: Tensor | None = None) -> li
         if nodes and derived:
             whole = Taps(runner.network, [p.spec.name for p in nodes])
             expected |= whole.collect(source)
-        notes = _check_graph(taps, model, x, slack) if nodes and not derived else []
+        notes = _check_graph(taps, model, x, slack=slack) if nodes and not derived else []
     for placed in taps.placed:
         name = placed.spec.name
         if name in expected and not same(responses[name], expected[name], slack):
@@ -117,7 +117,7 @@ def plain_responses(model: nn.Module, placed: Sequence[Placed], x: Tensor) -> di
     return seen
 
 
-def _check_graph(taps: Taps, model: nn.Module, x: Tensor, slack: float) -> list[str]:
+def _check_graph(taps: Taps, model: nn.Module, x: Tensor, *, slack: float) -> list[str]:
     """Run the traced graph to its end; it must give what the network's own code gives."""
     with torch.inference_mode():
         try:
@@ -164,7 +164,9 @@ def check_neighbours(runner: Runner, x: Tensor) -> None:
             alone = alone or responses
             wrong = [name for name in responses if not same(responses[name], alone[name], slack)]
             if wrong:
-                where = _first_module(taps, model, x[:1], inputs, at=at[how], slack=slack)
+                where = _first_module(
+                    taps, model, alone=x[:1], batch=inputs, at=at[how], slack=slack
+                )
                 raise DataError(
                     f"layer {wrong[0]!r} depends on the other samples of a batch, or on chance: "
                     f"one sample alone and as the {how} gives "
@@ -175,7 +177,7 @@ def check_neighbours(runner: Runner, x: Tensor) -> None:
 
 
 def _first_module(
-    taps: Taps, model: nn.Module, alone: Tensor, batch: Tensor, *, at: int, slack: float
+    taps: Taps, model: nn.Module, *, alone: Tensor, batch: Tensor, at: int, slack: float
 ) -> str:
     """Name the first module whose output for the sample differs between two runs."""
     if not taps.from_images:
@@ -185,8 +187,8 @@ def _first_module(
         if path not in second:
             continue
         other_input, other_output = second[path]
-        if _differ(output, other_output, len(batch), at, slack):
-            before = _differ(input_, other_input, len(batch), at, slack)
+        if _differ(output, other_output, n=len(batch), at=at, slack=slack):
+            before = _differ(input_, other_input, n=len(batch), at=at, slack=slack)
             cause = ", whose input differs already: see the code that runs before it" * before
             return f"The first module that differs is {path!r} ({_kind(model, path)}){cause}. "
     return "No module differs: it is in the code between them. "
@@ -227,7 +229,7 @@ def _outputs(model: nn.Module, x: Tensor) -> dict[str, tuple[Output, Output]]:
     return seen
 
 
-def _differ(alone: Output, many: Output, n: int, at: int, slack: float) -> bool:
+def _differ(alone: Output, many: Output, *, n: int, at: int, slack: float) -> bool:
     """Tell whether a sample's tensors differ; those that are not one a sample are passed over."""
     for place, tensor in alone.parts.items():
         other = many.parts.get(place)

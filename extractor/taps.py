@@ -96,7 +96,7 @@ class Taps:
                 self.wiring.forward(x, list(self._at), seen)
             else:
                 value = x.reshape(len(x), *self._start.shape[1:])
-                self.wiring.forward_from(self._start.tap, value, list(self._at), seen)
+                self.wiring.forward_from(self._start.tap, value, taps=list(self._at), seen=seen)
 
     def collect(self, x: Tensor) -> dict[str, Tensor]:
         """Return contiguous copies of the layers' responses to a batch."""

@@ -84,7 +84,7 @@ class Wiring:
         except _Stop:
             pass
 
-    def forward_from(self, start: str, value: Tensor, taps: Sequence[str], seen: Seen) -> None:
+    def forward_from(self, start: str, value: Tensor, *, taps: Sequence[str], seen: Seen) -> None:
         """Run what comes after a tap, given its output, up to the deepest of some taps.
 
         Parameters

@@ -43,7 +43,7 @@ def read_published(path: Path) -> dict[str, Boxes]:
     return {n: _boxes(cell, n, path) for n, cell in zip(names, cells, strict=True)}
 
 
-def check_inside(boxes: Boxes, image_id: str, width: int, height: int) -> Boxes:
+def check_inside(boxes: Boxes, image_id: str, *, width: int, height: int) -> Boxes:
     """Return published boxes if they lie inside their image; the whole image if there is none.
 
     Parameters

@@ -63,7 +63,9 @@ def selective_search(image: Image.Image) -> Boxes:
     for conversion in (cv2.COLOR_BGR2HSV, cv2.COLOR_BGR2Lab):
         pixels = cv2.cvtColor(resized, conversion)
         for k in KS:
-            hierarchies += [_hierarchy(cv2, resized, pixels, k, s) for s in STRATEGIES]
+            hierarchies += [
+                _hierarchy(cv2, resized, pixels, k=k, similarities=s) for s in STRATEGIES
+            ]
     rects = _ranked(hierarchies)
     rects = rects[(rects[:, 2] >= MIN_SIDE) & (rects[:, 3] >= MIN_SIDE)]
     return _scaled(rects, resized.shape[:2], (image.height, image.width))
@@ -103,6 +105,7 @@ def _hierarchy(
     cv2: Any,  # noqa: ANN401
     base: NDArray[np.uint8],
     pixels: NDArray[np.uint8],
+    *,
     k: int,
     similarities: tuple[str, ...],
 ) -> NDArray[np.int64]:

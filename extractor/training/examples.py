@@ -159,9 +159,9 @@ class FileExamples(ShuffledExamples):
         root: Path,
         uris: Sequence[str],
         digests: Sequence[str],
+        *,
         labels: Targets,
         preprocess: Preprocess,
-        *,
         cache_bytes: int = CACHE_BYTES,
         workers: int | None = None,
     ) -> None:
@@ -194,7 +194,7 @@ class FileExamples(ShuffledExamples):
 
     def _decode(self, place: int) -> FloatArray:
         uri, digest = self._uris[place], self._digests[place]
-        return load_sample(self._root, uri, None, self._preprocess, digest)
+        return load_sample(self._root, uri, None, preprocess=self._preprocess, digest=digest)
 
 
 class JoinedExamples(ShuffledExamples):

@@ -181,7 +181,7 @@ def train(
     StorageError
         The state cannot be written; the one before is kept.
     """
-    _check(data, iterations, snapshots, seed)
+    _check(data, iterations=iterations, snapshots=snapshots, seed=seed)
     run = Run(network, data, recipe, seed=seed, device=device, processes=processes)
     run.resume(state_dir)
     if run.device.type == "cpu":
@@ -203,7 +203,7 @@ def train(
             yield from _snapshot(run)
 
 
-def _check(data: TrainingData, iterations: int, snapshots: Sequence[int], seed: int) -> None:
+def _check(data: TrainingData, *, iterations: int, snapshots: Sequence[int], seed: int) -> None:
     if outside := [s for s in snapshots if not 1 <= s <= iterations]:
         raise DataError(f"snapshots must lie within 1 and {iterations}, not {outside}")
     if seed < 0:

@@ -74,14 +74,14 @@ def measure(model: nn.Module, examples: Examples, size: int, *, batch_size: int 
         For several classes an example: average precision over all points of the curve, the mean
         over the classes that have both positive and negative examples; NaN if none has.
     """
-    scores = _scores(model, examples, size, batch_size)
+    scores = _scores(model, examples, size=size, batch_size=batch_size)
     if examples.labels.ndim == 1:
         return float((scores.argmax(axis=1) == examples.labels).mean())
     return _mean_ap(scores, examples.labels)
 
 
 def _scores(
-    model: nn.Module, examples: Examples, size: int, batch_size: int
+    model: nn.Module, examples: Examples, *, size: int, batch_size: int
 ) -> NDArray[np.float32]:
     model.eval()
     device = next(model.parameters()).device

@@ -160,7 +160,9 @@ class RegionExamples(FixedRegions):
         What is drawn depends on ``seed``, ``iteration`` and ``batch_size`` alone. ``size`` must be
         that of the network's input.
         """
-        wanted, flips = self._drawn(batch_size, seed, iteration, mirror, rows)
+        wanted, flips = self._drawn(
+            batch_size, seed=seed, iteration=iteration, mirror=mirror, rows=rows
+        )
         X = centre_crop(self.warp(wanted), size)
         X[flips] = X[flips, :, :, ::-1]
         return X, wanted.labels
@@ -175,11 +177,13 @@ class RegionExamples(FixedRegions):
         rows: slice = ALL_ROWS,
     ) -> tuple[RegionCrops, NDArray[np.int64]]:
         """Return what :meth:`batch` does, cut out and not yet warped."""
-        wanted, flips = self._drawn(batch_size, seed, iteration, mirror, rows)
+        wanted, flips = self._drawn(
+            batch_size, seed=seed, iteration=iteration, mirror=mirror, rows=rows
+        )
         return self.cut(wanted).mirrored(flips), wanted.labels
 
     def _drawn(
-        self, batch_size: int, seed: int, iteration: int, mirror: bool, rows: slice
+        self, batch_size: int, *, seed: int, iteration: int, mirror: bool, rows: slice
     ) -> tuple[Regions, NDArray[np.bool_]]:
         """Return ``rows`` of an iteration's regions, and which of them are mirrored."""
         rng = np.random.default_rng(random_seed(seed, iteration))

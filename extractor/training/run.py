@@ -60,8 +60,8 @@ class Run:
         self.iteration = 0
         self.losses: list[float] = []
         self.validation: list[tuple[int, float]] = []
-        self.identity = _identity(network, data, recipe, seed)
-        self.model = _prepared(network.model, recipe, self.device, processes)
+        self.identity = _identity(network, data, recipe, seed=seed)
+        self.model = _prepared(network.model, recipe, device=self.device, processes=processes)
         self.optimizer = optimizer_for(self.model, recipe)
         self._parallel = processes.parallel(self.model)
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.amp == "float16")
@@ -166,7 +166,7 @@ class Run:
 
 
 def _prepared(
-    model: nn.Module, recipe: Recipe, device: torch.device, processes: Processes
+    model: nn.Module, recipe: Recipe, *, device: torch.device, processes: Processes
 ) -> nn.Module:
     """Copy a model to where it learns; it is left in evaluation mode."""
     if recipe.amp == "float16" and device.type == "cpu":
@@ -184,7 +184,7 @@ def _prepared(
     return copied
 
 
-def _identity(network: Network, data: TrainingData, recipe: Recipe, seed: int) -> str:
+def _identity(network: Network, data: TrainingData, recipe: Recipe, *, seed: int) -> str:
     about = {
         "network": network.name,
         "recipe": recipe.to_json(),

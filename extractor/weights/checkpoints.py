@@ -182,7 +182,7 @@ def with_weights(network: Network, weights: Mapping[str, Tensor], *, source: str
     """
     model = network.model
     expected = model.state_dict()
-    _check_entries(weights, expected, network.name, source)
+    _check_entries(weights, expected, network=network.name, source=source)
     # own memory, aligned as torch does it: kernels chosen by the alignment of a mapped file
     # would round differently
     state = OrderedDict((n, torch.empty_like(weights[n]).copy_(weights[n])) for n in expected)
@@ -207,7 +207,7 @@ def with_weights(network: Network, weights: Mapping[str, Tensor], *, source: str
 
 
 def _check_entries(
-    weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], network: str, source: str
+    weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, network: str, source: str
 ) -> None:
     def about(tensor: Tensor) -> str:
         return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"

@@ -111,7 +111,11 @@ def fit(tensors: Mapping[str, Tensor], network: Network, *, source: str) -> dict
     result: dict[str, Tensor] = {}
     for name, target in expected.items():
         if name in stored:
-            _fit_one(name, stored[name], target, result, problems)
+            taken, problem = _fitted(stored[name], target)
+            if taken is not None:
+                result[name] = taken
+            if problem is not None:
+                problems.append(f"{name} {problem}")
         elif is_counter(name):
             result[name] = torch.zeros_like(target)
     problems += _unmatched(expected, stored, same)
@@ -121,23 +125,19 @@ def fit(tensors: Mapping[str, Tensor], network: Network, *, source: str) -> dict
     return {name: result[name] for name in expected}
 
 
-def _fit_one(
-    name: str, stored: Tensor, target: Tensor, result: dict[str, Tensor], problems: list[str]
-) -> None:
-    """Add a tensor to the result, or what is wrong with it to the problems."""
+def _fitted(stored: Tensor, target: Tensor) -> tuple[Tensor | None, str | None]:
+    """Return a tensor as the network has it, or None, and what is wrong with it, or None."""
     problem = _kind_problem(stored, target)
     if problem is None and _squeezed(tuple(stored.shape)) != _squeezed(tuple(target.shape)):
         problem = f"is {tuple(stored.shape)}, expected {tuple(target.shape)}"
     if problem is None:
         problem = _view_problem(stored)
-    if problem is None:
-        # own memory, aligned as torch does it: kernels chosen by the alignment of a mapped
-        # file would round differently
-        taken = torch.empty(target.shape, dtype=target.dtype).copy_(stored.reshape(target.shape))
-        problem = _value_problem(taken, stored, target)
-        result[name] = taken
     if problem is not None:
-        problems.append(f"{name} {problem}")
+        return None, problem
+    # own memory, aligned as torch does it: kernels chosen by the alignment of a mapped file
+    # would round differently
+    taken = torch.empty(target.shape, dtype=target.dtype).copy_(stored.reshape(target.shape))
+    return taken, _value_problem(taken, stored, target)
 
 
 def _kind_problem(stored: Tensor, target: Tensor) -> str | None:

@@ -217,7 +217,7 @@ def test_regions_are_warped_as_in_extraction(photo: tuple[Path, RegionImage]) ->
     fixed = FixedRegions([photo[1]], regions_of(*boxes), PREPROCESS)
     X = fixed.load(np.array([2, 0, 1]))
     for found, at in zip(X, (2, 0, 1), strict=True):
-        expected = load_sample(photo[0], "a.png", boxes[at], PREPROCESS)
+        expected = load_sample(photo[0], "a.png", boxes[at], preprocess=PREPROCESS)
         assert np.array_equal(found, expected)
 
 
