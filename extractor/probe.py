@@ -59,13 +59,8 @@ def run_on_meta(
     stands_for = {id(t): torch.empty_like(t, device="meta") for _, t in tensors}  # one for tied
     meta = {name: stands_for[id(t)] for name, t in tensors}
     try:
-        _run(
-            model,
-            call,
-            x=torch.empty(samples, 3, size, size, device="meta"),
-            tensors=meta,
-            mode=mode,
-        )
+        x = torch.empty(samples, 3, size, size, device="meta")
+        _run(model, call, x=x, tensors=meta, mode=mode)
     except (RuntimeError, NotImplementedError):
         if not compute:
             raise
@@ -74,13 +69,8 @@ def run_on_meta(
         device = tensors[0][1].device if tensors else torch.device("cpu")
         buffers = {name: t.clone() for name, t in model.named_buffers(remove_duplicate=False)}
         held = dict(tensors) | buffers
-        _run(
-            model,
-            call,
-            x=torch.zeros(samples, 3, size, size, device=device),
-            tensors=held,
-            mode=mode,
-        )
+        x = torch.zeros(samples, 3, size, size, device=device)
+        _run(model, call, x=x, tensors=held, mode=mode)
 
 
 def _named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -4,13 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fstore.errors import DataError
-from fstore.extractor.datasets._files import (
-    FileFacts,
+from fstore.extractor.datasets._files import FileFacts, check_box
+from fstore.extractor.datasets._splits import (
     Fractions,
-    check_box,
+    image_view,
     inherit_parts,
-    official_split,
-    random_splits,
 )
 from fstore.types import Box, Part, SampleRecord, ViewManifest
 
@@ -78,8 +76,7 @@ def box_views(
     seeds, fractions
         Of the random splits, dealt by image.
     """
-    splits = official_split(images, parts) + random_splits(images, seeds, fractions)
-    view = ViewManifest("image", tuple(images), splits)
+    view = image_view(images, parts, seeds=seeds, fractions=fractions)
     boxes = tuple(
         replace(image, labels={o.name: int(not o.difficult)}, box=o.box, difficult=o.difficult)
         for image in images

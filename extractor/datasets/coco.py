@@ -12,13 +12,13 @@ from fstore.extractor.datasets._api import dataset_format
 from fstore.extractor.datasets._boxes import LabelledBox, box_views, check_size, image_samples
 from fstore.extractor.datasets._cells import PART_WORDS, class_name
 from fstore.extractor.datasets._files import (
-    Fractions,
     Progress,
     check_manifest,
     file_facts,
     find_file,
     relative_uri,
 )
+from fstore.extractor.datasets._splits import Fractions
 from fstore.reading import is_endless
 from fstore.types import Box, DatasetManifest, Part
 

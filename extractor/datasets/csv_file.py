@@ -12,19 +12,18 @@ from fstore.extractor.datasets._api import dataset_format
 from fstore.extractor.datasets._boxes import LabelledBox, box_views, image_samples
 from fstore.extractor.datasets._cells import class_name, flag, number, part_of
 from fstore.extractor.datasets._files import (
-    Fractions,
     Note,
     Progress,
     check_folder,
     check_manifest,
     file_facts,
     find_file,
-    official_split,
-    random_splits,
+    image_records,
     relative_uri,
 )
+from fstore.extractor.datasets._splits import Fractions, image_view
 from fstore.reading import read_text
-from fstore.types import Box, DatasetManifest, Part, SampleRecord, ViewManifest
+from fstore.types import Box, DatasetManifest, Part, ViewManifest
 
 __all__ = ["csv_file"]
 
@@ -106,12 +105,9 @@ def csv_file(
         samples = image_samples(uris, uris, facts=facts, objects=objects)
         views = box_views(samples, objects, parts, seeds=seeds, fractions=fractions)
     else:
-        samples = tuple(
-            SampleRecord(u, u, f.digest, f.width, f.height, dict.fromkeys(images[u].labels, 1))
-            for u, f in zip(uris, facts, strict=True)
-        )
-        splits = official_split(samples, parts) + random_splits(samples, seeds, fractions)
-        views = (ViewManifest("image", samples, splits),)
+        labels = {uri: dict.fromkeys(images[uri].labels, 1) for uri in uris}
+        samples = image_records(uris, facts, labels)
+        views = (image_view(samples, parts, seeds=seeds, fractions=fractions),)
     classes = tuple(sorted({c for s in samples for c in s.labels}))
     return check_manifest(DatasetManifest(name, task, classes, root, views, "csv"))
 

@@ -2,25 +2,25 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from fstore.errors import DataError
 from fstore.extractor.datasets._api import dataset_format
 from fstore.extractor.datasets._cells import class_name
 from fstore.extractor.datasets._files import (
-    Fractions,
     Note,
     Progress,
     check_folder,
     check_manifest,
     file_facts,
     find_file,
-    official_split,
-    random_splits,
+    image_records,
 )
 from fstore.extractor.datasets._folders import scan, sub_folders
 from fstore.extractor.datasets._parts import Layout, find_parts
+from fstore.extractor.datasets._splits import Fractions, image_view
 from fstore.reading import read_text
-from fstore.types import DatasetManifest, SampleRecord, ViewManifest
+from fstore.types import DatasetManifest
 
 __all__ = ["imagefolder"]
 
@@ -84,19 +84,13 @@ def imagefolder(
     labels = _labels(uris, layout, listed)
     _check_empty_folders(root, uris)
     facts = file_facts(root, uris, on_progress=on_progress)
-    samples = tuple(
-        SampleRecord(u, u, f.digest, f.width, f.height, {labels[u]: 1} if u in labels else {})
-        for u, f in zip(uris, facts, strict=True)
-    )
-    splits = official_split(samples, {u: layout.part(u) for u in uris})
-    view = ViewManifest("image", samples, splits + random_splits(samples, seeds, fractions))
+    samples = image_records(uris, facts, {uri: {label: 1} for uri, label in labels.items()})
+    parts = {uri: layout.part(uri) for uri in uris}
+    view = image_view(samples, parts, seeds=seeds, fractions=fractions)
     classes = tuple(sorted(set(labels.values())))
     _check_train_classes(labels, layout)
-    return check_manifest(
-        DatasetManifest(
-            name, "single" if classes else "none", classes, root, (view,), "imagefolder"
-        )
-    )
+    task: Literal["single", "none"] = "single" if classes else "none"
+    return check_manifest(DatasetManifest(name, task, classes, root, (view,), "imagefolder"))
 
 
 def _labels(uris: Iterable[str], layout: Layout, listed: Mapping[str, str]) -> dict[str, str]:

@@ -18,7 +18,6 @@ from fstore.extractor.datasets._boxes import (
 from fstore.extractor.datasets._cells import class_name, flag_word, number
 from fstore.extractor.datasets._files import (
     FileFacts,
-    Fractions,
     Progress,
     check_box,
     check_manifest,
@@ -26,6 +25,7 @@ from fstore.extractor.datasets._files import (
     list_images,
     sub_folders,
 )
+from fstore.extractor.datasets._splits import Fractions
 from fstore.reading import is_endless, read_text
 from fstore.types import Box, DatasetManifest, Part
 

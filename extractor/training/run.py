@@ -21,13 +21,13 @@ from fstore.extractor.training.state import RunState, load_state, save_state
 from fstore.extractor.warping import Inputs
 from fstore.extractor.weights.checkpoints import tensors_sha256
 
-__all__ = ["Run"]
+__all__ = ["TrainingRun"]
 
 LARGEST_LR = torch.finfo(torch.float32).max  # beyond it torch fails before training diverges
 AUTOCAST = {"off": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-class Run:
+class TrainingRun:
     """A model in training and what it is trained with.
 
     Parameters
