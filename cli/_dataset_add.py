@@ -111,7 +111,7 @@ def add(
     notes: list[str] = []
     with _progress(ctx) as report:
         added = add_dataset(
-            store, name, format_, root,
+            store, name, format_, root=root,
             seeds=_seeds(seeds), fractions=shares, on_progress=report, on_note=notes.append,
             **given,
         )  # fmt: skip

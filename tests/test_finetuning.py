@@ -324,7 +324,7 @@ def test_images_measured_in_one_data_set_are_not_learned_from_in_another(
         copy = tmp_path / "again" / file.parent.name / f"{file.stem[::-1]}x.png"
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(file.read_bytes())
-    add_dataset(mine, "again", "imagefolder", tmp_path / "again", seeds=[0])
+    add_dataset(mine, "again", "imagefolder", root=tmp_path / "again", seeds=[0])
     learning = Learning(("rooms", "again"), split="random")
     assert outputs(mine, learning) == ["a", "b"]
     with pytest.raises(DataError, match=r"images of 'rooms' .* training images of 'again'"):

@@ -28,7 +28,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     pixels = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(folder / "images" / "noise.png")
     store = Store.create(folder / "store")
-    workflows.add_dataset(store, "one", "imagefolder", folder / "images")
+    workflows.add_dataset(store, "one", "imagefolder", root=folder / "images")
     return store
 
 

@@ -30,8 +30,8 @@ def add_dataset(
     store: "Store",
     name: str,
     format: str,  # noqa: A002 - the word of the command line
-    root: Path | None = None,
     *,
+    root: Path | None = None,
     seeds: Sequence[int] = (),
     fractions: tuple[float, float, float] | None = None,
     on_progress: "Progress | None" = None,
