@@ -105,15 +105,15 @@ def add(
 
     Example: fstore dataset add voc07 --format voc --root VOCdevkit --year 2007
     """
-    given = {option: value for option, value in options.items() if value is not None}
-    check_format(format_, given)
+    chosen = {option: value for option, value in options.items() if value is not None}
+    check_format(format_, chosen)
     store, shares = open_store(ctx), _fractions(fractions)
     notes: list[str] = []
     with _progress(ctx) as report:
         added = add_dataset(
             store, name, format_, root=root,
             seeds=_seeds(seeds), fractions=shares, on_progress=report, on_note=notes.append,
-            **given,
+            **chosen,
         )  # fmt: skip
     if not ctx.obj["quiet"]:
         for text in notes:
