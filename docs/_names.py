@@ -1,0 +1,63 @@
+"""Tables of what is registered: networks, formats, analyses, reports. A new entry needs no hand."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from fstore.extractor.datasets import FORMATS
+from fstore.extractor.networks import NETWORKS, build_network
+from fstore.queries.analyses import ANALYSES
+from fstore.queries.reports import REPORTS
+from fstore.registry import Entry, Registry
+
+__all__ = ["analysis_table", "format_table", "network_table", "report_table"]
+
+
+def network_table() -> str:
+    """Return the networks in Markdown, with the layers that each declares."""
+    rows = [(f"`{e.name}`", _sentence(e.summary), _layers(e.name)) for e in _sorted(NETWORKS)]
+    rows += [
+        ("`torchvision:NAME`", "every classification network of torchvision", "its stages"),
+        (
+            "`package.module:function`",
+            "your own: a function that returns `fstore.extractor.networks.Network`",
+            "what it declares",
+        ),
+    ]
+    return _table(("name", "what", "`--layer all` means"), rows)
+
+
+def _layers(name: str) -> str:
+    network = build_network(name)
+    named = f"; {', '.join(network.beside)} when named" if network.beside else ""
+    return ", ".join(network.layers) + named
+
+
+def format_table() -> str:
+    """Return the formats of data sets in Markdown."""
+    rows = [(f"`{e.name}`", _sentence(e.summary)) for e in _sorted(FORMATS)]
+    return _table(("format", "what"), rows)
+
+
+def analysis_table() -> str:
+    """Return the analyses in Markdown, with where the paper asks the question."""
+    rows = [(f"`{e.name}`", _sentence(e.summary), e.meta["source"]) for e in _sorted(ANALYSES)]
+    return _table(("analysis", "what it does", "in the paper"), rows)
+
+
+def report_table() -> str:
+    """Return the reports in Markdown, with the question that each answers."""
+    rows = [(f"`{e.name}`", e.meta["title"], e.meta["answers"]) for e in _sorted(REPORTS)]
+    return _table(("report", "what it shows", "question"), rows)
+
+
+def _sorted(registry: Registry[Any]) -> list[Entry[Any]]:
+    return sorted(registry, key=lambda entry: entry.name)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _sentence(summary: str) -> str:
+    return summary.removesuffix(".")
