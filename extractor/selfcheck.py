@@ -69,7 +69,7 @@ def check_taps(runner: Runner, x: Tensor, *, images: Tensor | None = None) -> li
         if nodes and derived:
             whole = Taps(runner.network, [p.spec.name for p in nodes])
             expected |= whole.collect(source)
-        notes = _check_graph(taps, model, x, slack=slack) if nodes and not derived else []
+        notes = _check_graph(runner, x, slack) if nodes and not derived else []
     for placed in taps.placed:
         name = placed.spec.name
         if name in expected and not same(responses[name], expected[name], slack):
@@ -117,8 +117,9 @@ def plain_responses(model: nn.Module, placed: Sequence[Placed], x: Tensor) -> di
     return seen
 
 
-def _check_graph(taps: Taps, model: nn.Module, x: Tensor, *, slack: float) -> list[str]:
+def _check_graph(runner: Runner, x: Tensor, slack: float) -> list[str]:
     """Run the traced graph to its end; it must give what the network's own code gives."""
+    taps, model = runner.taps, runner.network.model
     with torch.inference_mode():
         try:
             whole = model(x)
