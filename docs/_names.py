@@ -7,9 +7,10 @@ from fstore.extractor.datasets import FORMATS
 from fstore.extractor.networks import NETWORKS, build_network
 from fstore.queries.analyses import ANALYSES
 from fstore.queries.reports import REPORTS
+from fstore.queries.samples.ablations import ABLATIONS, ablation_sql, listed_ablations
 from fstore.registry import Entry, Registry
 
-__all__ = ["analysis_table", "format_table", "network_table", "report_table"]
+__all__ = ["ablation_table", "analysis_table", "format_table", "network_table", "report_table"]
 
 
 def network_table() -> str:
@@ -42,6 +43,23 @@ def analysis_table() -> str:
     """Return the analyses in Markdown, with where the paper asks the question."""
     rows = [(f"`{e.name}`", _sentence(e.summary), e.meta["source"]) for e in _sorted(ANALYSES)]
     return _table(("analysis", "what it does", "in the paper"), rows)
+
+
+def ablation_table() -> str:
+    """Return the ablations in Markdown, with the SQL that gives the same."""
+    rows = [
+        (f"`{name}`", _sentence(ABLATIONS[name.partition("=")[0]].summary), _sql(name))
+        for name in listed_ablations().split(", ")
+    ]
+    return _table(("ablation", "what it does", "in SQL, of a layer's rows `a`"), rows)
+
+
+def _sql(name: str) -> str:
+    """Return an ablation's statement in one line; numbers are those of an example."""
+    name, _, number = name.partition("=")
+    example = {"T": "=0.5", "K": "=5"}.get(number, "")
+    statement = " ".join(ablation_sql(name + example, "a").split())
+    return f"`{statement}`"
 
 
 def report_table() -> str:
