@@ -77,9 +77,10 @@ def add_dataset(
         check_seed(seed, "a seed of --seeds")
     if "seed" in options:
         check_seed(options["seed"], "--seed")
-    if root is None and not entry.meta["generated"]:
-        raise DataError(f"format {format!r} reads a folder; name it with --root")
-    root = root or store.path / "images" / name
+    if root is None:
+        if not entry.meta["generated"]:
+            raise DataError(f"format {format!r} reads a folder; name it with --root")
+        root = store.path / "images" / name
     if "on_note" in inspect.signature(entry.function).parameters:
         options["on_note"] = on_note
     manifest = entry.function(
