@@ -1,26 +1,18 @@
 """A study: which data sets and checkpoints of a store play which part in the reports."""
 
-import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from fstore.errors import DataError, UnknownNameError
 from fstore.names import check_storable
 from fstore.queries.studies.bound import Bound
-from fstore.queries.studies.making import Making, parse_making
-from fstore.queries.studies.toml_values import (
-    check_keys,
-    one_of,
-    tables,
-    text,
-    texts,
-    whole_numbers,
-)
-from fstore.queries.studies.tuned import Tuned, parse_tuned
-from fstore.types import PARTS
+from fstore.queries.studies.making import Making, check_making, gather_options
+from fstore.queries.studies.tuned import Tuned, name_tuned
+from fstore.toml_file import Table, Text, Texts, WholeNumbers, parse_toml, typed
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -40,8 +32,7 @@ class UnboundError(DataError):
     """A study binds no such part: a report that needs it is left out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Study:
+class Study(Table, frozen=True):
     """The parts that reports need, bound to names in a store.
 
     Attributes
@@ -72,23 +63,23 @@ class Study:
         How data sets and checkpoints are made from raw files; empty: they must be there.
     """
 
-    name: str
-    network: str
-    layers: tuple[str, ...]
-    mid_layer: str | None = None
-    top_layer: str | None = None
-    detection_layer: str | None = None
-    seeds: tuple[int, ...] = (0,)
+    name: Text
+    network: Text
+    layers: Texts
+    mid_layer: Text | None = None
+    top_layer: Text | None = None
+    detection_layer: Text | None = None
+    seeds: WholeNumbers = (0,)
     pretrain: tuple[Bound, ...] = ()
     classification: tuple[Bound, ...] = ()
     detection: tuple[Bound, ...] = ()
     detection_more: tuple[Bound, ...] = ()
     scenes: tuple[Bound, ...] = ()
-    sweep: tuple[str, ...] = ()
-    pretrained: str | None = None
-    finetuned: str | None = None
+    sweep: Texts = ()
+    pretrained: Text | None = None
+    finetuned: Text | None = None
     tuned: tuple[Tuned, ...] = ()
-    make: Making = field(default_factory=Making)
+    make: Making = Making()
 
     def checkpoint(self, role: str) -> str:
         """Return the checkpoint that plays a part.
@@ -168,9 +159,6 @@ class Study:
         )
 
 
-NAMES = ("mid_layer", "top_layer", "detection_layer", "pretrained", "finetuned")
-"""Parts that a single layer or checkpoint plays."""
-
 ROLES = ("pretrain", "classification", "detection", "detection_more", "scenes")
 """Parts that data sets play."""
 
@@ -190,29 +178,69 @@ def parse_study(toml: str, *, source: str = "study") -> Study:
     DataError
         No TOML; a key is missing, unknown, or of a wrong type (which one is named).
     """
-    try:
-        given = tomllib.loads(toml)
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"{source} is not TOML: {error}") from error
-    check_keys(given, _keys(Study), source)
-    seeds = whole_numbers(given.get("seeds", [0]), f"{source}: seeds")
-    there = [role for role in ROLES if role in given]
-    bounds = {role: _bounds(given[role], f"{source}: {role}", seeds) for role in there}
-    read: dict[str, Callable[[object, str], object]] = {
-        **dict.fromkeys((*NAMES, "name", "network"), text),
-        **dict.fromkeys(("layers", "sweep"), texts),
-        "seeds": whole_numbers,
-        "tuned": lambda value, where: parse_tuned(value, where, bounds),
-        "make": parse_making,
-    }
-    others = {k: v for k, v in given.items() if k not in bounds}
-    values: dict[str, Any] = {k: read[k](v, f"{source}: {k}") for k, v in others.items()}
-    study = Study(**(values | bounds))
-    _check_making(study, source)
+    written = parse_toml(toml, source)
+    tables = _tables(written, source)
+    study = typed(tables, Study, source, written=written)
+    for role in ROLES:
+        if role in written:
+            bounds = _with_seeds(getattr(study, role), tables[role], study.seeds)
+            _check_parts(bounds, f"{source}: {role}")
+            study = replace(study, **{role: bounds})
+    study = replace(study, tuned=tuple(_tuned(study, written, source)))
+    check_making(study.make, f"{source}: make")
+    _check_finetuning(study, source)
     return study
 
 
-def _check_making(study: Study, source: str) -> None:
+def _tables(written: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Return what a file says as :class:`Study` has it: a table alone is a list of one."""
+    tables = _listed(written)
+    if not isinstance(make := written.get("make"), dict):
+        return tables
+    tables["make"] = _listed(make)
+    if isinstance(datasets := tables["make"].get("datasets"), list):
+        places = _places(make["datasets"], f"{source}: make.datasets")
+        tables["make"]["datasets"] = [
+            gather_options(table, where) if isinstance(table, dict) else table
+            for table, where in zip(datasets, places, strict=True)
+        ]
+    return tables
+
+
+def _listed(written: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: [v] if isinstance(v, dict) else v for key, v in written.items()}
+
+
+def _places(written: object, where: str) -> list[str]:
+    """Name each table of a list for messages; one that stands alone has no number."""
+    if isinstance(written, list):
+        return [f"{where}[{index}]" for index in range(len(written))]
+    return [where]
+
+
+def _with_seeds(
+    bounds: Sequence[Bound], tables: Sequence[Mapping[str, object]], seeds: tuple[int, ...]
+) -> tuple[Bound, ...]:
+    """Return data sets, those with a split other than the official that name no seeds with some."""
+    return tuple(
+        bound if "seeds" in table or bound.split == "official" else replace(bound, seeds=seeds)
+        for bound, table in zip(bounds, tables, strict=True)
+    )
+
+
+def _tuned(study: Study, written: Mapping[str, Any], source: str) -> Iterator[Tuned]:
+    """Yield the entries ``tuned`` with the names of their checkpoints; none is there twice."""
+    bounds = {role: getattr(study, role) for role in ROLES}
+    places = _places(written.get("tuned", []), f"{source}: tuned")
+    seen = set()
+    for entry, where in zip(study.tuned, places, strict=True):
+        yield name_tuned(entry, where, bounds)
+        if (key := (entry.task, entry.mode, entry.parent)) in seen:
+            raise DataError(f"{where}: {entry.mode} of task '{entry.task}' is there twice")
+        seen.add(key)
+
+
+def _check_finetuning(study: Study, source: str) -> None:
     """Refuse a recipe for checkpoints that the study does not have."""
     for recipe in study.make.finetune:
         if not any(t.task == recipe.task and t.mode in recipe.modes for t in study.tuned):
@@ -277,13 +305,13 @@ def study_rows(study: Study) -> list[dict[str, object]]:
     So is ``make``: it is no part that reports see.
     """
     rows: list[dict[str, object]] = []
-    for part in fields(study):
-        value = getattr(study, part.name)
-        if value in (None, ()) or part.name == "make":
+    for role in study.__struct_fields__:
+        value = getattr(study, role)
+        if value in (None, ()) or role == "make":
             continue
         if isinstance(value, tuple):
             value = [v if isinstance(v, int) else str(v) for v in value]
-        rows.append({"role": part.name, "value": value})
+        rows.append({"role": role, "value": value})
     return rows
 
 
@@ -322,26 +350,6 @@ def _unknown_splits(store: "Store", bound: Bound) -> list[str]:
         for seed in bound.seeds
         if seed not in seeds
     ]
-
-
-def _keys(kind: type[Study] | type[Bound]) -> dict[str, bool]:
-    """Return the keys of a table and whether it needs them."""
-    return {f.name: f.default is f.default_factory for f in fields(kind)}  # MISSING both
-
-
-def _bounds(value: object, where: str, seeds: tuple[int, ...]) -> tuple[Bound, ...]:
-    """Read one table, or a list of them."""
-    found = []
-    for table in tables(value, where, "dataset, split, seeds, parts"):
-        check_keys(table, _keys(Bound), where)
-        split = text(table.get("split", "official"), f"{where}.split")
-        default = [0] if split == "official" else list(seeds)
-        own = whole_numbers(table.get("seeds", default), f"{where}.seeds")
-        parts = texts(table["parts"], f"{where}.parts") if "parts" in table else ()
-        parts = tuple(one_of(part, f"{where}.parts", PARTS) for part in parts)
-        found.append(Bound(text(table["dataset"], f"{where}.dataset"), split, own, parts))
-    _check_parts(found, where)
-    return tuple(found)
 
 
 def _check_parts(bounds: Sequence[Bound], where: str) -> None:
