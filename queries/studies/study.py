@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Study",
     "UnboundError",
+    "keep_study",
     "load_study",
     "parse_study",
     "set_study",
@@ -194,10 +195,10 @@ def parse_study(toml: str, *, source: str = "study") -> Study:
 
 def _tables(written: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Return what a file says as :class:`Study` has it: a table alone is a list of one."""
-    tables = _listed(written)
+    tables = _listed(written, (*ROLES, "tuned"))
     if not isinstance(make := written.get("make"), dict):
         return tables
-    tables["make"] = _listed(make)
+    tables["make"] = _listed(make, Making.__struct_fields__)
     if isinstance(datasets := tables["make"].get("datasets"), list):
         places = _places(make["datasets"], f"{source}: make.datasets")
         tables["make"]["datasets"] = [
@@ -207,8 +208,8 @@ def _tables(written: Mapping[str, Any], source: str) -> dict[str, Any]:
     return tables
 
 
-def _listed(written: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: [v] if isinstance(v, dict) else v for key, v in written.items()}
+def _listed(written: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    return {k: [v] if k in keys and isinstance(v, dict) else v for k, v in written.items()}
 
 
 def _places(written: object, where: str) -> list[str]:
@@ -256,18 +257,29 @@ def set_study(store: "Store", toml: str, *, source: str = "study") -> Study:
     Raises
     ------
     DataError
-        As :func:`parse_study`.
+        As :func:`parse_study`; its name cannot be stored.
+    """
+    study = parse_study(toml, source=source)
+    keep_study(store, study, toml)
+    return study
+
+
+def keep_study(store: "Store", study: Study, toml: str) -> None:
+    """Make a study, and the text that it was read from, the store's current one.
+
+    Raises
+    ------
+    DataError
+        Its name cannot be stored.
     """
     from fstore.store.locks import naming
 
-    study = parse_study(toml, source=source)
     check_storable(study.name, "study")
     with naming(store.path):
-        known = store.rows("studies")["set_at"].to_pylist()
+        earlier = store.rows("studies")["set_at"].to_pylist()
         # later than every other, whatever the clock says
-        now = max([datetime.now(UTC), *(t + timedelta(microseconds=1) for t in known)])
+        now = max([datetime.now(UTC), *(t + timedelta(microseconds=1) for t in earlier)])
         store.append("studies", [{"name": study.name, "toml": toml, "set_at": now}])
-    return study
 
 
 def study_text(store: "Store", name: str | None = None) -> str:

@@ -155,6 +155,11 @@ def test_role_of_several_data_sets() -> None:
         (('"5"\n', "5\n"), "x.toml: pretrained must be text in quotes, got 5"),
         (('dataset = "d"', ""), "x.toml: classification: key 'dataset' is missing"),
         (('dataset = "d"', 'data = "d"'), "x.toml: classification: unknown key 'data'"),
+        (("[3, 4]", "{ a = 1 }"), "x.toml: seeds must be a list like [0, 1, 2], got {'a': 1}"),
+        (
+            ("[scenes]\n", "[[scenes]]\ndataset = 'd'\n[[scenes]]\nparts = 1\n"),
+            'x.toml: scenes[1].parts must be a list like ["a", "b"], got 1',
+        ),
         (('[classification]\ndataset = "d"', ""), ""),
         (("[classification]", "[[[classification]"), "x.toml is not TOML"),
     ],
