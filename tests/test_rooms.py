@@ -32,6 +32,8 @@ NO_ROOM = {
     "csv_text",
     "reading",
     "system_errors",
+    "toml_faults",
+    "toml_file",
 }
 JOINERS = {
     "workflows",
