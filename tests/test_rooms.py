@@ -32,8 +32,6 @@ NO_ROOM = {
     "csv_text",
     "reading",
     "system_errors",
-    "toml_faults",
-    "toml_file",
 }
 JOINERS = {
     "workflows",
