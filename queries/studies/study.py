@@ -129,10 +129,10 @@ class Study(Table, frozen=True):
         UnboundError
             The study binds none.
         """
-        found: tuple[Bound, ...] = getattr(self, role)
-        if not found:
+        bounds: tuple[Bound, ...] = getattr(self, role)
+        if not bounds:
             raise UnboundError(self._unbound(role, f'[{role}] with dataset = "NAME"'))
-        return found
+        return bounds
 
     def tuned_for(self, task: str, mode: str, parent: str | None = None) -> Tuned | None:
         """Return the checkpoints that were tuned for a task in a mode, if the study binds them."""
@@ -147,11 +147,11 @@ class Study(Table, frozen=True):
         UnboundError
             None was.
         """
-        found = tuple(task for task in tasks if any(t.task == task for t in self.tuned))
-        if not found:
+        learned = tuple(task for task in tasks if any(t.task == task for t in self.tuned))
+        if not learned:
             line = '[[tuned]] with task = "scenes", mode = "ft", parent = "NAME"'
             raise UnboundError(self._unbound("tuned", line))
-        return found
+        return learned
 
     def _unbound(self, role: str, line: str) -> str:
         return (
@@ -296,8 +296,8 @@ def study_text(store: "Store", name: str | None = None) -> str:
         return str(fit[-1])
     if name is None:
         raise UnknownNameError("no study is set; set one with: fstore study set FILE")
-    known = ", ".join(sorted({row["name"] for row in rows})) or "none yet"
-    raise UnknownNameError(f"no study '{name}' is set; there are: {known}")
+    names = ", ".join(sorted({row["name"] for row in rows})) or "none yet"
+    raise UnknownNameError(f"no study '{name}' is set; there are: {names}")
 
 
 def load_study(store: "Store", name: str | None = None) -> Study:
@@ -330,17 +330,17 @@ def study_rows(study: Study) -> list[dict[str, object]]:
 def unknown_names(store: "Store", study: Study) -> list[str]:
     """Return a line for each name of a study that the store does not have (yet)."""
     lines = []
-    known = {d.name for d in store.datasets()}
+    datasets = {d.name for d in store.datasets()}
     for role in ROLES:
         for bound in getattr(study, role):
-            if bound.dataset not in known:
+            if bound.dataset not in datasets:
                 lines.append(f"{role}: no data set '{bound.dataset}' is registered")
             else:
                 lines += [f"{role}: {line}" for line in _unknown_splits(store, bound)]
-    there = {r.name for r in store.checkpoints(study.network)}
+    ckpts = {r.name for r in store.checkpoints(study.network)}
     tuned = [name for entry in study.tuned for name in entry.ckpts]
     wanted = dict.fromkeys((*study.sweep, study.pretrained, study.finetuned, *tuned))
-    absent = [name for name in wanted if name is not None and name not in there]
+    absent = [name for name in wanted if name is not None and name not in ckpts]
     if absent:
         lines.append(f"network '{study.network}' has no checkpoint {', '.join(absent)}")
     layers = {row["layer"] for row in store.rows("layers", network=study.network).to_pylist()}
