@@ -60,7 +60,9 @@ def few_grandmother_cells(facts: Facts) -> Judgement:
     if "pretrained" not in by_role:
         return lacking(facts, "Figures 3 and 4", "figure3", "figure4")
     counted = {
-        role: {k: pair for k, pair in classes.items() if _is_clear(facts, k, role, pair[1])}
+        role: {
+            k: pair for k, pair in classes.items() if _is_clear(facts, k, role, complete=pair[1])
+        }
         for role, classes in by_role.items()
     }
     checks = [_few_near(counted[role], len(classes)) for role, classes in by_role.items()]
@@ -100,7 +102,7 @@ def _absent(facts: Facts, report: str, present: Container[str]) -> list[str]:
     return [ROLES[role].lower() for role in facts.absent(report, present)]
 
 
-def _is_clear(facts: Facts, name: str, role: str, complete: Number) -> bool:
+def _is_clear(facts: Facts, name: str, role: str, *, complete: Number) -> bool:
     """Say whether a class's complete AP is clearly above the precision of a random filter."""
     prior = facts.number("figure3", f"{name} {role} 1", "prior")
     return prior is not None and complete.value >= 100 * prior.value + CLEAR

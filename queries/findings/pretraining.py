@@ -178,7 +178,7 @@ def early_gains(facts: Facts) -> Judgement:
     end = facts.sweep[-1].iteration if facts.sweep else None
     near = [_nearest(facts.sweep, share * (end or 0)) for share, _ in EARLY]
     early = [
-        _early(along, snapshot, end or 0, wanted)
+        _early(along, snapshot, end=end or 0, wanted=wanted)
         for snapshot, (_, wanted) in zip(near, EARLY, strict=True)
         if snapshot is not None
     ]
@@ -211,7 +211,7 @@ class _Early:
     evidence: str
 
 
-def _early(along: Along, snapshot: Snapshot, end: int, wanted: float) -> _Early:
+def _early(along: Along, snapshot: Snapshot, *, end: int, wanted: float) -> _Early:
     """Compare every layer's value at a snapshot with a share of its final one."""
     pairs = {k: (v[snapshot.name], _ends(v)[1]) for k, v in along.items() if snapshot.name in v}
     if not pairs:

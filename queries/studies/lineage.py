@@ -47,7 +47,7 @@ def lineage(records: Sequence[CheckpointRecord]) -> list[Descendant]:
         parent = (record.network, record.parent or "")
         of_other = parent in names and record.parent != record.name
         (children[parent] if of_other else roots).append(record)
-    descendants = [d for root in roots for d in _below(root, children, "", "")]
+    descendants = [d for root in roots for d in _below(root, children, branch="", stem="")]
     reached = {(d.record.network, d.record.name) for d in descendants}
     # a checkpoint may have been dropped and made again from its own descendant
     lost = [r for r in records if (r.network, r.name) not in reached]
@@ -57,6 +57,7 @@ def lineage(records: Sequence[CheckpointRecord]) -> list[Descendant]:
 def _below(
     record: CheckpointRecord,
     children: dict[tuple[str, str], list[CheckpointRecord]],
+    *,
     branch: str,
     stem: str,
 ) -> Iterator[Descendant]:
@@ -66,5 +67,8 @@ def _below(
     for i, child in enumerate(own):
         last = i == len(own) - 1
         yield from _below(
-            child, children, stem + ("└─ " if last else "├─ "), stem + ("   " if last else "│  ")
+            child,
+            children,
+            branch=stem + ("└─ " if last else "├─ "),
+            stem=stem + ("   " if last else "│  "),
         )
