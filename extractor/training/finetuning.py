@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 import torch
+from msgspec import structs
 from torch import Tensor, nn
 
 from fstore.errors import DataError
@@ -166,7 +167,7 @@ def _multipliers(network: Network, mode: Mode, recipe: Recipe) -> tuple[Multipli
         return (*new, *recipe.multipliers)
     below = [name for name in fully_connected(network) if name != path]
     kept = [
-        replace(recipe.multiplier(f"{layer}.{name}"), pattern=f"{layer}.{name}")
+        structs.replace(recipe.multiplier(f"{layer}.{name}"), pattern=f"{layer}.{name}")
         for layer in below
         for name, _ in network.model.get_submodule(layer).named_parameters(recurse=False)
     ]

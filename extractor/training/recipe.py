@@ -6,7 +6,10 @@ from dataclasses import asdict, dataclass, fields
 from fnmatch import fnmatchcase
 from typing import Any
 
+from msgspec.structs import asdict as table
+
 from fstore.errors import DataError
+from fstore.toml_file import Table
 
 __all__ = ["Multiplier", "Recipe", "run_length", "snapshot_name"]
 
@@ -25,8 +28,7 @@ def snapshot_name(iteration: int) -> str:
     return f"{thousands}k" if thousands and not rest else str(iteration)
 
 
-@dataclass(frozen=True, slots=True)
-class Multiplier:
+class Multiplier(Table, frozen=True):
     """Factors on learning rate and weight decay for parameters whose name fits ``pattern``."""
 
     pattern: str
@@ -110,7 +112,7 @@ class Recipe:
 
     def to_json(self) -> str:
         """Return a canonical JSON text."""
-        return json.dumps(asdict(self), sort_keys=True)
+        return json.dumps(asdict(self), default=table, sort_keys=True)
 
 
 def run_length(

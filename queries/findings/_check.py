@@ -76,7 +76,7 @@ def study_facts(
             needs = REPORTS[name].meta["needs"](frozen, study)
             wanted[name] = {(need.row, need.col) for need in needs}
         try:
-            found = report_rows(store, study, name, compute=compute, on_progress=on_progress)
+            shown = report_rows(store, study, name, compute=compute, on_progress=on_progress)
         except FstoreError as error:
             notes[name] = f"{name}: {error}."
             continue
@@ -84,8 +84,8 @@ def study_facts(
             notes[name] = f"{name}: {type(error).__name__}: {error}."
             continue
         thin = too_few(frozen, needs)
-        rows[name] = without(found.rows, needs, thin)
-        if note := " ".join(dict.fromkeys(filter(None, [found.note, *thin.values()]))):
+        rows[name] = without(shown.rows, needs, thin)
+        if note := " ".join(dict.fromkeys(filter(None, [shown.note, *thin.values()]))):
             notes[name] = note
     flat = _flat_layers(store, study.network)
     return Facts(
@@ -109,15 +109,15 @@ def _flat_layers(store: "Store", network: str) -> set[str]:
 def _snapshots(store: "Store", study: Study) -> tuple[Snapshot, ...]:
     """Return the sweep, with what the recipes of its checkpoints know."""
     records = {record.name: record for record in store.checkpoints(study.network)}
-    found = []
+    snapshots = []
     for name in study.sweep:
         if (record := records.get(name)) is None:
-            found.append(Snapshot(name))
+            snapshots.append(Snapshot(name))
             continue
         held = json.loads(record.recipe).get("held_out_accuracy")
         held = held if held is not None and isfinite(held) else None
-        found.append(Snapshot(name, record.iteration, held))
-    return tuple(found)
+        snapshots.append(Snapshot(name, record.iteration, held))
+    return tuple(snapshots)
 
 
 def _findings(facts: Facts) -> list[Finding]:
