@@ -9,12 +9,12 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import FstoreError
-from fstore.queries.cells.needs import ROW_COLUMNS, Need, Row, paper_numbers
+from fstore.queries.cells.needs import ROW_COLUMNS, Need, Row
 from fstore.queries.findings._api import CLAIMS, Facts, Finding, Judgement, Snapshot, Verdict
 from fstore.queries.findings._enough import too_few, without
 from fstore.queries.findings._judging import said_of_cell, with_notes
 from fstore.queries.refresh.stored import report_rows
-from fstore.queries.reports import REPORTS
+from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.studies.study import Study
 from fstore.registry import Entry
 from fstore.types import OnProgress
@@ -67,7 +67,6 @@ def study_facts(
 ) -> Facts:
     """Return what claims are judged by; parameters as :func:`check_findings`."""
     from fstore.queries.cells.inputs import Inputs
-    from fstore.queries.reports._classify import positions
 
     rows: dict[str, Sequence[Row]] = {}
     notes, wanted, frozen = {}, {}, Inputs.now(store).store
@@ -77,7 +76,7 @@ def study_facts(
             needs = REPORTS[name].meta["needs"](frozen, study)
             wanted[name] = {(need.row, need.col) for need in needs}
         try:
-            found = report_rows(store, study, name, compute=compute, on_progress=on_progress)
+            shown = report_rows(store, study, name, compute=compute, on_progress=on_progress)
         except FstoreError as error:
             notes[name] = f"{name}: {error}."
             continue
@@ -85,14 +84,14 @@ def study_facts(
             notes[name] = f"{name}: {type(error).__name__}: {error}."
             continue
         thin = too_few(frozen, needs)
-        rows[name] = without(found.rows, needs, thin)
-        if note := " ".join(dict.fromkeys(filter(None, [found.note, *thin.values()]))):
+        rows[name] = without(shown.rows, needs, thin)
+        if note := " ".join(dict.fromkeys(filter(None, [shown.note, *thin.values()]))):
             notes[name] = note
-    places = positions(store, study.network)
+    flat = _flat_layers(store, study.network)
     return Facts(
         rows,
         study.layers,
-        tuple(layer for layer in study.layers if places.get(layer) == 1),
+        tuple(layer for layer in study.layers if layer in flat),
         study.mid_layer or "",
         study.top_layer or "",
         _snapshots(store, study),
@@ -101,18 +100,24 @@ def study_facts(
     )
 
 
+def _flat_layers(store: "Store", network: str) -> set[str]:
+    """Return the layers on record that have one number a channel and no map."""
+    rows = store.rows("layers", network=network).to_pylist()
+    return {row["layer"] for row in rows if row["height"] * row["width"] == 1}
+
+
 def _snapshots(store: "Store", study: Study) -> tuple[Snapshot, ...]:
     """Return the sweep, with what the recipes of its checkpoints know."""
     records = {record.name: record for record in store.checkpoints(study.network)}
-    found = []
+    snapshots = []
     for name in study.sweep:
         if (record := records.get(name)) is None:
-            found.append(Snapshot(name))
+            snapshots.append(Snapshot(name))
             continue
         held = json.loads(record.recipe).get("held_out_accuracy")
         held = held if held is not None and isfinite(held) else None
-        found.append(Snapshot(name, record.iteration, held))
-    return tuple(found)
+        snapshots.append(Snapshot(name, record.iteration, held))
+    return tuple(snapshots)
 
 
 def _findings(facts: Facts) -> list[Finding]:
