@@ -6,22 +6,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from fstore.errors import IdentityError, UnknownNameError
 from fstore.names import check_storable
+from fstore.store.commits import storage
 from fstore.store.leases import working
 from fstore.store.locks import naming
 from fstore.store.place import inside
 from fstore.store.schema import TABLES
-from fstore.store.tables import append_once, read_rows, replace_rows, storage
+from fstore.store.tables import append_once, read_rows, replace_rows
 from fstore.types import CheckpointRecord, DatasetManifest, LayerSpec, SampleRecord, ViewManifest
+
+if TYPE_CHECKING:
+    from fstore.store.place import Place
 
 __all__ = [
     "DatasetInfo", "add_checkpoint", "add_dataset", "add_layers", "checkpoints", "datasets",
-    "weights_path",
+    "weights_key",
 ]  # fmt: skip
 
 WEIGHTS, OLD_WEIGHTS = "weights", "checkpoints"
@@ -45,7 +49,7 @@ class DatasetInfo:
     counts: dict[str, int]
 
 
-def datasets(root: Path) -> list[DatasetInfo]:
+def datasets(root: "Place") -> list[DatasetInfo]:
     """Return the registered data sets, by name."""
     rows = sorted(read_rows(root, "datasets").to_pylist(), key=lambda row: str(row["name"]))
     return [
@@ -63,14 +67,15 @@ def datasets(root: Path) -> list[DatasetInfo]:
     ]
 
 
-def _images_root(root: Path, name: str, place: str) -> Path:
+def _images_root(root: "Place", name: str, place: str) -> Path:
     """Return a data set's folder: absolute, and only read; or in the store."""
     if Path(place).is_absolute():
         return Path(place)
-    return root if place == "." else inside(root, place, table="datasets", row=f"data set '{name}'")
+    row = f"data set '{name}'"
+    return root.local("" if place == "." else inside(root, place, table="datasets", row=row))
 
 
-def add_dataset(root: Path, manifest: DatasetManifest) -> bool:
+def add_dataset(root: "Place", manifest: DatasetManifest) -> bool:
     """Register a data set, or add views and splits to one that is registered.
 
     Returns
@@ -90,7 +95,7 @@ def add_dataset(root: Path, manifest: DatasetManifest) -> bool:
         return _add_dataset(root, manifest)
 
 
-def _add_dataset(root: Path, manifest: DatasetManifest) -> bool:
+def _add_dataset(root: "Place", manifest: DatasetManifest) -> bool:
     known = next((d for d in datasets(root) if d.name == manifest.name), None)
     if known is not None:
         _check_same(root, known, manifest)
@@ -108,7 +113,7 @@ def _add_dataset(root: Path, manifest: DatasetManifest) -> bool:
         key=f"splits:{manifest.name}",
     )
     row = _dataset_row(root, manifest, known)
-    moved = known is not None and known.root != root / str(row["root"])
+    moved = known is not None and known.root != _images_root(root, known.name, str(row["root"]))
     if known is None or new or moved:
         replace_rows(root, "datasets", [row], name=manifest.name)
     return bool(new or added or moved)
@@ -189,7 +194,7 @@ def _hash_rows(samples: Sequence[SampleRecord], part: Callable[[SampleRecord], o
 
 
 def _dataset_row(
-    root: Path, manifest: DatasetManifest, known: DatasetInfo | None
+    root: "Place", manifest: DatasetManifest, known: DatasetInfo | None
 ) -> dict[str, object]:
     views: dict[str, dict[str, object]] = {
         v.view: {
@@ -204,14 +209,13 @@ def _dataset_row(
         for view, samples in known.views.items():
             kept = {"samples": known.counts[view], "manifest": samples}
             views.setdefault(view, {"view": view, **kept, "labels": known.labels[view]})
-    place = manifest.root.resolve()
-    inside = place.is_relative_to(root.resolve())
+    key = root.key_of(manifest.root)
     return {
         "name": manifest.name,
         "format": manifest.format,
         "task": manifest.task,
         "classes": list(manifest.classes),
-        "root": str(place.relative_to(root.resolve()) if inside else place),
+        "root": str(manifest.root.resolve()) if key is None else key or ".",
         "views": list(views.values()),
         "registered_at": datetime.now(UTC),
     }
@@ -241,7 +245,7 @@ def _split_rows(dataset: str, view: ViewManifest) -> list[dict[str, object]]:
     ]
 
 
-def _missing_splits(root: Path, manifest: DatasetManifest) -> list[dict[str, object]]:
+def _missing_splits(root: "Place", manifest: DatasetManifest) -> list[dict[str, object]]:
     """Return the rows of splits that are not stored; a stored one must have the same parts."""
     stored: dict[tuple[str, str, int], dict[int, str]] = {}
     for view in manifest.views:
@@ -263,7 +267,7 @@ def _missing_splits(root: Path, manifest: DatasetManifest) -> list[dict[str, obj
     return rows
 
 
-def _check_same(root: Path, known: DatasetInfo, manifest: DatasetManifest) -> None:
+def _check_same(root: "Place", known: DatasetInfo, manifest: DatasetManifest) -> None:
     if known.classes != manifest.classes or known.task != manifest.task:
         raise IdentityError(
             f"data set '{known.name}' is registered with {len(known.classes)} classes "
@@ -287,7 +291,7 @@ def _changed(name: str, view: str, what: str, where: str) -> str:
     )
 
 
-def _first_difference(root: Path, name: str, view: ViewManifest) -> str:
+def _first_difference(root: "Place", name: str, view: ViewManifest) -> str:
     stored = read_rows(root, "samples", dataset=name, view=view.view).sort_by("sample_id")
     columns = ["image_id", "uri", "digest", "box", "difficult"]
     old = stored.select(columns).to_pylist()
@@ -300,7 +304,7 @@ def _first_difference(root: Path, name: str, view: ViewManifest) -> str:
     return f": {len(old)} samples then, {len(new)} now"
 
 
-def checkpoints(root: Path, network: str | None = None) -> list[CheckpointRecord]:
+def checkpoints(root: "Place", network: str | None = None) -> list[CheckpointRecord]:
     """Return the checkpoints, by network, iteration and name."""
     where = {} if network is None else {"network": network}
     names = {f.name for f in fields(CheckpointRecord)}
@@ -311,7 +315,7 @@ def checkpoints(root: Path, network: str | None = None) -> list[CheckpointRecord
     return sorted(records, key=lambda r: (r.network, r.iteration or 0, r.name))
 
 
-def find_checkpoint(root: Path, name: str, network: str | None = None) -> CheckpointRecord:
+def find_checkpoint(root: "Place", name: str, network: str | None = None) -> CheckpointRecord:
     """Return one checkpoint by its name, or by ``network/name``.
 
     Raises
@@ -334,7 +338,7 @@ def find_checkpoint(root: Path, name: str, network: str | None = None) -> Checkp
     raise UnknownNameError(f"no checkpoint '{name}'{of}; there are: {names}")
 
 
-def add_checkpoint(root: Path, record: CheckpointRecord, weights: Path) -> CheckpointRecord:
+def add_checkpoint(root: "Place", record: CheckpointRecord, weights: Path) -> CheckpointRecord:
     """Move a safetensors file into the store and register it.
 
     Returns
@@ -357,13 +361,12 @@ def add_checkpoint(root: Path, record: CheckpointRecord, weights: Path) -> Check
         return _add_checkpoint(root, record, weights)
 
 
-def _add_checkpoint(root: Path, record: CheckpointRecord, weights: Path) -> CheckpointRecord:
+def _add_checkpoint(root: "Place", record: CheckpointRecord, weights: Path) -> CheckpointRecord:
     stored = _same_checkpoint(root, record)
     uri = f"{WEIGHTS}/{_file_name(record)}" if stored is None else stored.uri
-    place = weights_path(root, replace(record, uri=uri))
+    key = weights_key(root, replace(record, uri=uri))
     with storage("cannot store the checkpoint"):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        weights.replace(place)  # the same bytes where it is there already
+        root.put(weights, key)  # the same bytes where it is there already
     if stored is not None:
         return stored
     row = {f.name: getattr(record, f.name) for f in fields(record) if f.name != "extra"}
@@ -376,8 +379,8 @@ def _add_checkpoint(root: Path, record: CheckpointRecord, weights: Path) -> Chec
     return find_checkpoint(root, f"{record.network}/{record.name}", record.network)
 
 
-def weights_path(root: Path, record: CheckpointRecord) -> Path:
-    """Return a checkpoint's file.
+def weights_key(root: "Place", record: CheckpointRecord) -> str:
+    """Return the key of a checkpoint's file.
 
     Raises
     ------
@@ -389,7 +392,7 @@ def weights_path(root: Path, record: CheckpointRecord) -> Path:
     return inside(root, record.uri, table="checkpoints", row=row, folder=folder)
 
 
-def _same_checkpoint(root: Path, record: CheckpointRecord) -> CheckpointRecord | None:
+def _same_checkpoint(root: "Place", record: CheckpointRecord) -> CheckpointRecord | None:
     known = [r for r in checkpoints(root, record.network) if r.name == record.name]
     if not known:
         return None
@@ -418,7 +421,7 @@ def _file_name(record: CheckpointRecord) -> str:
     return f"{folder}/{quote(record.name, safe='')}-{record.sha256[:12]}.safetensors"
 
 
-def add_layers(root: Path, network: str, specs: Sequence[LayerSpec]) -> None:
+def add_layers(root: "Place", network: str, specs: Sequence[LayerSpec]) -> None:
     """Record the taps of a network; one that is known must be the same.
 
     Raises
@@ -432,7 +435,7 @@ def add_layers(root: Path, network: str, specs: Sequence[LayerSpec]) -> None:
         _add_layers(root, network, specs)
 
 
-def _add_layers(root: Path, network: str, specs: Sequence[LayerSpec]) -> None:
+def _add_layers(root: "Place", network: str, specs: Sequence[LayerSpec]) -> None:
     def missing() -> list[dict[str, Any]]:
         known = {r["layer"]: r for r in read_rows(root, "layers", network=network).to_pylist()}
         for spec in specs:

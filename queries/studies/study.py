@@ -234,7 +234,7 @@ def set_study(store: "Store", toml: str, *, source: str = "study") -> Study:
 
     study = parse_study(toml, source=source)
     check_storable(study.name, "study")
-    with naming(store.path):
+    with naming(store.place):
         known = store.rows("studies")["set_at"].to_pylist()
         # later than every other, whatever the clock says
         now = max([datetime.now(UTC), *(t + timedelta(microseconds=1) for t in known)])
