@@ -21,14 +21,14 @@ from fstore.store.schema import TABLES
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-__all__ = ["LocalPlace", "local_place"]
+__all__ = ["LocalPlace", "place_at"]
 
 LOCKS = "locks"
 LEAST_FREE = 1 << 20
 """Bytes without which no commit is begun."""
 
 
-def local_place(where: str | Path) -> "LocalPlace":
+def place_at(where: str | Path) -> "LocalPlace":
     """Return the place that a user means, who wrote a path or a ``file://`` URI.
 
     Raises

@@ -3,7 +3,7 @@
 A :class:`Place` has files under *keys*: texts such as ``sums/labels.sha256``, parts joined by
 ``/``, relative to the store. Nothing outside this seam joins a path onto a store's root. There is
 one kind of place, a local folder (``local.py``); the tests that each kind must pass are in
-``tests/store/_place_contract.py``.
+``tests/_place_contract.py``.
 
 A store may come from somebody else, and its tables hold paths. A path out of a table is followed,
 deleted or overwritten only after :func:`inside` said that it leads to a place in the store. What

@@ -12,7 +12,7 @@ from fstore.store import catalog, proposals
 from fstore.store.catalog import DatasetInfo
 from fstore.store.commits import storage
 from fstore.store.files import ACTIVATIONS, StoredFile, list_files
-from fstore.store.local import local_place
+from fstore.store.local import place_at
 from fstore.store.locks import naming
 from fstore.store.place import PARTS, Place
 from fstore.store.proposals import Overlaps, Proposals
@@ -57,7 +57,7 @@ class Store:
         StorageError
             The folder holds something else, or cannot be written.
         """
-        root = local_place(path)
+        root = place_at(path)
         with storage(f"cannot create a store in {root}"):
             root.make()
             is_store = root.entry(MARKER) is not None
@@ -91,7 +91,7 @@ class Store:
         SchemaError
             It was written by a newer version of fstore.
         """
-        root = local_place(path)
+        root = place_at(path)
         try:
             version = dict(json.loads(root.read(MARKER))).get("schema_version")
         except FileNotFoundError as error:

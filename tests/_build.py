@@ -133,7 +133,7 @@ class Built:
         return Partition("net", ckpt, "d", "image", layer)
 
 
-def build(path: Path, ckpts: Sequence[str] = ("5",)) -> Built:
+def build(path: str | Path, ckpts: Sequence[str] = ("5",)) -> Built:
     """Make a store: six images, layers ``conv1`` (3 x 2 x 2, dense) and ``fc`` (4, sparse)."""
     store = Store.create(path)
     add_dataset(store)
