@@ -51,7 +51,7 @@ def status(ctx: typer.Context, as_json: AsJson = False, as_csv: AsCsv = False) -
     from fstore.store.status import STATUS_COLUMNS
     from fstore.store.status import status as rows_of
 
-    rows = rows_of(open_store(ctx).path)
+    rows = rows_of(open_store(ctx).place)
     emit(rows, columns=STATUS_COLUMNS, as_json=as_json, as_csv=as_csv)
     size, raw = (sum(row[c] or 0 for row in rows) for c in ("bytes", "raw_bytes"))
     share = f", {size / raw:.2f} of {_size(raw)} raw" if raw else ""

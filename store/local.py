@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from stat import S_ISDIR, S_ISREG
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from fstore.errors import StorageError
@@ -142,7 +143,7 @@ class LocalPlace:
                 return _key(name, real.relative_to(home))
         return None
 
-    def open(self, key: str) -> BinaryIO:
+    def open(self, key: str) -> BufferedReader:
         """Open a file."""
         return (self.path / key).open("rb")
 
@@ -164,7 +165,7 @@ class LocalPlace:
     def append(self, key: str, data: bytes) -> None:
         """Write to the end, in one piece."""
         path = self.path / key
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         try:
             os.write(handle, data)

@@ -56,28 +56,27 @@ def alone(
 
     # Instead of a lock, a marker file would stay behind when its holder is killed.
     lock = FileLock(path, thread_local=False, fallback_to_soft=False)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        while not _is_free(lock):
-            if on_wait is not None:
-                on_wait()
-            sleep(POLL_SECONDS if poll_s is None else poll_s)
-    except OSError as error:
-        raise StorageError(f"cannot lock {path}: {reason(error)}") from error
+    while not _is_free(lock, path):
+        if on_wait is not None:
+            on_wait()
+        sleep(POLL_SECONDS if poll_s is None else poll_s)
     try:
         yield
     finally:
         lock.release()
 
 
-def _is_free(lock: "FileLock") -> bool:
+def _is_free(lock: "FileLock", path: Path) -> bool:
     """Take a lock if nobody else has it."""
     from filelock import Timeout
 
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
     except Timeout:
         return False
+    except OSError as error:
+        raise StorageError(f"cannot lock {path}: {reason(error)}") from error
     return True
 
 

@@ -13,8 +13,9 @@ a user names as an output is checked by :func:`outside`.
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fstore.errors import StorageError
 from fstore.store.schema import TABLES
@@ -116,7 +117,7 @@ class Place(Protocol):
         A link at the top of the store is trusted: its owner put a part of it on another disk.
         """
 
-    def open(self, key: str) -> BinaryIO:
+    def open(self, key: str) -> BufferedIOBase:
         """Open a file for reading at any place in it."""
 
     def read(self, key: str) -> bytes:

@@ -150,7 +150,7 @@ class PlaceTests:
             for line in mine:
                 place.append("sums/t", line.encode())
 
-        at_once(*(lambda mine=mine: add(mine) for mine in lines))  # type: ignore[misc]
+        at_once(*(lambda mine=mine: add(mine) for mine in lines))
         expected = sorted(line for mine in lines for line in mine)
         assert sorted(place.read("sums/t").decode().splitlines(keepends=True)) == expected
 
@@ -238,7 +238,7 @@ class PlaceTests:
 
     @staticmethod
     def _give_up() -> None:
-        raise LookupError
+        raise LookupError  # any error that is not the lock's own
 
     @pytest.mark.parametrize("what", ['lock("a.lock")', 'lease("work")'])
     def test_the_dead_hold_nothing(self, place: Place, what: str) -> None:

@@ -272,9 +272,9 @@ def test_appends_that_look_first_are_made_once(root: Path) -> None:
         there = read_rows(LocalPlace(root), "studies", name="a").num_rows
         return [] if there else [{"name": "a", "toml": "", "set_at": NOW}]
 
-    assert (
-        sum(at_once(4, lambda _: append_once(LocalPlace(root), "studies", missing, key="k"))) == 1
-    )  # type: ignore[arg-type]
+    place = LocalPlace(root)
+    added = at_once(4, lambda _: append_once(place, "studies", missing, key="k"))
+    assert sum(added) == 1  # type: ignore[arg-type]
     assert read_rows(LocalPlace(root), "studies").num_rows == 1
 
 
