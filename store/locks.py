@@ -1,6 +1,6 @@
 """Locks between processes: files that one of them holds, until it ends in whatever way.
 
-Waiting is :mod:`filelock`'s; looking without touching is ours (``docs/decisions/0008-locks.md``).
+Waiting is :mod:`filelock`'s; looking without touching is ours (``docs/decisions/0011-locks.md``).
 """
 
 import threading

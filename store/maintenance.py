@@ -10,12 +10,12 @@ from urllib.parse import unquote
 
 from fstore.errors import DataError, StorageError, UnknownNameError
 from fstore.store import sums
-from fstore.store.catalog import weights_key
 from fstore.store.commits import committing, storage, until_committed
 from fstore.store.delta_log import log_entries
 from fstore.store.files import ACTIVATIONS
 from fstore.store.leases import working
 from fstore.store.locks import naming
+from fstore.store.networks import weights_key
 from fstore.store.place import inside
 from fstore.store.proposals import VIEW as PROPOSAL
 from fstore.store.proposals import hide_proposals
@@ -36,7 +36,7 @@ OWN_NAMES = re.compile(
     r"\d+-\d+-\d+-[0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{12}\.parquet"  # activations: files.seal
     r"|[0-9a-f]{12}\.parquet\.tmp"  # unfinished ones: files.new_path
     r"|part-\d{5}-[0-9a-f-]{36}(-c\d{3,})?(\.[a-z0-9]+)*\.parquet"  # Delta writers' data files
-    r"|.+-[0-9a-f]{12}\.safetensors"  # checkpoints: catalog._file_name
+    r"|.+-[0-9a-f]{12}\.safetensors"  # checkpoints: networks._file_name
     r"|\.?weights\.safetensors(\.\w+)?"  # on their way there, in training/
 )
 """Names of files that :func:`gc` may delete; any other file was put there by somebody else."""

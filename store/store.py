@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from fstore.errors import SchemaError, StorageError, UnknownNameError
-from fstore.store import catalog, proposals
+from fstore.store import catalog, networks, proposals
 from fstore.store.catalog import DatasetInfo
 from fstore.store.commits import storage
 from fstore.store.files import ACTIVATIONS, StoredFile, list_files
@@ -249,16 +249,16 @@ class Store:
     # Networks and checkpoints
 
     def add_checkpoint(self, record: CheckpointRecord, weights: Path) -> CheckpointRecord:
-        """Move weights into the store; see :func:`fstore.store.catalog.add_checkpoint`."""
-        return catalog.add_checkpoint(self.place, record, weights)
+        """Move weights into the store; see :func:`fstore.store.networks.add_checkpoint`."""
+        return networks.add_checkpoint(self.place, record, weights)
 
     def checkpoints(self, network: str | None = None) -> list[CheckpointRecord]:
         """Return the checkpoints, by network, iteration and name."""
-        return catalog.checkpoints(self.place, network)
+        return networks.checkpoints(self.place, network)
 
     def find_checkpoint(self, name: str, network: str | None = None) -> CheckpointRecord:
         """Return one checkpoint; an ambiguous name lists the candidates."""
-        return catalog.find_checkpoint(self.place, name, network)
+        return networks.find_checkpoint(self.place, name, network)
 
     def checkpoint_path(self, record: CheckpointRecord) -> Path:
         """Return the safetensors file of a checkpoint.
@@ -268,11 +268,11 @@ class Store:
         StorageError
             The record names a file that is not among the store's checkpoints.
         """
-        return self.place.local(catalog.weights_key(self.place, record))
+        return self.place.local(networks.weights_key(self.place, record))
 
     def add_layers(self, network: str, specs: Sequence[LayerSpec]) -> None:
         """Record the taps of a network; a changed one is refused."""
-        catalog.add_layers(self.place, network, specs)
+        networks.add_layers(self.place, network, specs)
 
     # Upkeep
 

@@ -10,9 +10,10 @@ from pyarrow import parquet as pq
 
 from fstore.errors import FstoreError
 from fstore.store import sums
-from fstore.store.catalog import DatasetInfo, checkpoints, datasets, hashes_of_rows, weights_key
+from fstore.store.catalog import DatasetInfo, datasets, hashes_of_rows
 from fstore.store.delta_log import log_entries
 from fstore.store.files import ACTIVATIONS
+from fstore.store.networks import checkpoints, weights_key
 from fstore.store.place import inside
 from fstore.store.proposals import VIEW as PROPOSAL
 from fstore.store.proposals import hash_of_rows
