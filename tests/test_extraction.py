@@ -30,6 +30,7 @@ from fstore.store import Store
 from fstore.store.files import NewFiles, commit
 from fstore.store.place import Place
 from fstore.types import CheckpointRecord, ViewManifest
+from fstore.workflows import checkpoints
 from fstore.workflows.extract import run as extraction
 from fstore.workflows.extract.plan import Chosen
 from fstore.workflows.extract.run import Options
@@ -54,7 +55,7 @@ def make_images(folder: Path, n: int = N_IMAGES) -> Path:
 def make_store(path: Path, images: Path) -> Store:
     """Create a store with one data set and one checkpoint of random weights."""
     store = Store.create(path)
-    workflows.add_dataset(store, "noise", "imagefolder", images, seeds=[0])
+    workflows.add_dataset(store, "noise", "imagefolder", root=images, seeds=[0])
     workflows.init_checkpoint(store, network="caffenet-mini", name="random", seed=3)
     return store
 
@@ -264,7 +265,7 @@ def test_another_preprocessing_is_refused(fresh: Store, monkeypatch: pytest.Monk
         network = load(store, record)
         return replace(network, preprocess=replace(network.preprocess, mean=(1.0, 2.0, 3.0)))
 
-    monkeypatch.setattr(workflows, "load_network", changed)
+    monkeypatch.setattr(checkpoints, "load_network", changed)
     with pytest.raises(IdentityError, match="differs in: preprocessing"):
         fill(fresh, "conv5")
 
@@ -282,7 +283,7 @@ def test_other_files_under_a_known_name_are_refused(fresh: Store, images: Path) 
     victim = sorted(images.rglob("*.png"))[4]
     Image.new("RGB", (70, 60), "red").save(victim)
     with pytest.raises(IdentityError, match=f"{victim.name}.* differs in content"):
-        workflows.add_dataset(fresh, "noise", "imagefolder", images, seeds=[0])
+        workflows.add_dataset(fresh, "noise", "imagefolder", root=images, seeds=[0])
     with pytest.raises(ChangedFileError, match=victim.name):
         fill(fresh, "conv1")
     run = fresh.rows("runs").to_pylist()[-1]
@@ -371,7 +372,7 @@ def test_nan_is_stored_and_counted(fresh: Store, monkeypatch: pytest.MonkeyPatch
         network.model.get_parameter("conv1.bias").data[0] = float("nan")
         return network
 
-    monkeypatch.setattr(workflows, "load_network", broken)
+    monkeypatch.setattr(checkpoints, "load_network", broken)
     summary = fill(fresh, "conv3")
     assert summary.non_finite == N_IMAGES * 64
     found = fresh.sql("SELECT count(*) AS n FROM activations WHERE isnan(act_max)").arrow()
@@ -406,7 +407,7 @@ def test_a_failing_writer_ends_the_run_and_the_rerun_completes_it(
 
 RUN = """
 import sys
-from fstore import extraction
+from fstore.workflows.extract import run as extraction
 from fstore.workflows.extract.plan import Chosen
 from fstore.store import Store
 layers = sys.argv[2].split(",")
@@ -523,7 +524,7 @@ def test_one_network_is_in_memory_at_a_time(fresh: Store, monkeypatch: pytest.Mo
         loaded.append(weakref.ref(network.model))
         return network
 
-    monkeypatch.setattr(workflows, "load_network", watched)
+    monkeypatch.setattr(checkpoints, "load_network", watched)
     summary = fill(fresh, "fc7", ckpts=["random", "c4", "c5"])
     assert summary.samples == 3 * N_IMAGES
     assert len(loaded) >= 3

@@ -89,10 +89,10 @@ class Recipe:
         DataError
             The network states no recipe, and a number is not given; or no such entry.
         """
-        known = {f.name for f in fields(cls)}
-        if unknown := sorted(set(changes) - known):
-            raise DataError(f"a recipe has no {unknown[0]!r}; it has: {', '.join(sorted(known))}")
-        stated = {k: v for k, v in defaults.items() if k in known}
+        entries = {f.name for f in fields(cls)}
+        if unknown := sorted(set(changes) - entries):
+            raise DataError(f"a recipe has no {unknown[0]!r}; it has: {', '.join(sorted(entries))}")
+        stated = {k: v for k, v in defaults.items() if k in entries}
         stated |= {k: v for k, v in changes.items() if v is not None}
         if missing := [name for name in ("lr", "batch_size") if name not in stated]:
             flags = " and ".join(f"--{name.replace('_', '-')}" for name in missing)
@@ -138,5 +138,5 @@ def run_length(
         raise DataError("the network states no number of iterations; give --iterations")
     if snapshots:
         return total, sorted(set(snapshots))
-    own = [s for s in stated.get("snapshots", ()) if s < total]
-    return total, [*own, total]
+    on_the_way = [s for s in stated.get("snapshots", ()) if s < total]
+    return total, [*on_the_way, total]

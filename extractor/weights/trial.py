@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from fstore.errors import DataError, FstoreError
-from fstore.extractor.networks import Network
-from fstore.extractor.networks._own import place_of
+from fstore.extractor.networks import Network, place_of
 from fstore.extractor.weights.checkpoints import with_weights
 
 __all__ = ["compare", "one_image"]
@@ -45,15 +44,15 @@ def compare(network: Network, weights: Mapping[str, Tensor], again: Network) -> 
         dict that are other ones each time that it is built.
     """
     expected = one_image(with_weights(network, weights, source="the checkpoint"))
-    found = one_image(again)
-    if not _agree(expected, found):
+    rebuilt = one_image(again)
+    if not _agree(expected, rebuilt):
         raise DataError(
             f"network {network.name!r} gives other values when it is built again with the same "
             "weights: it holds numbers outside its state dict that are new each time (a plain "
             "tensor drawn at random, values of its initial weights); register them with "
             "register_buffer, or draw them from a fixed seed"
         )
-    return _summary(found.outputs)
+    return _summary(rebuilt.outputs)
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import FstoreError
-from fstore.queries.cells.needs import ROW_COLUMNS, Need, Row, paper_numbers
+from fstore.queries.cells.needs import ROW_COLUMNS, Need, Row
 from fstore.queries.findings._api import CLAIMS, Facts, Finding, Judgement, Snapshot, Verdict
 from fstore.queries.findings._enough import too_few, without
 from fstore.queries.findings._judging import said_of_cell, with_notes
 from fstore.queries.refresh.stored import report_rows
-from fstore.queries.reports import REPORTS
+from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.studies.study import Study
 from fstore.registry import Entry
 from fstore.types import OnProgress
@@ -67,7 +67,6 @@ def study_facts(
 ) -> Facts:
     """Return what claims are judged by; parameters as :func:`check_findings`."""
     from fstore.queries.cells.inputs import Inputs
-    from fstore.queries.reports._classify import positions
 
     rows: dict[str, Sequence[Row]] = {}
     notes, wanted, frozen = {}, {}, Inputs.now(store).store
@@ -88,17 +87,23 @@ def study_facts(
         rows[name] = without(found.rows, needs, thin)
         if note := " ".join(dict.fromkeys(filter(None, [found.note, *thin.values()]))):
             notes[name] = note
-    places = positions(store, study.network)
+    flat = _flat_layers(store, study.network)
     return Facts(
         rows,
         study.layers,
-        tuple(layer for layer in study.layers if places.get(layer) == 1),
+        tuple(layer for layer in study.layers if layer in flat),
         study.mid_layer or "",
         study.top_layer or "",
         _snapshots(store, study),
         notes,
         wanted,
     )
+
+
+def _flat_layers(store: "Store", network: str) -> set[str]:
+    """Return the layers on record that have one number a channel and no map."""
+    rows = store.rows("layers", network=network).to_pylist()
+    return {row["layer"] for row in rows if row["height"] * row["width"] == 1}
 
 
 def _snapshots(store: "Store", study: Study) -> tuple[Snapshot, ...]:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fstore.errors import FstoreError, UnknownNameError
 from fstore.queries.cells.missing import Missing
-from fstore.queries.cells.needs import BESIDE, REPORTS, titled
+from fstore.queries.cells.needs import BESIDE
 from fstore.queries.refresh.compute import show_report
 from fstore.queries.refresh.refresh import unregistered
 from fstore.queries.refresh.standing import Standing, standing, with_paper
+from fstore.queries.reports import REPORTS, titled
 from fstore.queries.studies.study import Study, UnboundError
 from fstore.types import OnProgress
 

@@ -12,10 +12,11 @@ from uuid import uuid4
 from fstore.errors import DataError, FstoreError, UnknownNameError
 from fstore.queries.cells.inputs import Inputs
 from fstore.queries.cells.missing import Missing
-from fstore.queries.cells.needs import REPORTS, Need, Row
+from fstore.queries.cells.needs import Need, Row
 from fstore.queries.cells.noted import next_time, note_refresh
 from fstore.queries.cells.why import is_of
 from fstore.queries.refresh.standing import Standing, kept_rows, stamps_of, standing, with_paper
+from fstore.queries.reports import REPORTS
 from fstore.queries.studies.study import Study
 from fstore.types import OnProgress
 

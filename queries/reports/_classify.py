@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.queries.cells.needs import BESIDE, Cell, Need, Reading
+from fstore.queries.samples.ablations import PAPER
 from fstore.queries.samples.labels import Samples
 from fstore.queries.studies.bound import Bound
 from fstore.queries.studies.study import Study
@@ -66,8 +67,6 @@ def positions(store: "Store", network: str) -> dict[str, int]:
 
 def ablations_of(places: int | None) -> list[str]:
     """Return the paper's ablations of a layer; fully connected ones have nothing spatial."""
-    from fstore.queries.samples.ablations import PAPER
-
     return [a for a in PAPER if places != 1 or not a.startswith("sp_")]
 
 
@@ -111,10 +110,10 @@ def _runs(
 
     first, of = readings[0], dict(parameters)
     samples = [reading.samples for reading in readings]
-    found = problem(store, samples, network=first.network, ckpt=first.ckpt, layer=first.layer)
+    asked = problem(store, samples, network=first.network, ckpt=first.ckpt, layer=first.layer)
     ablation, seed = str(of["ablation"]), int(of["shuffle_seed"])
-    kernel = gram(store, found.rows, ablation=ablation, seed=seed).kernel
-    return [measure(kernel, found.Y, split).values for split in found.splits.values()]
+    kernel = gram(store, asked.rows, ablation=ablation, seed=seed).kernel
+    return [measure(kernel, asked.Y, split).values for split in asked.splits.values()]
 
 
 def mean_aps(kernel: "NDArray[np.float32]", Y: "NDArray[np.int8]", split: "SplitRows") -> Measured:

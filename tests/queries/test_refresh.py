@@ -23,6 +23,7 @@ from fstore.queries.cells import noted as _history
 from fstore.queries.cells.code import code_version
 from fstore.queries.publish.exhibits import exhibit
 from fstore.queries.refresh import compute as _run
+from fstore.queries.refresh import standing as _standing
 from fstore.queries.refresh.refresh import Refreshed, due, refresh, states
 from fstore.queries.reports import REPORTS, Cell, Need
 from fstore.queries.studies.study import Study, parse_study
@@ -112,7 +113,7 @@ def test_code_of_one_report(world: StudyWorld, monkeypatch: pytest.MonkeyPatch) 
     """Changed code of one report stales its cells and no others."""
     list(refresh(world.store, world.study, SOME))
     changed = {"fstore.queries.reports.table6": "other"}
-    monkeypatch.setattr(_run, "code_version", lambda m: changed.get(m) or code_version(m))
+    monkeypatch.setattr(_standing, "code_version", lambda *m: changed.get(m[0]) or code_version(*m))
     assert {(d.report, d.row, d.why) for d in due(world.store, world.study, SOME)} == {
         ("table6", "conv5", "code changed"),
         ("table6", "fc7", "code changed"),
@@ -227,7 +228,7 @@ def test_the_last_of_several(built: Built, study: Study, monkeypatch: pytest.Mon
     """A cell that was computed twice from the same inputs counts as of the later time."""
     list(refresh(built.store, study, ["table6"]))
     old = built.store.rows("reports").to_pylist()
-    monkeypatch.setattr(_run, "code_version", lambda _: "other")
+    monkeypatch.setattr(_standing, "code_version", lambda *_: "other")
     list(refresh(built.store, study, ["table6"]))
     later = [row | {"computed_at": datetime.now(UTC)} for row in old]
     built.store.append("reports", later)  # as where no locks are known
@@ -417,7 +418,7 @@ import sys
 from pathlib import Path
 from _slow import add_slow, slow_study
 from fstore.queries.refresh.refresh import refresh
-from fstore.queries.reports import _run
+from fstore.queries.refresh import compute as _run
 from fstore.store import Store
 _run.COMMIT_SECONDS = 0
 add_slow()

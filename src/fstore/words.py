@@ -8,7 +8,6 @@ __all__ = ["WORDS", "worded"]
 
 WORDS = {
     "ap": "AP (percent)",
-    "binarize": "binarized",
     "channel": "filter",
     "cosine": "cosine",
     "cosine_binarized": "cosine, binarized",
@@ -17,16 +16,13 @@ WORDS = {
     "finetuned": "fine-tuned",
     "ft": "fine-tuned",
     "hamming": "Hamming distance",
-    "none": "as they are",
     "nonzero_percent": "non-zero (percent)",
     "pretrain": "pre-trained",
     "pretrained": "pre-trained",
     "prior": "random filter",
     "scratch": "from scratch",
-    "sp_max": "sp-max",
-    "sp_shuffle": "sp-shuffle",
 }
-"""Names in words; of another, underscores are spaces."""
+"""Names in words, those of registered ablations among them; of another, underscores are spaces."""
 
 
 def worded(name: str) -> str:
@@ -34,8 +30,8 @@ def worded(name: str) -> str:
 
     Examples
     --------
-    >>> worded("sp_max"), worded("label 0.1"), worded("shuffle_seed"), worded("none:all_points")
-    ('sp-max', 'label 0.1', 'shuffle seed', 'as they are: all points')
+    >>> worded("fc_ft"), worded("label 0.1"), worded("shuffle_seed"), worded("scratch:all_points")
+    ('fc-ft', 'label 0.1', 'shuffle seed', 'from scratch: all points')
     """
     return ": ".join(" ".join(map(_word, part.split(" "))) for part in name.split(":"))
 
