@@ -186,5 +186,5 @@ def labelled_store(
     place = Partition("caffenet", "synthetic", "drawn", view, layer)
     made = labelled_batches(Y, layer, size=64)
     while shard := list(islice(made, SHARD // 64)):
-        write_shard(store.path, shard, {place: Identity({"weights": "none: drawn at random"})})
+        write_shard(store.place, shard, {place: Identity({"weights": "none: drawn at random"})})
     return place

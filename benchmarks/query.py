@@ -58,7 +58,7 @@ def build(folder: Path, n_samples: int) -> None:
         for name, r in batch.layers.items():
             files[name][ids[0] : ids[-1] + 1] = r.act_max[..., None] if r.maps is None else r.maps
         if (ids[-1] + 1) % SHARD == 0 or ids[-1] + 1 == n_samples:
-            write_shard(store.path, shard, identities)
+            write_shard(store.place, shard, identities)
             shard = []
     for file in files.values():
         file.flush()

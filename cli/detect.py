@@ -112,7 +112,7 @@ def _check_drawing(out: Path, *, overwrite: bool) -> None:
 
 
 def _draw(picture: Path, rows: Sequence[Mapping[str, Any]], found: "Detector", out: Path) -> None:
-    from fstore.store.tables import storage
+    from fstore.store.commits import storage
     from fstore.workflows.detect import draw_detections, open_image
 
     drawn = draw_detections(open_image(picture), rows, found.classes)

@@ -51,7 +51,7 @@ def status(ctx: typer.Context, as_json: AsJson = False, as_csv: AsCsv = False) -
     from fstore.store.status import STATUS_COLUMNS
     from fstore.store.status import status as rows_of
 
-    rows = rows_of(open_store(ctx).path)
+    rows = rows_of(open_store(ctx).place)
     emit(rows, columns=STATUS_COLUMNS, as_json=as_json, as_csv=as_csv)
     size, raw = (sum(row[c] or 0 for row in rows) for c in ("bytes", "raw_bytes"))
     share = f", {size / raw:.2f} of {_size(raw)} raw" if raw else ""
@@ -82,11 +82,11 @@ def drop(
 
     store = open_store(ctx)
     selection = Selection(*(value or None for value in (network, ckpt, dataset, view, layer)))
-    going = plan_drop(store.path, selection, checkpoint=checkpoint)
+    going = plan_drop(store.place, selection, checkpoint=checkpoint)
     _tell(going)
     if not yes:
         typer.confirm("Remove all this?", abort=True, err=True)
-    gone = drop_from(store.path, selection, checkpoint=checkpoint)
+    gone = drop_from(store.place, selection, checkpoint=checkpoint)
     note(f"removed {sum(g.rows for g in gone)} rows, {_size(sum(g.bytes for g in gone))}")
 
 
@@ -108,9 +108,8 @@ def gc(
     """
     from fstore.store.maintenance import gc as collect
 
-    root = open_store(ctx).path
-    gone = collect(root, older_than_hours=older_than)
-    rows = ({"file": str(path.relative_to(root)), "bytes": size} for path, size in gone)
+    gone = collect(open_store(ctx).place, older_than_hours=older_than)
+    rows = ({"file": key, "bytes": size} for key, size in gone)
     emit(rows, columns=("file", "bytes"), as_json=as_json, as_csv=as_csv)
     note(f"deleted {len(gone)} files, {_size(sum(size for _, size in gone))}")
 
@@ -150,7 +149,7 @@ def verify(
 
     store = open_store(ctx)
     selection = Selection(*(value or None for value in (network, ckpt, dataset, view, layer)))
-    rows = list(problems_of(store.path, selection if selection.given else None))
+    rows = list(problems_of(store.place, selection if selection.given else None))
     rows += _recomputed(store, rows, selection.given) if recompute else []
     emit(rows, columns=PROBLEM_COLUMNS, as_json=as_json, as_csv=as_csv)
     note(_count(len(rows), "problem") if rows else "no problem found")
@@ -165,7 +164,7 @@ def _checksums(store: "Store", *, add: bool) -> None:
 
     if add:
         note(f"noted the checksums of {_count(store.add_checksums(), 'file')}")
-    elif without := sum(map(len, unchecked(store.path).values())):
+    elif without := sum(map(len, unchecked(store.place).values())):
         note(
             f"{_count(without, 'file')} without a checksum, written by another program or by "
             "fstore before it noted them; note them as they are now: fstore verify --add-checksums"

@@ -1,31 +1,34 @@
-"""What a store knows beside activations: data sets, checkpoints, layers."""
+"""The data sets that a store knows: their samples, labels and splits."""
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from fstore.errors import IdentityError, UnknownNameError
+from fstore.errors import IdentityError
 from fstore.names import check_storable
-from fstore.store.leases import working
 from fstore.store.locks import naming
 from fstore.store.place import inside
 from fstore.store.schema import TABLES
-from fstore.store.tables import append_once, read_rows, replace_rows, storage
-from fstore.types import CheckpointRecord, DatasetManifest, LayerSpec, SampleRecord, ViewManifest
+from fstore.store.tables import append_once, read_rows, replace_rows
+from fstore.types import DatasetManifest, SampleRecord, ViewManifest
+
+if TYPE_CHECKING:
+    from fstore.store.place import Place
 
 __all__ = [
-    "DatasetInfo", "add_checkpoint", "add_dataset", "add_layers", "checkpoints", "datasets",
-    "weights_path",
-]  # fmt: skip
-
-WEIGHTS, OLD_WEIGHTS = "weights", "checkpoints"
-"""Folders of the weights; those of older stores lie beside the files of a table."""
+    "DatasetInfo",
+    "add_dataset",
+    "datasets",
+    "hashes_of_rows",
+    "manifest_hash",
+    "sample_rows",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class DatasetInfo:
     counts: dict[str, int]
 
 
-def datasets(root: Path) -> list[DatasetInfo]:
+def datasets(root: "Place") -> list[DatasetInfo]:
     """Return the registered data sets, by name."""
     rows = sorted(read_rows(root, "datasets").to_pylist(), key=lambda row: str(row["name"]))
     return [
@@ -63,14 +66,15 @@ def datasets(root: Path) -> list[DatasetInfo]:
     ]
 
 
-def _images_root(root: Path, name: str, place: str) -> Path:
+def _images_root(root: "Place", name: str, place: str) -> Path:
     """Return a data set's folder: absolute, and only read; or in the store."""
     if Path(place).is_absolute():
         return Path(place)
-    return root if place == "." else inside(root, place, table="datasets", row=f"data set '{name}'")
+    row = f"data set '{name}'"
+    return root.local("" if place == "." else inside(root, place, table="datasets", row=row))
 
 
-def add_dataset(root: Path, manifest: DatasetManifest) -> bool:
+def add_dataset(root: "Place", manifest: DatasetManifest) -> bool:
     """Register a data set, or add views and splits to one that is registered.
 
     Returns
@@ -90,7 +94,7 @@ def add_dataset(root: Path, manifest: DatasetManifest) -> bool:
         return _add_dataset(root, manifest)
 
 
-def _add_dataset(root: Path, manifest: DatasetManifest) -> bool:
+def _add_dataset(root: "Place", manifest: DatasetManifest) -> bool:
     known = next((d for d in datasets(root) if d.name == manifest.name), None)
     if known is not None:
         _check_same(root, known, manifest)
@@ -108,7 +112,7 @@ def _add_dataset(root: Path, manifest: DatasetManifest) -> bool:
         key=f"splits:{manifest.name}",
     )
     row = _dataset_row(root, manifest, known)
-    moved = known is not None and known.root != root / str(row["root"])
+    moved = known is not None and known.root != _images_root(root, known.name, str(row["root"]))
     if known is None or new or moved:
         replace_rows(root, "datasets", [row], name=manifest.name)
     return bool(new or added or moved)
@@ -189,7 +193,7 @@ def _hash_rows(samples: Sequence[SampleRecord], part: Callable[[SampleRecord], o
 
 
 def _dataset_row(
-    root: Path, manifest: DatasetManifest, known: DatasetInfo | None
+    root: "Place", manifest: DatasetManifest, known: DatasetInfo | None
 ) -> dict[str, object]:
     views: dict[str, dict[str, object]] = {
         v.view: {
@@ -204,14 +208,13 @@ def _dataset_row(
         for view, samples in known.views.items():
             kept = {"samples": known.counts[view], "manifest": samples}
             views.setdefault(view, {"view": view, **kept, "labels": known.labels[view]})
-    place = manifest.root.resolve()
-    inside = place.is_relative_to(root.resolve())
+    key = root.key_of(manifest.root)
     return {
         "name": manifest.name,
         "format": manifest.format,
         "task": manifest.task,
         "classes": list(manifest.classes),
-        "root": str(place.relative_to(root.resolve()) if inside else place),
+        "root": str(manifest.root.resolve()) if key is None else key or ".",
         "views": list(views.values()),
         "registered_at": datetime.now(UTC),
     }
@@ -241,7 +244,7 @@ def _split_rows(dataset: str, view: ViewManifest) -> list[dict[str, object]]:
     ]
 
 
-def _missing_splits(root: Path, manifest: DatasetManifest) -> list[dict[str, object]]:
+def _missing_splits(root: "Place", manifest: DatasetManifest) -> list[dict[str, object]]:
     """Return the rows of splits that are not stored; a stored one must have the same parts."""
     stored: dict[tuple[str, str, int], dict[int, str]] = {}
     for view in manifest.views:
@@ -263,7 +266,7 @@ def _missing_splits(root: Path, manifest: DatasetManifest) -> list[dict[str, obj
     return rows
 
 
-def _check_same(root: Path, known: DatasetInfo, manifest: DatasetManifest) -> None:
+def _check_same(root: "Place", known: DatasetInfo, manifest: DatasetManifest) -> None:
     if known.classes != manifest.classes or known.task != manifest.task:
         raise IdentityError(
             f"data set '{known.name}' is registered with {len(known.classes)} classes "
@@ -287,7 +290,7 @@ def _changed(name: str, view: str, what: str, where: str) -> str:
     )
 
 
-def _first_difference(root: Path, name: str, view: ViewManifest) -> str:
+def _first_difference(root: "Place", name: str, view: ViewManifest) -> str:
     stored = read_rows(root, "samples", dataset=name, view=view.view).sort_by("sample_id")
     columns = ["image_id", "uri", "digest", "box", "difficult"]
     old = stored.select(columns).to_pylist()
@@ -298,165 +301,3 @@ def _first_difference(root: Path, name: str, view: ViewManifest) -> str:
             parts = ", ".join("content" if c == "digest" else c for c in differ)
             return f": sample {i} ({b['uri']}) differs in {parts}"
     return f": {len(old)} samples then, {len(new)} now"
-
-
-def checkpoints(root: Path, network: str | None = None) -> list[CheckpointRecord]:
-    """Return the checkpoints, by network, iteration and name."""
-    where = {} if network is None else {"network": network}
-    names = {f.name for f in fields(CheckpointRecord)}
-    records = [
-        CheckpointRecord(**{k: v for k, v in row.items() if k in names})
-        for row in read_rows(root, "checkpoints", **where).to_pylist()
-    ]
-    return sorted(records, key=lambda r: (r.network, r.iteration or 0, r.name))
-
-
-def find_checkpoint(root: Path, name: str, network: str | None = None) -> CheckpointRecord:
-    """Return one checkpoint by its name, or by ``network/name``.
-
-    Raises
-    ------
-    UnknownNameError
-        There is none, or several networks have one of that name (all are listed).
-    """
-    known = checkpoints(root)
-    exact = [r for r in known if f"{r.network}/{r.name}" == name and network in (None, r.network)]
-    found = exact or [r for r in known if r.name == name and network in (None, r.network)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(f"{r.network}/{r.name}" for r in found)
-        raise UnknownNameError(
-            f"checkpoint '{name}' is ambiguous: {names}; add --network, or write NETWORK/NAME"
-        )
-    names = ", ".join(f"{r.network}/{r.name}" for r in known[-20:]) or "none yet"
-    of = f" of network '{network}'" if network else ""
-    raise UnknownNameError(f"no checkpoint '{name}'{of}; there are: {names}")
-
-
-def add_checkpoint(root: Path, record: CheckpointRecord, weights: Path) -> CheckpointRecord:
-    """Move a safetensors file into the store and register it.
-
-    Returns
-    -------
-    CheckpointRecord
-        With ``uri`` set. Registering the same weights under the same name again is no error.
-
-    Raises
-    ------
-    DataError
-        The name cannot be stored.
-    IdentityError
-        The name stands for other weights or another preprocessing.
-    StorageError
-        The record of the same name names a file outside the store.
-    """
-    check_storable(record.name, "checkpoint")
-    check_storable(f"{record.network}+{record.name}", "checkpoint, with its network,")
-    with naming(root), working(root, f"add checkpoint {record.network}/{record.name}"):
-        return _add_checkpoint(root, record, weights)
-
-
-def _add_checkpoint(root: Path, record: CheckpointRecord, weights: Path) -> CheckpointRecord:
-    stored = _same_checkpoint(root, record)
-    uri = f"{WEIGHTS}/{_file_name(record)}" if stored is None else stored.uri
-    place = weights_path(root, replace(record, uri=uri))
-    with storage("cannot store the checkpoint"):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        weights.replace(place)  # the same bytes where it is there already
-    if stored is not None:
-        return stored
-    row = {f.name: getattr(record, f.name) for f in fields(record) if f.name != "extra"}
-    row |= {"uri": uri, "created_at": datetime.now(UTC)}
-
-    def missing() -> list[dict[str, Any]]:
-        return [] if _same_checkpoint(root, record) else [row]
-
-    append_once(root, "checkpoints", missing, key=f"checkpoint:{record.network}/{record.name}")
-    return find_checkpoint(root, f"{record.network}/{record.name}", record.network)
-
-
-def weights_path(root: Path, record: CheckpointRecord) -> Path:
-    """Return a checkpoint's file.
-
-    Raises
-    ------
-    StorageError
-        The record names a file that is not among the store's checkpoints.
-    """
-    folder = OLD_WEIGHTS if record.uri.startswith(f"{OLD_WEIGHTS}/") else WEIGHTS
-    row = f"checkpoint '{record.network}/{record.name}'"
-    return inside(root, record.uri, table="checkpoints", row=row, folder=folder)
-
-
-def _same_checkpoint(root: Path, record: CheckpointRecord) -> CheckpointRecord | None:
-    known = [r for r in checkpoints(root, record.network) if r.name == record.name]
-    if not known:
-        return None
-    old = known[0]
-    differ = [
-        label
-        for label, a, b in (
-            ("weights", old.sha256, record.sha256),
-            ("preprocessing", old.preprocessing_hash, record.preprocessing_hash),
-        )
-        if a != b
-    ]
-    if differ:
-        raise IdentityError(
-            f"checkpoint '{record.network}/{record.name}' is registered with other "
-            f"{' and '.join(differ)}; use another --name, or first: fstore drop "
-            f"--network {record.network} --ckpt {record.name} --checkpoint"
-        )
-    return old
-
-
-def _file_name(record: CheckpointRecord) -> str:
-    from urllib.parse import quote
-
-    folder = quote(record.network, safe="")
-    return f"{folder}/{quote(record.name, safe='')}-{record.sha256[:12]}.safetensors"
-
-
-def add_layers(root: Path, network: str, specs: Sequence[LayerSpec]) -> None:
-    """Record the taps of a network; one that is known must be the same.
-
-    Raises
-    ------
-    IdentityError
-        A layer's shape or the computation up to it changed.
-    """
-    for spec in specs:
-        check_storable(spec.name, "layer")
-    with naming(root):
-        _add_layers(root, network, specs)
-
-
-def _add_layers(root: Path, network: str, specs: Sequence[LayerSpec]) -> None:
-    def missing() -> list[dict[str, Any]]:
-        known = {r["layer"]: r for r in read_rows(root, "layers", network=network).to_pylist()}
-        for spec in specs:
-            old = known.get(spec.name)
-            if old is not None and old["definition"] != spec.definition:
-                raise IdentityError(
-                    f"layer '{spec.name}' of network '{network}' was stored as "
-                    f"{old['channels']}x{old['height']}x{old['width']} with another definition; "
-                    "give the changed network another name, or first: fstore drop --network "
-                    + network
-                )
-        return [
-            {
-                "network": network,
-                "layer": s.name,
-                "channels": s.channels,
-                "height": s.height,
-                "width": s.width,
-                "kind": s.kind,
-                "order": s.order,
-                "definition": s.definition,
-            }
-            for s in specs
-            if s.name not in known
-        ]
-
-    append_once(root, "layers", missing, key=f"layers:{network}")

@@ -15,10 +15,10 @@ from pyarrow import parquet as pq
 
 from fstore.ending import leftover
 from fstore.errors import DataError, UnknownNameError
+from fstore.store.commits import storage
 from fstore.store.features import What, extract_command, layer_shape, read_features, stored_samples
 from fstore.store.files import Partition
 from fstore.store.place import outside
-from fstore.store.tables import storage
 
 if TYPE_CHECKING:
     from fstore.store.store import Store
@@ -119,7 +119,7 @@ def export_features(
     UnknownNameError
         No such partition, or a sample is not stored.
     """
-    _check_out(outside(store.path, out), overwrite=overwrite)
+    _check_out(outside(store.place, out), overwrite=overwrite)
     ids = stored_samples(store, partition) if samples is None else np.unique(samples)
     with storage(f"cannot write {out}"):
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pyarrow import parquet as pq
 
 from fstore.errors import DataError, UnknownNameError
+from fstore.store.commits import storage
 from fstore.store.files import Partition, StoredFile, make_again, present
 from fstore.store.schema import ACT_MAX, CHANNEL, MAP, SAMPLE_ID
-from fstore.store.tables import storage
 
 if TYPE_CHECKING:
     from fstore.store.store import Store

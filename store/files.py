@@ -14,7 +14,6 @@ import json
 import re
 import shlex
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,14 +27,17 @@ from pyarrow import parquet as pq
 
 from fstore.errors import IdentityError, StorageError
 from fstore.store import sums
+from fstore.store.commits import storage, until_committed, writing
 from fstore.store.delta_log import log_entries
 from fstore.store.encode import ShardFile
-from fstore.store.paths import folder_of, logged_path
+from fstore.store.paths import logged_key
 from fstore.store.schema import CHANNEL, PARTITION, SAMPLE_ID
-from fstore.store.tables import COMMIT_TRIES, open_table, storage, writing
+from fstore.store.tables import open_table
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
+
+    from fstore.store.place import Place
 
 __all__ = ["Identity", "Partition", "StoredFile", "commit", "list_files", "new_path", "present"]
 
@@ -48,8 +50,8 @@ NAME = re.compile(
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 """What stands for NULL among partition values; only another program writes it."""
 
-NewFiles: TypeAlias = "Mapping[Partition, tuple[ShardFile, Path, Identity]]"
-"""Sealed files of one shard, by the partition that they fill."""
+NewFiles: TypeAlias = "Mapping[Partition, tuple[ShardFile, str, Identity]]"
+"""Sealed files of one shard and their keys, by the partition that they fill."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -201,16 +203,16 @@ def drop_command(partition: Partition) -> str:
     )
 
 
-def new_path(root: Path, partition: Partition) -> Path:
+def new_path(root: "Place", partition: Partition) -> Path:
     """Return an unused path for a file that is being written; its folder exists."""
-    folder = root / ACTIVATIONS / partition.folder
-    with storage(f"cannot write {folder}"):
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{uuid.uuid4().hex[:12]}.parquet.tmp"
+    with storage(f"cannot write {partition}"):
+        return root.draft(_folder(partition), ".parquet.tmp")
 
 
-def seal(file: ShardFile, n_samples: int, identity: Identity) -> Path:
-    """Give a finished file its final name."""
+def seal(
+    root: "Place", partition: Partition, file: ShardFile, *, n_samples: int, identity: Identity
+) -> str:
+    """Put a finished file into the store under its final name; return its key."""
     name = "-".join(
         (
             str(file.first_sample),
@@ -221,27 +223,25 @@ def seal(file: ShardFile, n_samples: int, identity: Identity) -> Path:
             file.path.name.split(".")[0],
         )
     )
-    return file.path.rename(file.path.with_name(f"{name}.parquet"))
+    key = f"{_folder(partition)}/{name}.parquet"
+    root.put(file.path, key)
+    return key
 
 
-def list_files(delta: "DeltaTable", **equal: str) -> list[StoredFile]:
+def _folder(partition: Partition) -> str:
+    return f"{ACTIVATIONS}/{partition.folder}"
+
+
+def list_files(root: "Place", delta: "DeltaTable", **equal: str) -> list[StoredFile]:
     """List the committed files whose partition values equal the given ones."""
-    folder = folder_of(delta)
-    return [stored_file(folder, entry) for entry in log_entries(delta, **equal).to_pylist()]
+    return [stored_file(root, entry) for entry in log_entries(delta, **equal).to_pylist()]
 
 
-def stored_file(folder: Path, entry: Mapping[str, Any]) -> StoredFile:
-    """Describe a file by its entry, a row of :func:`~fstore.store.delta_log.log_entries`.
-
-    Parameters
-    ----------
-    folder : Path
-        Of table ``activations``.
-    entry : mapping
-    """
+def stored_file(root: "Place", entry: Mapping[str, Any]) -> StoredFile:
+    """Describe a file by its entry, a row of :func:`~fstore.store.delta_log.log_entries`."""
     values = (entry[f"partition.{column}"] for column in PARTITION)
     partition = Partition(*(NO_VALUE if value is None else value for value in values))
-    return StoredFile.named(logged_path(folder, entry["path"]), partition)
+    return StoredFile.named(root.local(logged_key(root, ACTIVATIONS, entry["path"])), partition)
 
 
 def present(files: Sequence[StoredFile]) -> NDArray[np.int64]:
@@ -282,7 +282,7 @@ def check_identity(files: Sequence[StoredFile], partition: Partition, identity: 
     )
 
 
-def commit(root: Path, files: "NewFiles") -> bool:
+def commit(root: "Place", files: "NewFiles") -> bool:
     """Make files visible in one Delta transaction.
 
     Returns
@@ -299,46 +299,48 @@ def commit(root: Path, files: "NewFiles") -> bool:
     """
     from deltalake.exceptions import CommitFailedError
 
-    for _ in range(COMMIT_TRIES):
+    def attempt() -> bool:
         try:
-            done = _try_commit(root, files)
-        except (CommitFailedError, StorageError) as error:
-            done = committed(root, files)  # then what failed came after: a log checkpoint, say
-            if not done:
-                if isinstance(error, StorageError):
-                    raise
-                time.sleep(0.01)  # another process added to one of these partitions
-                continue
-        sums.record(root, ACTIVATIONS)
-        return done
-    raise StorageError(f"{COMMIT_TRIES} commits in a row met another writer's")
+            return _try_commit(root, files)
+        except (CommitFailedError, StorageError):
+            if committed(root, files):  # what failed came after: a log checkpoint, say
+                return True
+            raise
+
+    done = until_committed(ACTIVATIONS, attempt)
+    sums.record(root, ACTIVATIONS)
+    return done
 
 
-def committed(root: Path, files: "NewFiles") -> bool:
+def committed(root: "Place", files: "NewFiles") -> bool:
     """Whether files are in the log; they are all there, or none."""
     delta = open_table(root, ACTIVATIONS)
     return any(
-        path.name in {file.path.name for file in list_files(delta, **partition.values)}
-        for partition, (_, path, _) in files.items()
+        _name(key) in {file.path.name for file in list_files(root, delta, **partition.values)}
+        for partition, (_, key, _) in files.items()
     )
 
 
-def _try_commit(root: Path, files: "NewFiles") -> bool:
+def _name(key: str) -> str:
+    return key.rpartition("/")[2]
+
+
+def _try_commit(root: "Place", files: "NewFiles") -> bool:
     from deltalake import CommitProperties, Transaction
 
     delta = open_table(root, ACTIVATIONS)
-    _check_there(files)
+    _check_there(root, files)
     once = []
-    for partition, (_, path, identity) in files.items():
-        stored = list_files(delta, **partition.values)
+    for partition, (_, key, identity) in files.items():
+        stored = list_files(root, delta, **partition.values)
         check_identity(stored, partition, identity)
-        if _meets(stored, StoredFile.named(path, partition)):
+        if _meets(stored, StoredFile.named(root.local(key), partition)):
             return False
-        key = f"partition:{partition.folder}"
-        once.append(Transaction(key, (delta.transaction_version(key) or 0) + 1))
-    with writing("cannot commit", root / ACTIVATIONS):
+        once_key = f"partition:{partition.folder}"
+        once.append(Transaction(once_key, (delta.transaction_version(once_key) or 0) + 1))
+    with writing(root, ACTIVATIONS, "cannot commit"):
         delta.create_write_transaction(
-            [_action(root, p, file, path) for p, (file, path, _) in files.items()],
+            [_action(p, file, key) for p, (file, key, _) in files.items()],
             mode="append",
             schema=delta.schema(),
             partition_by=list(PARTITION),
@@ -347,19 +349,16 @@ def _try_commit(root: Path, files: "NewFiles") -> bool:
     return True
 
 
-def _check_there(files: "NewFiles") -> None:
+def _check_there(root: "Place", files: "NewFiles") -> None:
     """Refuse to name files in the log that somebody deleted or cut since they were written."""
-    for file, path, _ in files.values():
-        try:
-            size = path.stat().st_size
-        except OSError:
-            size = None
-        if size != file.size_bytes:
-            found = "it is gone" if size is None else f"it has {size} bytes"
+    for file, key, _ in files.values():
+        entry = root.entry(key)
+        if entry is None or entry.size_bytes != file.size_bytes:
+            state = "it is gone" if entry is None else f"it has {entry.size_bytes} bytes"
             raise StorageError(
-                f"{path} was written with {file.size_bytes} bytes, now {found}; another program "
-                "deleted or changed files of the store (a vacuum?) before they were committed. "
-                "Nothing of this shard was added: run the same command again"
+                f"{root.uri(key)} was written with {file.size_bytes} bytes, now {state}; another "
+                "program deleted or changed files of the store (a vacuum?) before they were "
+                "committed. Nothing of this shard was added: run the same command again"
             )
 
 
@@ -373,7 +372,7 @@ def _meets(stored: Sequence[StoredFile], new: StoredFile) -> bool:
     return bool(near) and bool(np.isin(new.sample_ids, present(near)).any())
 
 
-def _action(root: Path, partition: Partition, file: ShardFile, path: Path) -> object:
+def _action(partition: Partition, file: ShardFile, key: str) -> object:
     from deltalake.transaction import AddAction
 
     low = {SAMPLE_ID: file.first_sample, CHANNEL: 0}
@@ -385,7 +384,7 @@ def _action(root: Path, partition: Partition, file: ShardFile, path: Path) -> ob
         "nullCount": dict.fromkeys(low, 0),
     }
     return AddAction(
-        path=path.relative_to(root / ACTIVATIONS).as_posix(),
+        path=key.removeprefix(f"{ACTIVATIONS}/"),
         size=file.size_bytes,
         partition_values=partition.values,
         modification_time=int(time.time() * 1000),

@@ -15,14 +15,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 from uuid import uuid4
 
 from fstore.errors import StorageError
 
-__all__ = ["oldest_lease", "working"]
+if TYPE_CHECKING:
+    from fstore.store.place import Place
 
-FOLDER = "locks"
+__all__ = ["held", "oldest", "working"]
+
 PREFIX, SUFFIX = "work-", ".lease"
 SLACK_S = 2.0
 """Times of files are this coarse on the coarsest file system (FAT)."""
@@ -31,14 +33,14 @@ _in_hand = threading.local()
 
 
 @contextmanager
-def working(root: Path, what: str) -> Iterator[None]:
+def working(root: "Place", what: str) -> Iterator[None]:
     """Hold a lease on the store while files are written that no log names yet.
 
     Work within work (of one thread) is covered by the outer lease.
 
     Parameters
     ----------
-    root : Path
+    root : Place
         The store.
     what : str
         For people who look into ``locks/``: what is done.
@@ -48,19 +50,34 @@ def working(root: Path, what: str) -> Iterator[None]:
     StorageError
         The lease cannot be written.
     """
-    held: set[Path] = _in_hand.__dict__.setdefault("roots", set())
-    if root in held:
+    in_hand: set[Place] = _in_hand.__dict__.setdefault("roots", set())
+    if root in in_hand:
         yield
         return
+    with root.lease(what):
+        in_hand.add(root)
+        try:
+            yield
+        finally:
+            in_hand.discard(root)
+
+
+@contextmanager
+def held(folder: Path, what: str) -> Iterator[None]:
+    """Hold a lease: a new locked file in a folder.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be written.
+    """
     try:
-        path, file = _take(root / FOLDER, what)
+        path, file = _take(folder, what)
     except OSError as error:
-        raise StorageError(f"cannot write to {root / FOLDER}: {error}") from error
-    held.add(root)
+        raise StorageError(f"cannot write to {folder}: {error}") from error
     try:
         yield
     finally:
-        held.discard(root)
         with suppress(OSError):  # a lease that stays is free, and goes with the next gc
             path.unlink(missing_ok=True)
         file.close()
@@ -84,13 +101,13 @@ def _take(folder: Path, what: str) -> tuple[Path, TextIO]:
         file.close()
 
 
-def oldest_lease(root: Path) -> float:
+def oldest(folder: Path) -> float:
     """Return since when files are spared: the start of the oldest lease in force, or infinity.
 
     Leases of dead processes are removed.
     """
     since = float("inf")
-    for path in (root / FOLDER).glob(f"{PREFIX}*{SUFFIX}"):
+    for path in folder.glob(f"{PREFIX}*{SUFFIX}"):
         try:
             with path.open("r+", encoding="utf-8") as file:
                 began = _began(file, path)

@@ -5,28 +5,29 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from stat import S_ISREG
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from fstore.errors import DataError, StorageError, UnknownNameError
 from fstore.store import sums
-from fstore.store.catalog import weights_path
+from fstore.store.commits import committing, storage, until_committed
 from fstore.store.delta_log import log_entries
 from fstore.store.files import ACTIVATIONS
-from fstore.store.leases import oldest_lease, working
+from fstore.store.leases import working
 from fstore.store.locks import naming
+from fstore.store.networks import weights_key
 from fstore.store.place import inside
 from fstore.store.proposals import VIEW as PROPOSAL
 from fstore.store.proposals import hide_proposals
 from fstore.store.schema import TABLES
 from fstore.store.status import logged_files
-from fstore.store.tables import COMMIT_TRIES, open_table, read_rows, sql_text, storage, writing
+from fstore.store.tables import open_table, read_rows, sql_text
 from fstore.types import CheckpointRecord
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
+
+    from fstore.store.place import Entry, Place
 
 __all__ = ["Going", "Selection", "drop", "gc", "plan_drop"]
 
@@ -35,7 +36,7 @@ OWN_NAMES = re.compile(
     r"\d+-\d+-\d+-[0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{12}\.parquet"  # activations: files.seal
     r"|[0-9a-f]{12}\.parquet\.tmp"  # unfinished ones: files.new_path
     r"|part-\d{5}-[0-9a-f-]{36}(-c\d{3,})?(\.[a-z0-9]+)*\.parquet"  # Delta writers' data files
-    r"|.+-[0-9a-f]{12}\.safetensors"  # checkpoints: catalog._file_name
+    r"|.+-[0-9a-f]{12}\.safetensors"  # checkpoints: networks._file_name
     r"|\.?weights\.safetensors(\.\w+)?"  # on their way there, in training/
 )
 """Names of files that :func:`gc` may delete; any other file was put there by somebody else."""
@@ -73,7 +74,7 @@ class Going:
     bytes: int
 
 
-def plan_drop(root: Path, selection: Selection, *, checkpoint: bool = False) -> list[Going]:
+def plan_drop(root: "Place", selection: Selection, *, checkpoint: bool = False) -> list[Going]:
     """Say what :func:`drop` would remove, without removing it.
 
     Raises
@@ -97,7 +98,7 @@ def plan_drop(root: Path, selection: Selection, *, checkpoint: bool = False) -> 
     return going
 
 
-def drop(root: Path, selection: Selection, *, checkpoint: bool = False) -> list[Going]:
+def drop(root: "Place", selection: Selection, *, checkpoint: bool = False) -> list[Going]:
     """Remove partitions of activations, and with them what only they needed.
 
     Activations go first, in one transaction, and their files at once: exactly those that this
@@ -113,7 +114,7 @@ def drop(root: Path, selection: Selection, *, checkpoint: bool = False) -> list[
 
     Parameters
     ----------
-    root : Path
+    root : Place
         The store.
     selection : Selection
         At least one column.
@@ -135,16 +136,18 @@ def drop(root: Path, selection: Selection, *, checkpoint: bool = False) -> list[
         return _drop(root, selection, checkpoint=checkpoint)
 
 
-def _drop(root: Path, selection: Selection, *, checkpoint: bool) -> list[Going]:
+def _drop(root: "Place", selection: Selection, *, checkpoint: bool) -> list[Going]:
     going = plan_drop(root, selection, checkpoint=checkpoint)
-    _unlink(_delete(root, ACTIVATIONS, selection.given))
+    _unlink(root, _delete(root, ACTIVATIONS, selection.given))
     if checkpoint:
         records = _records(root, selection)
         for record in records:
             key = {"network": record["network"], "name": record["name"]}
             _delete(root, CHECKPOINTS, key)
         kept = {_weights(root, r) for r in read_rows(root, CHECKPOINTS).to_pylist()}
-        _unlink({w for r in records if (w := _weights(root, r)) is not None and w not in kept})
+        _unlink(
+            root, {w for r in records if (w := _weights(root, r)) is not None and w not in kept}
+        )
     if selection.given == _proposals_of(selection.dataset):
         hide_proposals(root, str(selection.dataset))
     for table, equal in _described(selection):
@@ -152,7 +155,7 @@ def _drop(root: Path, selection: Selection, *, checkpoint: bool) -> list[Going]:
     return going
 
 
-def gc(root: Path, *, older_than_hours: float = 24) -> list[tuple[Path, int]]:
+def gc(root: "Place", *, older_than_hours: float = 24) -> list[tuple[str, int]]:
     """Delete data files of the tables, and weights, that no log refers to.
 
     Interrupted extractions leave such files, and so do rewritten tables. Files that were written
@@ -161,27 +164,27 @@ def gc(root: Path, *, older_than_hours: float = 24) -> list[tuple[Path, int]]:
 
     Parameters
     ----------
-    root : Path
+    root : Place
         The store.
     older_than_hours : float
         Files that were written later stay.
 
     Returns
     -------
-    list of (Path, int)
-        What was deleted, and its bytes.
+    list of (str, int)
+        What was deleted, relative to the store, and its bytes.
     """
     latest = time.time() - older_than_hours * 3600
     # Candidates first, then the leases, then the log: what is committed in between has a lease at
     # the second step, or is known as wanted at the third.
     found = [f for f in _data_files(root) if f.written <= latest]
-    since = oldest_lease(root)
-    candidates = [(f.path, f.bytes) for f in found if f.touched < since]
-    wanted = {path for name in TABLES for path in _referred(root, open_table(root, name), name)}
+    since = root.oldest_lease()
+    candidates = [(f.key, f.size_bytes) for f in found if f.touched < since]
+    wanted = {key for name in TABLES for key in _referred(open_table(root, name), name)}
     records = read_rows(root, CHECKPOINTS).to_pylist()
-    wanted |= {w.resolve() for r in records if (w := _weights(root, r)) is not None}
-    orphans = [(path, size) for path, size in candidates if path.resolve() not in wanted]
-    _unlink(path for path, _ in orphans)
+    wanted |= {w for r in records if (w := _weights(root, r)) is not None}
+    orphans = [(key, size) for key, size in candidates if key not in wanted]
+    _unlink(root, (key for key, _ in orphans))
     for name in TABLES:
         with storage(f"cannot write the sums of table '{name}'"):
             sums.prune(root, name)
@@ -200,7 +203,7 @@ def _check(selection: Selection, *, checkpoint: bool) -> None:
         )
 
 
-def _partitions(root: Path, selection: Selection) -> list[Going]:
+def _partitions(root: "Place", selection: Selection) -> list[Going]:
     sums: dict[str, list[int]] = {}
     for logged in logged_files(root, **selection.given):
         total = sums.setdefault(str(logged.file.partition), [0, 0])
@@ -227,56 +230,52 @@ def _proposals_of(dataset: str | None) -> dict[str, str]:
     return {} if dataset is None else {"dataset": dataset, "view": PROPOSAL}
 
 
-def _records(root: Path, selection: Selection) -> list[dict[str, str]]:
+def _records(root: "Place", selection: Selection) -> list[dict[str, str]]:
     names = {"network": "network", "ckpt": "name"}
     equal = {names[column]: value for column, value in selection.given.items()}
     records: list[dict[str, str]] = read_rows(root, CHECKPOINTS, **equal).to_pylist()
     return records
 
 
-def _weights(root: Path, record: Mapping[str, str]) -> Path | None:
-    """Return a checkpoint's file; None if the record names one that is not the store's."""
+def _weights(root: "Place", record: Mapping[str, str]) -> str | None:
+    """Return the key of a checkpoint's file; None if the record names none of the store's."""
     named = CheckpointRecord(record["network"], record["name"], uri=record["uri"])
     try:
-        return weights_path(root, named)
+        return weights_key(root, named)
     except StorageError:
         return None
 
 
-def _going(root: Path, record: Mapping[str, str]) -> Going:
+def _going(root: "Place", record: Mapping[str, str]) -> Going:
     name, weights = f"{record['network']}/{record['name']}", _weights(root, record)
     if weights is None:
         name += f" (the record only: {record['uri']!r} is not the store's, and stays)"
         return Going("checkpoint", name, 1, 0)
-    return Going("checkpoint", name, 1, _size(weights))
+    return Going("checkpoint", name, 1, _size(root, weights))
 
 
-def _delete(root: Path, name: str, equal: dict[str, str]) -> set[Path]:
+def _delete(root: "Place", name: str, equal: dict[str, str]) -> set[str]:
     """Delete rows in one transaction; return the whole files that it took from the log."""
-    from deltalake.exceptions import CommitFailedError
-
     predicate = " AND ".join(f'"{c}" = {sql_text(value)}' for c, value in equal.items())
     in_path = set(equal) <= set(TABLES[name].partition)
-    for _ in range(COMMIT_TRIES):
+
+    def attempt() -> set[str]:
         delta = open_table(root, name)
         gone = _own(root, name, delta, equal) if in_path else set()
-        try:
-            with writing(f"cannot delete from table '{name}'", root / name):
-                delta.delete(predicate)
-        except CommitFailedError:  # another process changed the same files
-            continue
-        sums.record(root, name)
+        with committing(root, name, f"cannot delete from table '{name}'"):
+            delta.delete(predicate)
         return gone
-    raise StorageError(f"table '{name}': {COMMIT_TRIES} commits in a row met another writer's")
+
+    return until_committed(name, attempt)
 
 
-def _referred(root: Path, delta: "DeltaTable", name: str, **equal: str) -> set[Path]:
+def _referred(delta: "DeltaTable", name: str, **equal: str) -> set[str]:
     """Return the files that a table's log refers to; names in the log are percent-encoded."""
-    folder = (root / name).resolve()
-    return {folder / unquote(path) for path in log_entries(delta, **equal)["path"].to_pylist()}
+    paths = log_entries(delta, **equal)["path"].to_pylist()
+    return {f"{name}/{unquote(path)}" for path in paths}
 
 
-def _own(root: Path, name: str, delta: "DeltaTable", equal: Mapping[str, str]) -> set[Path]:
+def _own(root: "Place", name: str, delta: "DeltaTable", equal: Mapping[str, str]) -> set[str]:
     """Return the files of some partitions that lie below their table, where drop may delete."""
     found = set()
     for entry in log_entries(delta, **equal)["path"].to_pylist():
@@ -286,37 +285,21 @@ def _own(root: Path, name: str, delta: "DeltaTable", equal: Mapping[str, str]) -
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    """A file that gc may delete; times in seconds since 1970."""
-
-    path: Path
-    bytes: int
-    written: float
-    touched: float  # when it was last written or moved
-
-
-def _data_files(root: Path) -> Iterator[_File]:
+def _data_files(root: "Place") -> Iterator["Entry"]:
     """Yield every data file and weights file that has a name such as fstore or Delta give."""
-    for name in (*TABLES, "training", "weights"):
-        for path in sorted((root / name).rglob("*")):
-            log = "_delta_log" in path.relative_to(root).parts
-            if log or not OWN_NAMES.fullmatch(path.name):
-                continue
-            try:
-                state = path.lstat()
-            except FileNotFoundError:  # dropped meanwhile
-                continue
-            if S_ISREG(state.st_mode):
-                touched = max(state.st_mtime, state.st_ctime)
-                yield _File(path, state.st_size, state.st_mtime, touched)
+    for folder in (*TABLES, "training", "weights"):
+        for entry in root.entries(folder):
+            *folders, name = entry.key.split("/")
+            if "_delta_log" not in folders and OWN_NAMES.fullmatch(name):
+                yield entry
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+def _size(root: "Place", key: str) -> int:
+    entry = root.entry(key)
+    return 0 if entry is None else entry.size_bytes
 
 
-def _unlink(paths: Iterable[Path]) -> None:
-    for path in paths:
-        with storage(f"cannot delete {path}"):
-            path.unlink(missing_ok=True)
+def _unlink(root: "Place", keys: Iterable[str]) -> None:
+    for key in keys:
+        with storage(f"cannot delete {root.uri(key)}"):
+            root.delete(key)

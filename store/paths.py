@@ -2,7 +2,7 @@
 
 Four languages for one file: a user gives a path or a URI; the log has names relative to the
 table's folder, percent-encoded; delta-rs turns a folder into a URL and back; DuckDB takes a list
-of files for patterns. Everything else in the store has :class:`pathlib.Path`.
+of files for patterns. Everything else in the store has keys (``place.py``).
 """
 
 import re
@@ -13,15 +13,13 @@ from urllib.parse import unquote, urlsplit
 from fstore.errors import StorageError
 
 if TYPE_CHECKING:
-    from deltalake import DeltaTable
+    from fstore.store.place import Place
 
 __all__ = [
     "check_place",
     "duck_name",
-    "folder_of",
     "local_path",
-    "logged_path",
-    "table_folder",
+    "logged_key",
 ]
 
 URI = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/")
@@ -95,46 +93,32 @@ def check_place(path: Path) -> Path:
     return place
 
 
-def table_folder(root: Path, name: str) -> Path:
-    """Return the folder of a table, links resolved: it may be on another disk.
-
-    Raises
-    ------
-    StorageError
-        As :func:`check_place`.
-    """
-    return check_place(root / name)
-
-
-def folder_of(delta: "DeltaTable") -> Path:
-    """Return the folder of an open table, links resolved."""
-    return Path(unquote(urlsplit(delta.table_uri).path))
-
-
-def logged_path(folder: Path, entry: str) -> Path:
-    """Return the file that an entry of a table's log names.
+def logged_key(root: "Place", name: str, entry: str) -> str:
+    """Return the key of the file that an entry of a table's log names.
 
     Parameters
     ----------
-    folder : Path
-        The table's.
+    root : Place
+        The store.
+    name : str
+        The table.
     entry : str
-        As it is in the log: relative to the folder, percent-encoded.
+        As it is in the log: relative to the table's folder, percent-encoded.
 
     Raises
     ------
     StorageError
         The file lies outside the folder, as those of a shallow clone do.
     """
-    name = unquote(entry)
-    if URI.match(entry) or name.startswith("/") or ".." in name.split("/"):
+    file = unquote(entry)
+    if URI.match(entry) or file.startswith("/") or ".." in file.split("/"):
         raise StorageError(
-            f"the log of {folder} names the file {name!r}, which lies outside the table; fstore "
-            "reads only tables whose files are their own: make a full copy of the table"
+            f"the log of {root.uri(name)} names the file {file!r}, which lies outside the table; "
+            "fstore reads only tables whose files are their own: make a full copy of the table"
         )
-    return folder / name
+    return f"{name}/{file}"
 
 
-def duck_name(path: Path) -> str:
+def duck_name(uri: str) -> str:
     """Return a file's name for DuckDB, which takes ``*``, ``?`` and ``[`` for patterns."""
-    return GLOB.sub(lambda found: f"[{found[0]}]", str(path))
+    return GLOB.sub(lambda match: f"[{match[0]}]", uri)

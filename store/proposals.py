@@ -5,8 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +17,9 @@ from fstore.store import catalog
 from fstore.store.locks import naming
 from fstore.store.schema import TABLES
 from fstore.store.tables import append_once, read_columns, read_rows, replace_rows
+
+if TYPE_CHECKING:
+    from fstore.store.place import Place
 
 __all__ = [
     "VIEW",
@@ -70,7 +72,7 @@ class Proposals:
     boxes: NDArray[np.float64]
 
 
-def manifest_hash(root: Path, dataset: str, proposals: Proposals) -> str:
+def manifest_hash(root: "Place", dataset: str, proposals: Proposals) -> str:
     """Return the sha256 over files, their content, and boxes in order: what activations see."""
     rows = _images(root, dataset, proposals, ["image_id", "uri", "digest"]).to_pylist()
     return _hash(rows, proposals.counts.tolist(), proposals.boxes)
@@ -100,14 +102,14 @@ def _hash(rows: Sequence[Mapping[str, Any]], counts: Sequence[int], X: NDArray[n
     return digest.hexdigest()
 
 
-def add_proposals(root: Path, dataset: str, proposals: Proposals, overlaps: Overlaps) -> bool:
+def add_proposals(root: "Place", dataset: str, proposals: Proposals, overlaps: Overlaps) -> bool:
     """Register a data set's proposals: samples, splits, overlaps, then the view itself.
 
     Until the last step the view is not there; a call that was cut off is completed by the next.
 
     Parameters
     ----------
-    root : Path
+    root : Place
         The store.
     dataset : str
         A registered data set.
@@ -128,7 +130,7 @@ def add_proposals(root: Path, dataset: str, proposals: Proposals, overlaps: Over
         return _add(root, dataset, proposals, overlaps)
 
 
-def _add(root: Path, dataset: str, proposals: Proposals, overlaps: Overlaps) -> bool:
+def _add(root: "Place", dataset: str, proposals: Proposals, overlaps: Overlaps) -> bool:
     manifest = manifest_hash(root, dataset, proposals)
     known = _known(root, dataset)
     if VIEW in known.views:
@@ -153,14 +155,14 @@ def other_proposals(dataset: str) -> str:
     )
 
 
-def hide_proposals(root: Path, dataset: str) -> None:
+def hide_proposals(root: "Place", dataset: str) -> None:
     """Take a data set's view ``proposal`` off its entry, so that nobody finds it any more."""
     with naming(root):
         if any(d.name == dataset and VIEW in d.views for d in catalog.datasets(root)):
             _register(root, dataset, None)
 
 
-def inherit_splits(root: Path, dataset: str) -> int:
+def inherit_splits(root: "Place", dataset: str) -> int:
     """Give proposals the part of their image in every split that they have no part in yet.
 
     Returns
@@ -211,13 +213,13 @@ def _split_rows(
     return pa.concat_tables(found)
 
 
-def _images(root: Path, dataset: str, proposals: Proposals, columns: Sequence[str]) -> pa.Table:
+def _images(root: "Place", dataset: str, proposals: Proposals, columns: Sequence[str]) -> pa.Table:
     """Return columns of the searched images, one row an image."""
     rows = read_columns(root, "samples", ["sample_id", *columns], dataset=dataset, view="image")
     return rows.sort_by("sample_id").take(proposals.images).select(list(columns))
 
 
-def _samples(root: Path, dataset: str, proposals: Proposals) -> pa.Table:
+def _samples(root: "Place", dataset: str, proposals: Proposals) -> pa.Table:
     columns = ["image_id", "uri", "digest", "width", "height"]
     repeated = np.repeat(np.arange(len(proposals.images)), proposals.counts)
     table = _images(root, dataset, proposals, columns).take(repeated)
@@ -228,7 +230,7 @@ def _samples(root: Path, dataset: str, proposals: Proposals) -> pa.Table:
     return _with_constants("samples", table, {"dataset": dataset, "view": VIEW, "difficult": False})
 
 
-def _overlaps(root: Path, dataset: str, overlaps: Overlaps) -> pa.Table:
+def _overlaps(root: "Place", dataset: str, overlaps: Overlaps) -> pa.Table:
     labels = read_columns(root, "labels", ["sample_id", "class"], dataset=dataset, view="gt")
     gt = pa.array(overlaps.gt)
     table = pa.table(
@@ -251,11 +253,11 @@ def _with_constants(name: str, table: pa.Table, constants: Mapping[str, Any]) ->
     return table.select(schema.names).cast(schema)
 
 
-def _known(root: Path, dataset: str) -> "catalog.DatasetInfo":
+def _known(root: "Place", dataset: str) -> "catalog.DatasetInfo":
     return next(d for d in catalog.datasets(root) if d.name == dataset)
 
 
-def _register(root: Path, dataset: str, view: Mapping[str, object] | None) -> None:
+def _register(root: "Place", dataset: str, view: Mapping[str, object] | None) -> None:
     """Write the data set's entry with the view, or without it."""
     (row,) = read_rows(root, "datasets", name=dataset).to_pylist()
     views = [v for v in row["views"] if v["view"] != VIEW]

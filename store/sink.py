@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fstore.ending import leftover
 from fstore.errors import FstoreError
+from fstore.store.commits import storage
 from fstore.store.encode import ShardFile, write_layer
 from fstore.store.files import (
     ACTIVATIONS,
@@ -30,8 +30,11 @@ from fstore.store.files import (
     seal,
 )
 from fstore.store.leases import working
-from fstore.store.tables import open_table, storage
+from fstore.store.tables import open_table
 from fstore.types import ActivationBatch, LayerResponses
+
+if TYPE_CHECKING:
+    from fstore.store.place import Place
 
 __all__ = ["ShardReport", "missing_samples", "write_shard"]
 
@@ -48,7 +51,7 @@ class ShardReport:
 
 
 def missing_samples(
-    root: Path, wanted: NDArray[np.int64], identities: Mapping[Partition, Identity]
+    root: "Place", wanted: NDArray[np.int64], identities: Mapping[Partition, Identity]
 ) -> dict[Partition, NDArray[np.int64]]:
     """Return, by partition, which of the wanted samples are not stored yet; none are left out.
 
@@ -60,7 +63,7 @@ def missing_samples(
     delta = open_table(root, ACTIVATIONS)
     missing = {}
     for partition, identity in identities.items():
-        stored = list_files(delta, **partition.values)
+        stored = list_files(root, delta, **partition.values)
         check_identity(stored, partition, identity)
         low, high = (wanted[0], wanted[-1]) if len(wanted) else (0, -1)
         near = [f for f in stored if f.first_sample <= high and low <= f.last_sample]
@@ -69,7 +72,7 @@ def missing_samples(
 
 
 def write_shard(
-    root: Path,
+    root: "Place",
     batches: Sequence[ActivationBatch],
     identities: Mapping[Partition, Identity],
     *,
@@ -79,7 +82,7 @@ def write_shard(
 
     Parameters
     ----------
-    root : Path
+    root : Place
         The store.
     batches : sequence of ActivationBatch
         Samples ascending over all of them; every partition's layer is in every batch.
@@ -106,7 +109,7 @@ def write_shard(
 
 
 def _write_shard(
-    root: Path,
+    root: "Place",
     batches: Sequence[ActivationBatch],
     identities: Mapping[Partition, Identity],
     *,
@@ -118,7 +121,7 @@ def _write_shard(
         missing = {p: m for p, m in missing_samples(root, ids, identities).items() if len(m)}
         if not missing:
             return ShardReport(encode_s=encode_s, commit_s=commit_s)
-        written: dict[Partition, tuple[ShardFile, Path, Identity]] = {}
+        written: dict[Partition, tuple[ShardFile, str, Identity]] = {}
         try:
             started = time.perf_counter()
             _write_all(root, batches, missing, identities, threads=threads, written=written)
@@ -129,26 +132,26 @@ def _write_shard(
         except BaseException:
             with suppress(FstoreError):  # where the log cannot be read, they are left for gc
                 if not committed(root, written):
-                    _discard(written)
+                    _discard(root, written)
             raise
         if done:
             return _report(batches, written, encode_s, commit_s)
-        _discard(written)
+        _discard(root, written)
 
 
-def _discard(files: NewFiles) -> None:
-    for _, path, _ in files.values():
-        path.unlink(missing_ok=True)
+def _discard(root: "Place", files: NewFiles) -> None:
+    for _, key, _ in files.values():
+        root.delete(key)
 
 
 def _write_all(
-    root: Path,
+    root: "Place",
     batches: Sequence[ActivationBatch],
     missing: Mapping[Partition, NDArray[np.int64]],
     identities: Mapping[Partition, Identity],
     *,
     threads: int,
-    written: dict[Partition, tuple[ShardFile, Path, Identity]],
+    written: dict[Partition, tuple[ShardFile, str, Identity]],
 ) -> None:
     """Write a file a partition into ``written``, those of a failing call too."""
     with ThreadPoolExecutor(threads, thread_name_prefix="fstore-encode") as pool:
@@ -164,12 +167,12 @@ def _write_all(
 
 
 def _write(
-    root: Path,
+    root: "Place",
     batches: Sequence[ActivationBatch],
     partition: Partition,
     wanted: NDArray[np.int64],
     identity: Identity,
-) -> tuple[ShardFile, Path, Identity]:
+) -> tuple[ShardFile, str, Identity]:
     chosen = [_rows(b.sample_ids, b.layers[partition.layer], wanted) for b in batches]
     chosen = [(ids, responses) for ids, responses in chosen if len(ids)]
     metadata = {IDENTITY_KEY: json.dumps(dict(identity.parts), sort_keys=True)}
@@ -179,7 +182,8 @@ def _write(
             file = write_layer(
                 path, [ids for ids, _ in chosen], [r for _, r in chosen], metadata=metadata
             )
-            return file, seal(file, len(wanted), identity), identity
+            key = seal(root, partition, file, n_samples=len(wanted), identity=identity)
+            return file, key, identity
     finally:
         path.unlink(missing_ok=True)  # sealed files have another name by now
 
@@ -200,7 +204,7 @@ def _rows(
 
 def _report(
     batches: Sequence[ActivationBatch],
-    written: Mapping[Partition, tuple[ShardFile, Path, Identity]],
+    written: NewFiles,
     encode_s: float,
     commit_s: float,
 ) -> ShardReport:

@@ -1,7 +1,6 @@
 """A store that is looked at once: what was read is remembered, for as long as one looks."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -9,6 +8,7 @@ import pyarrow.compute as pc
 
 from fstore.store.catalog import DatasetInfo
 from fstore.store.files import ACTIVATIONS, StoredFile, list_files
+from fstore.store.place import Place
 from fstore.store.store import Store
 from fstore.store.tables import open_table
 from fstore.types import CheckpointRecord
@@ -28,8 +28,8 @@ class Snapshot(Store):
     are stale. It does not see what is added later, and nothing is to be written through it.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
         self._known: dict[Hashable, Any] = {}
 
     def rows(self, table: str, /, **equal: str) -> pa.Table:
@@ -42,8 +42,8 @@ class Snapshot(Store):
     def files(self, **equal: str) -> list[StoredFile]:
         """List the committed files of activations, by partition values."""
         key = ("files", *sorted(equal.items()))
-        delta = self._once("activations", lambda: open_table(self.path, ACTIVATIONS))
-        return self._once(key, lambda: list_files(delta, **equal))
+        delta = self._once("activations", lambda: open_table(self.place, ACTIVATIONS))
+        return self._once(key, lambda: list_files(self.place, delta, **equal))
 
     def datasets(self) -> list[DatasetInfo]:
         """Return the registered data sets, by name."""

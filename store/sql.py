@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from fstore.ending import leftover
 from fstore.errors import FstoreError, MissingExtraError, QueryError, StorageError
+from fstore.store.commits import storage
 from fstore.store.files import ACTIVATIONS, StoredFile
 from fstore.store.hints import quotes_hint
 from fstore.store.interrupt import Limit, interruptible, spill_config
@@ -28,7 +29,7 @@ from fstore.store.paths import duck_name
 from fstore.store.readonly import check_read_only
 from fstore.store.schema import TABLES
 from fstore.store.sums import check_table
-from fstore.store.tables import open_table, sql_text, storage
+from fstore.store.tables import open_table, sql_text
 from fstore.store.totals import load_totals
 from fstore.store.values import check_types, plain_rows
 from fstore.store.views import DERIVED, SOURCES, log_table, refusing_view, table_view
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     from deltalake import DeltaTable
+
+    from fstore.store.place import Place
 
 __all__ = ["Result", "Session"]
 
@@ -55,7 +58,7 @@ class Result:
     """Rows of a query, read once: as Arrow, Polars, pandas, or batch by batch."""
 
     _relation: "duckdb.DuckDBPyRelation"
-    _root: Path
+    _root: "Place"
     _cursor: "duckdb.DuckDBPyConnection"
     _limit: Limit
 
@@ -134,7 +137,7 @@ class Result:
             The query fails, or a column's type has no Parquet form.
         """
         target = Path(path)
-        if target.resolve().is_relative_to(self._root):
+        if self._root.key_of(target) is not None:
             raise StorageError(f"{target} lies in the store, which SQL only reads; write elsewhere")
         if target.exists() and not overwrite:
             raise StorageError(f"{target} exists; choose another name or overwrite it")
@@ -175,7 +178,7 @@ class Session:
 
     Parameters
     ----------
-    root : Path
+    root : Place
         The store.
     memory_limit : str
         DuckDB's memory, for example ``4GB``.
@@ -188,7 +191,7 @@ class Session:
 
     def __init__(
         self,
-        root: Path,
+        root: "Place",
         *,
         memory_limit: str = "4GB",
         threads: int | None = None,
@@ -197,7 +200,7 @@ class Session:
         import duckdb
 
         self._check = check
-        self._root = root.resolve()
+        self._root = root
         self._lock = threading.Lock()
         self._tables: dict[str, DeltaTable] = {}
         config: dict[str, Any] = {
@@ -210,7 +213,7 @@ class Session:
         if threads is not None:
             config["threads"] = threads
         self._duck = duckdb.connect(config=config)
-        self._totals: set[Path] = set()
+        self._totals: set[str] = set()
         self._duck.execute("CREATE TABLE _totals (file_name VARCHAR, sample_id BIGINT, nnz BIGINT)")
         register_functions(self._duck)
         for macro in MACROS:
@@ -270,7 +273,7 @@ class Session:
         """Have the totals of files in table ``_totals``; a footer is read once a session."""
         with self._lock:
             self._bind(ACTIVATIONS)
-            new = [file.path for file in files if file.path not in self._totals]
+            new = [uri for file in files if (uri := str(file.path)) not in self._totals]
             if new:
                 with duck_errors():
                     load_totals(self._duck, new)
@@ -279,7 +282,7 @@ class Session:
     def _bind(self, name: str) -> None:
         """Define a table's view, if it is not there or the table changed; the derived with it."""
         delta = self._tables.get(name)
-        if delta is not None and not self._next_commit(name, delta).exists():
+        if delta is not None and not self._root.entry(_next_commit(name, delta)):
             return
         self._tables.pop(name, None)
         delta = open_table(self._root, name)
@@ -293,7 +296,7 @@ class Session:
         """Define a table's view, for which DuckDB reads the footer of a file."""
         import duckdb
 
-        statement = table_view(name, delta)
+        statement = table_view(self._root, name, delta)
         try:
             self._duck.execute(f'CREATE OR REPLACE VIEW "{name}" AS {statement}')
         except duckdb.Error as error:
@@ -319,13 +322,9 @@ class Session:
                 self._duck.execute(f'CREATE OR REPLACE VIEW "{name}" AS {view}')
         return len(self._tables) > before
 
-    def _next_commit(self, name: str, delta: "DeltaTable") -> Path:
-        """Where the log's next version will be: looking for it is quicker than reading the log."""
-        return self._root / name / "_delta_log" / f"{delta.version() + 1:020d}.json"
-
     def _list_files(self, delta: "DeltaTable") -> None:
         """Copy the log's list of files, so that SQL can count bytes without reading any."""
-        self._duck.register("_log", log_table(delta))
+        self._duck.register("_log", log_table(self._root, delta))
         self._duck.execute("CREATE OR REPLACE TABLE _files AS FROM _log")
         self._duck.unregister("_log")
 
@@ -337,11 +336,13 @@ def _tables_behind(names: Iterable[str]) -> list[str]:
     return [name for name in TABLES if name in behind]
 
 
-def _allowed(root: Path) -> str:
-    """Return the folders that DuckDB may read: the store, and tables that are on another disk.
+def _next_commit(name: str, delta: "DeltaTable") -> str:
+    """Where the log's next version will be: looking for it is quicker than reading the log."""
+    return f"{name}/_delta_log/{delta.version() + 1:020d}.json"
 
-    Each as it is and as a pattern: DuckDB compares what a statement has.
-    """
-    folders = {root, *((root / name).resolve() for name in TABLES)}
-    names = sorted({f"{text}/" for f in folders for text in (str(f), duck_name(f))})
+
+def _allowed(root: "Place") -> str:
+    """Return what DuckDB may read, as it is and as a pattern: it compares what a statement has."""
+    folders = root.readable()
+    names = sorted({f"{text}/" for f in folders for text in (f, duck_name(f))})
     return ", ".join(map(sql_text, names))

@@ -3,15 +3,18 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyarrow import parquet as pq
 
+from fstore.store.commits import storage
 from fstore.store.delta_log import log_entries
 from fstore.store.files import ACTIVATIONS, Partition, StoredFile, stored_file
-from fstore.store.paths import folder_of, logged_path
-from fstore.store.tables import open_table, read_rows, storage
+from fstore.store.paths import logged_key
+from fstore.store.tables import open_table, read_rows
+
+if TYPE_CHECKING:
+    from fstore.store.place import Place
 
 __all__ = ["STATUS_COLUMNS", "LoggedFile", "logged_files", "status"]
 
@@ -25,31 +28,36 @@ class LoggedFile:
     """A committed file and what the log says of it."""
 
     file: StoredFile
+    key: str
     rows: int
     size_bytes: int
 
 
-def logged_files(root: Path, **equal: str) -> list[LoggedFile]:
+def logged_files(root: "Place", **equal: str) -> list[LoggedFile]:
     """List the committed files whose partition values equal the given ones, by partition."""
     delta = open_table(root, ACTIVATIONS)
-    folder = folder_of(delta)
-    found = [
-        LoggedFile(stored_file(folder, row), _rows(folder, row), int(row["size_bytes"]))
+    files = [
+        LoggedFile(
+            stored_file(root, row),
+            logged_key(root, ACTIVATIONS, row["path"]),
+            _rows(root, row),
+            int(row["size_bytes"]),
+        )
         for row in log_entries(delta, **equal).to_pylist()
     ]
-    return sorted(found, key=lambda f: (f.file.partition, f.file.first_sample, f.file.path.name))
+    return sorted(files, key=lambda f: (f.file.partition, f.file.first_sample, f.file.path.name))
 
 
-def _rows(folder: Path, entry: Mapping[str, Any]) -> int:
+def _rows(root: "Place", entry: Mapping[str, Any]) -> int:
     """Return a file's number of rows: the log's, else (another program kept none) its footer's."""
     if entry["num_records"] is not None:
         return int(entry["num_records"])
-    path = logged_path(folder, entry["path"])
-    with storage(f"cannot read {path}"):
-        return int(pq.read_metadata(path).num_rows)
+    uri = root.uri(logged_key(root, ACTIVATIONS, entry["path"]))
+    with storage(f"cannot read {uri}"):
+        return int(pq.read_metadata(uri, filesystem=root.filesystem).num_rows)
 
 
-def status(root: Path) -> list[dict[str, Any]]:
+def status(root: "Place") -> list[dict[str, Any]]:
     """Count samples, rows and bytes of each partition; only the log is read, and foreign files.
 
     Returns

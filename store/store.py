@@ -4,28 +4,21 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import pyarrow as pa
 
 from fstore.errors import SchemaError, StorageError, UnknownNameError
-from fstore.store import catalog, proposals
+from fstore.store import catalog, networks, proposals
 from fstore.store.catalog import DatasetInfo
+from fstore.store.commits import storage
 from fstore.store.files import ACTIVATIONS, StoredFile, list_files
+from fstore.store.local import place_at
 from fstore.store.locks import naming
-from fstore.store.paths import check_place, local_path
-from fstore.store.place import PARTS
+from fstore.store.place import PARTS, Place
 from fstore.store.proposals import Overlaps, Proposals
 from fstore.store.schema import SCHEMA_VERSION, TABLES
 from fstore.store.sql import Result, Session
-from fstore.store.tables import (
-    append_once,
-    create_tables,
-    open_table,
-    read_columns,
-    read_rows,
-    storage,
-)
+from fstore.store.tables import append_once, create_tables, open_table, read_columns, read_rows
 from fstore.store.upgrade import OLDER, upgrade
 from fstore.system_errors import reason
 from fstore.types import CheckpointRecord, DatasetManifest, LayerSpec
@@ -45,10 +38,15 @@ class Store:
     Use :meth:`open` or :meth:`create`; :meth:`sql` answers questions.
     """
 
-    def __init__(self, path: Path, *, check: bool = False) -> None:
-        self.path = path
+    def __init__(self, place: Place, *, check: bool = False) -> None:
+        self.place = place
         self.check = check
         self._session: Session | None = None
+
+    @property
+    def path(self) -> Path:
+        """The store's folder."""
+        return self.place.local("")
 
     @classmethod
     def create(cls, path: str | Path) -> "Store":
@@ -59,13 +57,12 @@ class Store:
         StorageError
             The folder holds something else, or cannot be written.
         """
-        root = check_place(local_path(path))
-        if root.exists() and not root.is_dir():
-            raise StorageError(f"{root} is a file; choose a folder for the store")
-        if not (root / MARKER).exists():
-            with storage(f"cannot create a store in {root}"):
-                root.mkdir(parents=True, exist_ok=True)
-                names = [p.name for p in root.iterdir()]
+        root = place_at(path)
+        with storage(f"cannot create a store in {root}"):
+            root.make()
+            is_store = root.entry(MARKER) is not None
+            names = root.names("")
+        if not is_store:
             foreign = [n for n in names if n not in PARTS and not n.startswith(MARKER)]
             if foreign:
                 raise StorageError(
@@ -74,7 +71,7 @@ class Store:
                 )
             create_tables(root)
             _write_marker(root)
-        return cls.open(root)
+        return cls.open(path)
 
     @classmethod
     def open(cls, path: str | Path, *, check: bool = False) -> "Store":
@@ -94,9 +91,9 @@ class Store:
         SchemaError
             It was written by a newer version of fstore.
         """
-        root = check_place(local_path(path))
+        root = place_at(path)
         try:
-            version = dict(json.loads((root / MARKER).read_text())).get("schema_version")
+            version = dict(json.loads(root.read(MARKER))).get("schema_version")
         except FileNotFoundError as error:
             raise StorageError(
                 f"no store at {root}; make one with: fstore --store {root} init"
@@ -107,8 +104,8 @@ class Store:
             raise StorageError(f"cannot read {reason(error)}") from error
         except (ValueError, TypeError, RecursionError) as error:
             raise StorageError(
-                f"{root / MARKER} is damaged: {error}; expected what fstore init writes, such as "
-                f'{{"schema_version": {SCHEMA_VERSION}}}'
+                f"{root.uri(MARKER)} is damaged: {error}; expected what fstore init writes, such "
+                f'as {{"schema_version": {SCHEMA_VERSION}}}'
             ) from error
         if version in OLDER:
             upgrade(root)
@@ -153,7 +150,7 @@ class Store:
 
     def _open_session(self) -> Session:
         if self._session is None:
-            self._session = Session(self.path, check=self.check)
+            self._session = Session(self.place, check=self.check)
         return self._session
 
     def rows(self, table: str, /, **equal: str) -> pa.Table:
@@ -165,41 +162,41 @@ class Store:
             raise UnknownNameError(
                 f"table '{table}' has no column '{strange[0]}'; it has: {', '.join(columns)}"
             )
-        return read_rows(self.path, table, **equal)
+        return read_rows(self.place, table, **equal)
 
     def append(self, table: str, rows: Iterable[Mapping[str, Any]]) -> int:
         """Append rows to a table in one transaction; return their number."""
         new = [dict(row) for row in rows]
-        return append_once(self.path, table, lambda: new, key=f"append:{table}")
+        return append_once(self.place, table, lambda: new, key=f"append:{table}")
 
     def files(self, **equal: str) -> list[StoredFile]:
         """List the committed files of activations, by partition values."""
-        return list_files(open_table(self.path, ACTIVATIONS), **equal)
+        return list_files(self.place, open_table(self.place, ACTIVATIONS), **equal)
 
     # Data sets
 
     def add_dataset(self, manifest: DatasetManifest) -> bool:
         """Register a data set; see :func:`fstore.store.catalog.add_dataset`."""
-        with naming(self.path):
-            new = catalog.add_dataset(self.path, manifest)
+        with naming(self.place):
+            new = catalog.add_dataset(self.place, manifest)
             inherited = proposals.VIEW in self.dataset(manifest.name).views and (
-                proposals.inherit_splits(self.path, manifest.name) > 0
+                proposals.inherit_splits(self.place, manifest.name) > 0
             )
             return new or inherited
 
     def inherit_splits(self, dataset: str) -> int:
         """Give proposals the part of their image in splits that came later; return rows added."""
-        return proposals.inherit_splits(self.path, dataset)
+        return proposals.inherit_splits(self.place, dataset)
 
     def add_proposals(self, dataset: str, found: Proposals, overlaps: Overlaps) -> bool:
         """Register view ``proposal``; see :func:`fstore.store.proposals.add_proposals`."""
-        with naming(self.path):
+        with naming(self.place):
             self.dataset(dataset)
-            return proposals.add_proposals(self.path, dataset, found, overlaps)
+            return proposals.add_proposals(self.place, dataset, found, overlaps)
 
     def datasets(self) -> list[DatasetInfo]:
         """Return the registered data sets, by name."""
-        return catalog.datasets(self.path)
+        return catalog.datasets(self.place)
 
     def dataset(self, name: str) -> DatasetInfo:
         """Return one data set.
@@ -244,7 +241,7 @@ class Store:
                 f"table '{table}' has no column {strange[0]!r}; it has: "
                 + ", ".join(TABLES[table].schema.names)
             )
-        rows = read_columns(self.path, table, names, dataset=dataset, view=view)
+        rows = read_columns(self.place, table, names, dataset=dataset, view=view)
         if "uri" in rows.schema.names:
             _check_uris(rows["uri"], dataset, view)
         return rows
@@ -252,16 +249,16 @@ class Store:
     # Networks and checkpoints
 
     def add_checkpoint(self, record: CheckpointRecord, weights: Path) -> CheckpointRecord:
-        """Move weights into the store; see :func:`fstore.store.catalog.add_checkpoint`."""
-        return catalog.add_checkpoint(self.path, record, weights)
+        """Move weights into the store; see :func:`fstore.store.networks.add_checkpoint`."""
+        return networks.add_checkpoint(self.place, record, weights)
 
     def checkpoints(self, network: str | None = None) -> list[CheckpointRecord]:
         """Return the checkpoints, by network, iteration and name."""
-        return catalog.checkpoints(self.path, network)
+        return networks.checkpoints(self.place, network)
 
     def find_checkpoint(self, name: str, network: str | None = None) -> CheckpointRecord:
         """Return one checkpoint; an ambiguous name lists the candidates."""
-        return catalog.find_checkpoint(self.path, name, network)
+        return networks.find_checkpoint(self.place, name, network)
 
     def checkpoint_path(self, record: CheckpointRecord) -> Path:
         """Return the safetensors file of a checkpoint.
@@ -271,11 +268,11 @@ class Store:
         StorageError
             The record names a file that is not among the store's checkpoints.
         """
-        return catalog.weights_path(self.path, record)
+        return self.place.local(networks.weights_key(self.place, record))
 
     def add_layers(self, network: str, specs: Sequence[LayerSpec]) -> None:
         """Record the taps of a network; a changed one is refused."""
-        catalog.add_layers(self.path, network, specs)
+        networks.add_layers(self.place, network, specs)
 
     # Upkeep
 
@@ -283,7 +280,7 @@ class Store:
         """Count each partition's samples, rows, bytes; see :func:`fstore.store.status.status`."""
         from fstore.store.status import status
 
-        return status(self.path)
+        return status(self.place)
 
     def drop(self, *, checkpoint: bool = False, **selected: str) -> "list[Going]":
         """Remove what fits; see :func:`fstore.store.maintenance.drop`.
@@ -297,13 +294,13 @@ class Store:
         """
         from fstore.store.maintenance import Selection, drop
 
-        return drop(self.path, Selection(**selected), checkpoint=checkpoint)
+        return drop(self.place, Selection(**selected), checkpoint=checkpoint)
 
-    def gc(self, *, older_than_hours: float = 24) -> list[tuple[Path, int]]:
+    def gc(self, *, older_than_hours: float = 24) -> list[tuple[str, int]]:
         """Delete files that no log refers to; see :func:`fstore.store.maintenance.gc`."""
         from fstore.store.maintenance import gc
 
-        return gc(self.path, older_than_hours=older_than_hours)
+        return gc(self.place, older_than_hours=older_than_hours)
 
     def verify(self, **selected: str) -> Iterator[dict[str, Any]]:
         """Yield what is wrong with the store; see :func:`fstore.store.verify.verify`.
@@ -317,7 +314,7 @@ class Store:
         from fstore.store.maintenance import Selection
         from fstore.store.verify import verify
 
-        return verify(self.path, Selection(**selected) if selected else None)
+        return verify(self.place, Selection(**selected) if selected else None)
 
     def add_checksums(self) -> int:
         """Note the sums of files that have none (``store/sums.py``); return their number.
@@ -333,7 +330,7 @@ class Store:
         from fstore.store.verify_tables import unchecked
 
         with storage("cannot note the sums"):
-            return sum(sums.add_missing(self.path, t, f) for t, f in unchecked(self.path).items())
+            return sum(sums.add_missing(self.place, t, f) for t, f in unchecked(self.place).items())
 
 
 def _check_uris(uris: pa.ChunkedArray, dataset: str, view: str) -> None:
@@ -349,10 +346,8 @@ def _check_uris(uris: pa.ChunkedArray, dataset: str, view: str) -> None:
         )
 
 
-def _write_marker(root: Path) -> None:
+def _write_marker(root: Place) -> None:
     """Say of a folder that its tables are those of this fstore."""
     text = json.dumps({"schema_version": SCHEMA_VERSION})
-    unfinished = root / f"{MARKER}.{uuid4().hex}"
-    with storage(f"cannot write {root / MARKER}"):
-        unfinished.write_text(text + "\n")
-        unfinished.replace(root / MARKER)
+    with storage(f"cannot write {root.uri(MARKER)}"):
+        root.write(MARKER, f"{text}\n".encode())

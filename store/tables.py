@@ -1,10 +1,6 @@
 """Delta tables under one root: create, append, replace; each change is one transaction."""
 
-import errno
-import os
-import shutil
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,18 +8,16 @@ import pyarrow as pa
 
 from fstore.errors import SchemaError, StorageError
 from fstore.store import sums
+from fstore.store.commits import committing, storage, until_committed
 from fstore.store.delta_log import drop_broken_checkpoints, log_entries
-from fstore.store.leases import working
-from fstore.store.paths import folder_of, logged_path, table_folder
+from fstore.store.paths import logged_key
 from fstore.store.schema import TABLES, Table, check_rows
-from fstore.system_errors import is_panic, reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from deltalake import DeltaTable, Schema
     from pyarrow.dataset import Expression, FileSystemDataset
+
+    from fstore.store.place import Place
 
 __all__ = [
     "append_once",
@@ -33,12 +27,7 @@ __all__ = [
     "read_rows",
     "replace_rows",
     "sql_text",
-    "starved",
-    "storage",
-    "writing",
 ]
-
-COMMIT_TRIES = 100
 
 DESCRIPTIONS = {
     "activations": (
@@ -48,14 +37,11 @@ DESCRIPTIONS = {
 }
 """What other programs show of a table."""
 
-LEAST_FREE = 1 << 20
-"""Bytes without which no commit is begun."""
-
 HARMLESS = frozenset(("timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"))
 """Features of a Delta table that change nothing about the rows in its files."""
 
 
-def create_tables(root: "Path") -> None:
+def create_tables(root: "Place") -> None:
     """Create every table that is not there yet."""
     for table in TABLES.values():
         with storage(f"cannot create table '{table.name}'"):
@@ -64,11 +50,11 @@ def create_tables(root: "Path") -> None:
             sums.record(root, table.name)
 
 
-def _create(root: "Path", table: Table) -> None:
+def _create(root: "Place", table: Table) -> None:
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
-    place = str(table_folder(root, table.name))
+    place = root.table(table.name)
     try:
         DeltaTable.create(
             place,
@@ -84,12 +70,12 @@ def _create(root: "Path", table: Table) -> None:
             raise
 
 
-def open_table(root: "Path", name: str, *, check: bool = True) -> "DeltaTable":
+def open_table(root: "Place", name: str, *, check: bool = True) -> "DeltaTable":
     """Open the newest version of a table and check its log and its columns.
 
     Parameters
     ----------
-    root : Path
+    root : Place
         The store.
     name : str
         The table.
@@ -107,15 +93,15 @@ def open_table(root: "Path", name: str, *, check: bool = True) -> "DeltaTable":
 
     if check:
         sums.check_log(root, name)
-    place = table_folder(root, name)
+    place = root.table(name)
     try:
         with storage(f"cannot open table '{name}'"):
-            delta = DeltaTable(str(place))
+            delta = DeltaTable(place)
     except StorageError:
-        if not drop_broken_checkpoints(place / "_delta_log"):
+        if not drop_broken_checkpoints(root, name):
             raise
         with storage(f"cannot open table '{name}'"):
-            delta = DeltaTable(str(place))
+            delta = DeltaTable(place)
     _check_protocol(name, delta)
     _check_columns(name, delta)
     return delta
@@ -159,12 +145,12 @@ def _delta_schema(name: str) -> "Schema":
     return Schema.from_arrow(TABLES[name].schema)
 
 
-def read_rows(root: "Path", name: str, /, **equal: str) -> pa.Table:
+def read_rows(root: "Place", name: str, /, **equal: str) -> pa.Table:
     """Read a table's rows where the given columns equal the given values."""
     return read_columns(root, name, TABLES[name].schema.names, **equal)
 
 
-def read_columns(root: "Path", name: str, columns: Sequence[str], /, **equal: str) -> pa.Table:
+def read_columns(root: "Place", name: str, columns: Sequence[str], /, **equal: str) -> pa.Table:
     """Read some columns of the rows where the given columns equal the given values."""
     from pyarrow import dataset as ds
 
@@ -174,7 +160,7 @@ def read_columns(root: "Path", name: str, columns: Sequence[str], /, **equal: st
     entries = log_entries(delta, **in_path).to_pylist()
     if not entries:
         return table.schema.empty_table().select(list(columns))
-    files = _files(table, folder_of(delta), entries)
+    files = _files(root, table, entries)
     sums.check_files(root, name, (entry["path"] for entry in entries))
     wanted = None
     for column, value in equal.items():
@@ -184,17 +170,18 @@ def read_columns(root: "Path", name: str, columns: Sequence[str], /, **equal: st
         return files.to_table(columns=list(columns), filter=wanted)
 
 
-def _files(table: Table, folder: "Path", entries: Sequence[dict[str, Any]]) -> "FileSystemDataset":
+def _files(root: "Place", table: Table, entries: Sequence[dict[str, Any]]) -> "FileSystemDataset":
     """Return a table's files for Arrow; partition values are the log's, never the path's."""
     from pyarrow import dataset as ds
-    from pyarrow.fs import LocalFileSystem
 
-    parquet, local = ds.ParquetFileFormat(), LocalFileSystem()
+    parquet, files = ds.ParquetFileFormat(), root.filesystem
     fragments = [
-        parquet.make_fragment(str(logged_path(folder, entry["path"])), local, _values(table, entry))
+        parquet.make_fragment(
+            root.uri(logged_key(root, table.name, entry["path"])), files, _values(table, entry)
+        )
         for entry in entries
     ]
-    return ds.FileSystemDataset(fragments, table.schema, parquet, local)
+    return ds.FileSystemDataset(fragments, table.schema, parquet, files)
 
 
 def _values(table: Table, entry: dict[str, Any]) -> "Expression | None":
@@ -210,7 +197,7 @@ def _values(table: Table, entry: dict[str, Any]) -> "Expression | None":
 
 
 def append_once(
-    root: "Path",
+    root: "Place",
     name: str,
     rows: "Callable[[], Sequence[dict[str, Any]] | pa.Table]",
     *,
@@ -227,52 +214,35 @@ def append_once(
         Rows appended.
     """
     from deltalake import CommitProperties, Transaction, write_deltalake
-    from deltalake.exceptions import CommitFailedError
 
-    for _ in range(COMMIT_TRIES):
+    def attempt() -> int:
         delta = open_table(root, name)
-        new = rows()
-        data = as_table(name, new)
-        if data.num_rows == 0:
-            return 0
-        version = (delta.transaction_version(key) or 0) + 1
-        once = CommitProperties(app_transactions=[Transaction(key, version)])
-        try:
-            doing = f"cannot write table '{name}'"
-            with writing(doing, root / name), working(root, f"write {name}"):
+        data = as_table(name, rows())
+        if data.num_rows:
+            version = (delta.transaction_version(key) or 0) + 1
+            once = CommitProperties(app_transactions=[Transaction(key, version)])
+            with committing(root, name, f"cannot write table '{name}'"):
                 write_deltalake(delta, data, mode="append", commit_properties=once)
-        except CommitFailedError:
-            continue
-        sums.record(root, name)
         return int(data.num_rows)
-    raise starved(name)
+
+    return until_committed(name, attempt)
 
 
 def replace_rows(
-    root: "Path", name: str, rows: Sequence[dict[str, Any]] | pa.Table, /, **equal: str
+    root: "Place", name: str, rows: Sequence[dict[str, Any]] | pa.Table, /, **equal: str
 ) -> None:
     """Replace the rows where the given columns equal the given values, in one transaction."""
     from deltalake import write_deltalake
-    from deltalake.exceptions import CommitFailedError
 
     data = as_table(name, rows)
     predicate = " AND ".join(f"{column} = {sql_text(value)}" for column, value in equal.items())
-    for _ in range(COMMIT_TRIES):
+
+    def attempt() -> None:
         delta = open_table(root, name)
-        try:
-            doing = f"cannot write table '{name}'"
-            with writing(doing, root / name), working(root, f"write {name}"):
-                write_deltalake(delta, data, mode="overwrite", predicate=predicate)
-        except CommitFailedError:  # another process wrote to the table meanwhile
-            continue
-        sums.record(root, name)
-        return
-    raise starved(name)
+        with committing(root, name, f"cannot write table '{name}'"):
+            write_deltalake(delta, data, mode="overwrite", predicate=predicate)
 
-
-def starved(name: str) -> StorageError:
-    """Return the error of a writer that others were always quicker than."""
-    return StorageError(f"table '{name}': {COMMIT_TRIES} commits in a row met another writer's")
+    until_committed(name, attempt)
 
 
 def as_table(name: str, rows: Sequence[dict[str, Any]] | pa.Table) -> pa.Table:
@@ -281,42 +251,6 @@ def as_table(name: str, rows: Sequence[dict[str, Any]] | pa.Table) -> pa.Table:
     if isinstance(rows, pa.Table):
         return check_rows(table, rows)
     return pa.Table.from_pylist(list(rows), schema=table.schema)
-
-
-@contextmanager
-def storage(doing: str) -> "Iterator[None]":
-    """Turn what a full disk or a damaged store raises into a :class:`StorageError`.
-
-    A ``CommitFailedError`` passes: another process was quicker, and the caller tries again.
-    """
-    from deltalake.exceptions import CommitFailedError, DeltaError
-
-    try:
-        yield
-    except CommitFailedError:
-        raise
-    except (OSError, DeltaError, pa.ArrowException) as error:
-        raise StorageError(f"{doing}: {reason(error)}") from error
-    except BaseException as error:
-        if is_panic(error):
-            raise StorageError(f"{doing}: {reason(error)}") from error
-        raise
-
-
-@contextmanager
-def writing(doing: str, folder: "Path") -> "Iterator[None]":
-    """As :func:`storage`, after a look whether a folder can be written at all.
-
-    Where it cannot, deltalake's own threads would write a report of their crash to stderr.
-    """
-    with storage(doing):
-        if not os.access(folder, os.W_OK):
-            where = os.statvfs(folder)  # or an error: it is not there
-            number = errno.EROFS if where.f_flag & os.ST_RDONLY else errno.EACCES
-            raise OSError(number, os.strerror(number), str(folder))
-        if shutil.disk_usage(folder).free < LEAST_FREE:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
-        yield
 
 
 def sql_text(value: str) -> str:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from pyarrow import parquet as pq
 
+from fstore.store.commits import storage
 from fstore.store.encode import TOTALS_KEY
 from fstore.store.files import StoredFile
 from fstore.store.schema import NNZ, PARTITION, SAMPLE_ID
-from fstore.store.tables import sql_text, storage
+from fstore.store.tables import sql_text
 from fstore.store.views import list_sql
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def file_totals(path: Path) -> dict[int, int]:
     return dict(zip(totals.get(SAMPLE_ID, ()), totals.get(NNZ, ()), strict=True))
 
 
-def load_totals(duck: "duckdb.DuckDBPyConnection", paths: Sequence[Path]) -> None:
+def load_totals(duck: "duckdb.DuckDBPyConnection", uris: Sequence[str]) -> None:
     """Copy the totals of files into a session's table ``_totals``; only footers are read.
 
     A file without totals adds no rows.
@@ -45,7 +46,7 @@ def load_totals(duck: "duckdb.DuckDBPyConnection", paths: Sequence[Path]) -> Non
         SELECT file_name, unnest(t.{SAMPLE_ID}) AS {SAMPLE_ID}, unnest(t.{NNZ}) AS {NNZ}
         FROM (
             SELECT file_name, from_json(decode(value)::JSON, '{SHAPE}') AS t
-            FROM parquet_kv_metadata({list_sql(paths)}) WHERE decode(key) = '{TOTALS_KEY}'
+            FROM parquet_kv_metadata({list_sql(uris)}) WHERE decode(key) = '{TOTALS_KEY}'
         )
         """
     )

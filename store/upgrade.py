@@ -4,18 +4,16 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from fstore.store import sums
+from fstore.store.commits import committing, storage, until_committed
 from fstore.store.delta_log import log_entries
-from fstore.store.leases import working
-from fstore.store.locks import alone
-from fstore.store.paths import folder_of, logged_path, table_folder
+from fstore.store.paths import logged_key
 from fstore.store.schema import TABLES
-from fstore.store.tables import COMMIT_TRIES, create_tables, starved, storage
+from fstore.store.tables import create_tables
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from deltalake import DeltaTable
+
+    from fstore.store.place import Place
 
 __all__ = ["OLDER", "upgrade"]
 
@@ -26,7 +24,7 @@ ADDED = {"reports": ("seconds",)}
 """Columns that older tables lack; NULL in the rows that are there."""
 
 
-def upgrade(root: "Path") -> None:
+def upgrade(root: "Place") -> None:
     """Make the tables that are not there, and rewrite those that lack a column.
 
     A rewritten table has the column in all its files, so every reader finds it. Each step is one
@@ -37,45 +35,43 @@ def upgrade(root: "Path") -> None:
     StorageError
         The store cannot be written.
     """
-    with alone(root / "locks" / "upgrade.lock"):
+    with root.lock("upgrade.lock"):
         for name, columns in ADDED.items():
             _add_columns(root, name, columns)
         create_tables(root)
 
 
-def _add_columns(root: "Path", name: str, columns: tuple[str, ...]) -> None:
+def _add_columns(root: "Place", name: str, columns: tuple[str, ...]) -> None:
     """Rewrite a table until all its files have some columns.
 
     An older process may add a file without them at the moment at which the table is rewritten;
     after that it is refused by the table's new schema.
     """
+    while until_committed(name, lambda: _widen(root, name, columns)):
+        pass
+
+
+def _widen(root: "Place", name: str, columns: tuple[str, ...]) -> bool:
+    """Rewrite a table with some columns; False if it has them."""
     from deltalake import DeltaTable, write_deltalake
-    from deltalake.exceptions import CommitFailedError
 
-    for _ in range(COMMIT_TRIES):
-        with storage(f"cannot upgrade table '{name}'"):
-            delta = DeltaTable(str(table_folder(root, name)))
-            if _have(delta, columns):
-                return
-        try:
-            with storage(f"cannot upgrade table '{name}'"), working(root, f"upgrade {name}"):
-                write_deltalake(
-                    delta, _widened(delta, name), mode="overwrite", schema_mode="overwrite"
-                )
-        except CommitFailedError:  # another process adds to the table
-            continue
-        sums.record(root, name)
-    raise starved(name)
+    with storage(f"cannot upgrade table '{name}'"):
+        delta = DeltaTable(root.table(name))
+        if _have(root, name, delta, columns):
+            return False
+    with committing(root, name, f"cannot upgrade table '{name}'"):
+        write_deltalake(delta, _widened(delta, name), mode="overwrite", schema_mode="overwrite")
+    return True
 
 
-def _have(delta: "DeltaTable", columns: tuple[str, ...]) -> bool:
+def _have(root: "Place", name: str, delta: "DeltaTable", columns: tuple[str, ...]) -> bool:
     """Whether a table and each of its files have some columns."""
     from pyarrow import parquet as pq
 
     schemas = [{field.name for field in delta.schema().fields}]
-    folder = folder_of(delta)
-    files = (logged_path(folder, path) for path in log_entries(delta)["path"].to_pylist())
-    schemas += [set(pq.read_schema(file).names) for file in files]
+    for path in log_entries(delta)["path"].to_pylist():
+        uri = root.uri(logged_key(root, name, path))
+        schemas.append(set(pq.read_schema(uri, filesystem=root.filesystem).names))
     return all(schema >= set(columns) for schema in schemas)
 
 

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,6 @@ from fstore.store import sums
 from fstore.store.encode import row_checksum
 from fstore.store.files import ACTIVATIONS, Partition, make_again
 from fstore.store.maintenance import Selection
-from fstore.store.paths import table_folder
 from fstore.store.schema import (
     ACT_MAX,
     ACT_SUM,
@@ -33,12 +32,15 @@ from fstore.store.status import LoggedFile, logged_files
 from fstore.store.totals import file_totals
 from fstore.store.verify_tables import check_catalog, check_rows_of, check_table_log
 
+if TYPE_CHECKING:
+    from fstore.store.place import Place
+
 __all__ = ["PROBLEM_COLUMNS", "verify"]
 
 PROBLEM_COLUMNS = (*PARTITION, "file", "problem")
 
 
-def verify(root: Path, selection: Selection | None = None) -> Iterator[dict[str, Any]]:
+def verify(root: "Place", selection: Selection | None = None) -> Iterator[dict[str, Any]]:
     """Yield what is wrong with a store; nothing if all is well.
 
     Of every table: the log and each file must be what was committed (``store/sums.py``), files
@@ -51,7 +53,7 @@ def verify(root: Path, selection: Selection | None = None) -> Iterator[dict[str,
 
     Parameters
     ----------
-    root : Path
+    root : Place
         The store.
     selection : Selection or None
         Look at these activations only: to know that what one is about to ask for is whole.
@@ -76,7 +78,7 @@ def _row(key: Mapping[str, str], file: str, problem: str) -> dict[str, Any]:
     return {**dict.fromkeys(PARTITION, ""), **key, "file": file, "problem": problem}
 
 
-def _activations(root: Path, equal: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+def _activations(root: "Place", equal: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     partitions: dict[Partition, list[LoggedFile]] = defaultdict(list)
     try:
         for logged in logged_files(root, **equal):
@@ -86,7 +88,7 @@ def _activations(root: Path, equal: Mapping[str, str]) -> Iterator[dict[str, Any
     for partition, files in partitions.items():
         taken: dict[int, Path] = {}
         for logged in files:
-            file = logged.file.path.relative_to(table_folder(root, ACTIVATIONS)).as_posix()
+            file = logged.key.removeprefix(f"{ACTIVATIONS}/")
             problems, ids = _check_file(logged)
             problems = problems or [p for _, p in sums.damage(root, ACTIVATIONS, [file])]
             problems += _doubled(taken, ids, logged.file.path)

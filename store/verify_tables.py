@@ -3,17 +3,17 @@
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from pyarrow import parquet as pq
 
 from fstore.errors import FstoreError
 from fstore.store import sums
-from fstore.store.catalog import DatasetInfo, checkpoints, datasets, hashes_of_rows, weights_path
+from fstore.store.catalog import DatasetInfo, datasets, hashes_of_rows
 from fstore.store.delta_log import log_entries
 from fstore.store.files import ACTIVATIONS
+from fstore.store.networks import checkpoints, weights_key
 from fstore.store.place import inside
 from fstore.store.proposals import VIEW as PROPOSAL
 from fstore.store.proposals import hash_of_rows
@@ -21,6 +21,9 @@ from fstore.store.schema import TABLES
 from fstore.store.tables import open_table, read_columns
 from fstore.store.weights import tensor_sums
 from fstore.types import CheckpointRecord
+
+if TYPE_CHECKING:
+    from fstore.store.place import Place
 
 __all__ = ["check_catalog", "check_rows_of", "check_table_log", "unchecked"]
 
@@ -34,7 +37,7 @@ ACTIONS = {
 """What a line of a Delta log may be; readers skip any other without a word."""
 
 
-def check_table_log(root: Path, name: str) -> Iterator[Problem]:
+def check_table_log(root: "Place", name: str) -> Iterator[Problem]:
     """Yield what is wrong with a table's log, files that no longer matter included."""
     for file, problem in sums.damage(root, name, sums.log_files(root, name, all_of_it=True)):
         yield f"{name}/{file}", problem
@@ -43,29 +46,29 @@ def check_table_log(root: Path, name: str) -> Iterator[Problem]:
         if (
             file.endswith(".json")
             and file not in known
-            and (problem := _strange(root / name / file))
+            and (problem := _strange(root, f"{name}/{file}"))
         ):
             yield f"{name}/{file}", problem
     try:
         open_table(root, name, check=False)
     except FstoreError as error:
         yield f"{name}/{sums.LOG}", str(error)
-        data = [f for f in known if not f.startswith(sums.LOG) and (root / name / f).exists()]
+        data = [f for f in known if not f.startswith(sums.LOG) and root.entry(f"{name}/{f}")]
         for file, problem in sums.damage(root, name, data):  # perhaps of rows that went
             yield f"{name}/{file}", problem
 
 
-def _strange(path: Path) -> str:
+def _strange(root: "Place", key: str) -> str:
     """Say what is wrong with a commit that no sum is known of; empty if nothing can be seen."""
     try:
-        actions = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line]
+        actions = [json.loads(line) for line in root.read(key).decode().splitlines() if line]
         odd = [key for action in actions for key in action if key not in ACTIONS]
     except (OSError, ValueError, AttributeError, TypeError) as error:
         return f"the commit cannot be read: {error}"
     return f"the commit has an entry {odd[0]!r}, which Delta does not know" if odd else ""
 
 
-def check_rows_of(root: Path, name: str) -> Iterator[Problem]:
+def check_rows_of(root: "Place", name: str) -> Iterator[Problem]:
     """Yield what is wrong with a table's data files; of ``activations``, where they lie only."""
     try:
         delta = open_table(root, name, check=False)
@@ -76,12 +79,12 @@ def check_rows_of(root: Path, name: str) -> Iterator[Problem]:
         problem = _place_problem(root, name, row)
         if not problem and name != ACTIVATIONS:
             found = (problem for _, problem in sums.damage(root, name, [file]))
-            problem = next(found, "") or _file_problem(root / name / file, row, name)
+            problem = next(found, "") or _file_problem(root, name, row)
         if problem:
             yield f"{name}/{file}", problem
 
 
-def _place_problem(root: Path, name: str, row: dict[str, Any]) -> str:
+def _place_problem(root: "Place", name: str, row: dict[str, Any]) -> str:
     """Say so if a file lies elsewhere than the log says what it is of."""
     file = unquote(row["path"])
     try:
@@ -96,14 +99,18 @@ def _place_problem(root: Path, name: str, row: dict[str, Any]) -> str:
     return ""
 
 
-def _file_problem(path: Path, row: dict[str, Any], name: str) -> str:
-    if not path.is_file():
+def _file_problem(root: "Place", name: str, row: dict[str, Any]) -> str:
+    key = f"{name}/{unquote(row['path'])}"
+    if (entry := root.entry(key)) is None:
         return "the file is missing"
-    if (size := path.stat().st_size) != row["size_bytes"]:
+    if (size := entry.size_bytes) != row["size_bytes"]:
         return f"the file has {size} bytes, the log says {row['size_bytes']}"
     schema = TABLES[name].file_schema
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with (
+            root.open(key) as content,
+            pq.ParquetFile(content, page_checksum_verification=True) as file,
+        ):
             rows = sum(b.num_rows for b in file.iter_batches(columns=schema.names))
     except Exception as error:  # noqa: BLE001 - damaged bytes lead to errors of every kind
         return f"the file cannot be read: {type(error).__name__}: {error}"
@@ -112,7 +119,7 @@ def _file_problem(path: Path, row: dict[str, Any], name: str) -> str:
     return ""
 
 
-def unchecked(root: Path) -> dict[str, list[str]]:
+def unchecked(root: "Place") -> dict[str, list[str]]:
     """Return table -> its files of data and log that have no sum, relative to the table's folder.
 
     Raises
@@ -131,7 +138,7 @@ def unchecked(root: Path) -> dict[str, list[str]]:
 
 
 def check_catalog(
-    root: Path, *, without: Collection[str]
+    root: "Place", *, without: Collection[str]
 ) -> Iterator[tuple[dict[str, str], str, str]]:
     """Yield what is wrong with what is named: (partition columns, file, problem).
 
@@ -156,7 +163,7 @@ def check_catalog(
             yield key, record.uri, problem
 
 
-def _view_problems(root: Path, dataset: DatasetInfo, view: str) -> Iterable[str]:
+def _view_problems(root: "Place", dataset: DatasetInfo, view: str) -> Iterable[str]:
     where = {"dataset": dataset.name, "view": view}
     try:
         samples = read_columns(
@@ -185,14 +192,14 @@ def _view_problems(root: Path, dataset: DatasetInfo, view: str) -> Iterable[str]
     ]
 
 
-def _checkpoint_problems(root: Path, record: CheckpointRecord) -> Iterable[str]:
+def _checkpoint_problems(root: "Place", record: CheckpointRecord) -> Iterable[str]:
     import hashlib
 
     try:
-        path = weights_path(root, record)
-        if not path.is_file():
+        key = weights_key(root, record)
+        if root.entry(key) is None:
             return ["the file is missing"]
-        found = tensor_sums(path)
+        found = tensor_sums(root.local(key))
     except FstoreError as error:
         return [str(error)]
     try:

@@ -10,7 +10,6 @@ do not say what the log says, as another program may write it, gets its values a
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -18,12 +17,14 @@ import pyarrow as pa
 
 from fstore.store.delta_log import log_entries
 from fstore.store.files import ACTIVATIONS
-from fstore.store.paths import duck_name, folder_of, logged_path
+from fstore.store.paths import duck_name, logged_key
 from fstore.store.schema import PARTITION, TABLES, Table
 from fstore.store.tables import sql_text
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
+
+    from fstore.store.place import Place
 
 __all__ = [
     "DERIVED",
@@ -76,11 +77,11 @@ SOURCES = {
 """The tables that a derived view reads."""
 
 
-def table_view(name: str, delta: "DeltaTable") -> str:
+def table_view(root: "Place", name: str, delta: "DeltaTable") -> str:
     """Return the statement behind a table's view, of the version that ``delta`` has open."""
     table = TABLES[name]
     entries = log_entries(delta).to_pylist()
-    return _columns(table, files_sql(table, folder_of(delta), entries) or _no_rows(table))
+    return _columns(table, files_sql(root, table, entries) or _no_rows(table))
 
 
 def refusing_view(name: str, why: str) -> str:
@@ -100,30 +101,28 @@ def _no_rows(table: Table) -> str:
     return f"(SELECT {columns} WHERE false)"
 
 
-def files_sql(table: Table, folder: Path, entries: Sequence[Mapping[str, Any]]) -> str:
+def files_sql(root: "Place", table: Table, entries: Sequence[Mapping[str, Any]]) -> str:
     """Return what stands after FROM for a table's files; empty if there are none.
 
     Parameters
     ----------
+    root : Place
+        The store.
     table : Table
-    folder : Path
-        The table's, links resolved.
     entries : sequence of mapping
         Rows of :func:`~fstore.store.delta_log.log_entries`.
     """
-    regular: list[Path] = []
-    others: dict[tuple[str | None, ...], list[Path]] = defaultdict(list)
+    regular: list[str] = []
+    others: dict[tuple[str | None, ...], list[str]] = defaultdict(list)
     for entry in entries:
-        path = logged_path(folder, entry["path"])
+        key = logged_key(root, table.name, entry["path"])
         values = tuple(entry[f"partition.{column}"] for column in table.partition)
-        if _said(path.relative_to(folder).parts[:-1]) == list(
-            zip(table.partition, values, strict=True)
-        ):
-            regular.append(path)
+        if _said(key.split("/")[1:-1]) == list(zip(table.partition, values, strict=True)):
+            regular.append(root.uri(key))
         else:
-            others[values].append(path)
-    parts = [_regular(table, folder, regular)] if regular else []
-    parts += [_constant(table, values, paths) for values, paths in others.items()]
+            others[values].append(root.uri(key))
+    parts = [_regular(root, table, regular)] if regular else []
+    parts += [_constant(table, values, uris) for values, uris in others.items()]
     if len(parts) <= 1:
         return "".join(parts)
     return f"({' UNION ALL BY NAME '.join(f'FROM {part}' for part in parts)})"
@@ -135,13 +134,13 @@ def _said(folders: Sequence[str]) -> list[tuple[str, str]]:
     return [(column, unquote(value)) for column, _, value in pairs]
 
 
-def _regular(table: Table, folder: Path, paths: Sequence[Path]) -> str:
+def _regular(root: "Place", table: Table, uris: Sequence[str]) -> str:
     """Read files whose folders below the table say what the log says."""
     if not table.partition:
-        return _read(paths, "hive_partitioning = false")
-    if "=" not in str(folder):
+        return _read(uris, "hive_partitioning = false")
+    if "=" not in root.uri(table.name):
         types = ", ".join(f"'{name}': VARCHAR" for name in table.partition)
-        return _read(paths, f"hive_partitioning = true, hive_types = {{{types}}}")
+        return _read(uris, f"hive_partitioning = true, hive_types = {{{types}}}")
     # -1 is the file, -2 the folder that it is in; a value comes after the column and "="
     places = range(-1 - len(table.partition), -1)
     columns = ", ".join(
@@ -149,35 +148,35 @@ def _regular(table: Table, folder: Path, paths: Sequence[Path]) -> str:
         f"AS {_quoted(name)}"
         for name, place in zip(table.partition, places, strict=True)
     )
-    files = _read(paths, "hive_partitioning = false, filename = true")
+    files = _read(uris, "hive_partitioning = false, filename = true")
     return f"(SELECT * EXCLUDE (filename), {columns} FROM {files})"
 
 
-def _constant(table: Table, values: Sequence[str | None], paths: Sequence[Path]) -> str:
+def _constant(table: Table, values: Sequence[str | None], uris: Sequence[str]) -> str:
     """Read files of one partition, which their folders do not tell."""
     columns = ", ".join(
         f"{'NULL' if value is None else sql_text(value)}::VARCHAR AS {_quoted(name)}"
         for name, value in zip(table.partition, values, strict=True)
     )
-    return f"(SELECT *, {columns} FROM {_read(paths, 'hive_partitioning = false')})"
+    return f"(SELECT *, {columns} FROM {_read(uris, 'hive_partitioning = false')})"
 
 
-def _read(paths: Sequence[Path], options: str) -> str:
-    return f"read_parquet({list_sql(paths)}, {options})"
+def _read(uris: Sequence[str], options: str) -> str:
+    return f"read_parquet({list_sql(uris)}, {options})"
 
 
-def list_sql(paths: Sequence[Path]) -> str:
+def list_sql(uris: Sequence[str]) -> str:
     """Return files as a list of DuckDB's."""
-    return f"[{', '.join(sql_text(duck_name(path)) for path in paths)}]"
+    return f"[{', '.join(sql_text(duck_name(uri)) for uri in uris)}]"
 
 
-def log_table(delta: "DeltaTable") -> pa.Table:
+def log_table(root: "Place", delta: "DeltaTable") -> pa.Table:
     """Return the log of ``activations`` as rows of a session's table ``_files``."""
-    log, folder = log_entries(delta), folder_of(delta)
+    log = log_entries(delta)
     columns = {name: log[f"partition.{name}"].cast(pa.string()) for name in PARTITION}
     columns |= {"rows": log["num_records"], "bytes": log["size_bytes"]}
-    names = [str(logged_path(folder, path)) for path in log["path"].to_pylist()]
-    return pa.table({**columns, "file_name": pa.array(names, pa.string())})
+    keys = (logged_key(root, ACTIVATIONS, path) for path in log["path"].to_pylist())
+    return pa.table({**columns, "file_name": pa.array(map(root.uri, keys), pa.string())})
 
 
 def _sql_type(kind: pa.DataType) -> str:

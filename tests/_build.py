@@ -66,13 +66,13 @@ def put(
     """
     ids = np.asarray(range(len(values)) if sample_ids is None else sample_ids, dtype=np.int64)
     parts = Identity(dict(identity or {"weights": partition.ckpt, "samples": "s"}))
-    path = new_path(store.path, partition)
+    path = new_path(store.place, partition)
     footer = {IDENTITY_KEY: json.dumps(dict(parts.parts))}
     written = write_layer(path, [ids], [responses(values)], metadata=footer)
     written = written if checksum is None else replace(written, checksum=checksum)
-    sealed = seal(written, len(ids), parts)
-    assert commit(store.path, {partition: (written, sealed, parts)})
-    return sealed
+    key = seal(store.place, partition, written, n_samples=len(ids), identity=parts)
+    assert commit(store.place, {partition: (written, key, parts)})
+    return store.path / key
 
 
 def relu(seed: int, *shape: int) -> NDArray[np.float32]:
@@ -133,7 +133,7 @@ class Built:
         return Partition("net", ckpt, "d", "image", layer)
 
 
-def build(path: Path, ckpts: Sequence[str] = ("5",)) -> Built:
+def build(path: str | Path, ckpts: Sequence[str] = ("5",)) -> Built:
     """Make a store: six images, layers ``conv1`` (3 x 2 x 2, dense) and ``fc`` (4, sparse)."""
     store = Store.create(path)
     add_dataset(store)

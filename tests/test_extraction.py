@@ -28,6 +28,7 @@ from fstore.extractor.images import ChangedFileError
 from fstore.extractor.networks import Network
 from fstore.store import Store
 from fstore.store.files import NewFiles, commit
+from fstore.store.place import Place
 from fstore.types import CheckpointRecord, ViewManifest
 from fstore.workflows import checkpoints
 from fstore.workflows.extract import run as extraction
@@ -388,7 +389,7 @@ def test_a_failing_writer_ends_the_run_and_the_rerun_completes_it(
     fill(whole)
     calls = iter(range(100))
 
-    def fails_once(root: Path, new: NewFiles) -> bool:
+    def fails_once(root: Place, new: NewFiles) -> bool:
         if next(calls) == 1:
             raise StorageError("the disk is full")
         return commit(root, new)

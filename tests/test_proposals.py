@@ -26,6 +26,7 @@ from fstore.extractor.images import ChangedFileError
 from fstore.extractor.proposals import _search
 from fstore.store import Store
 from fstore.store import proposals as tables
+from fstore.store.place import Place
 from fstore.store.tables import replace_rows
 from fstore.workflows import proposals
 from fstore.workflows.extract.run import Options, extract
@@ -287,7 +288,7 @@ def test_the_view_appears_last(store: Store, monkeypatch: pytest.MonkeyPatch) ->
     for table in ("samples", "splits", "overlaps", "datasets"):
 
         def failing(
-            root: Path, table: str, rows: pa.Table, /, _last: str = table, **where: str
+            root: Place, table: str, rows: pa.Table, /, _last: str = table, **where: str
         ) -> None:
             if table == _last:
                 raise KeyboardInterrupt

@@ -36,9 +36,11 @@ OUTSIDE = (
     "fstore.seeds",
     "fstore.types",
     # how files are written, found and kept: cells are named after what stands in them
+    "fstore.store.commits",
     "fstore.store.delta_log",
     "fstore.store.interrupt",
     "fstore.store.leases",
+    "fstore.store.local",
     "fstore.store.locks",
     "fstore.store.parquet",
     "fstore.store.paths",

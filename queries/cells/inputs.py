@@ -43,7 +43,7 @@ class Inputs:
         """Return the inputs that a store has at this moment."""
         from fstore.store.snapshot import Snapshot
 
-        return cls(Snapshot(store.path))
+        return cls(Snapshot(store.place))
 
     def lacks(self, need: Need) -> list[Lack]:
         """Return what a cell reads and the store lacks."""

@@ -22,7 +22,7 @@ def next_time(store: "Store", study: str) -> datetime:
 
     known = [datetime.now(UTC)]
     for table, column in (("reports", "computed_at"), ("refreshes", "finished_at")):
-        times = read_columns(store.path, table, [column], study=study)[column].to_pylist()
+        times = read_columns(store.place, table, [column], study=study)[column].to_pylist()
         known += [time + timedelta(microseconds=1) for time in times]
     return max(known)
 

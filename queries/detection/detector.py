@@ -4,24 +4,24 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fstore.errors import DataError, UnknownNameError
 from fstore.names import check_storable
-from fstore.store.tables import storage
+from fstore.store.commits import storage
 
 if TYPE_CHECKING:
     from fstore.store import Store
 
 __all__ = ["Detector", "detector_names", "load_detector", "save_detector"]
 
-FOLDER = "detectors"
+FOLDER, SUFFIX = "detectors", ".safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def save_detector(store: "Store", detector: Detector) -> Path:
     """
     from safetensors.numpy import save_file
 
-    path = _path(store, detector.name)
+    place, key = store.place, _key(detector.name)
     about = {
         name: getattr(detector, name)
         for name in (
@@ -94,13 +94,12 @@ def save_detector(store: "Store", detector: Detector) -> Path:
         )
     }
     with storage(f"cannot write detector '{detector.name}'"):
-        path.parent.mkdir(exist_ok=True)
-        unfinished = path.with_name(f".{uuid4().hex}.tmp")
+        unfinished = place.draft(FOLDER, ".tmp")
         tensors = {"W": np.ascontiguousarray(detector.W), "b": np.ascontiguousarray(detector.b)}
         about["sha256"] = _sha256(tensors["W"], tensors["b"])
         save_file(tensors, unfinished, metadata={"detector": json.dumps(about)})
-        unfinished.replace(path)
-    return path
+        place.put(unfinished, key)
+    return place.local(key)
 
 
 def load_detector(store: "Store", name: str) -> Detector:
@@ -115,12 +114,13 @@ def load_detector(store: "Store", name: str) -> Detector:
     """
     from safetensors import SafetensorError, safe_open
 
-    path = _path(store, name)
-    if not path.is_file():
+    key = _key(name)
+    if store.place.entry(key) is None:
         names = ", ".join(detector_names(store)) or "none yet"
         raise UnknownNameError(
             f"no detector '{name}'; there are: {names}; train one with: fstore detect train"
         )
+    path = store.place.local(key)
     try:
         with safe_open(path, framework="numpy") as file:
             about = json.loads(file.metadata()["detector"])
@@ -143,11 +143,12 @@ def _sha256(W: NDArray[np.float32], b: NDArray[np.float32]) -> str:
 
 def detector_names(store: "Store") -> list[str]:
     """Return the names of the detectors in the store, sorted."""
-    return sorted(unquote(p.stem) for p in (store.path / FOLDER).glob("[!.]*.safetensors"))
+    files = [name for name in store.place.names(FOLDER) if fnmatch(name, f"[!.]*{SUFFIX}")]
+    return sorted(unquote(file.removesuffix(SUFFIX)) for file in files)
 
 
-def _path(store: "Store", name: str) -> Path:
+def _key(name: str) -> str:
     if not name or name != name.strip() or name.startswith("."):
         raise DataError(f"{name!r} cannot name a detector; use letters, digits and . _ + : -")
     check_storable(name, "detector")
-    return store.path / FOLDER / f"{quote(name, safe='=+:')}.safetensors"
+    return f"{FOLDER}/{quote(name, safe='=+:')}{SUFFIX}"

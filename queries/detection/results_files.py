@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fstore.errors import DataError
 from fstore.queries.detection.voc_eval import Scored
-from fstore.store.tables import storage
+from fstore.store.commits import storage
 
 __all__ = ["read_results", "write_results"]
 

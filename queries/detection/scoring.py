@@ -217,7 +217,7 @@ def store_detections(
             constants = {"dataset": dataset, "detector": detector, "class": label}
             tables.append(_table(constants, scored, names, mine))
         table = pa.concat_tables([TABLES["detections"].schema.empty_table(), *tables])
-        replace_rows(store.path, "detections", table, dataset=dataset, detector=detector)
+        replace_rows(store.place, "detections", table, dataset=dataset, detector=detector)
         rows += table.num_rows
     return rows
 

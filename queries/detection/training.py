@@ -153,7 +153,7 @@ def train_detector(
     if trained is not None and (not verify or trained.record["verified"]):
         return trained
     detector = job.run(name, about, verify=verify)
-    with naming(store.path):  # another process may have trained one of this name meanwhile
+    with naming(store.place):  # another process may have trained one of this name meanwhile
         _same(store, name, about, overwrite=overwrite)
         save_detector(store, detector)
     return detector

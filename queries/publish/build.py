@@ -130,7 +130,7 @@ def study_of(out: Path) -> str | None:
 @contextmanager
 def _replaced(out: Path) -> Iterator[Path]:
     """Give a new folder that takes the place of ``out`` at the end; after an error it goes."""
-    from fstore.store.tables import storage
+    from fstore.store.commits import storage
 
     new = out.with_name(f".{out.name}.{uuid4().hex[:8]}")
     try:

@@ -218,7 +218,7 @@ def _check_form(form: str) -> None:
 
 
 def _write(out: Path, text: str) -> Path:
-    from fstore.store.tables import storage
+    from fstore.store.commits import storage
 
     with storage(f"cannot write {out}"):
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -178,9 +178,7 @@ def alone_at(
     store: "Store", study: Study, name: str, on_wait: Callable[[], object] | None
 ) -> Iterator[None]:
     """Hold the lock under which a report is computed and its history is written."""
-    from fstore.store.locks import alone
-
-    with alone(store.path / "locks" / f"{quote(study.name, safe='')}.{name}.lock", on_wait):
+    with store.place.lock(f"{quote(study.name, safe='')}.{name}.lock", on_wait):
         yield
 
 

@@ -93,7 +93,7 @@ def changes(
     """
     from fstore.store.snapshot import Snapshot
 
-    frozen = Snapshot(store.path)
+    frozen = Snapshot(store.place)
     chosen = [REPORTS[name].name for name in dict.fromkeys(names)] or [e.name for e in REPORTS]
     return (
         change

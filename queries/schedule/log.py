@@ -14,11 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import StorageError
-from fstore.store import locks
 from fstore.store.tables import replace_rows
 
 if TYPE_CHECKING:
@@ -158,13 +156,13 @@ def alone(store: "Store", job: Job) -> Iterator[None]:
             "finish, or end it with SIGTERM"
         )
 
-    with locks.alone(_lock(store, job), on_wait=refuse):
+    with store.place.lock(_lock(job), refuse):
         yield
 
 
-def _lock(store: "Store", job: Job) -> Path:
+def _lock(job: Job) -> str:
     digest = hashlib.sha256(json.dumps(job.identity).encode()).hexdigest()[:16]
-    return store.path / "locks" / f"schedule-{digest}.lock"
+    return f"schedule-{digest}.lock"
 
 
 # Table runs
@@ -190,7 +188,7 @@ def _told(store: "Store", row: Mapping[str, Any]) -> dict[str, Any]:
     more = json.loads(row["parameters"]) if row["kind"] == KIND else {}
     if more and row["exit"] == "running":
         job = Job(study=more["study"], reports=tuple(more["reports"]))
-        row = row if locks.is_held(_lock(store, job)) else {**row, **KILLED}
+        row = row if store.place.is_locked(_lock(job)) else {**row, **KILLED}
     return {
         "kind": row["kind"],
         "started": row["started_at"].replace(microsecond=0),
@@ -240,7 +238,7 @@ def record(store: "Store", job: Job, outcome: Outcome) -> None:
     if outcome.exit == "running":
         store.append("runs", [row])
     else:
-        replace_rows(store.path, "runs", [row], run_id=outcome.run_id)
+        replace_rows(store.place, "runs", [row], run_id=outcome.run_id)
 
 
 def close_killed(store: "Store", job: Job) -> list[datetime]:
@@ -251,7 +249,7 @@ def close_killed(store: "Store", job: Job) -> list[datetime]:
     dead = [row for row in runs_of(store, job) if row["exit"] == "running"]
     for row in dead:
         new = {**row, **KILLED, "parameters": json.dumps(row["parameters"])}
-        replace_rows(store.path, "runs", [new], run_id=row["run_id"])
+        replace_rows(store.place, "runs", [new], run_id=row["run_id"])
     return [row["started_at"] for row in dead]
 
 
@@ -314,7 +312,7 @@ def summary(store: "Store", job: Job, outcome: Outcome) -> dict[str, Any]:
     events = {"change": bool(outcome.changed), "failure": outcome.exit == "failed"}
     return {
         "run_id": outcome.run_id,
-        "store": str(store.path),
+        "store": str(store.place),
         "study": job.study,
         "events": [event for event, happened in events.items() if happened],
         "exit": outcome.exit,

@@ -149,7 +149,7 @@ def _next_time(cron: Cron, around: Surroundings) -> datetime | None:
 
 
 def _run_and_go_on(store: "Store", job: Job, around: Surroundings, hooks: Hooks | None) -> None:
-    type(store).open(store.path)  # or an error: nothing can be done where it is gone
+    type(store).open(str(store.place))  # or an error: nothing can be done where it is gone
     try:
         run_once(store, job, around, hooks=hooks)
     except AtWorkError as error:

@@ -275,7 +275,7 @@ def keep_study(store: "Store", study: Study, toml: str) -> None:
     from fstore.store.locks import naming
 
     check_storable(study.name, "study")
-    with naming(store.path):
+    with naming(store.place):
         earlier = store.rows("studies")["set_at"].to_pylist()
         # later than every other, whatever the clock says
         now = max([datetime.now(UTC), *(t + timedelta(microseconds=1) for t in earlier)])

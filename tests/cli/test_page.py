@@ -298,7 +298,7 @@ def test_without_computing(built: Built, tmp_path: Path) -> None:
 def test_missing_cell_has_its_command(built: Built, tmp_path: Path) -> None:
     """A cell without activations says so, and the page has the command that makes them."""
     run(built.store, "report", "show", "table6")
-    drop(built.store.path, Selection(layer="fc"))
+    drop(built.store.place, Selection(layer="fc"))
     out = tmp_path / "page"
     run(built.store, "report", "build", str(out))
     text = page(out, "table6")

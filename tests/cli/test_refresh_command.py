@@ -18,7 +18,7 @@ from fstore.store.maintenance import Selection, drop
 
 def change_fc(store: Store) -> None:
     """Put ones in the place of a layer's responses."""
-    drop(store.path, Selection(layer="fc"))
+    drop(store.place, Selection(layer="fc"))
     ones = np.ones((6, 4, 1), dtype=np.float32)
     put(store, Partition("net", "5", "d", "image", "fc"), ones, identity={"weights": "new"})
 
@@ -94,7 +94,7 @@ def test_a_failing_report(ready: Store, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_what_is_missing(ready: Store) -> None:
     """Missing inputs are counted, and stderr has the command that makes them; status 0."""
-    drop(ready.path, Selection(layer="fc"))
+    drop(ready.place, Selection(layer="fc"))
     done = run(ready, "report", "refresh", "table6", "--json")
     (row,) = json.loads(done.stdout)
     assert (row["state"], row["computed"], row["missing"]) == ("computed", 1, 1)

@@ -66,7 +66,7 @@ def test_report_list(ready: Store) -> None:
 
 def test_report_list_of_what_is_missing(ready: Store) -> None:
     """The command that makes what is missing is in the rows, and on stderr."""
-    drop(ready.path, Selection(layer="fc"))
+    drop(ready.place, Selection(layer="fc"))
     done = run(ready, "report", "list", "--json")
     (row,) = [row for row in json.loads(done.stdout) if row["name"] == "table6"]
     command = "fstore extract --layer fc --ckpt net/5 --dataset d --view image"
@@ -109,7 +109,7 @@ def test_report_without_study(built: Store) -> None:
 
 def test_report_with_a_layer_missing(ready: Store) -> None:
     """A missing layer is a note on stderr with the command that makes it."""
-    drop(ready.path, Selection(layer="fc"))
+    drop(ready.place, Selection(layer="fc"))
     done = run(ready, "report", "show", "table6", "--csv")
     assert done.exit_code == 0
     assert len(done.stdout.splitlines()) == 2

@@ -108,7 +108,7 @@ def test_by_hand(store: Store, study: Study) -> None:
 
 def test_a_filter_of_zeros(store: Store, study: Study) -> None:
     """A filter that is all zeros has no cosine, and is not in the mean."""
-    drop(store.path, Selection(ckpt="15"), checkpoint=True)
+    drop(store.place, Selection(ckpt="15"), checkpoint=True)
     dead = LAST.copy()
     dead[1] = 0
     add(store, "15", {"a": dead})
@@ -116,7 +116,7 @@ def test_a_filter_of_zeros(store: Store, study: Study) -> None:
     assert found["15", "cosine"] == pytest.approx((1, 0, 2), abs=1e-7)
     assert ("15", "cosine:1") not in found
     assert found["15", "norm:1"][0] == 0
-    drop(store.path, Selection(ckpt="15"), checkpoint=True)
+    drop(store.place, Selection(ckpt="15"), checkpoint=True)
     add(store, "15", {"a": 0 * LAST})
     with pytest.raises(DataError, match="all first-layer filters of checkpoint '15' are zero"):
         values(store, study)
@@ -144,7 +144,7 @@ def test_follows_the_weights(store: Store, study: Study) -> None:
     """Other weights under a name cost the series that read them, and no other."""
     assert show_report(store, study, "figure2").computed == 4
     assert show_report(store, study, "figure2").computed == 0
-    drop(store.path, Selection(ckpt="15"), checkpoint=True)
+    drop(store.place, Selection(ckpt="15"), checkpoint=True)
     add(store, "15", {"w": LAST})
     shown = show_report(store, study, "figure2")
     assert (shown.computed, shown.reused) == (1, 3)
@@ -157,7 +157,7 @@ def test_follows_the_weights(store: Store, study: Study) -> None:
 
 def test_missing_checkpoint(store: Store, study: Study) -> None:
     """A checkpoint that is not there has no row; the note says how one is made."""
-    drop(store.path, Selection(ckpt="15"), checkpoint=True)
+    drop(store.place, Selection(ckpt="15"), checkpoint=True)
     shown = show_report(store, study, "figure2")
     assert {r["row"] for r in shown.rows} == {"5", "300", "300-ft"}
     (missing,) = shown.missing
@@ -165,7 +165,7 @@ def test_missing_checkpoint(store: Store, study: Study) -> None:
         "no 15: no checkpoint net/15; make it with: "
         "fstore ckpt import FILE --network net --name 15 (or fstore train pretrain)"
     )
-    drop(store.path, Selection(ckpt="300"), checkpoint=True)
+    drop(store.place, Selection(ckpt="300"), checkpoint=True)
     with pytest.raises(UnknownNameError, match="no 5, 15, 300, 300-ft: no checkpoint net/300;"):
         show_report(store, study, "figure2")
 

@@ -46,7 +46,7 @@ def gallery(tmp_path: Path) -> Gallery:
     Box 0 responds more, but is of the train part.
     """
     gallery = make(tmp_path)
-    drop(gallery.store.path, Selection(view="gt", layer="conv"))
+    drop(gallery.store.place, Selection(view="gt", layer="conv"))
     x = relu(1, 4, 3, 6)
     x[0] += 9
     x[2, 1, 4] = 8
@@ -115,7 +115,7 @@ def test_whole_images_of_several_data_sets(tmp_path: Path) -> None:
 
 def test_equal_samples(gallery: Gallery) -> None:
     """Of samples that respond equally the first is shown; a difficult box never."""
-    drop(gallery.store.path, Selection(view="gt", layer="conv"))
+    drop(gallery.store.place, Selection(view="gt", layer="conv"))
     x = np.ones((4, 3, 6), np.float32)
     x[3] = 9
     put(gallery.store, Partition("net", "5", "d", "gt", "conv"), x)

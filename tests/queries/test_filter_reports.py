@@ -226,7 +226,7 @@ def test_figure5(world: StudyWorld) -> None:
 def test_missing_checkpoint(tmp_path: Path, name: str, layer: str) -> None:
     """Without the fine-tuned responses there are the other rows, and the command for these."""
     world = make_study(tmp_path / "s")
-    drop(world.store.path, Selection(ckpt="15k", dataset="g"))
+    drop(world.store.place, Selection(ckpt="15k", dataset="g"))
     shown = show_report(world.store, world.study, name)
     assert {"finetuned" in row["row"] for row in shown.rows} == {False}
     (missing,) = shown.missing

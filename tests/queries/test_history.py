@@ -52,7 +52,7 @@ def refreshed(built: Built) -> datetime:
 
 def replace_fc(built: Built, x: FloatArray | None, weights: str = "5") -> None:
     """Put other responses in the place of a layer's, or none."""
-    drop(built.store.path, Selection(layer="fc"))
+    drop(built.store.place, Selection(layer="fc"))
     if x is not None:
         identity = {"weights": weights, "samples": "s"}
         put(built.store, built.partition("fc"), x.astype(np.float32), identity=identity)
@@ -111,7 +111,7 @@ def test_a_cell_that_went(built: Built) -> None:
 def test_all_data_gone(built: Built) -> None:
     """Without its data set a table is empty from the next refresh on."""
     first = refreshed(built)
-    drop(built.store.path, Selection(dataset="d"))
+    drop(built.store.place, Selection(dataset="d"))
     second = refreshed(built)
     assert (len(values_at(built, first)), len(values_at(built, second))) == (2, 0)
 

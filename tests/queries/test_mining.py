@@ -485,7 +485,7 @@ def test_images_that_were_not_searched(tmp_path: Path) -> None:
     assert (images.unsearched, images.images) == (0, everything.images)
     rows = other.store.rows("samples", dataset="d", view="proposal")
     gone = [name != "i001" for name in rows["image_id"].to_pylist()]
-    replace_rows(other.store.path, "samples", rows.filter(gone), dataset="d", view="proposal")
+    replace_rows(other.store.place, "samples", rows.filter(gone), dataset="d", view="proposal")
     fewer = detection_set(other.store, other.samples("test"))
     assert fewer.unsearched == 1
     assert len(fewer.images) == len(images.images) - 1

@@ -58,7 +58,7 @@ def test_nothing_is_missing(built: Built) -> None:
 
 def test_checkpoints_that_lack_the_same_go_together(built: Built) -> None:
     """Layers in the network's order; checkpoints that want the same layers in one extraction."""
-    drop(built.store.path, Selection(network="net"))
+    drop(built.store.place, Selection(network="net"))
     needs, _ = study_needs(built.store, parse_study(STUDY))
     found = missing(built, *needs["table3"])
     assert found == [Extraction(("conv1", "fc"), ("net/5", "net/15"), "d", "image", None)]
@@ -70,7 +70,7 @@ def test_checkpoints_that_lack_the_same_go_together(built: Built) -> None:
 
 def test_a_part_alone(built: Built) -> None:
     """Where a report reads one part only, or train and val, no other sample is extracted."""
-    drop(built.store.path, Selection(layer="fc"))
+    drop(built.store.place, Selection(layer="fc"))
     (found,) = missing(built, need("fc", "5", "test"))
     assert (found.layers, found.part) == (("fc",), "test")
     assert found.command.endswith("--part test")
@@ -82,7 +82,7 @@ def test_a_part_alone(built: Built) -> None:
 
 def test_layers_that_want_different_parts(built: Built) -> None:
     """Layers of which different samples are wanted are extracted apart."""
-    drop(built.store.path, Selection(network="net"))
+    drop(built.store.place, Selection(network="net"))
     found = missing(built, need("fc", "5", "test"), need("conv1", "5", "train", "val", "test"))
     assert {(e.layers, e.part) for e in found} == {(("fc",), "test"), (("conv1",), None)}
 

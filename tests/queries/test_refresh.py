@@ -157,7 +157,7 @@ def test_labels(world: StudyWorld) -> None:
     """Other labels of the same samples stale what looks at labels, and not what does not."""
     names = ("retrieval", "table6")
     list(refresh(world.store, world.study, names))
-    drop(world.store.path, Selection(dataset="d"))
+    drop(world.store.place, Selection(dataset="d"))
     add_samples(world.store, "d", world.Y["d"][::-1], world.parts["d"])
     for (dataset, ckpt, layer), x in world.values.items():
         if dataset == "d":
@@ -190,7 +190,7 @@ def test_weights_and_parameters(built: Built, monkeypatch: pytest.MonkeyPatch) -
 
     needs(0)
     list(refresh(built.store, slow_study(), ["slow"]))
-    drop(built.store.path, Selection(ckpt="5"), checkpoint=True)
+    drop(built.store.place, Selection(ckpt="5"), checkpoint=True)
     assert state(built.store, slow_study(), "slow")[0] == "missing inputs"
     rename_checkpoint(built.store, "6", "5")
     needs(1)
@@ -210,7 +210,7 @@ def rename_checkpoint(store: Store, other: str, name: str) -> None:
 def test_rewritten_files_stale_nothing(built: Built, study: Study) -> None:
     """The same rows in other files, as compaction leaves them, are nothing new."""
     list(refresh(built.store, study, ["table6"]))
-    drop(built.store.path, Selection(layer="fc"))
+    drop(built.store.place, Selection(layer="fc"))
     for ids in ([0, 1, 2, 3], [4, 5]):
         x = built.values["fc"][ids]
         put(built.store, built.partition("fc"), x, sample_ids=ids)
@@ -219,7 +219,7 @@ def test_rewritten_files_stale_nothing(built: Built, study: Study) -> None:
 
 def replace_fc(built: Built, x: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]") -> None:
     """Put other responses in the place of a layer's."""
-    drop(built.store.path, Selection(layer="fc"))
+    drop(built.store.place, Selection(layer="fc"))
     identity = {"weights": "5" if x is built.values["fc"] else "new", "samples": "s"}
     put(built.store, built.partition("fc"), x, identity=identity)
 
@@ -244,7 +244,7 @@ def test_the_last_of_several(built: Built, study: Study, monkeypatch: pytest.Mon
 def test_a_deleted_partition(built: Built, study: Study) -> None:
     """Its cell is missed, with the command; put back, it is there again and nothing is computed."""
     list(refresh(built.store, study, ["table6"]))
-    drop(built.store.path, Selection(layer="fc"))
+    drop(built.store.place, Selection(layer="fc"))
     (found,) = states(built.store, study, ["table6"])
     command = "fstore extract --layer fc --ckpt net/5 --dataset d --view image"
     assert (found.state, found.commands) == ("missing inputs", (command,))
@@ -391,11 +391,11 @@ def test_a_report_that_is_back_is_not_emptied(
     """A data set that was gone when a refresh began, and is back, costs its report no cell."""
     store, splits = world.store, world.store.rows("splits", dataset="d")
     list(refresh(store, world.study, ["table6"]))
-    replace_rows(store.path, "splits", splits.slice(0, 0), dataset="d")
+    replace_rows(store.place, "splits", splits.slice(0, 0), dataset="d")
     locked = _run.alone_at
 
     def back(*arguments: Any) -> AbstractContextManager[None]:  # noqa: ANN401
-        replace_rows(store.path, "splits", splits, dataset="d")
+        replace_rows(store.place, "splits", splits, dataset="d")
         return locked(*arguments)
 
     monkeypatch.setattr("fstore.queries.refresh.refresh.alone_at", back)

@@ -67,7 +67,7 @@ def test_lineage_is_stored(built: Built, study: Study) -> None:
 def test_new_content_is_computed_anew(built: Built, study: Study) -> None:
     """After one layer changed, its cell alone is computed again; the old row is kept."""
     before = show_report(built.store, study, "table6").rows
-    drop(built.store.path, Selection(layer="fc"))
+    drop(built.store.place, Selection(layer="fc"))
     ones = np.ones((6, 4, 1), dtype=np.float32)
     put(built.store, built.partition("fc"), ones, identity={"weights": "new"})
     after = show_report(built.store, study, "table6")
@@ -80,7 +80,7 @@ def test_new_content_is_computed_anew(built: Built, study: Study) -> None:
 def test_other_files_same_rows(built: Built, study: Study) -> None:
     """The same rows in other files are nothing new: compaction makes no cell stale."""
     show_report(built.store, study, "table6")
-    drop(built.store.path, Selection(layer="fc"))
+    drop(built.store.place, Selection(layer="fc"))
     for ids in ([0, 1, 2, 3], [4, 5]):
         x = built.values["fc"][ids]
         put(built.store, built.partition("fc"), x, sample_ids=ids)
@@ -107,7 +107,7 @@ def test_clock_that_goes_back(built: Built, study: Study, monkeypatch: pytest.Mo
 
 def test_missing_layer_has_no_row(built: Built, study: Study) -> None:
     """A layer that was not extracted has no row, and a command that makes it."""
-    drop(built.store.path, Selection(layer="fc"))
+    drop(built.store.place, Selection(layer="fc"))
     shown = show_report(built.store, study, "table6")
     assert [row["row"] for row in shown.rows] == ["conv1"]
     (missing,) = shown.missing
@@ -119,7 +119,7 @@ def test_missing_layer_has_no_row(built: Built, study: Study) -> None:
 
 def test_incomplete_layer_has_no_row(built: Built, study: Study) -> None:
     """A layer of which only some test samples are there has no row rather than a wrong one."""
-    drop(built.store.path, Selection(layer="fc"))
+    drop(built.store.place, Selection(layer="fc"))
     put(built.store, built.partition("fc"), built.values["fc"][:4])
     shown = show_report(built.store, study, "table6")
     assert [row["row"] for row in shown.rows] == ["conv1"]
@@ -128,7 +128,7 @@ def test_incomplete_layer_has_no_row(built: Built, study: Study) -> None:
 
 def test_unreadable_images_are_not_missed(built: Built, study: Study) -> None:
     """A sample whose image could not be read is left out, and the count says so."""
-    drop(built.store.path, Selection(layer="fc"))
+    drop(built.store.place, Selection(layer="fc"))
     put(built.store, built.partition("fc"), built.values["fc"][:5])
     bad = {"dataset": "d", "view": "image", "sample_id": 5, "uri": "5.png", "reason": "truncated"}
     built.store.append("runs", [{"run_id": "r", "quarantined": [bad]}])
@@ -138,7 +138,7 @@ def test_unreadable_images_are_not_missed(built: Built, study: Study) -> None:
 
 def test_nothing_to_show(built: Built, study: Study) -> None:
     """Without any activations the error has one command for all layers."""
-    drop(built.store.path, Selection(ckpt="5"))
+    drop(built.store.place, Selection(ckpt="5"))
     with pytest.raises(UnknownNameError) as caught:
         show_report(built.store, study, "table6")
     command = "fstore extract --layer conv1 --layer fc --ckpt net/5 --dataset d --view image"
@@ -174,7 +174,7 @@ def test_another_split_is_another_input(built: Built, study: Study) -> None:
     """The same activations over another test part give other fingerprints."""
     show_report(built.store, study, "table6")
     before = {row["fingerprint"] for row in stored(built)}
-    drop(built.store.path, Selection(dataset="d"))
+    drop(built.store.place, Selection(dataset="d"))
     add_dataset(built.store, "d", ("test", "test", "train", "train", "train", "train"))
     for layer, x in built.values.items():
         put(built.store, built.partition(layer), x)

@@ -181,7 +181,7 @@ def test_decrease_of_nothing(tmp_path: Path) -> None:
 def test_missing_checkpoint(tmp_path: Path) -> None:
     """Without the fine-tuned responses Figure 1 has the other curve; the error says what to do."""
     world = make_study(tmp_path / "s")
-    drop(world.store.path, Selection(ckpt="15k", dataset="g"))
+    drop(world.store.place, Selection(ckpt="15k", dataset="g"))
     command = "fstore extract --layer conv5 --layer fc7 --ckpt net/15k --dataset g --view gt"
     for name in ("figure1", "s_figure1"):
         shown = show_report(world.store, world.study, name)

@@ -151,7 +151,7 @@ def test_files_without_totals(built: Built, monkeypatch: pytest.MonkeyPatch) -> 
         list(table6(built.store, needs(built.store, study)))
     (old,) = built.store.files(ckpt="25", layer="fc")
     assert file_totals(old.path) == {}
-    drop(built.store.path, Selection(ckpt="25", layer="fc"))
+    drop(built.store.place, Selection(ckpt="25", layer="fc"))
     put(built.store, built.partition("fc", "25"), built.values["fc"])
     with pytest.raises(SchemaError, match="6 samples of 12"):
         list(table6(built.store, needs(built.store, study)))

@@ -61,7 +61,7 @@ def test_equals_sorting(gallery: Gallery, view: str, layer: str) -> None:
 
 def test_equal_responses(gallery: Gallery) -> None:
     """Equal responses come in order of sample, whatever the order of files."""
-    drop(gallery.store.path, Selection(view="image"))
+    drop(gallery.store.place, Selection(view="image"))
     place = Partition("net", "5", "d", "image", "conv")
     for ids in ([2, 3], [0, 1]):
         put(gallery.store, place, np.ones((2, 3, 6), np.float32), sample_ids=ids)
@@ -108,7 +108,7 @@ def test_bad_questions(gallery: Gallery) -> None:
     with pytest.raises(UnknownNameError, match="fstore extract --layer conv9"):
         top_images(gallery.store, **{**WHERE, "layer": "conv9"}, channel=(0,))
     place = Partition("net", "5", "d", "image", "conv")
-    drop(gallery.store.path, Selection(view="image"))
+    drop(gallery.store.place, Selection(view="image"))
     put(gallery.store, place, np.full((4, 3, 6), np.nan, np.float32))
     with pytest.raises(DataError, match="NaN"):
         top_images(gallery.store, **WHERE, channel=(0,))

@@ -12,6 +12,7 @@ import pytest
 from _build import add_layers
 from fstore.errors import IdentityError, UnknownNameError
 from fstore.store import Store, catalog
+from fstore.store.place import Place
 from fstore.store.tables import replace_rows
 from fstore.types import (
     CheckpointRecord,
@@ -182,7 +183,7 @@ def test_a_killed_registration_leaves_no_traces(
 ) -> None:
     """Killed before the last step, a registration is as none: other files and splits may come."""
 
-    def killed(root: Path, table: str, rows: pa.Table, /, **equal: str) -> None:
+    def killed(root: Place, table: str, rows: pa.Table, /, **equal: str) -> None:
         if table == "datasets":
             raise KeyboardInterrupt
         replace_rows(root, table, rows, **equal)

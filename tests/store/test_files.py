@@ -25,6 +25,7 @@ from fstore.errors import IdentityError, StorageError
 from fstore.store import Store
 from fstore.store.encode import ShardFile
 from fstore.store.files import Identity, Partition, commit, new_path, present, stored_file
+from fstore.store.local import LocalPlace
 from fstore.store.schema import PARTITION
 from fstore.store.sink import missing_samples, write_shard
 from fstore.types import ActivationBatch
@@ -71,11 +72,11 @@ def test_a_files_path_parses_back(values: tuple[str, ...], first: int, n: int) -
     partition = Partition(*values)
     file = ShardFile(Path(partition.folder, "0a1b.parquet.tmp"), 1, 1, first, first + n, 1, n**2)
     name = f"{first}-{first + n}-{n}-{ONE.fingerprint}-{file.checksum:016x}-0a1b.parquet"
-    folder = Path("/anywhere/activations")
+    place = LocalPlace(Path("/anywhere"))
     logged = {f"partition.{column}": value for column, value in partition.values.items()}
-    found = stored_file(folder, {"path": quote(f"{partition.folder}/{name}"), **logged})
+    found = stored_file(place, {"path": quote(f"{partition.folder}/{name}"), **logged})
     assert found.partition == partition
-    assert found.path == folder / partition.folder / name
+    assert found.path == place.path / "activations" / partition.folder / name
     assert (found.first_sample, found.last_sample, found.n_samples) == (first, first + n, n)
     assert (found.fingerprint, found.checksum) == (ONE.fingerprint, n**2)
     assert partition.folder.count("/") == 4
@@ -133,7 +134,7 @@ def test_holes_in_a_files_range_are_known(store: Store) -> None:
     put(store, WHERE, relu(1, 2, 2, 4), sample_ids=[3, 4])
     assert present(store.files()).tolist() == [2, 3, 4, 5, 9]
     missing = missing_samples(
-        store.path, np.arange(11), {WHERE: Identity({"weights": "5", "samples": "s"})}
+        store.place, np.arange(11), {WHERE: Identity({"weights": "5", "samples": "s"})}
     )
     assert missing[WHERE].tolist() == [0, 1, 6, 7, 8, 10]
 
@@ -143,28 +144,28 @@ def test_holes_in_a_files_range_are_known(store: Store) -> None:
 
 def sealed(
     store: Store, ids: list[int], where: Partition = WHERE
-) -> tuple[ShardFile, Path, Identity]:
+) -> tuple[ShardFile, str, Identity]:
     """Write a file that is not committed yet."""
     from fstore.store.sink import _write
 
-    found = _write(store.path, [batch(ids, where.layer)], where, np.array(ids), ONE)
-    assert found[1].exists()
+    found = _write(store.place, [batch(ids, where.layer)], where, np.array(ids), ONE)
+    assert (store.path / found[1]).exists()
     return found
 
 
 def test_samples_are_never_committed_twice(store: Store) -> None:
     """A file that shares a sample with a committed one is not added; one that fits between is."""
-    assert commit(store.path, {WHERE: sealed(store, [0, 1, 5])})
-    assert not commit(store.path, {WHERE: sealed(store, [4, 5])})
-    assert commit(store.path, {WHERE: sealed(store, [2, 4])})
+    assert commit(store.place, {WHERE: sealed(store, [0, 1, 5])})
+    assert not commit(store.place, {WHERE: sealed(store, [4, 5])})
+    assert commit(store.place, {WHERE: sealed(store, [2, 4])})
     assert stored_ids(store) == [0, 1, 2, 4, 5]
 
 
 def test_a_shard_is_visible_as_a_whole_or_not_at_all(store: Store) -> None:
     """If one layer's file may not be added, no file of the shard is."""
     other = Partition("net", "5", "d", "image", "fc")
-    assert commit(store.path, {WHERE: sealed(store, [1])})
-    assert not commit(store.path, {other: sealed(store, [0], other), WHERE: sealed(store, [0, 1])})
+    assert commit(store.place, {WHERE: sealed(store, [1])})
+    assert not commit(store.place, {other: sealed(store, [0], other), WHERE: sealed(store, [0, 1])})
     assert [f.partition for f in store.files()] == [WHERE]
 
 
@@ -174,7 +175,7 @@ def test_threads_that_commit_the_same_add_it_once(store: Store) -> None:
 
     def work(_: int) -> int:
         barrier.wait()
-        return write_shard(store.path, [batch([0, 1]), batch([2, 3])], {WHERE: ONE}).rows
+        return write_shard(store.place, [batch([0, 1]), batch([2, 3])], {WHERE: ONE}).rows
 
     with ThreadPoolExecutor(4) as pool:
         rows = sorted(pool.map(work, range(4)))
@@ -186,7 +187,7 @@ def test_threads_that_commit_the_same_add_it_once(store: Store) -> None:
 def write_in_process(root: Path, ids: list[int], barrier: Any) -> None:  # noqa: ANN401 - private type
     """Write a shard when all processes are ready."""
     barrier.wait()
-    write_shard(root, [batch(ids)], {WHERE: ONE})
+    write_shard(LocalPlace(root), [batch(ids)], {WHERE: ONE})
 
 
 def test_processes_that_overlap_lose_and_double_nothing(store: Store) -> None:
@@ -218,7 +219,7 @@ def test_an_error_after_the_commit_loses_nothing(
         raise error
 
     monkeypatch.setattr(DeltaTable, "create_write_transaction", fails_late)
-    assert write_shard(store.path, [batch([0, 1])], {WHERE: ONE}).rows == 4
+    assert write_shard(store.place, [batch([0, 1])], {WHERE: ONE}).rows == 4
     monkeypatch.undo()
     assert stored_ids(store) == [0, 1]
 
@@ -231,7 +232,7 @@ def test_a_failed_commit_leaves_no_file(store: Store, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(DeltaTable, "create_write_transaction", fails)
     with pytest.raises(StorageError, match=r"cannot commit.*No space left"):
-        write_shard(store.path, [batch([0, 1])], {WHERE: ONE})
+        write_shard(store.place, [batch([0, 1])], {WHERE: ONE})
     assert on_disk(store) == set()
 
 
@@ -247,16 +248,16 @@ def test_a_failed_write_leaves_no_file(store: Store, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(StorageError, match=r"cannot write net/5 d.image fc: .*No space left"):
-        write_shard(store.path, [both], {WHERE: ONE, fc: ONE})
+        write_shard(store.place, [both], {WHERE: ONE, fc: ONE})
     assert on_disk(store) == set()
 
 
 def test_only_what_is_missing_is_written(store: Store) -> None:
     """A shard over a partition that holds some samples adds the others, from any batch."""
-    write_shard(store.path, [batch([1, 2])], {WHERE: ONE})
-    report = write_shard(store.path, [batch([0, 1]), batch([2, 3])], {WHERE: ONE})
+    write_shard(store.place, [batch([1, 2])], {WHERE: ONE})
+    report = write_shard(store.place, [batch([0, 1]), batch([2, 3])], {WHERE: ONE})
     assert (report.rows, report.raw_bytes) == (4, 4 * 4 * 3)
-    assert write_shard(store.path, [batch([0, 3])], {WHERE: ONE}).rows == 0
+    assert write_shard(store.place, [batch([0, 3])], {WHERE: ONE}).rows == 0
     assert stored_ids(store) == [0, 1, 2, 3]
 
 
@@ -271,7 +272,7 @@ def test_batches_and_shards_do_not_show(tmp_path: Path, cuts: list[int]) -> None
     edges = sorted({0, 10, *cuts})
     parts = [list(range(a, b)) for a, b in pairwise(edges)]
     for at in range(0, len(parts), 2):
-        write_shard(root, [batch(ids) for ids in parts[at : at + 2]], {WHERE: ONE})
+        write_shard(LocalPlace(root), [batch(ids) for ids in parts[at : at + 2]], {WHERE: ONE})
     rows = store.sql("SELECT sample_id, channel, map FROM activations ORDER BY ALL").arrow()
     expected = batch(list(range(10))).layers["conv1"].maps
     assert expected is not None
@@ -294,9 +295,9 @@ def test_other_content_is_refused_by_part(
     store: Store, parts: Mapping[str, str], differs: str
 ) -> None:
     """The error says which parts differ, from what to what, and how to make room."""
-    write_shard(store.path, [batch([0])], {WHERE: ONE})
+    write_shard(store.place, [batch([0])], {WHERE: ONE})
     with pytest.raises(IdentityError, match=differs) as caught:
-        write_shard(store.path, [batch([1])], {WHERE: Identity(parts)})
+        write_shard(store.place, [batch([1])], {WHERE: Identity(parts)})
     text = str(caught.value)
     assert text.startswith("net/5 d.image conv1 is stored already with other content")
     assert "fstore drop --network net --ckpt 5 --dataset d --view image --layer conv1" in text
@@ -306,9 +307,9 @@ def test_other_content_is_refused_by_part(
 def test_the_command_in_the_error_can_be_pasted(store: Store) -> None:
     """Names that a shell would take apart are quoted in the suggested command."""
     where = Partition("net", "a'b", "my data", "image", "x;y")
-    write_shard(store.path, [batch([0], "x;y")], {where: ONE})
+    write_shard(store.place, [batch([0], "x;y")], {where: ONE})
     with pytest.raises(IdentityError, match="differs in") as caught:
-        write_shard(store.path, [batch([1], "x;y")], {where: Identity({"weights": "w2"})})
+        write_shard(store.place, [batch([1], "x;y")], {where: Identity({"weights": "w2"})})
     words = shlex.split(str(caught.value).split("make room with: ")[1])
     assert words[4:] == [
         "--ckpt",
@@ -336,14 +337,14 @@ def test_a_fingerprint_is_of_all_parts_in_any_order() -> None:
 
 def test_a_files_footer_holds_its_identity(store: Store) -> None:
     """The parts behind a fingerprint are read back from the file."""
-    write_shard(store.path, [batch([0])], {WHERE: ONE})
+    write_shard(store.place, [batch([0])], {WHERE: ONE})
     (file,) = store.files()
     assert file.identity == ONE
 
 
 def test_a_damaged_file_is_named(store: Store) -> None:
     """A file that was cut off is an error of ours that names it."""
-    write_shard(store.path, [batch([0, 2])], {WHERE: ONE})
+    write_shard(store.place, [batch([0, 2])], {WHERE: ONE})
     (file,) = store.files()
     file.path.write_bytes(file.path.read_bytes()[:50])
     with pytest.raises(StorageError, match=f"cannot read .*{file.path.name}"):
@@ -354,7 +355,7 @@ def test_a_damaged_file_is_named(store: Store) -> None:
 
 def test_unfinished_files_are_invisible(store: Store) -> None:
     """A file that is being written is in no listing, and its name is not taken for data."""
-    path = new_path(store.path, WHERE)
+    path = new_path(store.place, WHERE)
     path.write_bytes(b"half")
     assert path.name.endswith(".tmp")
     assert store.files() == []

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 from _build import add_checkpoint, build
 from fstore.errors import FstoreError, StorageError
 from fstore.store import Store
+from fstore.store.local import LocalPlace
 from fstore.store.schema import TABLES
 from fstore.store.verify import verify
 from fstore.store.weights import tensor_sums
@@ -41,7 +42,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def problems(root: Path) -> list[str]:
     """Return what verify says."""
-    return [f"{row['file']}: {row['problem']}" for row in verify(root)]
+    return [f"{row['file']}: {row['problem']}" for row in verify(LocalPlace(root))]
 
 
 def answers(root: Path) -> dict[str, object]:

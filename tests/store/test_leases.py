@@ -15,8 +15,10 @@ from _kill import run_code
 from fstore.errors import StorageError
 from fstore.store import files, sink
 from fstore.store.files import Identity, NewFiles, Partition
-from fstore.store.leases import oldest_lease, working
+from fstore.store.leases import working
+from fstore.store.local import LocalPlace
 from fstore.store.maintenance import gc
+from fstore.store.place import Place
 from fstore.store.verify import verify
 from fstore.types import ActivationBatch
 
@@ -24,8 +26,9 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from fstore.store.leases import working
+from fstore.store.local import LocalPlace
 root = Path(sys.argv[1])
-with working(root, "test"):
+with working(LocalPlace(root), "test"):
     folder = root / "activations"
     (folder / ("a" * 12 + ".parquet.tmp")).write_bytes(b"1234")
     print("held", flush=True)
@@ -45,23 +48,23 @@ def shard(built: Built) -> sink.ShardReport:
     partition = Partition("net", "5", "d", "image", "new")
     batch = ActivationBatch(np.arange(2), {"new": responses(values)})
     identities = {partition: Identity({"weights": "5"})}
-    return sink.write_shard(built.store.path, [batch], identities)
+    return sink.write_shard(built.store.place, [batch], identities)
 
 
 def test_gc_during_a_commit(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files between writing and commit are spared, of any age; afterwards the commit holds."""
     real, gone = files.commit, []
 
-    def held_up(root: Path, new: NewFiles) -> bool:
-        for _, path, _ in new.values():
-            os.utime(path, (0, 0))
+    def held_up(root: Place, new: NewFiles) -> bool:
+        for _, key, _ in new.values():
+            os.utime(root.local(key), (0, 0))
         gone.extend(gc(root, older_than_hours=0))
         return real(root, new)
 
     monkeypatch.setattr(sink, "commit", held_up)
     assert shard(built).rows == 8
     assert gone == []
-    assert list(verify(built.store.path)) == []
+    assert list(verify(built.store.place)) == []
 
 
 @pytest.mark.parametrize("cut", [True, False])
@@ -71,8 +74,9 @@ def test_files_that_another_program_took(
     """A commit whose files are gone or cut adds nothing; the same run again heals it."""
     real = files.commit
 
-    def taken(root: Path, new: NewFiles) -> bool:
-        for _, path, _ in new.values():
+    def taken(root: Place, new: NewFiles) -> bool:
+        for _, key, _ in new.values():
+            path = root.local(key)
             path.write_bytes(path.read_bytes()[:-1]) if cut else path.unlink()
         return real(root, new)
 
@@ -82,7 +86,7 @@ def test_files_that_another_program_took(
     assert built.store.files(layer="new") == []
     monkeypatch.setattr(sink, "commit", real)
     assert shard(built).rows == 8
-    assert list(verify(built.store.path)) == []
+    assert list(verify(built.store.place)) == []
 
 
 def test_a_lease_goes_with_its_process(built: Built) -> None:
@@ -94,21 +98,21 @@ def test_a_lease_goes_with_its_process(built: Built) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         os.utime(orphan, (0, 0))
-        assert gc(root, older_than_hours=0) == []
+        assert gc(LocalPlace(root), older_than_hours=0) == []
         process.send_signal(signal.SIGKILL)
-    assert [path for path, _ in gc(root, older_than_hours=0)] == [orphan]
+    assert [root / key for key, _ in gc(LocalPlace(root), older_than_hours=0)] == [orphan]
     assert list((root / "locks").glob("*.lease")) == []
 
 
 def test_what_is_older_than_the_lease_goes(built: Built) -> None:
     """A lease protects what came after it began, nothing else."""
     root = built.store.path
-    assert oldest_lease(root) == float("inf")
-    with working(root, "outer"), working(root, "inner"):
+    assert LocalPlace(root).oldest_lease() == float("inf")
+    with working(LocalPlace(root), "outer"), working(LocalPlace(root), "inner"):
         (lease,) = (root / "locks").glob("*.lease")
         assert "outer" in lease.read_text()
-        assert lease.stat().st_mtime - 5 < oldest_lease(root) < lease.stat().st_mtime
-    assert oldest_lease(root) == float("inf")
+        assert lease.stat().st_mtime - 5 < LocalPlace(root).oldest_lease() < lease.stat().st_mtime
+    assert LocalPlace(root).oldest_lease() == float("inf")
 
 
 def test_many_leases_and_gcs_at_once(built: Built) -> None:
@@ -118,8 +122,8 @@ def test_many_leases_and_gcs_at_once(built: Built) -> None:
 
     def work() -> None:
         for i in range(40):
-            with working(root, str(i)):
-                if oldest_lease(root) == float("inf"):
+            with working(LocalPlace(root), str(i)):
+                if LocalPlace(root).oldest_lease() == float("inf"):
                     lost.append(i)
 
     threads = [Thread(target=work) for _ in range(4)]
@@ -186,7 +190,7 @@ SLOW_RACES = [(what, i) for what in ("dataset", "checkpoint", "layers") for i in
 def test_one_of_several_wins_a_name(built: Built, tmp_path: Path, what: str, trial: int) -> None:
     """Of processes that add one name with other content at once, one wins; nothing is mixed."""
     assert at_once(tmp_path, built.store.path, what, trial) == ["other", "other", "won"]
-    wrong = [r["problem"] for r in verify(built.store.path) if r["network"] != "net"]
+    wrong = [r["problem"] for r in verify(built.store.place) if r["network"] != "net"]
     assert wrong == []  # of the samples, labels and layers; the race's weights are no tensors
 
 
@@ -219,7 +223,7 @@ def test_an_add_that_was_killed(built: Built, step: int) -> None:
     add_dataset(built.store, "two", PARTS[:4])
     assert built.store.samples("two", "image").num_rows == 4
     assert built.store.splits("two", "image").num_rows == 4
-    assert list(verify(built.store.path)) == []
+    assert list(verify(built.store.place)) == []
 
 
 def test_add_and_drop_at_once(built: Built) -> None:
@@ -249,4 +253,4 @@ def test_add_and_drop_at_once(built: Built) -> None:
     for table in ("samples", "labels", "splits"):
         n = built.store.rows(table, dataset="two").num_rows
         assert n == (6 if there else 0), table
-    assert list(verify(built.store.path)) == []
+    assert list(verify(built.store.place)) == []

@@ -109,7 +109,7 @@ def test_a_file_system_without_locks(
         if left == 0:
             raise OSError(errno.ENOTSUP, "Operation not supported")
         left -= 1
-        raise BlockingIOError
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
     monkeypatch.setattr("fcntl.flock", refuse)
     path = tmp_path / "a.lock"

@@ -10,6 +10,7 @@ from _build import Built, add_checkpoint, add_dataset, build, put, relu, respons
 from fstore.errors import DataError, UnknownNameError
 from fstore.store import Store
 from fstore.store.files import Partition, StoredFile
+from fstore.store.local import LocalPlace
 from fstore.store.maintenance import Selection, drop, gc, plan_drop
 from fstore.store.status import status
 from fstore.store.verify import verify
@@ -44,13 +45,13 @@ def test_drop_one_partition(built: Built) -> None:
     root, before = built.store.path, on_disk(built.store.path)
     (own,) = {f.path for f in built.store.files(ckpt="5", layer="fc")}
     selection = Selection(network="net", ckpt="5", dataset="d", view="image", layer="fc")
-    (plan,) = plan_drop(root, selection)
+    (plan,) = plan_drop(LocalPlace(root), selection)
     assert (plan.rows, plan.bytes) == (24, own.stat().st_size)
     assert own.exists()
-    assert drop(root, selection) == [plan]
+    assert drop(LocalPlace(root), selection) == [plan]
     assert on_disk(root) == before - {own}
-    assert len(status(root)) == 3
-    assert list(verify(root)) == []
+    assert len(status(LocalPlace(root))) == 3
+    assert list(verify(LocalPlace(root))) == []
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -59,23 +60,23 @@ def test_drop_odd_names(tmp_path: Path, name: str) -> None:
     store = Store.create(tmp_path / "s")
     for ckpt in ODD:
         put(store, Partition("n", ckpt, "d", "image", "fire2/concat"), relu(0, 3, 2, 4))
-    drop(store.path, Selection(ckpt=name, layer="fire2/concat"))
+    drop(store.place, Selection(ckpt=name, layer="fire2/concat"))
     assert {f.partition.ckpt for f in store.files()} == set(ODD) - {name}
     assert len(on_disk(store.path)) == len(ODD) - 1
 
 
 def test_drop_and_put_again(built: Built) -> None:
     """After a drop the place is free for other content."""
-    drop(built.store.path, Selection(ckpt="5", layer="fc"))
+    drop(built.store.place, Selection(ckpt="5", layer="fc"))
     put(built.store, built.partition("fc"), relu(9, 6, 4, 1), identity={"weights": "new"})
-    assert list(verify(built.store.path)) == []
+    assert list(verify(built.store.place)) == []
 
 
 def test_drop_by_sql_too(built: Built) -> None:
     """An open session sees the drop."""
     count = "SELECT count(*) AS n FROM activations"
     before = next(built.store.sql(count).rows())["n"]
-    drop(built.store.path, Selection(ckpt="5"))
+    drop(built.store.place, Selection(ckpt="5"))
     assert next(built.store.sql(count).rows())["n"] == before // 2
 
 
@@ -83,7 +84,7 @@ def test_drop_dataset(built: Built) -> None:
     """A data set named alone loses its rows in every table, and can be registered anew."""
     store = built.store
     add_dataset(store, "other")
-    going = drop(store.path, Selection(dataset="d"))
+    going = drop(store.place, Selection(dataset="d"))
     assert {g.what for g in going} == {"activations", "splits", "labels", "samples", "datasets"}
     assert [d.name for d in store.datasets()] == ["other"]
     for table in ("samples", "labels", "splits"):
@@ -95,7 +96,7 @@ def test_drop_dataset(built: Built) -> None:
 
 def test_drop_dataset_of_one_checkpoint(built: Built) -> None:
     """With a checkpoint named too, the data set itself stays."""
-    drop(built.store.path, Selection(dataset="d", ckpt="5"))
+    drop(built.store.place, Selection(dataset="d", ckpt="5"))
     assert built.store.samples("d", "image").num_rows == 6
     assert {f.partition.ckpt for f in built.store.files()} == {"15"}
 
@@ -104,7 +105,7 @@ def test_drop_checkpoint(built: Built) -> None:
     """--checkpoint removes activations, record and weights of that checkpoint alone."""
     store = built.store
     kept, gone = (store.checkpoint_path(store.find_checkpoint(c)) for c in ("15", "5"))
-    going = drop(store.path, Selection(network="net", ckpt="5"), checkpoint=True)
+    going = drop(store.place, Selection(network="net", ckpt="5"), checkpoint=True)
     assert [g.name for g in going if g.what == "checkpoint"] == ["net/5"]
     assert [r.name for r in store.checkpoints()] == ["15"]
     assert kept.exists()
@@ -113,21 +114,21 @@ def test_drop_checkpoint(built: Built) -> None:
 
 def test_drop_keeps_the_checkpoint(built: Built) -> None:
     """Without --checkpoint the weights stay."""
-    drop(built.store.path, Selection(ckpt="5"))
+    drop(built.store.place, Selection(ckpt="5"))
     assert {r.name for r in built.store.checkpoints()} == {"5", "15"}
 
 
 def test_drop_checkpoint_with_quote(built: Built) -> None:
     """A checkpoint whose name has a quote is dropped by that name."""
     file = add_checkpoint(built.store, "net", "a'b")
-    drop(built.store.path, Selection(ckpt="a'b"), checkpoint=True)
+    drop(built.store.place, Selection(ckpt="a'b"), checkpoint=True)
     assert not file.exists()
     assert {r.name for r in built.store.checkpoints()} == {"5", "15"}
 
 
 def test_drop_network(built: Built) -> None:
     """A network named alone loses the record of its layers, so that it may be changed."""
-    drop(built.store.path, Selection(network="net"))
+    drop(built.store.place, Selection(network="net"))
     assert built.store.rows("layers").num_rows == 0
 
 
@@ -135,12 +136,12 @@ def test_drop_refuses(built: Built) -> None:
     """No selector, a selector that fits nothing, and a half checkpoint are refused."""
     root = built.store.path
     with pytest.raises(DataError, match="at least one of --network"):
-        drop(root, Selection())
+        drop(LocalPlace(root), Selection())
     with pytest.raises(UnknownNameError, match="nothing in the store fits --ckpt 7"):
-        drop(root, Selection(ckpt="7"))
+        drop(LocalPlace(root), Selection(ckpt="7"))
     with pytest.raises(DataError, match="--network and --ckpt alone"):
-        drop(root, Selection(ckpt="5", layer="fc"), checkpoint=True)
-    assert len(status(root)) == 4
+        drop(LocalPlace(root), Selection(ckpt="5", layer="fc"), checkpoint=True)
+    assert len(status(LocalPlace(root))) == 4
 
 
 # gc
@@ -163,12 +164,14 @@ def test_gc_takes_orphans_only(built: Built) -> None:
         path.write_bytes(b"1234")
     for path in [*orphans, *files, *weights, foreign]:
         age(path, 25)
-    assert {(p.name, n) for p, n in gc(root)} == {(p.name, 4) for p in orphans}
+    assert {(Path(key).name, n) for key, n in gc(LocalPlace(root))} == {
+        (p.name, 4) for p in orphans
+    }
     assert young.exists()
     assert not any(p.exists() for p in orphans)
     assert all(p.exists() for p in files | weights)
-    assert gc(root) == []
-    assert [p for p, _ in gc(root, older_than_hours=0)] == [young]
+    assert gc(LocalPlace(root)) == []
+    assert [root / key for key, _ in gc(LocalPlace(root), older_than_hours=0)] == [young]
     assert foreign.exists()
 
 
@@ -177,12 +180,12 @@ def test_gc_after_rewrites(built: Built) -> None:
     root = built.store.path
     add_dataset(built.store, "it's: a b%20c")
     add_dataset(built.store, "other")
-    drop(root, Selection(dataset="other"))
+    drop(LocalPlace(root), Selection(dataset="other"))
     before = {t: built.store.rows(t).num_rows for t in ("samples", "labels", "splits", "datasets")}
-    assert len(gc(root, older_than_hours=0)) > 0
+    assert len(gc(LocalPlace(root), older_than_hours=0)) > 0
     again = Store.open(root)
     assert {t: again.rows(t).num_rows for t in before} == before
-    assert list(verify(root)) == []
+    assert list(verify(LocalPlace(root))) == []
     assert next(again.sql("SELECT count(*) AS n FROM samples").rows())["n"] == before["samples"]
 
 
@@ -191,7 +194,7 @@ def test_gc_after_rewrites(built: Built) -> None:
 
 def problems(root: Path) -> list[str]:
     """Return what verify says, without the place."""
-    return [row["problem"] for row in verify(root)]
+    return [row["problem"] for row in verify(LocalPlace(root))]
 
 
 def test_verify_is_silent(built: Built) -> None:
@@ -241,7 +244,7 @@ def test_verify_missing_and_short(built: Built) -> None:
     conv.unlink()
     fc.write_bytes(fc.read_bytes()[:-1])
     built.store.checkpoint_path(built.store.find_checkpoint("5")).unlink()
-    rows = list(verify(root))
+    rows = list(verify(LocalPlace(root)))
     assert [r["problem"].split(",")[0] for r in rows] == [
         "the file is missing",
         f"the file has {fc.stat().st_size} bytes",

@@ -12,6 +12,7 @@ from _build import Built, build
 from fstore.errors import StorageError
 from fstore.store import Store
 from fstore.store.export import export_features
+from fstore.store.local import LocalPlace
 from fstore.store.place import inside, outside
 from fstore.store.verify import verify
 
@@ -69,7 +70,7 @@ def test_drop_deletes_nothing_outside(built: Built) -> None:
         store = Store.open(root)
         with pytest.raises(StorageError, match=r"does not lie in folder (checkpoints|weights)/"):
             store.checkpoint_path(store.find_checkpoint("5"))
-        assert any("does not lie in" in row["problem"] for row in verify(root)), uri
+        assert any("does not lie in" in row["problem"] for row in verify(LocalPlace(root))), uri
         going = store.drop(network="net", ckpt="5", checkpoint=True)
         assert "the record only" in going[-1].name
         assert [r.name for r in store.checkpoints()] == ["15"]
@@ -104,9 +105,10 @@ def test_drop_of_a_file_that_the_log_has_elsewhere(built: Built) -> None:
     from fstore.store.maintenance import _own
     from fstore.store.tables import open_table
 
-    delta = open_table(root, "activations")
+    delta = open_table(LocalPlace(root), "activations")
     assert root.parent / "precious.safetensors" not in {
-        p.resolve() for p in _own(root, "activations", delta, {"layer": "fc"})
+        (root / key).resolve()
+        for key in _own(LocalPlace(root), "activations", delta, {"layer": "fc"})
     }
 
 
@@ -141,7 +143,7 @@ def test_a_folder_on_another_disk(tmp_path: Path) -> None:
     store = Store.open(root)
     path = store.checkpoint_path(store.find_checkpoint("5"))
     assert path.is_file()
-    assert list(verify(root)) == []
+    assert list(verify(LocalPlace(root))) == []
     store.drop(network="net", ckpt="5", checkpoint=True)
     assert not path.exists()
 
@@ -157,10 +159,10 @@ def test_inside_is_inside(tmp_path_factory: pytest.TempPathFactory, parts: list[
     if not (root / "a" / "link").is_symlink():
         (root / "a" / "link").symlink_to("/")
     try:
-        found = inside(root, "/".join(parts), table="t", row="r")
+        key = inside(LocalPlace(root), "/".join(parts), table="t", row="r")
     except StorageError:
         return
-    assert found.resolve().is_relative_to(root.resolve())
+    assert (root / key).resolve().is_relative_to(root.resolve())
 
 
 def test_outputs_stay_out_of_the_store(built: Built) -> None:
@@ -171,6 +173,6 @@ def test_outputs_stay_out_of_the_store(built: Built) -> None:
     with pytest.raises(StorageError, match="among the store's own files"):
         export_features(built.store, partition, file.path, overwrite=True)
     assert file.path.read_bytes() == before
-    assert outside(root, root / "page" / "index.html")
+    assert outside(LocalPlace(root), root / "page" / "index.html")
     with pytest.raises(StorageError, match="among the store's own files"):
-        outside(root, root / "fstore.json")
+        outside(LocalPlace(root), root / "fstore.json")

@@ -36,16 +36,16 @@ def answers(store: Store) -> list[object]:
 
 def test_it_answers_as_the_store(built: Built) -> None:
     """A new snapshot and the store say the same."""
-    assert answers(Snapshot(built.store.path)) == answers(built.store)
+    assert answers(Snapshot(built.store.place)) == answers(built.store)
 
 
 def test_it_does_not_change(built: Built) -> None:
     """What was asked once stays, whatever is added or dropped; a new one sees it."""
-    frozen = Snapshot(built.store.path)
+    frozen = Snapshot(built.store.place)
     before = answers(frozen)
     add_dataset(built.store, "e")
     add_layers(built.store, "other", {"fc": (2, 1, 1)})
     add_checkpoint(built.store, "other", "1")
-    drop(built.store.path, Selection(layer="fc"))
+    drop(built.store.place, Selection(layer="fc"))
     assert answers(frozen) == before
-    assert answers(Snapshot(built.store.path)) == answers(built.store) != before
+    assert answers(Snapshot(built.store.place)) == answers(built.store) != before

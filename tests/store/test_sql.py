@@ -180,7 +180,7 @@ def test_partitions_are_the_status(known: Known) -> None:
     def place(row: dict[str, object]) -> tuple[object, ...]:
         return tuple(row[c] for c in key)
 
-    assert sorted(rows, key=place) == sorted(status(known.store.path), key=place)
+    assert sorted(rows, key=place) == sorted(status(known.store.place), key=place)
 
 
 def test_all_labels(store: Store) -> None:
@@ -256,7 +256,7 @@ def test_spills_leave_nothing(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temp"))
     (tmp_path / "temp").mkdir()
-    session = Session(store.path, memory_limit="60MB", threads=1)
+    session = Session(store.place, memory_limit="60MB", threads=1)
     query = """
         SELECT sum(r) AS n
         FROM (SELECT row_number() OVER (ORDER BY hash(i)) AS r FROM range(2000000) t(i))

@@ -13,7 +13,7 @@ ODD = ("5", "005", "a'b", "x:y", "a%2Fb", "ü")
 def test_counts(tmp_path: Path) -> None:
     """Samples, rows and raw bytes follow from the shapes; bytes are those of the file."""
     built = build(tmp_path / "s")
-    rows = status(built.store.path)
+    rows = status(built.store.place)
     assert [r["layer"] for r in rows] == ["conv1", "fc"]
     assert (rows[0]["samples"], rows[0]["rows"], rows[0]["raw_bytes"]) == (6, 18, 6 * 3 * 4 * 4)
     assert (rows[1]["samples"], rows[1]["rows"], rows[1]["raw_bytes"]) == (6, 24, 6 * 4 * 4)
@@ -27,7 +27,7 @@ def test_files_add_up(tmp_path: Path) -> None:
     where = Partition("n", "5", "d", "image", "l")
     put(store, where, relu(0, 3, 2, 4))
     put(store, where, relu(1, 2, 2, 4), sample_ids=[3, 4])
-    (row,) = status(store.path)
+    (row,) = status(store.place)
     assert (row["samples"], row["rows"]) == (5, 10)
 
 
@@ -35,7 +35,7 @@ def test_unknown_shape(tmp_path: Path) -> None:
     """Without the layer's shape on record the raw bytes are unknown, not wrong."""
     store = Store.create(tmp_path / "s")
     put(store, Partition("n", "5", "d", "image", "l"), relu(0, 3, 2, 4))
-    assert status(store.path)[0]["raw_bytes"] is None
+    assert status(store.place)[0]["raw_bytes"] is None
 
 
 def test_layers_in_network_order(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_layers_in_network_order(tmp_path: Path) -> None:
     add_layers(store, "n", {"z": (2, 2, 2), "a": (2, 2, 2)})
     for layer in ("a", "z"):
         put(store, Partition("n", "5", "d", "image", layer), relu(0, 3, 2, 4))
-    assert [r["layer"] for r in status(store.path)] == ["z", "a"]
+    assert [r["layer"] for r in status(store.place)] == ["z", "a"]
 
 
 def test_odd_names(tmp_path: Path) -> None:
@@ -52,8 +52,8 @@ def test_odd_names(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "s")
     for name in ODD:
         put(store, Partition("n", name, "d", "image", "fire2/concat"), relu(0, 3, 2, 4))
-    assert {r["ckpt"] for r in status(store.path)} == set(ODD)
+    assert {r["ckpt"] for r in status(store.place)} == set(ODD)
     for name in ODD:
-        (logged,) = logged_files(store.path, ckpt=name)
+        (logged,) = logged_files(store.place, ckpt=name)
         assert logged.file.path.is_file()
         assert logged.file.partition.layer == "fire2/concat"

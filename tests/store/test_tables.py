@@ -17,7 +17,8 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
 from fstore.errors import SchemaError, StorageError
-from fstore.store import Store, tables
+from fstore.store import Store, commits
+from fstore.store.local import LocalPlace
 from fstore.store.schema import TABLES, check_rows
 from fstore.store.tables import append_once, create_tables, open_table, read_rows, replace_rows
 
@@ -27,7 +28,7 @@ NOW = datetime(2026, 11, 1, 12, 30, 0, 123456, tzinfo=UTC)
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Give a folder with empty tables."""
-    create_tables(tmp_path / "s")
+    create_tables(LocalPlace(tmp_path / "s"))
     return tmp_path / "s"
 
 
@@ -57,8 +58,8 @@ def test_every_table_gives_back_its_rows(root: Path, name: str) -> None:
     keys = set(table.partition)
     bare = {f.name: example(f.type, 30) if f.name in keys else None for f in table.schema}
     rows = [*full, bare]
-    assert append_once(root, name, lambda: rows, key="k") == 3
-    found = read_rows(root, name)
+    assert append_once(LocalPlace(root), name, lambda: rows, key="k") == 3
+    found = read_rows(LocalPlace(root), name)
     assert found.schema.names == table.schema.names
     back = found.to_pylist()
     assert len(back) == 3
@@ -78,11 +79,13 @@ def test_rows_are_filtered_by_any_column(root: Path) -> None:
         {"dataset": d, "view": v, "sample_id": i, "class": c, "label": 1}
         for i, (d, v, c) in enumerate([("a'b", "gt", "ü"), ("a'b", "image", "x"), ("5", "gt", "ü")])
     ]
-    append_once(root, "labels", lambda: rows, key="k")
-    assert read_rows(root, "labels", dataset="a'b", view="gt")["sample_id"].to_pylist() == [0]
-    assert read_rows(root, "labels", **{"class": "ü"}).num_rows == 2
-    assert read_rows(root, "labels", dataset="005").num_rows == 0
-    assert read_rows(root, "samples", dataset="5").schema == TABLES["samples"].schema
+    append_once(LocalPlace(root), "labels", lambda: rows, key="k")
+    assert read_rows(LocalPlace(root), "labels", dataset="a'b", view="gt")[
+        "sample_id"
+    ].to_pylist() == [0]
+    assert read_rows(LocalPlace(root), "labels", **{"class": "ü"}).num_rows == 2
+    assert read_rows(LocalPlace(root), "labels", dataset="005").num_rows == 0
+    assert read_rows(LocalPlace(root), "samples", dataset="5").schema == TABLES["samples"].schema
 
 
 def test_replace_touches_equal_rows_only(root: Path) -> None:
@@ -92,11 +95,11 @@ def test_replace_touches_equal_rows_only(root: Path) -> None:
             {"dataset": name, "view": "gt", "sample_id": i, "class": "c", "label": 1}
             for i in (0, 1)
         ]
-        replace_rows(root, "labels", rows, dataset=name, view="gt")
+        replace_rows(LocalPlace(root), "labels", rows, dataset=name, view="gt")
     new = [{"dataset": "a'b", "view": "gt", "sample_id": 9, "class": "c", "label": 0}]
-    replace_rows(root, "labels", new, dataset="a'b", view="gt")
-    assert read_rows(root, "labels", dataset="a'b")["sample_id"].to_pylist() == [9]
-    assert read_rows(root, "labels").num_rows == 5
+    replace_rows(LocalPlace(root), "labels", new, dataset="a'b", view="gt")
+    assert read_rows(LocalPlace(root), "labels", dataset="a'b")["sample_id"].to_pylist() == [9]
+    assert read_rows(LocalPlace(root), "labels").num_rows == 5
 
 
 def test_rows_of_another_shape_are_refused() -> None:
@@ -147,7 +150,7 @@ def test_another_schema_version_is_refused(tmp_path: Path) -> None:
 
 def test_a_half_made_store_is_completed(tmp_path: Path) -> None:
     """A store whose making was killed before its last step is made by the next call."""
-    create_tables(tmp_path / "s")
+    create_tables(LocalPlace(tmp_path / "s"))
     shutil.rmtree(tmp_path / "s" / "runs")
     store = Store.create(tmp_path / "s")
     assert store.rows("runs").num_rows == 0
@@ -175,28 +178,30 @@ def test_a_table_with_other_columns_is_refused(root: Path) -> None:
     (root / "sums" / "studies.sha256").unlink()  # another program's table
     write_deltalake(str(root / "studies"), pa.table({"name": ["a"], "toml": ["b"]}))
     with pytest.raises(SchemaError, match=r"table 'studies' has columns \['name', 'toml'\]"):
-        open_table(root, "studies")
+        open_table(LocalPlace(root), "studies")
     shutil.rmtree(root / "studies")
     wrong = pa.table({"name": ["a"], "toml": [1], "set_at": [NOW]})
     write_deltalake(str(root / "studies"), wrong)
     with pytest.raises(SchemaError, match=r"table 'studies'.*toml"):
-        open_table(root, "studies")
+        open_table(LocalPlace(root), "studies")
 
 
 def test_a_missing_table_is_a_storage_error(root: Path) -> None:
     """A table's folder that is gone is an error of ours, not of the Delta library."""
     shutil.rmtree(root / "runs")
     with pytest.raises(StorageError, match=r"table 'runs' is damaged: .*is missing"):
-        read_rows(root, "runs")
+        read_rows(LocalPlace(root), "runs")
 
 
 def test_a_damaged_file_is_a_storage_error(root: Path) -> None:
     """A data file that was cut off is an error of ours that names the table."""
-    append_once(root, "studies", lambda: [{"name": "a", "toml": "", "set_at": NOW}], key="k")
+    append_once(
+        LocalPlace(root), "studies", lambda: [{"name": "a", "toml": "", "set_at": NOW}], key="k"
+    )
     (file,) = (root / "studies").glob("*.parquet")
     file.write_bytes(file.read_bytes()[:30])
     with pytest.raises(StorageError, match=r"table 'studies' is damaged: .*was changed"):
-        read_rows(root, "studies")
+        read_rows(LocalPlace(root), "studies")
 
 
 # Two at once
@@ -246,21 +251,31 @@ def test_appends_under_one_key_are_all_kept(root: Path) -> None:
     at_once(
         4,
         lambda i: append_once(
-            root, "studies", lambda: [{"name": str(i), "toml": "", "set_at": NOW}], key="k"
+            LocalPlace(root),
+            "studies",
+            lambda: [{"name": str(i), "toml": "", "set_at": NOW}],
+            key="k",
         ),
     )
-    assert sorted(read_rows(root, "studies")["name"].to_pylist()) == ["0", "1", "2", "3"]
+    assert sorted(read_rows(LocalPlace(root), "studies")["name"].to_pylist()) == [
+        "0",
+        "1",
+        "2",
+        "3",
+    ]
 
 
 def test_appends_that_look_first_are_made_once(root: Path) -> None:
     """Writers that add what is missing, all the same, add it once."""
 
     def missing() -> list[dict[str, object]]:
-        there = read_rows(root, "studies", name="a").num_rows
+        there = read_rows(LocalPlace(root), "studies", name="a").num_rows
         return [] if there else [{"name": "a", "toml": "", "set_at": NOW}]
 
-    assert sum(at_once(4, lambda _: append_once(root, "studies", missing, key="k"))) == 1  # type: ignore[arg-type]
-    assert read_rows(root, "studies").num_rows == 1
+    place = LocalPlace(root)
+    added = at_once(4, lambda _: append_once(place, "studies", missing, key="k"))
+    assert sum(added) == 1  # type: ignore[arg-type]
+    assert read_rows(LocalPlace(root), "studies").num_rows == 1
 
 
 def test_replacements_at_once_are_all_made(root: Path) -> None:
@@ -268,10 +283,10 @@ def test_replacements_at_once_are_all_made(root: Path) -> None:
 
     def work(i: int) -> None:
         row = {"dataset": str(i), "view": "gt", "sample_id": i, "class": "c", "label": 1}
-        replace_rows(root, "labels", [row], dataset=str(i), view="gt")
+        replace_rows(LocalPlace(root), "labels", [row], dataset=str(i), view="gt")
 
     at_once(4, work)
-    assert sorted(read_rows(root, "labels")["sample_id"].to_pylist()) == [0, 1, 2, 3]
+    assert sorted(read_rows(LocalPlace(root), "labels")["sample_id"].to_pylist()) == [0, 1, 2, 3]
 
 
 def test_endless_conflicts_end(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,13 +295,13 @@ def test_endless_conflicts_end(root: Path, monkeypatch: pytest.MonkeyPatch) -> N
     def conflict(*_args: object, **_options: object) -> None:
         raise CommitFailedError("met another writer")
 
-    monkeypatch.setattr(tables, "COMMIT_TRIES", 3)
+    monkeypatch.setattr(commits, "COMMIT_TRIES", 3)
     monkeypatch.setattr("deltalake.write_deltalake", conflict)
     row = {"name": "a", "toml": "", "set_at": NOW}
     with pytest.raises(StorageError, match="'studies': 3 commits in a row"):
-        append_once(root, "studies", lambda: [row], key="k")
+        append_once(LocalPlace(root), "studies", lambda: [row], key="k")
     with pytest.raises(StorageError, match="'studies': 3 commits in a row"):
-        replace_rows(root, "studies", [row], name="a")
+        replace_rows(LocalPlace(root), "studies", [row], name="a")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

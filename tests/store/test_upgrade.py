@@ -15,6 +15,7 @@ from deltalake.exceptions import CommitFailedError
 from fstore.errors import StorageError
 from fstore.store import Store
 from fstore.store import upgrade as upgrade_module
+from fstore.store.local import LocalPlace
 from fstore.store.schema import SCHEMA_VERSION, TABLES
 from fstore.store.upgrade import upgrade
 
@@ -70,7 +71,7 @@ def test_rows_are_added(old: Path) -> None:
 
 def test_an_upgrade_that_was_killed(old: Path) -> None:
     """What an upgrade has done before it was killed is not done again."""
-    upgrade(old)  # all but the last step, the marker
+    upgrade(LocalPlace(old))  # all but the last step, the marker
     version = DeltaTable(str(old / "reports")).version()
     assert Store.open(old).rows("reports").num_rows == 2
     assert DeltaTable(str(old / "reports")).version() == version

@@ -257,13 +257,13 @@ def write_checkpoint(
         preprocessing_hash=preprocess.hash,
         sha256=tensors_sha256(weights),
     )
-    folder = folder or store.path / "training"
+    folder = folder or store.place.workspace("training")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         place = tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True)
     except OSError as exc:
         raise StorageError(f"cannot write into {folder}: {exc}") from exc
-    held = working(store.path, f"write checkpoint {record.name}")
+    held = working(store.place, f"write checkpoint {record.name}")
     with held, place as temporary, leftover(Path(temporary)):
         path = Path(temporary) / "weights.safetensors"
         save_checkpoint(weights, path, mean_image=preprocess.mean_image)

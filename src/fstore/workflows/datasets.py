@@ -80,7 +80,7 @@ def add_dataset(
     if root is None:
         if not entry.meta["generated"]:
             raise DataError(f"format {format!r} reads a folder; name it with --root")
-        root = store.path / "images" / name
+        root = store.place.workspace(f"images/{name}")
     if "on_note" in inspect.signature(entry.function).parameters:
         options["on_note"] = on_note
     manifest = entry.function(

@@ -243,7 +243,7 @@ class _Run:
         """Return where the boxes of this method, its version and these files are kept."""
         key = json.dumps([self.source, self.info.views["image"]], sort_keys=True)
         name = f"{self.info.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-        return self.store.path / FOLDER / name
+        return self.store.place.workspace(f"{FOLDER}/{name}")
 
     def _read(self) -> Iterator[Found]:
         from fstore.extractor.proposals import check_inside, read_published

@@ -119,7 +119,7 @@ def _measure(run: Run, job: Job) -> tuple[int, float, dict[str, int]]:
         leftover(Path(folder)),
     ):
         scratch = Store.create(Path(folder) / "store")
-        write_shard(scratch.path, batches, job.identities)
+        write_shard(scratch.place, batches, job.identities)
         seconds = perf_counter() - began
         files = scratch.files()
         sizes = {file.partition.layer: file.path.stat().st_size for file in files}

@@ -182,7 +182,7 @@ class Planner:
         start = self._start(record, dataset, view)
         identities = self._identities(record, dataset, view, specs, start)
         wanted = self._wanted(dataset, view)
-        missing = missing_samples(self.store.path, wanted, identities)
+        missing = missing_samples(self.store.place, wanted, identities)
         todo = np.unique(np.concatenate(list(missing.values())))
         self.present += len(wanted) - len(todo)
         return Job(

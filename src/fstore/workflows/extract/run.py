@@ -197,7 +197,7 @@ class Run:
             if batches:
                 self._behind = writer.submit(
                     write_shard,
-                    self.store.path,
+                    self.store.place,
                     batches,
                     job.identities,
                     threads=_cores() if last else 1,  # nothing else is left to be done then

@@ -182,7 +182,7 @@ def train_into(store: "Store", plan: Plan, options: Options) -> list[CheckpointR
     processes = options.processes or ALONE
     device = _device(options.device, processes)
     folder = _state_folder(store, plan)
-    held = working(store.path, f"train {plan.network.name}")
+    held = working(store.place, f"train {plan.network.name}")
     with held, together(processes, device=device):
         for snapshot in _snapshots(store, plan, options, device):
             record = _record(plan, snapshot)
@@ -330,7 +330,7 @@ def _pretraining_split(store: "Store", dataset: str, name: str | None, seed: int
 
 def _state_folder(store: "Store", plan: Plan) -> Path:
     identity = json.dumps([plan.network.name, plan.about], sort_keys=True)
-    return store.path / "training" / hashlib.sha256(identity.encode()).hexdigest()[:16]
+    return store.place.workspace(f"training/{hashlib.sha256(identity.encode()).hexdigest()[:16]}")
 
 
 def _record(plan: Plan, snapshot: "Snapshot") -> CheckpointRecord:
