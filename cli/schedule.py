@@ -130,7 +130,7 @@ def _surroundings(
     wait: Callable[[float], bool], page: Path | None, *, quiet: bool
 ) -> "Surroundings":
     from fstore.queries.publish import build_page, check_place
-    from fstore.queries.refresh.refresh import refresh
+    from fstore.queries.refresh.driver import brought
     from fstore.queries.schedule.loop import Surroundings
 
     def say(line: str) -> None:
@@ -138,10 +138,10 @@ def _surroundings(
             note(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}  {line}")
 
     if page is None:
-        return Surroundings(refresh=refresh, wait=wait, say=say)
+        return Surroundings(refresh=brought, wait=wait, say=say)
     check_place(page, overwrite=True)
     write = partial(build_page, out=page, compute=False, overwrite=True)
-    return Surroundings(refresh=refresh, wait=wait, say=say, publish=write)
+    return Surroundings(refresh=brought, wait=wait, say=say, publish=write)
 
 
 def _exit(outcome: "Outcome") -> None:

@@ -21,7 +21,7 @@ import fstore.cli.reproduce  # adds the command
 from _detection import add_images, make_scenes
 from fstore.cli import app
 from fstore.errors import DataError, UnknownNameError
-from fstore.queries.refresh.compute import show_report
+from fstore.queries.refresh.show import show_report
 from fstore.queries.studies.study import load_study, parse_study
 from fstore.store import Store
 from fstore.types import OnProgress

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import StorageError
+from fstore.queries.refresh.standing import State
 from fstore.store import locks
 from fstore.store.tables import replace_rows
 
@@ -120,7 +121,7 @@ class Outcome:
     def failures(self) -> dict[str, str]:
         """The reports that failed in the last attempt, and why."""
         states = self.reports.items()
-        return {name: r["error"] for name, r in states if r["state"] == "failed"}
+        return {name: r["error"] for name, r in states if r["state"] == State.FAILED}
 
     @property
     def message(self) -> str:

@@ -16,7 +16,7 @@ from _build import add_dataset, add_layers, put, relu
 from _pictures import Gallery, make
 from fstore.cli import app
 from fstore.queries.figures.pictures import pixels
-from fstore.queries.refresh.compute import illustrated, show_report
+from fstore.queries.refresh.show import illustrated, show_report
 from fstore.queries.reports.figure6 import needs, plot_figure6
 from fstore.queries.samples.blocks import Rows, ablated_blocks
 from fstore.queries.studies.study import parse_study, set_study

@@ -12,7 +12,7 @@ from sklearn.svm import LinearSVC
 from _studies import CKPTS, CLASSES, StudyWorld, make_study
 from fstore.queries.analyses.filter_subsets import filter_subsets, plot_filter_subsets
 from fstore.queries.cells.needs import paper_numbers
-from fstore.queries.refresh.compute import show_report
+from fstore.queries.refresh.show import show_report
 from fstore.queries.reports import REPORTS
 from fstore.queries.reports._subsets import plot_fractions, plot_needed
 from fstore.queries.reports.figure3 import plot_figure3

@@ -29,7 +29,7 @@ from fstore.queries.methods.filters import (
     subset_sizes,
     top_filters,
 )
-from fstore.queries.refresh.compute import show_report
+from fstore.queries.refresh.show import show_report
 from fstore.queries.reports import REPORTS
 from fstore.queries.studies.study import parse_study
 from fstore.store import Store

@@ -14,9 +14,10 @@ from fstore.errors import UnknownNameError
 from fstore.queries.cells import noted as _history
 from fstore.queries.cells.noted import last_noted, note_refresh
 from fstore.queries.refresh import compute as _run
-from fstore.queries.refresh.compute import show_report
+from fstore.queries.refresh.driver import brought
 from fstore.queries.refresh.history import _same, as_of, changes, last_refresh_span
-from fstore.queries.refresh.refresh import due, refresh, states
+from fstore.queries.refresh.listing import due, states
+from fstore.queries.refresh.show import show_report
 from fstore.queries.refresh.standing import standing
 from fstore.queries.reports import REPORTS, Cell, Need
 from fstore.queries.schedule import log as runs
@@ -45,7 +46,7 @@ def study() -> Study:
 
 def refreshed(built: Built) -> datetime:
     """Refresh the report; return a time after that."""
-    list(refresh(built.store, parse_study(STUDY), ["table6"]))
+    list(brought(built.store, parse_study(STUDY), ["table6"]))
     return max(built.store.rows("refreshes")["finished_at"].to_pylist())  # type: ignore[no-any-return]
 
 
@@ -160,7 +161,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, *fine: str) -> None:
 
     bad.__module__ = entry.function.__module__
     monkeypatch.setitem(REPORTS._entries, "table6", replace(entry, function=bad))
-    monkeypatch.setattr(_run, "code_version", lambda _: "other")
+    monkeypatch.setattr("fstore.queries.refresh.standing.code_version", lambda _: "other")
 
 
 def test_a_cell_that_fails_keeps_no_other_out(
@@ -170,7 +171,7 @@ def test_a_cell_that_fails_keeps_no_other_out(
     failing(monkeypatch, "conv1")
     counts = []
     for _ in range(2):
-        (done,) = refresh(built.store, parse_study(STUDY), ["table6"])
+        (done,) = brought(built.store, parse_study(STUDY), ["table6"])
         counts.append((done.state, done.computed, done.reused))
         assert done.error.startswith("ValueError: no luck")
         noted = last_noted(built.store, "small")["table6"]["fingerprints"]
@@ -195,7 +196,7 @@ def test_a_cell_that_fails_keeps_its_row(
     before = as_of(built.store, "small", "table6", first)
     with monkeypatch.context() as patch:
         failing(patch, *fine)
-        (done,) = refresh(built.store, study, ["table6"])
+        (done,) = brought(built.store, study, ["table6"])
         assert done.state == "failed"
         assert as_of(built.store, "small", "table6", first) == before
         assert as_of(built.store, "small", "table6", datetime.now(UTC)) == before
@@ -205,7 +206,7 @@ def test_a_cell_that_fails_keeps_its_row(
         assert [r["row"] for r in standing(built.store, study, "table6").rows] == list(fine)
         assert not list(changes(built.store, "small", start=first, end=datetime.now(UTC)))
         patch.undo()
-        patch.setattr(_run, "code_version", lambda _: "other")
+        patch.setattr("fstore.queries.refresh.standing.code_version", lambda _: "other")
         second = refreshed(built)
         (change,) = changes(built.store, "small", start=first, end=second)
     assert (change.row, change.change, change.new) == ("fc", "changed", 100)
@@ -219,7 +220,7 @@ def test_a_cell_that_went_while_another_fails(
     first = refreshed(built)
     replace_fc(built, None)
     failing(monkeypatch)
-    (done,) = refresh(built.store, study, ["table6"])
+    (done,) = brought(built.store, study, ["table6"])
     assert (done.state, done.computed) == ("failed", 0)
     assert (list(values_at(built, first)), list(values_at(built, datetime.now(UTC)))) == (
         ["conv1", "fc"],
@@ -232,7 +233,7 @@ def test_changes(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
     first = refreshed(built)
     old = values_at(built, first)["fc"]
     replace_fc(built, ONES, "new")
-    monkeypatch.setattr(_run, "code_version", lambda _: "other")
+    monkeypatch.setattr("fstore.queries.refresh.standing.code_version", lambda _: "other")
     second = refreshed(built)
     (change,) = changes(built.store, "small", ["table6"], start=first, end=second)
     assert (change.report, change.row, change.col) == ("table6", "fc", "nonzero_percent")

@@ -13,7 +13,7 @@ from fstore.errors import DataError, UnknownNameError
 from fstore.queries.cells import code as _code
 from fstore.queries.cells.code import code_modules, code_version
 from fstore.queries.refresh import compute as _run
-from fstore.queries.refresh.compute import show_report
+from fstore.queries.refresh.show import show_report
 from fstore.queries.studies.study import Study, parse_study
 from fstore.store.files import Partition
 from fstore.store.maintenance import Selection, drop

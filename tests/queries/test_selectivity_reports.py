@@ -12,7 +12,7 @@ from _build import add_checkpoint, add_layers, put
 from _entropy import brute_areas
 from _studies import CKPTS, SHAPES, SILENT, StudyWorld, add_samples, make_study
 from fstore.queries.cells.needs import BESIDE, paper_numbers
-from fstore.queries.refresh.compute import show_report
+from fstore.queries.refresh.show import show_report
 from fstore.queries.reports.figure1 import plot_figure1
 from fstore.queries.reports.s_figure1 import plot_s_figure1
 from fstore.queries.reports.table9 import plot_table9

@@ -12,7 +12,7 @@ from sklearn.metrics import balanced_accuracy_score
 from _problems import N, World, make, scores_of
 from fstore.errors import DataError
 from fstore.queries.cells.needs import Row, paper_numbers
-from fstore.queries.refresh.compute import show_report
+from fstore.queries.refresh.show import show_report
 from fstore.queries.reports import REPORTS
 from fstore.queries.reports.retrieval import plot_retrieval
 from fstore.queries.reports.table3 import plot_table3
