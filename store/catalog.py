@@ -32,7 +32,8 @@ WEIGHTS, OLD_WEIGHTS = "weights", "checkpoints"
 class DatasetInfo:
     """A registered data set; ``views``, ``labels`` map a view to the hash of its samples, labels.
 
-    ``counts`` maps a view to its number of samples.
+    ``counts`` maps a view to its number of samples. ``proposals`` says how those of view
+    ``proposal`` were found; empty where there are none, or where nobody noted it.
     """
 
     name: str
@@ -43,6 +44,7 @@ class DatasetInfo:
     views: dict[str, str]
     labels: dict[str, str]
     counts: dict[str, int]
+    proposals: dict[str, Any]
 
 
 def datasets(root: Path) -> list[DatasetInfo]:
@@ -58,6 +60,7 @@ def datasets(root: Path) -> list[DatasetInfo]:
             views={v["view"]: v["manifest"] for v in row["views"]},
             labels={v["view"]: v["labels"] for v in row["views"]},
             counts={v["view"]: v["samples"] for v in row["views"]},
+            proposals=json.loads(row["proposals"]) if row["proposals"] else {},
         )
         for row in rows
     ]
@@ -214,6 +217,7 @@ def _dataset_row(
         "root": str(place.relative_to(root.resolve()) if inside else place),
         "views": list(views.values()),
         "registered_at": datetime.now(UTC),
+        "proposals": json.dumps(known.proposals) if known and known.proposals else None,
     }
 
 

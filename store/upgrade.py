@@ -1,5 +1,6 @@
 """Bring a store that an older fstore wrote up to the present tables; see ``schema.py``."""
 
+import json
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -7,10 +8,17 @@ import pyarrow as pa
 from fstore.store import sums
 from fstore.store.delta_log import log_entries
 from fstore.store.leases import working
-from fstore.store.locks import alone
+from fstore.store.locks import alone, naming
 from fstore.store.paths import folder_of, logged_path, table_folder
 from fstore.store.schema import TABLES
-from fstore.store.tables import COMMIT_TRIES, create_tables, starved, storage
+from fstore.store.tables import (
+    COMMIT_TRIES,
+    create_tables,
+    read_rows,
+    replace_rows,
+    starved,
+    storage,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,15 +27,15 @@ if TYPE_CHECKING:
 
 __all__ = ["OLDER", "upgrade"]
 
-OLDER = (1,)
+OLDER = (1, 2)
 """Schema versions that :func:`upgrade` knows."""
 
-ADDED = {"reports": ("seconds",)}
+ADDED = {"reports": ("seconds",), "datasets": ("proposals",), "runs": ("seconds",)}
 """Columns that older tables lack; NULL in the rows that are there."""
 
 
 def upgrade(root: "Path") -> None:
-    """Make the tables that are not there, and rewrite those that lack a column.
+    """Make the tables that are not there, rewrite those that lack a column, and fill these.
 
     A rewritten table has the column in all its files, so every reader finds it. Each step is one
     transaction and is done once: an upgrade that was killed goes on, and of two at once one waits.
@@ -41,6 +49,28 @@ def upgrade(root: "Path") -> None:
         for name, columns in ADDED.items():
             _add_columns(root, name, columns)
         create_tables(root)
+        _note_proposals(root)
+
+
+def _note_proposals(root: "Path") -> None:
+    """Write beside each view ``proposal`` how it was found, where only a run on record told it."""
+    with naming(root):
+        for row in read_rows(root, "datasets").to_pylist():
+            views = {view["view"]: view["manifest"] for view in row["views"]}
+            if "proposal" in views and row["proposals"] is None:
+                how = _found_by_a_run(root, {f"{row['name']}.proposal": views["proposal"]})
+                if how is not None:
+                    replace_rows(root, "datasets", [{**row, "proposals": how}], name=row["name"])
+
+
+def _found_by_a_run(root: "Path", fingerprints: dict[str, str]) -> str | None:
+    """Return the parameters of the last run that found these very proposals, as JSON."""
+    runs = read_rows(root, "runs", kind="proposals", exit="ok").sort_by("finished_at")
+    for run in reversed(runs.to_pylist()):
+        if json.loads(run["fingerprints"]) == fingerprints:
+            parameters = json.loads(run["parameters"])
+            return json.dumps({key: parameters[key] for key in ("identity", "added")})
+    return None
 
 
 def _add_columns(root: "Path", name: str, columns: tuple[str, ...]) -> None:
