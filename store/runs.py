@@ -112,7 +112,7 @@ class Run:
             self.exit = OK if self.exit == RUNNING else self.exit
         elif self.exit == RUNNING:
             self.exit = INTERRUPTED if isinstance(error, INTERRUPTIONS) else FAILED
-            self.message = f"{type(error).__name__}: {error}"
+            self.message = f"{type(error).__name__}: {error}".removesuffix(": ")
 
     @property
     def row(self) -> dict[str, Any]:
@@ -209,7 +209,7 @@ def listed_runs(store: "Store", kind: str = "") -> list[dict[str, Any]]:
     """
     rows = store.rows("runs", **({"kind": kind} if kind else {})).to_pylist()
     rows.sort(key=lambda row: row["started_at"], reverse=True)
-    return [{**row, "parameters": json.loads(row["parameters"])} for row in rows]
+    return [{**row, "parameters": json.loads(row["parameters"] or "{}")} for row in rows]
 
 
 def _versions(libraries: Sequence[str]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """From stored activations or results to mean average precision: train, detect, evaluate."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from fstore.queries.detection.scoring import (
 from fstore.queries.detection.training import Features, default_name, train_detector
 from fstore.queries.detection.voc_eval import Evaluation, Scored, bootstrap
 from fstore.queries.samples.labels import Samples, check_apart, is_there
+from fstore.store.runs import recorded
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -146,8 +147,12 @@ def _evaluated(
     if keep is None:
         found = _stored(store, detector, images)
     else:
-        found = detect(store, detector, images, keep=keep, on_progress=on_progress)
-        store_detections(store, detector.name, images, detector.classes, found)
+        asked = {"detector": detector.name, "parts": [asdict(p) for p in parts]}
+        asked["keep"] = asdict(keep)
+        with recorded(store, "detect", asked, libraries=("numpy",)) as run:
+            run.samples = len(images.images)
+            found = detect(store, detector, images, keep=keep, on_progress=on_progress)
+            store_detections(store, detector.name, images, detector.classes, found)
     return Evaluated(evaluate_set(images, detector.classes, found), images.unsearched)
 
 

@@ -30,6 +30,7 @@ from fstore.queries.detection.regions import (
 from fstore.queries.samples.labels import Samples
 from fstore.store.files import Partition
 from fstore.store.locks import naming
+from fstore.store.runs import recorded
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -152,10 +153,12 @@ def train_detector(
     known = _same(store, name, about, overwrite=overwrite)
     if known is not None and (not verify or known.record["verified"]):
         return known
-    detector = job.run(name, about, verify=verify)
-    with naming(store.path):  # another process may have trained one of this name meanwhile
-        _same(store, name, about, overwrite=overwrite)
-        save_detector(store, detector)
+    with recorded(store, "detector", {"name": name, **about}, libraries=("numpy",)) as run:
+        run.fingerprints, run.samples = about["activations"], len(job.images.images)
+        detector = job.run(name, about, verify=verify)
+        with naming(store.path):  # another process may have trained one of this name meanwhile
+            _same(store, name, about, overwrite=overwrite)
+            save_detector(store, detector)
     return detector
 
 

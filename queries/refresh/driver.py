@@ -1,16 +1,16 @@
 """The one driver: how each report of a study stands, and, if asked, what is stale is computed.
 
 Whoever needs several reports iterates :func:`brought`: a refresh, a schedule, the page, tables for
-a paper, the findings, a reproduction. One report alone is ``show``'s, which raises its error.
+a paper, the findings, a reproduction. One report alone is ``show``'s, which raises its error. What
+is done is on record in table ``runs``; the cells that a report has then, in ``refreshes``.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
-from uuid import uuid4
 
 from fstore.errors import FstoreError
 from fstore.queries.cells.inputs import Inputs
@@ -19,6 +19,7 @@ from fstore.queries.refresh.compute import Computed, bring_up
 from fstore.queries.refresh.standing import Standing, State, look, told, with_paper
 from fstore.queries.reports import REPORTS
 from fstore.queries.studies.study import Study
+from fstore.store.runs import Run, recorded
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -73,6 +74,12 @@ class Brought:
         return with_paper(self.standing.rows, self.report)
 
     @property
+    def counts(self) -> dict[str, Any]:
+        """What a run on record says of it."""
+        columns = ("state", "computed", "reused", "error")
+        return {column: getattr(self, column) for column in columns}
+
+    @property
     def note(self) -> str:
         """What is not among the rows and why, in sentences; empty if nothing is."""
         if self.raised is not None:
@@ -105,6 +112,7 @@ def brought(
     on_progress: OnProgress | None = None,
     on_wait: Callable[[str], object] | None = None,
     watch: Watch | None = None,
+    on_record: bool = True,
 ) -> Iterator[Brought]:
     """Yield reports one after the other, each brought up: its stale cells computed, no others.
 
@@ -128,6 +136,9 @@ def brought(
     watch : callable or None
         ``watch(report, standing)``, called before each report that can be told, gives the context
         in which it is brought up, and there what to call in place of ``on_progress``.
+    on_record : bool
+        Write a row of table ``runs``, unless there was nothing to do. False: this is part of a run
+        that is on record already.
 
     Yields
     ------
@@ -141,7 +152,7 @@ def brought(
         No such report.
     """
     chosen = chosen_reports(names)
-    return _brought(_Call(store, study, compute, on_progress, on_wait, watch), chosen)
+    return _brought(_Call(store, study, compute, on_progress, on_wait, watch, on_record), chosen)
 
 
 def chosen_reports(names: Sequence[str]) -> list[str]:
@@ -165,6 +176,7 @@ class _Call:
     on_progress: OnProgress | None
     on_wait: Callable[[str], object] | None
     watch: Watch | None
+    on_record: bool
 
     def watched(self, name: str, standing: Standing) -> AbstractContextManager[OnProgress | None]:
         """Return the context in which a report is brought up."""
@@ -186,18 +198,44 @@ class _Call:
 
 
 def _brought(call: _Call, names: Sequence[str]) -> Iterator[Brought]:
-    inputs, refresh_id = Inputs.now(call.store), uuid4().hex
-    for name in names:
-        began = perf_counter()
-        done = Computed(look(inputs, call.study, name))
-        with call.watched(name, done.standing) as on_progress:
-            if call.compute and not done.standing.is_settled:
-                try:
-                    done = call.bring(name, on_progress, refresh_id)
-                except Exception as error:  # noqa: BLE001 - the other reports are computed
-                    done = replace(done, error=error)
-                inputs = Inputs.now(call.store)  # that took time
-        yield _outcome(name, done, perf_counter() - began)
+    inputs, seen, run = Inputs.now(call.store), list[Brought](), None
+    with ExitStack() as on_record:
+        for name in names:
+            began = perf_counter()
+            done = Computed(look(inputs, call.study, name))
+            with call.watched(name, done.standing) as on_progress:
+                if call.compute and not done.standing.is_settled:
+                    run = run or on_record.enter_context(_run(call, names))
+                    try:
+                        done = call.bring(name, on_progress, run.run_id)
+                    except Exception as error:  # noqa: BLE001 - the other reports are computed
+                        done = replace(done, error=error)
+                    inputs = Inputs.now(call.store)  # that took time
+            seen.append(_outcome(name, done, perf_counter() - began))
+            if run is not None:
+                _tell(run, seen)
+            yield seen[-1]
+
+
+def _run(call: _Call, names: Sequence[str]) -> AbstractContextManager[Run]:
+    """Return the run that begins where the first report has something to be done."""
+    parameters = {"study": call.study.name, "reports": list(names)}
+    if call.on_record:
+        return recorded(call.store, "refresh", parameters)
+    return nullcontext(Run("refresh", parameters))
+
+
+def _tell(run: Run, seen: Sequence[Brought]) -> None:
+    """Put on record what became of the reports so far."""
+    failed = [done for done in seen if done.state is State.FAILED]
+    run.parameters |= {
+        "computed": sum(done.computed for done in seen),
+        "reused": sum(done.reused for done in seen),
+        "failed": len(failed),
+        "states": {done.report: done.counts for done in seen},
+    }
+    if failed:
+        run.fail("; ".join(f"{done.report}: {done.error}" for done in failed))
 
 
 def _outcome(name: str, done: Computed, seconds: float) -> Brought:

@@ -315,12 +315,8 @@ def _stop_if_told(around: Surroundings) -> None:
 def _note(done: "Brought", around: Surroundings, outcome: Outcome) -> None:
     """Count a report; what an earlier attempt computed of it stays counted."""
     before = outcome.reports.get(done.report, {"computed": 0})
-    outcome.reports[done.report] = {
-        "state": done.state,
-        "computed": before["computed"] + done.computed,
-        "reused": done.reused,
-        "error": done.error,
-    }
+    computed = before["computed"] + done.computed
+    outcome.reports[done.report] = {**done.counts, "computed": computed}
     if done.computed or done.state is State.FAILED:
         why = f"failed ({done.error}), " if done.state is State.FAILED else ""
         around.say(f"{done.report}: {why}computed {done.computed}, reused {done.reused}")
