@@ -147,8 +147,8 @@ def _evaluated(
     if keep is None:
         found = _stored(store, detector, images)
     else:
-        asked = {"detector": detector.name, "parts": [asdict(p) for p in parts]}
-        asked["keep"] = asdict(keep)
+        used = [asdict(part) for part in parts]
+        asked = {"detector": detector.name, "parts": used, "keep": asdict(keep)}
         with recorded(store, "detect", asked, libraries=("numpy",)) as run:
             run.samples = len(images.images)
             found = detect(store, detector, images, keep=keep, on_progress=on_progress)
