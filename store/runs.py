@@ -6,7 +6,8 @@ none. Scheduled runs write theirs at the start as well, and so ``running`` is wh
 leaves (``queries/schedule/log.py``).
 
 The table is for people. Nothing that later work needs is read from here: how proposals were found
-stands in table ``datasets``, how weights were trained in ``checkpoints``.
+stands in table ``datasets``, how weights were trained in ``checkpoints``, which samples cannot be
+read in ``unreadable``.
 """
 
 import json

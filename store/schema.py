@@ -16,7 +16,8 @@ __all__ = ["PARTITION", "SCHEMA_VERSION", "TABLES", "Table", "check_rows"]
 
 SCHEMA_VERSION = 3
 """Version 1 had no table ``refreshes`` and no ``seconds`` in ``reports``; version 2 had no
-``proposals`` in ``datasets`` and no ``seconds`` in ``runs``. See ``upgrade.py``."""
+table ``unreadable``, no ``proposals`` in ``datasets`` and no ``seconds`` in ``runs``. See
+``upgrade.py``."""
 
 TEXT, INT, LONG = pa.string(), pa.int32(), pa.int64()
 REAL, DOUBLE, BOOL = pa.float32(), pa.float64(), pa.bool_()
@@ -93,6 +94,17 @@ TABLES: dict[str, Table] = {
         _table(
             "splits",
             {DATASET: TEXT, VIEW: TEXT, "split": TEXT, "seed": LONG, SAMPLE_ID: LONG, "part": TEXT},
+        ),
+        _table(
+            "unreadable",  # samples whose images cannot be read
+            {
+                DATASET: TEXT,
+                VIEW: TEXT,
+                SAMPLE_ID: LONG,
+                "uri": TEXT,
+                "reason": TEXT,
+                "noted_at": TIME,
+            },
         ),
         _table(
             "overlaps",

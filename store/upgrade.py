@@ -1,7 +1,7 @@
 """Bring a store that an older fstore wrote up to the present tables; see ``schema.py``."""
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -13,6 +13,7 @@ from fstore.store.paths import folder_of, logged_path, table_folder
 from fstore.store.schema import TABLES
 from fstore.store.tables import (
     COMMIT_TRIES,
+    append_once,
     create_tables,
     read_rows,
     replace_rows,
@@ -50,6 +51,21 @@ def upgrade(root: "Path") -> None:
             _add_columns(root, name, columns)
         create_tables(root)
         _note_proposals(root)
+        _note_unreadable(root)
+
+
+def _note_unreadable(root: "Path") -> None:
+    """Fill the table of samples that cannot be read with what runs on record told of them."""
+
+    def missing() -> list[dict[str, Any]]:
+        if read_rows(root, "unreadable").num_rows:
+            return []
+        runs = read_rows(root, "runs").to_pylist()
+        told = [(bad, run["finished_at"]) for run in runs for bad in run["quarantined"] or ()]
+        each = {(bad["dataset"], bad["view"], bad["sample_id"]): (bad, at) for bad, at in told}
+        return [{**bad, "noted_at": at} for bad, at in each.values()]
+
+    append_once(root, "unreadable", missing, key="unreadable")
 
 
 def _note_proposals(root: "Path") -> None:

@@ -264,7 +264,7 @@ def test_a_training_tells_its_checkpoints(store: Store) -> None:
     options = training.Options(device="cpu", workers=1, on_step=lambda _: second())
     asked = {"network": "caffenet-mini", "dataset": "shapes", "snapshots": [1, 3]}
     with pytest.raises(KeyboardInterrupt):
-        training.pretrain(store, options=options, **{**SMALL, **asked, "iterations": 3})  # type: ignore[arg-type]
+        training.pretrain(store, options=options, **{**SMALL, **asked, "iterations": 3})
     (row,) = runs_on_disk(store, "pretrain")
     told = json.loads(row["parameters"])
     assert (told["checkpoints"], told["registered"]) == (["1", "3"], ["1"])

@@ -130,7 +130,7 @@ def test_unreadable_images_are_not_missed(built: Built, study: Study) -> None:
     drop(built.store.path, Selection(layer="fc"))
     put(built.store, built.partition("fc"), built.values["fc"][:5])
     bad = {"dataset": "d", "view": "image", "sample_id": 5, "uri": "5.png", "reason": "truncated"}
-    built.store.append("runs", [{"run_id": "r", "quarantined": [bad]}])
+    built.store.append("unreadable", [bad])
     shown = show_report(built.store, study, "table6")
     assert [row["n"] for row in shown.rows] == [3, 2]
 

@@ -52,6 +52,7 @@ NEW = {"datasets": "proposals", "runs": "seconds"}
 def as_version_2(root: Path) -> None:
     """Make a store as version 2 wrote it: how proposals were found stood in a run's row only."""
     shutil.rmtree(root / "sums")
+    shutil.rmtree(root / "unreadable")
     for name, column in NEW.items():
         place = str(root / name)
         rows = DeltaTable(place).to_pyarrow_table().drop_columns([column])
@@ -103,6 +104,28 @@ def test_how_proposals_were_found(tmp_path: Path) -> None:
     assert json.loads((store.path / "fstore.json").read_text()) == {
         "schema_version": SCHEMA_VERSION
     }
+
+
+def test_what_cannot_be_read(tmp_path: Path) -> None:
+    """Samples that runs on record could not read are noted, each once, whatever became of the run.
+
+    A second upgrade, after one that was killed, adds nothing.
+    """
+    store = Store.create(tmp_path / "s")
+    for i, (ended, ids) in enumerate((("ok", (3, 5)), ("failed", (5, 8)), ("ok", ()))):
+        bad = [
+            {"dataset": "d", "view": "image", "sample_id": n, "uri": f"{n}.png", "reason": "cut"}
+            for n in ids
+        ]
+        row = {"run_id": str(i), "kind": "extract", "exit": ended, "finished_at": NOW}
+        store.append("runs", [{**row, "quarantined": bad or None}])
+    as_version_2(store.path)
+    upgrade(store.path)  # all but the last step, the marker
+    Store.open(store.path)
+    rows = DeltaTable(str(store.path / "unreadable")).to_pyarrow_table().to_pylist()
+    told = sorted((r["dataset"], r["view"], r["sample_id"], r["uri"], r["reason"]) for r in rows)
+    assert told == [("d", "image", n, f"{n}.png", "cut") for n in (3, 5, 8)]
+    assert {row["noted_at"] for row in rows} == {NOW}
 
 
 def test_rows_are_kept(old: Path) -> None:

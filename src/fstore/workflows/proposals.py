@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from fstore.errors import DataError, IdentityError, UnknownNameError
 from fstore.reading import read_text
 from fstore.store.runs import recorded
+from fstore.store.unreadable import noting_unreadable
 
 if TYPE_CHECKING:
     from fstore.extractor.proposals import Boxes, Searched
@@ -143,7 +144,8 @@ def add_proposals(
     with recorded(store, "proposals", {}, libraries=("numpy", "pillow")) as run:
         began = perf_counter()
         try:
-            work.do(workers or _cores(), on_progress)
+            with noting_unreadable(store, work.added.unreadable):
+                work.do(workers or _cores(), on_progress)
         finally:
             work.tell(run, perf_counter() - began)
     return work.added

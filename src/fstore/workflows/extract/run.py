@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fstore.errors import DataError, FstoreError
 from fstore.store.runs import recorded
+from fstore.store.unreadable import noting_unreadable
 from fstore.types import ActivationBatch
 from fstore.workflows.extract.plan import Chosen, Job, Options, Planner, part_ids
 from fstore.workflows.extract.sources import ImageSource, Source, StoredSource
@@ -126,7 +127,8 @@ def extract(
     with recorded(store, "extract", asdict(chosen), libraries=LIBRARIES) as run:
         work.summary.run_id = run.run_id
         try:
-            work.do(work.plan())
+            with noting_unreadable(store, work.summary.quarantined):
+                work.do(work.plan())
         finally:
             work.summary.seconds = work.seconds
             work.tell(run)
