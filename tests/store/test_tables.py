@@ -99,6 +99,23 @@ def test_replace_touches_equal_rows_only(root: Path) -> None:
     assert read_rows(root, "labels").num_rows == 5
 
 
+@pytest.mark.parametrize("name", ["labels", "splits", "unreadable"])
+def test_what_a_drop_leaves_of_a_file_is_read(tmp_path: Path, name: str) -> None:
+    """Of a file with rows of several views, those that a drop leaves are found by any column."""
+    store = Store.create(tmp_path / "s")
+    views = [("d", "image"), ("d", "proposal"), ("e", "image")]
+    store.append(name, [{"dataset": d, "view": v, "sample_id": 7} for d, v in views])
+    held = [
+        {"view": v, "samples": 9, "manifest": "m", "labels": "l"} for v in ("image", "proposal")
+    ]
+    row = {"name": "d", "format": "voc", "task": "multi", "classes": ["a"], "root": "/r"}
+    store.append("datasets", [{**row, "views": held}])
+    store.drop(dataset="d", view="proposal")
+    assert [r["view"] for r in store.rows(name, dataset="d").to_pylist()] == ["image"]
+    assert store.rows(name, dataset="e", view="image").num_rows == 1
+    assert store.rows(name, view="proposal").num_rows == 0
+
+
 def test_rows_of_another_shape_are_refused() -> None:
     """Missing, unknown and mistyped columns are errors that name them."""
     studies = TABLES["studies"]
