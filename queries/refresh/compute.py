@@ -81,12 +81,14 @@ def bring_up(
     return Computed(after, len(at_first.stale) - len(after.stale), error)
 
 
-def _standing_cells(found: Standing) -> list[str]:
+def _standing_cells(standing: Standing) -> list[str]:
     """Return the fingerprints of a report's cells; of one that failed, that which it had before."""
-    past = [(cell, found.kept[cell][0]) for cell in found.noted_cells if cell in found.kept]
+    past = [
+        (cell, standing.kept[cell][0]) for cell in standing.noted_cells if cell in standing.kept
+    ]
     cells = []
-    for need, stamp in found.stamps.items():
-        if (own := stamp["fingerprint"]) in found.kept:
+    for need, stamp in standing.stamps.items():
+        if (own := stamp["fingerprint"]) in standing.kept:
             cells.append(own)
         else:
             cells += [cell for cell, row in past if is_of(row, need, stamp)][:1]
@@ -109,21 +111,21 @@ COMMIT_SECONDS = 5
 
 
 def _tried(
-    store: "Store", study: str, name: str, found: Standing, on_progress: OnProgress | None
+    store: "Store", study: str, name: str, standing: Standing, on_progress: OnProgress | None
 ) -> Exception | None:
     """Compute what is stale; return an error. An interruption passes: the refresh is not over."""
     try:
-        _compute(store, study, name, found, on_progress)
+        _compute(store, study, name, standing, on_progress)
     except Exception as error:  # noqa: BLE001 - raised again by who asked
         return error
     return None
 
 
 def _compute(
-    store: "Store", study: str, name: str, found: Standing, on_progress: OnProgress | None
+    store: "Store", study: str, name: str, standing: Standing, on_progress: OnProgress | None
 ) -> None:
     """Compute what is stale and store it, some needs at a time; an error loses none of them."""
-    left, total, first = found.stale, len(found.stale), next_time(store, study)
+    left, total, first = standing.stale, len(standing.stale), next_time(store, study)
     rows: dict[Need, list[dict[str, Any]]] = {}
     changed: list[Need] = []
     began = stored = time.perf_counter()
@@ -136,11 +138,11 @@ def _compute(
             if on_progress is not None:
                 on_progress(name, total - len(left), total, f"{need.row} {need.col}")
             if time.perf_counter() - stored > COMMIT_SECONDS:
-                changed += _store_rows(store, name, rows, found.stamps)
+                changed += _store_rows(store, name, rows, standing.stamps)
                 rows, stored = {}, time.perf_counter()
             began = time.perf_counter()
     finally:
-        changed += _store_rows(store, name, rows, found.stamps)
+        changed += _store_rows(store, name, rows, standing.stamps)
     if changed:
         which = ", ".join(f"{need.row} {need.col}".strip() for need in changed[:3])
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""

@@ -195,13 +195,13 @@ def stamps_of(name: str, needs: Sequence[Need], inputs: Inputs) -> dict[Need, di
 
 def kept_rows(store: "Store", study: str, name: str) -> dict[str, list[dict[str, Any]]]:
     """Return the stored rows by fingerprint; of one computed twice, the later."""
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    kept: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in store.rows("reports", study=study, report=name).to_pylist():
-        found[row["fingerprint"]].append(row)
-    for fingerprint, rows in found.items():
+        kept[row["fingerprint"]].append(row)
+    for fingerprint, rows in kept.items():
         latest = max(row["computed_at"] for row in rows)
-        found[fingerprint] = [row for row in rows if row["computed_at"] == latest]
-    return found
+        kept[fingerprint] = [row for row in rows if row["computed_at"] == latest]
+    return kept
 
 
 def with_paper(rows: Sequence[Mapping[str, Any]], name: str) -> list[dict[str, Any]]:
