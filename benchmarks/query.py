@@ -20,8 +20,8 @@ import numpy as np
 from _synthetic import SHAPES, batches
 
 import fstore
-from fstore.queries.cells.needs import Samples
 from fstore.queries.reports.table6 import sparsity_sql
+from fstore.queries.samples.labels import Samples
 from fstore.store import Store
 from fstore.store.files import Identity, Partition
 from fstore.store.sink import write_shard

@@ -140,6 +140,8 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:  
 
 def _options(entry: "Entry[Any]") -> dict[str, inspect.Parameter]:
     """Return the analysis' own arguments as options of a command."""
+    from fstore.queries.samples.ablations import listed_ablations
+
     told = parameter_help(entry.function.__doc__ or "")
     types = get_type_hints(entry.function, localns={"Store": object})
     found = {}
@@ -151,6 +153,8 @@ def _options(entry: "Entry[Any]") -> dict[str, inspect.Parameter]:
         default = list(p.default) if several and p.default is not p.empty else p.default
         flag = ["--" + name.replace("_", "-")] if types[name] is bool else []
         text = told[name] + (" May be given several times." if several else "")
+        if name == "ablation":
+            text += f" There are: {listed_ablations()}."
         option = typer.Option(*flag, help=text)
         found[name] = _parameter(name, Annotated[kind, option], default)
     return found

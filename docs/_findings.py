@@ -1,8 +1,8 @@
 """What ``findings.md`` and ``tables.md`` show: claims, and the paper's own numbers."""
 
-from fstore.queries.cells.needs import column_words, paper_numbers
 from fstore.queries.findings import CLAIMS, Verdict, paper_findings
 from fstore.queries.publish.paper_tables import table_text
+from fstore.queries.reports import column_words, paper_numbers
 
 __all__ = ["claim_table", "paper_table", "paper_table_texts"]
 

@@ -8,7 +8,6 @@ __all__ = ["WORDS", "worded"]
 
 WORDS = {
     "ap": "AP (percent)",
-    "binarize": "binarized",
     "channel": "filter",
     "cosine": "cosine",
     "cosine_binarized": "cosine, binarized",
@@ -17,16 +16,13 @@ WORDS = {
     "finetuned": "fine-tuned",
     "ft": "fine-tuned",
     "hamming": "Hamming distance",
-    "none": "as they are",
     "nonzero_percent": "non-zero (percent)",
     "pretrain": "pre-trained",
     "pretrained": "pre-trained",
     "prior": "random filter",
     "scratch": "from scratch",
-    "sp_max": "sp-max",
-    "sp_shuffle": "sp-shuffle",
 }
-"""Names in words; of another, underscores are spaces."""
+"""Names in words; an ablation has its own label; of another, underscores are spaces."""
 
 
 def worded(name: str) -> str:
@@ -41,4 +37,8 @@ def worded(name: str) -> str:
 
 
 def _word(word: str) -> str:
+    from fstore.queries.samples.ablations import ABLATIONS
+
+    if word in ABLATIONS:
+        return str(ABLATIONS[word].meta["label"])
     return WORDS.get(word, word.replace("_", " "))

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fstore.queries.cells.needs import REPORTS, Cell, Need
+from fstore.queries.cells.needs import Cell, Need
+from fstore.queries.reports import REPORTS
 from fstore.queries.studies.study import Study, parse_study
 from fstore.registry import Entry
 from fstore.store import Store

@@ -109,7 +109,7 @@ def test_the_timer_and_the_service_agree() -> None:
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"FSTORE_[A-Z_]+", TEXT))))
 def test_variables_are_those_of_the_program(name: str) -> None:
     """A variable that the page names is one that the program reads or sets."""
-    sources = [*(ROOT / "src/fstore").glob("*.py"), *(ROOT / "cli").glob("*.py")]
+    sources = [*(ROOT / "queries/schedule").glob("*.py"), *(ROOT / "cli").glob("*.py")]
     assert any(f'"{name}"' in path.read_text() for path in sources)
 
 

@@ -29,6 +29,7 @@ from fstore.extractor.networks import Network
 from fstore.store import Store
 from fstore.store.files import NewFiles, commit
 from fstore.types import CheckpointRecord, ViewManifest
+from fstore.workflows import checkpoints
 from fstore.workflows.extract import run as extraction
 from fstore.workflows.extract.plan import Chosen
 from fstore.workflows.extract.run import Options
@@ -263,7 +264,7 @@ def test_another_preprocessing_is_refused(fresh: Store, monkeypatch: pytest.Monk
         network = load(store, record)
         return replace(network, preprocess=replace(network.preprocess, mean=(1.0, 2.0, 3.0)))
 
-    monkeypatch.setattr(workflows, "load_network", changed)
+    monkeypatch.setattr(checkpoints, "load_network", changed)
     with pytest.raises(IdentityError, match="differs in: preprocessing"):
         fill(fresh, "conv5")
 
@@ -370,7 +371,7 @@ def test_nan_is_stored_and_counted(fresh: Store, monkeypatch: pytest.MonkeyPatch
         network.model.get_parameter("conv1.bias").data[0] = float("nan")
         return network
 
-    monkeypatch.setattr(workflows, "load_network", broken)
+    monkeypatch.setattr(checkpoints, "load_network", broken)
     summary = fill(fresh, "conv3")
     assert summary.non_finite == N_IMAGES * 64
     found = fresh.sql("SELECT count(*) AS n FROM activations WHERE isnan(act_max)").arrow()
@@ -405,7 +406,7 @@ def test_a_failing_writer_ends_the_run_and_the_rerun_completes_it(
 
 RUN = """
 import sys
-from fstore import extraction
+from fstore.workflows.extract import run as extraction
 from fstore.workflows.extract.plan import Chosen
 from fstore.store import Store
 layers = sys.argv[2].split(",")
@@ -522,7 +523,7 @@ def test_one_network_is_in_memory_at_a_time(fresh: Store, monkeypatch: pytest.Mo
         loaded.append(weakref.ref(network.model))
         return network
 
-    monkeypatch.setattr(workflows, "load_network", watched)
+    monkeypatch.setattr(checkpoints, "load_network", watched)
     summary = fill(fresh, "fc7", ckpts=["random", "c4", "c5"])
     assert summary.samples == 3 * N_IMAGES
     assert len(loaded) >= 3

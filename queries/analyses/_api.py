@@ -1,8 +1,9 @@
 """What an analysis is, and the table of all analyses."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
+from fstore.queries.figures.plots import Row
 from fstore.registry import Registry
 
 if TYPE_CHECKING:
@@ -10,7 +11,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ANALYSES", "Row", "analysis"]
 
-Row: TypeAlias = Mapping[str, Any]
 Analysis: TypeAlias = Callable[..., Iterable[Row]]
 A = TypeVar("A", bound=Analysis)
 

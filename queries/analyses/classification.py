@@ -1,58 +1,27 @@
 """Classification from stored features (sections 2.1 and 5): linear SVMs, AP or accuracy."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fstore.queries.analyses._api import Row, analysis
+from fstore.queries.analyses._api import analysis
+from fstore.queries.figures.classification import MEAN, plot_classification
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from fstore.queries.samples.problem import Problem
     from fstore.store import Store
 
-__all__ = ["accuracy", "classification", "plot_classification"]
+__all__ = [
+    "accuracy",
+    "classification",
+]
 
 COLUMNS = (
     "class", "ap_11", "ap_all", "C", "positives_train", "positives_test", "gap",
 )  # fmt: skip
-
-
-def plot_classification(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw the AP of every class, best first, and the mean as a line.
-
-    Parameters
-    ----------
-    rows : sequence of mapping
-        Rows of the analysis.
-    ax : Axes or None
-        Where to draw; None makes a figure.
-
-    Returns
-    -------
-    Axes
-    """
-    from fstore.queries.figures.plots import new_axes
-
-    ax = new_axes(ax)
-    known = [row for row in rows if row["class"] != MEAN and row["ap_11"] is not None]
-    known.sort(key=lambda row: float(row["ap_11"]))
-    mean = next(row for row in rows if row["class"] == MEAN)
-    labels = [f"{row['class']} (n = {row['positives_test']})" for row in known]
-    ax.barh(range(len(known)), [100 * row["ap_11"] for row in known], color="0.6")
-    ax.set_yticks(range(len(known)), labels, fontsize="small")
-    ax.axvline(100 * mean["ap_11"], color="0.1", linestyle="--", label="mean over classes")
-    ax.set_xlabel("11-point average precision (percent); n: positives tested on")
-    ax.set_ylabel("Class")
-    ax.legend(loc="lower right")
-    return ax
-
-
-MEAN = "(mean)"
 
 
 @analysis(
@@ -103,7 +72,7 @@ def classification(
     seed : int
         Which of the random splits.
     ablation : str
-        none, binarize, sp_shuffle, sp_max, binarize=T, threshold=T or top_k=K.
+        What is taken from the responses first.
     shuffle_seed : int
         Of the permutations of sp_shuffle.
     c : float
@@ -209,7 +178,7 @@ def accuracy(
     seed : int
         Which of the random splits.
     ablation : tuple of str
-        One or several of none, binarize, sp_shuffle, sp_max, binarize=T, threshold=T, top_k=K.
+        What is taken from the responses first; a row each.
     shuffle_seed : int
         Of the permutations of sp_shuffle.
     c : float

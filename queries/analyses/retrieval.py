@@ -1,13 +1,11 @@
 """Retrieval with real-valued features and with binary codes (section 5.1)."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fstore.errors import DataError
 from fstore.queries.analyses._api import analysis
-from fstore.queries.samples.labels import Samples
+from fstore.queries.methods.queries import query_aps
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -15,65 +13,7 @@ if TYPE_CHECKING:
 
     from fstore.store import Store
 
-__all__ = ["query_aps", "retrieval"]
-
-
-def query_aps(
-    store: "Store",
-    samples: Sequence[Samples],
-    *,
-    network: str,
-    ckpt: str,
-    layer: str,
-    on_progress: OnProgress | None = None,
-) -> "dict[str, NDArray[np.float64]]":
-    """Return each query's average precision by kind of code.
-
-    Samples of the test part ask; those of train and val answer.
-
-    Parameters
-    ----------
-    store : Store
-        Where the activations are.
-    samples : sequence of Samples
-        The parts of one split.
-    network, ckpt, layer : str
-    on_progress : callable or None
-        Told of long work.
-
-    Returns
-    -------
-    dict of array of shape (n_queries,), float64
-        ``cosine``: of the features; ``cosine_binarized``: of the codes (1 where a response is
-        above 0); ``hamming``: by Hamming distance of the codes. NaN for a query that nothing
-        answers.
-
-    Raises
-    ------
-    DataError
-        Nothing answers any query; a response is NaN or infinite.
-    """
-    from fstore.queries.methods import retrieval as codes
-    from fstore.queries.methods.gram import gram
-    from fstore.queries.samples.problem import problem
-
-    found = problem(store, samples, network=network, ckpt=ckpt, layer=layer)
-    (split,) = found.splits.values()
-    relevant = codes.relevance(found.Y[split.test], found.Y[split.fitted])
-    if not (relevant > 0).any():
-        raise DataError(
-            f"none of {len(split.test)} test samples shares a class with any of the "
-            f"{len(split.fitted)} training samples: there is nothing to retrieve"
-        )
-    kernel = gram(store, found.rows, on_progress=on_progress).kernel
-    binary = gram(store, found.rows, ablation="binarize", on_progress=on_progress).kernel
-    similar = {
-        "cosine": codes.cosine_similarity(kernel),
-        "cosine_binarized": codes.cosine_similarity(binary),
-        "hamming": codes.hamming_similarity(binary),
-    }
-    pairs = np.ix_(split.test, split.fitted)
-    return {kind: codes.retrieval_ap(all_[pairs], relevant) for kind, all_ in similar.items()}
+__all__ = ["retrieval"]
 
 
 @analysis(

@@ -1,57 +1,21 @@
 """Grandmother cells: how well a single filter tells a class (section 4.1)."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fstore.errors import DataError, UnknownNameError
-from fstore.queries.analyses._api import Row, analysis
+from fstore.queries.analyses._api import analysis
+from fstore.queries.figures.single_filters import plot_filter_curves, plot_single_filters
+from fstore.queries.methods.single_filters import curve_rows, label_aps
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from fstore.queries.samples.single import Responses
     from fstore.store import Store
 
-__all__ = ["filter_curves", "plot_filter_curves", "plot_single_filters", "single_filters"]
-
-RECALLS = tuple(round(0.02 * i, 2) for i in range(51))
-
-
-def plot_single_filters(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw the best filters' AP of every class as dots, the prior as a tick.
-
-    Parameters
-    ----------
-    rows : sequence of mapping
-        Rows of the analysis.
-    ax : Axes or None
-        Where to draw; None makes a figure.
-
-    Returns
-    -------
-    Axes
-    """
-    from fstore.queries.figures.plots import new_axes
-
-    ax = new_axes(ax)
-    classes = list(dict.fromkeys(str(row["class"]) for row in rows))
-    best = {c: max(float(r["ap_11"]) for r in rows if r["class"] == c) for c in classes}
-    classes.sort(key=lambda c: best[c])
-    at = {c: i for i, c in enumerate(classes)}
-    aps = [100 * float(row["ap_11"]) for row in rows]
-    ax.plot(aps, [at[str(row["class"])] for row in rows], "o", color="0.35", label="a filter")
-    priors = {str(row["class"]): 100 * float(row["prior"]) for row in rows}
-    ax.plot([priors[c] for c in classes], range(len(classes)), "k|", label="random filter")
-    ax.set_yticks(range(len(classes)), classes, fontsize="small")
-    ax.set_xlim(left=0)
-    n = rows[0]["n"] if rows else 0
-    ax.set_xlabel(f"11-point average precision (percent), n = {n} samples")
-    ax.set_ylabel("Class")
-    ax.legend(loc="lower right")
-    return ax
+__all__ = ["filter_curves", "single_filters"]
 
 
 @analysis(
@@ -134,7 +98,7 @@ def single_filters(
         difficult=difficult,
     )
     X, Y = _of_part(found, part)
-    ap_11, ap_all = _aps(X, Y)
+    ap_11, ap_all = label_aps(X, Y)
     rows: list[dict[str, Any]] = []
     for c, name in enumerate(found.classes):
         if np.isnan(ap_11[c]).any():
@@ -154,47 +118,6 @@ def single_filters(
             for rank, i in enumerate(order, start=1)
         ]
     return rows
-
-
-def plot_filter_curves(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw precision against recall, a panel a class, a line a filter.
-
-    Parameters
-    ----------
-    rows : sequence of mapping
-        Rows of the analysis.
-    ax : Axes or None
-        Where to draw; None makes a figure.
-
-    Returns
-    -------
-    Axes
-    """
-    from fstore.queries.figures.plots import panels
-
-    classes = list(dict.fromkeys(str(row["class"]) for row in rows))
-    frame, drawn = panels(ax, len(classes), n_columns=5, size=(1.7, 1.5), sharex=True, sharey=True)
-    last = max(2, *(row["rank"] for row in rows))
-    for name, panel in zip(classes, drawn, strict=True):
-        mine = [row for row in rows if row["class"] == name]
-        for rank in dict.fromkeys(row["rank"] for row in mine):
-            line = [row for row in mine if row["rank"] == rank]
-            shade = str(0.6 * (rank - 1) / (last - 1))
-            panel.plot(
-                [row["recall"] for row in line],
-                [row["precision"] for row in line],
-                color=shade,
-                linewidth=1,
-            )
-        panel.axhline(mine[0]["prior"], color="black", linestyle=":", linewidth=1)
-        panel.set_title(f"{name} ({100 * mine[0]['ap_11']:.0f})", fontsize="small")
-        panel.set_ylim(0, 1.02)
-        panel.set_xlim(0, 1)
-    n = rows[0]["n"] if rows else 0
-    label = f"Recall (n = {n} samples; dark: best filter, its AP in percent; dotted: random)"
-    frame.get_figure(root=True).supxlabel(label, fontsize="small")  # type: ignore[union-attr]
-    frame.get_figure(root=True).supylabel("Precision", fontsize="small")  # type: ignore[union-attr]
-    return frame
 
 
 @analysis(
@@ -274,41 +197,6 @@ def filter_curves(
     )
     X, Y = _of_part(found, part)
     return curve_rows(X, Y, found.classes, top=top)
-
-
-def curve_rows(
-    X: "NDArray[np.float32]", Y: "NDArray[np.int8]", classes: Sequence[str], *, top: int
-) -> list[dict[str, Any]]:
-    """Return the points of the best filters' curves; see :func:`filter_curves`."""
-    from fstore.queries.methods.filters import interpolated_precision
-
-    ap_11, _ = _aps(X, Y)
-    rows: list[dict[str, Any]] = []
-    for c, name in enumerate(classes):
-        if np.isnan(ap_11[c]).any():
-            continue
-        counted = Y[:, c] != 0
-        same = {"prior": float((Y[counted, c] > 0).mean()), "n": int(counted.sum())}
-        for rank, i in enumerate(np.argsort(-ap_11[c], kind="stable")[:top], start=1):
-            line = {"class": name, "rank": rank, "channel": int(i), "ap_11": float(ap_11[c, i])}
-            values = interpolated_precision(X[:, i], Y[:, c], RECALLS)
-            rows += [
-                {**line, "recall": recall, "precision": float(value), **same}
-                for recall, value in zip(RECALLS, values, strict=True)
-            ]
-    return rows
-
-
-def _aps(
-    X: "NDArray[np.float32]", Y: "NDArray[np.int8]"
-) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
-    """Return AP by class and filter; NaN for a class without a positive, but not for all."""
-    from fstore.queries.methods.filters import single_filter_aps
-
-    ap_11, ap_all = single_filter_aps(X, Y)
-    if np.isnan(ap_11).all():
-        raise DataError(f"no class has a positive among {len(X)} samples; take another part")
-    return ap_11, ap_all
 
 
 def _of_part(found: "Responses", part: str) -> "tuple[NDArray[np.float32], NDArray[np.int8]]":

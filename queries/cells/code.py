@@ -1,57 +1,97 @@
-"""The version of a report's code: a hash of its source and of the fstore modules behind it."""
+"""The version of the code that a cell is computed by: a hash of what computes, and of that alone.
+
+It is made of the syntax trees of modules, so that a comment, a docstring, an annotation, a message
+or the name of a module is no part of it. What only draws, binds a study or keeps a store's books is
+left out (:data:`OUTSIDE`): it cannot change a number. Other libraries do not count.
+"""
 
 import ast
 import hashlib
 import importlib.util
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-__all__ = ["code_changed", "code_modules", "code_version"]
+__all__ = ["OUTSIDE", "code_changed", "code_modules", "code_version"]
 
-ANSWERS_SQL = ("fstore.store.sql", "fstore.store.macros")
+ANSWERS_SQL = ("fstore.store.sql", "fstore.store.macros", "fstore.store.views")
 """What every report reaches through the store it is given: views and macros."""
+
+OUTSIDE = (
+    # drawing and words
+    "fstore.queries.figures",
+    "fstore.queries.words",
+    "fstore.commands",
+    "fstore.errors",
+    "fstore.csv_text",
+    "fstore.system_errors",
+    "fstore.store.hints",
+    # which cells there are, and what they read: that stands in their inputs, value by value
+    "fstore.queries.studies",
+    "fstore.queries.cells.registry",
+    "fstore.queries.cells.code",
+    "fstore.registry",
+    "fstore.names",
+    "fstore.seeds",
+    "fstore.types",
+    # how files are written, found and kept: cells are named after what stands in them
+    "fstore.store.delta_log",
+    "fstore.store.interrupt",
+    "fstore.store.leases",
+    "fstore.store.locks",
+    "fstore.store.parquet",
+    "fstore.store.paths",
+    "fstore.store.place",
+    "fstore.store.readonly",
+    "fstore.store.schema",
+    "fstore.store.sums",
+    "fstore.store.tables",
+    "fstore.store.thrift",
+    "fstore.store.values",
+    "fstore.ending",
+)
+"""Modules, and folders with all in them, that cannot change a number of a report."""
 
 BLOCKS = ("body", "orelse", "handlers", "finalbody", "cases")
 """Where a statement holds others."""
 
+TELLS = ("report", "analysis", "ablation")
+"""Decorators that say what an entry is called and how it is drawn."""
+
 
 @cache
-def code_version(module: str) -> str:
-    """Return 16 hex digits of a sha256 over the sources that a report's result depends on.
-
-    They are the module's own, those of the modules in ``ANSWERS_SQL``, and, transitively, of the
-    fstore modules that these import, at their top or inside functions. Imports for annotations
-    only do not count, nor do other libraries.
+def code_version(*modules: str) -> str:
+    """Return 16 hex digits of a sha256 over the code that a result depends on.
 
     Parameters
     ----------
-    module : str
-        For example ``fstore.queries.reports.table6``.
+    *modules : str
+        For example ``fstore.queries.reports.table6``. Their own code counts, that of the modules in
+        ``ANSWERS_SQL`` and, transitively, that of the fstore modules which these import, at their
+        top or inside functions; imports for annotations only do not count.
     """
-    digest = hashlib.sha256()
-    for name in code_modules(module):
-        digest.update(name.encode() + b"\0" + _module(name)[0] + b"\0")
-    return digest.hexdigest()[:16]
+    digests = sorted(_digest(name) for name in code_modules(*modules))
+    return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
 
 
-def code_modules(module: str) -> list[str]:
+def code_modules(*modules: str) -> list[str]:
     """Return the names of the modules that :func:`code_version` covers, sorted."""
-    found: set[str] = set()
-    waiting = [module, *ANSWERS_SQL]
+    covered: set[str] = set()
+    waiting = [*modules, *ANSWERS_SQL]
     while waiting:
         name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += _module(name)[1]
-    return sorted(found)
+        if name not in covered and not _is_outside(name):
+            covered.add(name)
+            waiting += _module(name).imports
+    return sorted(name for name in covered if _module(name).core)
 
 
 def code_changed(modules: Iterable[str]) -> bool:
-    """Tell whether the sources behind some modules are others than when they were first read.
+    """Tell whether the code behind some modules is another than when it was first read.
 
-    A process keeps the code that it imported, and :func:`code_version` the sources that it read:
-    one that lives for long reads them at its start, and asks this before it computes.
+    A process keeps the code that it imported, and :func:`code_version` what it read: one that lives
+    for long reads it at its start, and asks this before it computes.
 
     Parameters
     ----------
@@ -60,16 +100,49 @@ def code_changed(modules: Iterable[str]) -> bool:
     """
     names = {name for module in modules for name in code_modules(module)}
     try:
-        return any(_source(name) != _module(name)[0] for name in names)
-    except (ImportError, OSError, ValueError):  # a module is gone
+        return any(_code(_source(name)) != _module(name) for name in names)
+    except (ImportError, OSError, SyntaxError, ValueError):  # a module is gone, or half written
         return True
 
 
+@dataclass(frozen=True, slots=True)
+class _Code:
+    """What of a module computes, and what it imports from fstore.
+
+    ``core`` is a hash of its syntax tree without imports, empty for a module that computes nothing,
+    like a package's docstring; ``names`` has each name that is imported, what it is called here,
+    and the module that it is from.
+    """
+
+    core: str
+    names: tuple[tuple[str, str, str], ...]
+
+    @property
+    def imports(self) -> tuple[str, ...]:
+        """The modules that it imports."""
+        return tuple(dict.fromkeys(module for _, _, module in self.names))
+
+
+def _code(source: bytes) -> _Code:
+    tree = ast.parse(source)
+    names = tuple(_imported(tree.body))
+    bare = _Bare().visit(tree)
+    core = hashlib.sha256(ast.dump(bare).encode()).hexdigest() if bare.body else ""
+    return _Code(core, names)
+
+
 @cache
-def _module(name: str) -> tuple[bytes, tuple[str, ...]]:
-    """Return a module's source and the fstore modules that it imports; reports share most."""
-    source = _source(name)
-    return source, tuple(dict.fromkeys(_imported(ast.parse(source).body)))
+def _module(name: str) -> _Code:
+    """Return a module's code; reports share most."""
+    return _code(_source(name))
+
+
+@cache
+def _digest(name: str) -> str:
+    """Return a hash of a module's code and of which code it calls by which name."""
+    code = _module(name)
+    used = {(n, called, _module(m).core) for n, called, m in code.names if not _is_outside(m)}
+    return hashlib.sha256(repr((code.core, sorted(used))).encode()).hexdigest()
 
 
 def _source(name: str) -> bytes:
@@ -80,18 +153,88 @@ def _source(name: str) -> bytes:
     return Path(spec.origin).read_bytes()
 
 
-def _imported(statements: Iterable[ast.AST]) -> Iterator[str]:
-    """Yield the fstore modules that statements import, ``if TYPE_CHECKING`` left out.
+def _is_outside(name: str) -> bool:
+    return any(name == out or name.startswith(out + ".") for out in OUTSIDE)
 
-    Only blocks are entered, not expressions, which hold no statement.
+
+class _Bare(ast.NodeTransformer):
+    """Takes from a syntax tree what cannot change a number.
+
+    Texts that stand alone, annotations, ``__all__``, what an error says, what a decorator tells of
+    an entry, imports for annotations, and imports from fstore, which are looked at by themselves.
+    """
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        """Drop docstrings and other texts that stand alone."""
+        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_text else self.generic_visit(node)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        """Drop the annotation of an argument."""
+        return ast.arg(arg=node.arg)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        """Drop what is returned by annotation, and what a decorator tells."""
+        node.returns = None
+        node.decorator_list = [d for d in node.decorator_list if not _tells(d)]
+        return self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        """Keep the value of an annotated name; in a class the name itself is a field."""
+        if _is_alias(node.annotation):
+            return None
+        node.annotation = ast.Constant(value=None)
+        return self.generic_visit(node)
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
+        """Drop ``__all__``."""
+        names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+        return None if names == ["__all__"] else self.generic_visit(node)
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        """Drop what an error says."""
+        if isinstance(node.exc, ast.Call):
+            node.exc = node.exc.func
+        return self.generic_visit(node)
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        """Drop imports for annotations."""
+        return None if _for_annotations(node.test) else self.generic_visit(node)
+
+    def visit_Import(self, node: ast.Import) -> ast.AST | None:
+        """Drop imports of fstore's modules."""
+        node.names = [alias for alias in node.names if not _is_ours(alias.name)]
+        return node if node.names else None
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
+        """Drop imports from fstore's modules, and of types."""
+        module = node.module or ""
+        return None if _is_ours(module) or module in {"typing", "collections.abc"} else node
+
+
+def _tells(decorator: ast.expr) -> bool:
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return isinstance(called, ast.Name) and called.id in TELLS
+
+
+def _is_alias(annotation: ast.expr) -> bool:
+    return isinstance(annotation, ast.Name) and annotation.id == "TypeAlias"
+
+
+def _imported(statements: Iterable[ast.AST]) -> Iterator[tuple[str, str, str]]:
+    """Yield each name that statements import from fstore, what it is called, and its module.
+
+    ``if TYPE_CHECKING`` is left out; a module has no name of its own. Only blocks are entered, not
+    expressions, which hold no statement.
     """
     for node in statements:
         if isinstance(node, ast.If) and _for_annotations(node.test):
             continue
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if _is_ours(alias.name))
+            names = (alias for alias in node.names if _is_ours(alias.name))
+            yield from (("", alias.asname or "", alias.name) for alias in names)
         elif isinstance(node, ast.ImportFrom) and _is_ours(node.module or ""):
-            yield from _named(node.module or "", [alias.name for alias in node.names])
+            yield from (_named(node.module or "", alias) for alias in node.names)
         else:
             for block in BLOCKS:
                 yield from _imported(getattr(node, block, ()))
@@ -106,12 +249,10 @@ def _is_ours(name: str) -> bool:
     return name == "fstore" or name.startswith("fstore.")
 
 
-def _named(module: str, names: list[str]) -> Iterator[str]:
-    """Yield what ``from module import names`` names: submodules, or the module itself."""
-    submodules = [f"{module}.{name}" for name in names if _is_module(f"{module}.{name}")]
-    yield from submodules
-    if len(submodules) < len(names):
-        yield module
+def _named(module: str, alias: ast.alias) -> tuple[str, str, str]:
+    """Return what ``from module import name`` names: a submodule, or something of the module."""
+    called, submodule = alias.asname or "", f"{module}.{alias.name}"
+    return ("", called, submodule) if _is_module(submodule) else (alias.name, called, module)
 
 
 @cache

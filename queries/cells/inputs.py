@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from fstore.errors import UnknownNameError
-from fstore.queries.cells.needs import Need, Reading, Samples, Weights
+from fstore.queries.cells.needs import Need, Reading, Weights
+from fstore.queries.samples.labels import Samples
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,42 +1,21 @@
 """What a report is: cells, what each of them is computed from, and the table of all reports."""
 
-import csv
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TypeAlias
 
 from fstore.queries.samples.labels import Samples
-from fstore.queries.studies.study import Study
-from fstore.queries.words import worded
-from fstore.registry import Registry
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from fstore.store import Store
-
-__all__ = [
-    "BESIDE",
-    "REPORTS",
-    "ROW_COLUMNS",
-    "Cell",
-    "Need",
-    "Reading",
-    "Row",
-    "Samples",
-    "Weights",
-    "column_words",
-    "paper_numbers",
-    "report",
-    "titled",
-]
+__all__ = ["BESIDE", "ROW_COLUMNS", "Cell", "Need", "Reading", "Row", "Weights"]
 
 ROW_COLUMNS = ("study", "report", "row", "col", "value", "std", "n", "paper")
 """Keys of a report's rows; ``paper`` is the paper's own number, None where it has none."""
 
 BESIDE = ":"
 """In the name of a column: it stands beside the paper's columns and is shown when asked for."""
+
+SAMPLE, SUMMARY = "(sample)", "(summary)"
+"""Rows of a report that are about its sample, and about all its other rows."""
 
 Row: TypeAlias = Mapping[str, str | float | int | None]
 
@@ -85,99 +64,3 @@ class Cell:
     value: float
     std: float | None = None
     n: int | None = None
-
-
-Compute: TypeAlias = "Callable[[Store, Sequence[Need]], Iterable[tuple[Need, Sequence[Cell]]]]"
-Plot: TypeAlias = "Callable[..., Axes]"
-Illustrate: TypeAlias = "Callable[[Store, Study, Sequence[Row]], list[dict[str, Any]]]"
-
-REPORTS: "Registry[Compute]" = Registry("report")
-"""Functions ``report(store, needs)``; they yield each need that is asked for with its cells."""
-
-
-def report(
-    name: str,
-    *,
-    title: str,
-    answers: str,
-    needs: "Callable[[Store, Study], Sequence[Need]]",
-    paper: str | None = None,
-    columns: Sequence[str] = (),
-    plot: "Plot | None" = None,
-    illustrate: "Illustrate | None" = None,
-    on: str = "",
-    paper_row: "Callable[[str], str]" = str,
-) -> "Callable[[Compute], Compute]":
-    """Register a report.
-
-    Parameters
-    ----------
-    name : str
-        ``table6``, ``figure1``, ...
-    title, answers : str
-        What it shows, and the question that it answers; data sets are the study's to name, see
-        ``on``.
-    needs : callable
-        ``needs(store, study)`` lists the cells, or series of cells, and what each of them reads.
-    paper : str or None
-        File of the paper's numbers in ``queries/paper``; None where the paper only draws.
-    columns : sequence of str
-        Every ``col`` of a table; others are made of one of them, :data:`BESIDE` and what they
-        say (``none:all_points``). Empty for a curve, or where they depend on the study.
-    plot : callable or None
-        ``plot(rows, *, ax=None) -> Axes``.
-    illustrate : callable or None
-        ``illustrate(store, study, rows) -> rows``: called before the plot, and only then; it adds
-        what is drawn but is no number of the report (images, weights), under further keys.
-    on : str
-        The part of a study whose data sets it is about: a title names them, see :func:`titled`.
-        Empty where its rows name their own.
-    paper_row : callable
-        ``paper_row(row) -> str``: what the paper calls a row; the same name by default.
-    """
-    meta = {"title": title, "answers": answers, "paper": paper, "columns": tuple(columns)}
-    shown = {"plot": plot, "illustrate": illustrate, "on": on, "paper_row": paper_row}
-    return REPORTS.register(name, **meta, **shown, needs=needs)
-
-
-def column_words(name: str) -> Callable[[str], str]:
-    """Return how a report's columns are called in a text: ours in words, the store's as they are.
-
-    Parameters
-    ----------
-    name : str
-        A registered report; one whose columns depend on the study has names of the store.
-    """
-    return worded if REPORTS[name].meta["columns"] else str
-
-
-def titled(name: str, study: Study) -> str:
-    """Return a report's title with the data sets that the study binds to it.
-
-    Parameters
-    ----------
-    name : str
-        A registered report.
-    study : Study
-    """
-    meta = REPORTS[name].meta
-    bound = getattr(study, meta["on"]) if meta["on"] else ()
-    datasets = " + ".join(dict.fromkeys(b.dataset for b in bound))
-    return f"{meta['title']}, {datasets}" if datasets else str(meta["title"])
-
-
-def paper_numbers(name: str) -> dict[tuple[str, str], float]:
-    """Return the paper's numbers of a file in ``queries/paper``: (row, col) -> value.
-
-    The first column names the row, the header the others; an empty field is a number that the
-    paper does not give.
-    """
-    text = files("fstore.queries").joinpath("paper", name).read_text(encoding="utf-8")
-    rows = csv.reader(line for line in text.splitlines() if not line.startswith("#"))
-    header = next(rows)
-    return {
-        (row[0], column): float(value)
-        for row in rows
-        for column, value in zip(header[1:], row[1:], strict=True)
-        if value
-    }

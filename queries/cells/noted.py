@@ -85,11 +85,11 @@ def _rows_of(
     store: "Store", study: str, name: str, noted: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Return the rows that a refresh left; of a cell computed twice, the later ones till then."""
-    found: dict[str, dict[datetime, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    rows: dict[str, dict[datetime, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for row in store.rows("reports", study=study, report=name).to_pylist():
         if row["computed_at"] <= noted["finished_at"]:
-            found[row["fingerprint"]][row["computed_at"]].append(row)
-    times = [found[fingerprint] for fingerprint in noted["fingerprints"]]
+            rows[row["fingerprint"]][row["computed_at"]].append(row)
+    times = [rows[fingerprint] for fingerprint in noted["fingerprints"]]
     return [row for own in times if own for row in own[max(own)]]
 
 

@@ -37,13 +37,13 @@ def reasons(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[str, ...]:
     tuple of str
         ``code changed``, ``activations of net/5 d.image fc changed``, ...; empty if nothing does.
     """
-    found = [] if old["code_version"] == new["code_version"] else ["code changed"]
+    differences = [] if old["code_version"] == new["code_version"] else ["code changed"]
     before, now = json.loads(old["inputs"]), json.loads(new["inputs"])
     for kind in [*WORDS, *sorted((before.keys() | now.keys()) - WORDS.keys() - {"cell"})]:
         if kind in before or kind == "weights":  # an older fstore did not note all kinds
             words = WORDS.get(kind, kind + " {}")
-            found += _differences(words, before.get(kind, {}), now.get(kind, {}))
-    return tuple(found)
+            differences += _differences(words, before.get(kind, {}), now.get(kind, {}))
+    return tuple(differences)
 
 
 def _differences(words: str, old: object, new: object) -> Iterable[str]:
@@ -77,19 +77,19 @@ def stale_reasons(
         Need to what it would be computed from, as in ``Standing.stale``.
     """
     past = _latest(store.rows("reports", study=study, report=name).to_pylist()) if stale else []
-    found = {}
+    why = {}
     for need, stamp in stale.items():
         mine = next((row for row in past if is_of(row, need, stamp)), None)
-        found[need] = (NEW,) if mine is None else reasons(mine, stamp)
-    return found
+        why[need] = (NEW,) if mine is None else reasons(mine, stamp)
+    return why
 
 
 def _latest(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return one row of each fingerprint, those that were computed last first."""
-    found: dict[str, Mapping[str, Any]] = {}
+    latest: dict[str, Mapping[str, Any]] = {}
     for row in sorted(rows, key=lambda row: row["computed_at"], reverse=True):
-        found.setdefault(row["fingerprint"], row)
-    return list(found.values())
+        latest.setdefault(row["fingerprint"], row)
+    return list(latest.values())
 
 
 def is_of(row: Mapping[str, Any], need: Need, stamp: Mapping[str, str]) -> bool:
@@ -112,11 +112,13 @@ def is_of(row: Mapping[str, Any], need: Need, stamp: Mapping[str, str]) -> bool:
     return same_places and bool(old["parameters"] == new["parameters"])
 
 
-def summary(found: Collection[tuple[str, ...]], total: int) -> str:
+def summary(reasons_by_need: Collection[tuple[str, ...]], total: int) -> str:
     """Put the reasons of a report's stale cells into a line: ``2 of 7 cells: code changed (2)``."""
-    if not found:
+    if not reasons_by_need:
         return ""
-    counts = Counter(reason for each in found for reason in each)
+    counts = Counter(reason for each in reasons_by_need for reason in each)
     named = [f"{reason} ({n})" if len(counts) > 1 else reason for reason, n in counts.most_common()]
     more = [f"and {len(named) - 4} more reasons"] if len(named) > 5 else []
-    return f"{len(found)} of {total} cells: " + "; ".join(named[: 4 if more else 5] + more)
+    return f"{len(reasons_by_need)} of {total} cells: " + "; ".join(
+        named[: 4 if more else 5] + more
+    )

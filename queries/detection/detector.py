@@ -71,8 +71,8 @@ class Detector:
                 f"detector '{self.name}' works on features of {len(self.W)} values, not of "
                 f"{X.shape[1]}; is {self.layer} another layer now?"
             )
-        found: NDArray[np.float32] = X @ (self.W * np.float32(self.scale)) + self.b
-        return found
+        scores: NDArray[np.float32] = X @ (self.W * np.float32(self.scale)) + self.b
+        return scores
 
 
 def save_detector(store: "Store", detector: Detector) -> Path:
@@ -117,9 +117,9 @@ def load_detector(store: "Store", name: str) -> Detector:
 
     path = _path(store, name)
     if not path.is_file():
-        known = ", ".join(detector_names(store)) or "none yet"
+        names = ", ".join(detector_names(store)) or "none yet"
         raise UnknownNameError(
-            f"no detector '{name}'; there are: {known}; train one with: fstore detect train"
+            f"no detector '{name}'; there are: {names}; train one with: fstore detect train"
         )
     try:
         with safe_open(path, framework="numpy") as file:

@@ -66,14 +66,19 @@ def feature_rows(
         A response is NaN or infinite; only bits are stored, and the ablation is not binarize.
     """
     change = parse_ablation(ablation)
-    there = readable(store, partition, ids)
-    for found, X in read_samples(store, partition, there, what=change.what, max_bytes=BLOCK_BYTES):
+    if change.all_samples:
+        raise DataError(
+            f"ablation {ablation} depends on all samples of a question; regions come a few at a "
+            "time: use another"
+        )
+    stored = readable(store, partition, ids)
+    for read, X in read_samples(store, partition, stored, what=change.what, max_bytes=BLOCK_BYTES):
         if not np.isfinite(X.sum()):
-            _refuse(partition, found, X)
+            _refuse(partition, read, X)
         orders = None
         if change.shuffles:
-            orders = np.stack([_permutation(partition, X.shape[2], seed, int(i)) for i in found])
-        yield found, np.ascontiguousarray(change.apply(X, orders)).reshape(len(found), -1)
+            orders = np.stack([_permutation(partition, X.shape[2], seed, int(i)) for i in read])
+        yield read, np.ascontiguousarray(change.apply(X, orders)).reshape(len(read), -1)
 
 
 def norm_sum(X: NDArray[np.float32]) -> float:

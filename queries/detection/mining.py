@@ -325,15 +325,15 @@ def full_objectives(
         NaN where there is no SVM.
     """
     options = options or Options()
-    there = [label for label, model in enumerate(models) if model is not None]
-    found = [model for model in models if model is not None]
-    W, b = np.stack([m.w for m in found], axis=1), np.array([m.b for m in found])
-    losses = np.zeros(len(found))
+    labels = [label for label, model in enumerate(models) if model is not None]
+    trained = [model for model in models if model is not None]
+    W, b = np.stack([m.w for m in trained], axis=1), np.array([m.b for m in trained])
+    losses = np.zeros(len(trained))
     for block in blocks():
         margin = np.maximum(0, 1 + (block.X @ W + b))
-        losses += (margin * block.negative[:, there]).sum(axis=0)
+        losses += (margin * block.negative[:, labels]).sum(axis=0)
     objectives = np.full(len(models), np.nan)
-    for at, (label, m) in enumerate(zip(there, found, strict=True)):
+    for at, (label, m) in enumerate(zip(labels, trained, strict=True)):
         own = np.maximum(0, 1 - (positives[label] @ m.w + m.b)).sum()
         norm = 0.5 * (float(m.w.astype(np.float64) @ m.w) + (m.b / BIAS) ** 2)
         objectives[label] = norm + options.C * (options.positive_weight * own + losses[at])

@@ -69,8 +69,8 @@ class Pool:
 
     def keys(self, places: NDArray[np.intp]) -> list[int]:
         """Return what tells the rows at some places apart."""
-        found: list[int] = self._key_of[places].tolist()
-        return found
+        keys: list[int] = self._key_of[places].tolist()
+        return keys
 
     def hold(self, places: NDArray[np.intp]) -> None:
         """Hold rows once more; each place is named once."""

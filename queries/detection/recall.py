@@ -68,17 +68,17 @@ def recall_rows(
         bootstrap over the images that have objects, 1,000 resamples), ``objects``, ``images``.
     """
     asked = np.asarray(thresholds, dtype=np.float32)  # overlaps are stored as float32, too
-    found = best[:, :, None] >= asked  # (objects, counts, thresholds)
+    overlapped = best[:, :, None] >= asked  # (objects, counts, thresholds)
     names, place = np.unique(images, return_inverse=True)
-    low, high = _interval(found, place, len(names), seed)
+    low, high = _interval(overlapped, place, len(names), seed)
     return [
         {
             "proposals": count,
             "iou": threshold,
-            "recall": float(found[:, i, j].mean()) if len(found) else None,
-            "low": float(low[i, j]) if len(found) else None,
-            "high": float(high[i, j]) if len(found) else None,
-            "objects": len(found),
+            "recall": float(overlapped[:, i, j].mean()) if len(overlapped) else None,
+            "low": float(low[i, j]) if len(overlapped) else None,
+            "high": float(high[i, j]) if len(overlapped) else None,
+            "objects": len(overlapped),
             "images": len(names),
         }
         for i, count in enumerate(counts)
@@ -87,14 +87,14 @@ def recall_rows(
 
 
 def _interval(
-    found: NDArray[np.bool_], place: NDArray[np.intp], n_images: int, seed: int
+    overlapped: NDArray[np.bool_], place: NDArray[np.intp], n_images: int, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """2.5th and 97.5th percentile of recall when images are drawn again, each (counts, iou)."""
-    shape = found.shape[1:]
-    if len(found) == 0:
+    shape = overlapped.shape[1:]
+    if len(overlapped) == 0:
         return np.zeros(shape), np.zeros(shape)
     hits = np.zeros((n_images, int(np.prod(shape))))
-    np.add.at(hits, place, found.reshape(len(found), -1))
+    np.add.at(hits, place, overlapped.reshape(len(overlapped), -1))
     objects = np.bincount(place, minlength=n_images).astype(np.float64)
     random = np.random.default_rng(seed)
     drawn = random.multinomial(n_images, np.full(n_images, 1 / n_images), size=RESAMPLES)

@@ -193,8 +193,8 @@ def _proposals(store: "Store", dataset: str, *, needed: bool) -> "pa.Table":
 
 
 def _present(names: Sequence[str], table: "pa.Table") -> list[str]:
-    there = set(table["image_id"].unique().to_pylist())
-    return [name for name in names if name in there]
+    image_ids = set(table["image_id"].unique().to_pylist())
+    return [name for name in names if name in image_ids]
 
 
 def _objects(
@@ -235,8 +235,8 @@ def _codes(names: "pa.ChunkedArray", classes: Sequence[str]) -> NDArray[np.intp]
     import pyarrow.compute as pc
 
     codes = pc.fill_null(pc.index_in(names, pa.array(classes, pa.string())), -1)
-    found: NDArray[np.intp] = codes.to_numpy().astype(np.intp)
-    return found
+    places: NDArray[np.intp] = codes.to_numpy().astype(np.intp)
+    return places
 
 
 def runs(values: NDArray[np.intp]) -> Iterator[tuple[int, int]]:

@@ -59,17 +59,19 @@ def write_results(
             raise DataError(f"{file} exists; choose another folder, or add --overwrite")
     with storage(f"cannot write to {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
-        for file, found in zip(files, detections, strict=True):
+        for file, scored in zip(files, detections, strict=True):
             with file.open("w", encoding="utf-8") as out:
-                out.writelines(_lines(found, image_ids))
+                out.writelines(_lines(scored, image_ids))
     return files
 
 
-def _lines(found: Scored, image_ids: Sequence[str]) -> list[str]:
+def _lines(scored: Scored, image_ids: Sequence[str]) -> list[str]:
     """Return the lines of one class, by image, best first."""
-    order = np.lexsort((-found.scores, found.image))
+    order = np.lexsort((-scored.scores, scored.image))
     return [
-        " ".join([image_ids[found.image[i]], *map(_shortest, (found.scores[i], *found.boxes[i]))])
+        " ".join(
+            [image_ids[scored.image[i]], *map(_shortest, (scored.scores[i], *scored.boxes[i]))]
+        )
         + "\n"
         for i in order
     ]
@@ -114,13 +116,13 @@ def read_results(
             f"no results in {folder}; expected files comp3_det_{part}_CLASS.txt for the classes "
             + ", ".join(classes)
         )
-    for name, found in files.items():
-        if len(found) > 1:
-            names = ", ".join(file.name for file in found)
+    for name, lines in files.items():
+        if len(lines) > 1:
+            names = ", ".join(file.name for file in lines)
             raise DataError(f"several results for class '{name}' in {folder}: {names}; keep one")
     numbers = {image_id: i for i, image_id in enumerate(image_ids)}
-    read = [_read(found[0], numbers, part) if found else _none() for found in files.values()]
-    return read, [name for name, found in files.items() if not found]
+    read = [_read(lines[0], numbers, part) if lines else _none() for lines in files.values()]
+    return read, [name for name, lines in files.items() if not lines]
 
 
 def _escaped(name: str) -> str:

@@ -71,11 +71,11 @@ class DetectionResult:
     def interval(self, *, replicates: int = 1000, seed: int = 0) -> Interval:
         """Return the spread of the mean 11-point AP over draws of test images."""
         drawn, _ = bootstrap(self.evaluation, replicates=replicates, seed=seed)
-        there = drawn[~np.isnan(drawn)]
-        if len(there) < 2:
+        defined = drawn[~np.isnan(drawn)]
+        if len(defined) < 2:
             return Interval(*[float("nan")] * 3)
-        low, high = np.percentile(there, [2.5, 97.5])
-        return Interval(float(low), float(high), float(there.std(ddof=1)))
+        low, high = np.percentile(defined, [2.5, 97.5])
+        return Interval(float(low), float(high), float(defined.std(ddof=1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +130,10 @@ def evaluate_detector(
         "or --split and --seed), or train a detector without these"
     )
     check_apart(store, there, [p for p in parts if p not in there], remedy=remedy)
-    found = _evaluated(store, detector, parts, keep, on_progress)
+    result = _evaluated(store, detector, parts, keep, on_progress)
     gone = dict.fromkeys(p.dataset for p in learned if p not in there)
     own = [f"{p.dataset} ({p.part})" for p in parts if p in there]
-    return replace(found, gone=tuple(gone), own=tuple(own))
+    return replace(result, gone=tuple(gone), own=tuple(own))
 
 
 def _evaluated(
@@ -145,15 +145,15 @@ def _evaluated(
 ) -> Evaluated:
     images = detection_set(store, parts)
     if keep is None:
-        found = _stored(store, detector, images)
+        stored = _stored(store, detector, images)
     else:
         used = [asdict(part) for part in parts]
         asked = {"detector": detector.name, "parts": used, "keep": asdict(keep)}
         with recorded(store, "detect", asked, libraries=("numpy",)) as run:
             run.samples = len(images.images)
-            found = detect(store, detector, images, keep=keep, on_progress=on_progress)
-            store_detections(store, detector.name, images, detector.classes, found)
-    return Evaluated(evaluate_set(images, detector.classes, found), images.unsearched)
+            stored = detect(store, detector, images, keep=keep, on_progress=on_progress)
+            store_detections(store, detector.name, images, detector.classes, stored)
+    return Evaluated(evaluate_set(images, detector.classes, stored), images.unsearched)
 
 
 def evaluate_results(store: "Store", folder: Path, parts: Sequence[Samples]) -> Evaluated:
@@ -166,8 +166,8 @@ def evaluate_results(store: "Store", folder: Path, parts: Sequence[Samples]) -> 
     """
     images = detection_set(store, parts, searched=False)
     names = [name for _, name in images.images]
-    found, absent = read_results(folder, images.classes, names, part=parts[0].part)
-    return Evaluated(evaluate_set(images, images.classes, found), absent=tuple(absent))
+    detections, absent = read_results(folder, images.classes, names, part=parts[0].part)
+    return Evaluated(evaluate_set(images, images.classes, detections), absent=tuple(absent))
 
 
 def export_results(
@@ -201,13 +201,13 @@ def export_results(
 
 
 def _stored(store: "Store", detector: Detector, images: DetectionSet) -> list[Scored]:
-    found = read_detections(store, detector.name, images, detector.classes)
-    if not sum(len(of_class.image) for of_class in found):
+    detections = read_detections(store, detector.name, images, detector.classes)
+    if not sum(len(of_class.image) for of_class in detections):
         raise UnknownNameError(
             f"no detections of '{detector.name}' in these images are stored; make them with: "
             f"fstore detect eval {detector.name}"
         )
-    return found
+    return detections
 
 
 def tested_part(parts: Sequence[Samples]) -> str:

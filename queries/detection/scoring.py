@@ -101,7 +101,7 @@ def detect(
     UnknownNameError
         Activations of the proposals are not there; the message has the command that makes them.
     """
-    found = _Found(len(detector.classes), keep or Keep())
+    kept = _Found(len(detector.classes), keep or Keep())
     total, done = sum(len(r.ids) for r in images.regions), 0
     features = Features(
         detector.network, detector.ckpt, detector.layer, detector.ablation, detector.shuffle_seed
@@ -112,13 +112,13 @@ def detect(
         whole = _Whole(regions)
         for ids, X in features.rows(store, regions.dataset, "proposal", regions.ids):
             for image, at, scores in whole.add(ids, detector.scores(X)):
-                found.add(image, regions.boxes[at], scores)
+                kept.add(image, regions.boxes[at], scores)
             done += len(ids)
             if on_progress is not None:
                 on_progress("scoring", done, total, regions.dataset)
         for image, at, scores in whole.rest():
-            found.add(image, regions.boxes[at], scores)
-    return found.result()
+            kept.add(image, regions.boxes[at], scores)
+    return kept.result()
 
 
 class _Whole:
@@ -212,10 +212,10 @@ def store_detections(
     rows = 0
     for dataset in dict.fromkeys(datasets.tolist()):
         tables = []
-        for label, found in zip(classes, detections, strict=True):
-            mine = datasets[found.image] == dataset
+        for label, scored in zip(classes, detections, strict=True):
+            mine = datasets[scored.image] == dataset
             constants = {"dataset": dataset, "detector": detector, "class": label}
-            tables.append(_table(constants, found, names, mine))
+            tables.append(_table(constants, scored, names, mine))
         table = pa.concat_tables([TABLES["detections"].schema.empty_table(), *tables])
         replace_rows(store.path, "detections", table, dataset=dataset, detector=detector)
         rows += table.num_rows
@@ -223,16 +223,16 @@ def store_detections(
 
 
 def _table(
-    constants: Mapping[str, str], found: Scored, image_ids: pa.Array, mine: NDArray[np.bool_]
+    constants: Mapping[str, str], scored: Scored, image_ids: pa.Array, mine: NDArray[np.bool_]
 ) -> pa.Table:
     """Return the rows of one class in one data set."""
-    boxes = np.asarray(found.boxes[mine], dtype=np.float64)
+    boxes = np.asarray(scored.boxes[mine], dtype=np.float64)
     n = len(boxes)
     sides = [pa.array(np.ascontiguousarray(column)) for column in boxes.T]
     columns = {
         **{column: pa.repeat(value, n) for column, value in constants.items()},
-        "image_id": image_ids.take(pa.array(found.image[mine])),
-        "score": pa.array(found.scores[mine].astype(np.float32)),
+        "image_id": image_ids.take(pa.array(scored.image[mine])),
+        "score": pa.array(scored.scores[mine].astype(np.float32)),
         "box": pa.StructArray.from_arrays(sides, fields=list(BOX)),
     }
     return pa.table(columns).select(TABLES["detections"].schema.names)
@@ -262,7 +262,7 @@ def read_detections(
         for label, name in enumerate(classes):
             mine = wanted.filter(pc.equal(wanted["class"], name))
             parts[label].append((mine, np.array(at)[mine["place"].to_numpy()]))
-    return [_scored(found) for found in parts]
+    return [_scored(lists) for lists in parts]
 
 
 def _scored(parts: Sequence[tuple[pa.Table, NDArray[np.intp]]]) -> Scored:

@@ -150,9 +150,9 @@ def train_detector(
         on_progress or (lambda *_: None),
     )
     about = job.identity(parts)
-    known = _same(store, name, about, overwrite=overwrite)
-    if known is not None and (not verify or known.record["verified"]):
-        return known
+    trained = _same(store, name, about, overwrite=overwrite)
+    if trained is not None and (not verify or trained.record["verified"]):
+        return trained
     with recorded(store, "detector", {"name": name, **about}, libraries=("numpy",)) as run:
         run.fingerprints, run.samples = about["activations"], len(job.images.images)
         detector = job.run(name, about, verify=verify)
@@ -166,12 +166,12 @@ def _same(store: "Store", name: str, about: dict[str, Any], *, overwrite: bool) 
     """Return the detector of a name if it is this one."""
     if name not in detector_names(store):
         return None
-    known = load_detector(store, name)
-    if known.record["fingerprint"] == about["fingerprint"]:
-        return known
+    trained = load_detector(store, name)
+    if trained.record["fingerprint"] == about["fingerprint"]:
+        return trained
     if overwrite:
         return None
-    differ = [k for k, v in about.items() if k != "fingerprint" and known.record.get(k) != v]
+    differ = [k for k, v in about.items() if k != "fingerprint" and trained.record.get(k) != v]
     raise IdentityError(
         f"detector '{name}' is another one: it differs in {', '.join(differ)}; choose another "
         "--name, or add --overwrite"
@@ -202,6 +202,7 @@ class _Job:
     def identity(self, parts: Sequence[Samples]) -> dict[str, Any]:
         """Return what decides the detector, and a fingerprint of it."""
         from fstore.queries.cells.code import code_version
+        from fstore.queries.samples.ablations import ablation_module
         from fstore.store.versions import partition_version
 
         partitions = [
@@ -221,7 +222,7 @@ class _Job:
             "activations": {
                 str(p): partition_version(self.store.files(**p.values)) for p in partitions
             },
-            "code_version": code_version(__name__),
+            "code_version": code_version(__name__, ablation_module(self.features.ablation)),
         }
         text = json.dumps(about, sort_keys=True)
         about = json.loads(text)  # as it will be read again
@@ -290,8 +291,8 @@ class _Job:
             ids = regions.ids[np.isin(regions.image, chosen)]
             if len(ids) == 0:
                 continue
-            for found, X in self.features.rows(self.store, regions.dataset, "proposal", ids):
-                total, count = total + norm_sum(X), count + len(found)
+            for read, X in self.features.rows(self.store, regions.dataset, "proposal", ids):
+                total, count = total + norm_sum(X), count + len(read)
                 self.on_progress("mean norm", count, len(ids), regions.dataset)
         return scale_of(total, count)
 
@@ -299,14 +300,14 @@ class _Job:
         """Return the scaled features of the boxes of each class."""
         first = self.images.objects[0].dataset
         width = n_features(self.store, self.features.partition(first, "gt"), self.features.ablation)
-        found: list[list[NDArray[np.float32]]] = [[] for _ in self.labels]
+        positives: list[list[NDArray[np.float32]]] = [[] for _ in self.labels]
         for objects in self.images.objects:
             for ids, X in self._object_rows(objects):
                 label = objects.label[np.searchsorted(objects.ids, ids)]
                 for at, wanted in enumerate(self.labels):
-                    found[at].append(X[label == wanted] * np.float32(scale))
+                    positives[at].append(X[label == wanted] * np.float32(scale))
         none = np.empty((0, width), dtype=np.float32)
-        return [np.concatenate([none, *parts]) for parts in found]
+        return [np.concatenate([none, *parts]) for parts in positives]
 
     def _object_rows(
         self, objects: Objects

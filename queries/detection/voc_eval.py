@@ -119,14 +119,14 @@ class Evaluation:
     @property
     def map_11(self) -> float | None:
         """Mean 11-point AP, 0 to 1; None if every class is left out."""
-        found = [c.ap_11 for c in self.classes if c.ap_11 is not None]
-        return float(np.mean(found)) if found else None
+        aps = [c.ap_11 for c in self.classes if c.ap_11 is not None]
+        return float(np.mean(aps)) if aps else None
 
     @property
     def map_all(self) -> float | None:
         """Mean all-points AP, 0 to 1; None if every class is left out."""
-        found = [c.ap_all for c in self.classes if c.ap_all is not None]
-        return float(np.mean(found)) if found else None
+        aps = [c.ap_all for c in self.classes if c.ap_all is not None]
+        return float(np.mean(aps)) if aps else None
 
 
 def evaluate(
@@ -153,16 +153,16 @@ def evaluate(
     Everingham et al. 2010, doi:10.1007/s11263-009-0275-4, section 4.2; the devkit's VOCevaldet.
     Differs: equal scores enter as one block, and not in the order of the rows.
     """
-    found = []
+    evaluations = []
     for name, those, scored in zip(classes, objects, detections, strict=True):
         outcome = match(scored, those, min_iou=min_iou)
         plain = np.bincount(those.image[~those.difficult], minlength=n_images)
         aps = average_precisions(scored.scores, outcome, int(plain.sum()))
         n_difficult = int(those.difficult.sum())
-        found.append(
+        evaluations.append(
             ClassEvaluation(name, *aps, n_difficult, plain, scored.image, scored.scores, outcome)
         )
-    return Evaluation(tuple(found), n_images)
+    return Evaluation(tuple(evaluations), n_images)
 
 
 def match(detections: Scored, objects: Boxes, *, min_iou: float = MIN_IOU) -> NDArray[np.int8]:
@@ -279,22 +279,22 @@ def bootstrap(
     n = evaluation.n_images
     times = draw.multinomial(n, np.full(n, 1 / n), size=replicates)  # (replicates, n_images)
     aps = np.stack([_class_bootstrap(c, times) for c in evaluation.classes])
-    there = ~np.isnan(aps)  # (n_classes, 2, replicates)
-    totals = np.where(there, aps, 0).sum(axis=0)
+    defined = ~np.isnan(aps)  # (n_classes, 2, replicates)
+    totals = np.where(defined, aps, 0).sum(axis=0)
     with np.errstate(invalid="ignore"):
-        at_11, at_all = totals / there.sum(axis=0)
+        at_11, at_all = totals / defined.sum(axis=0)
     return at_11, at_all
 
 
-def _class_bootstrap(found: ClassEvaluation, times: NDArray[np.int64]) -> NDArray[np.float64]:
+def _class_bootstrap(evaluation: ClassEvaluation, times: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return 11-point and all-points AP of every draw, NaN without objects; (2, replicates)."""
     aps = np.full((2, len(times)), np.nan)
-    objects = times @ found.n_objects_of_image
-    starts, right, counted = _blocks(found.scores, found.outcome)
+    objects = times @ evaluation.n_objects_of_image
+    starts, right, counted = _blocks(evaluation.scores, evaluation.outcome)
     aps[:, objects > 0] = 0
     if len(starts) == 0:
         return aps
-    image = found.image[np.argsort(-found.scores, kind="stable")][: len(right)]
+    image = evaluation.image[np.argsort(-evaluation.scores, kind="stable")][: len(right)]
     step = max(1, REPLICATE_VALUES // len(image))
     for at in range(0, len(times), step):
         drawn = np.flatnonzero(objects[at : at + step] > 0) + at

@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fstore.queries.cells.needs import Row
-from fstore.queries.figures.plots import new_axes
+from fstore.queries.figures.plots import Row, new_axes
 from fstore.queries.words import worded
 
 if TYPE_CHECKING:
@@ -83,11 +82,11 @@ def mark_paper(
     ax: "Axes", x: Sequence[float], rows: Sequence[Row], *, label: str | None = "the paper"
 ) -> bool:
     """Mark the paper's numbers of rows at some places, if it has any; say whether it does."""
-    there = [(at, row["paper"]) for at, row in zip(x, rows, strict=True) if row["paper"]]
-    if there:
+    marks = [(at, row["paper"]) for at, row in zip(x, rows, strict=True) if row["paper"]]
+    if marks:
         face: dict[str, Any] = {"color": "black", "markerfacecolor": "white"}
-        ax.plot(*zip(*there, strict=True), "D", markersize=4, label=label, **face)
-    return bool(there)
+        ax.plot(*zip(*marks, strict=True), "D", markersize=4, label=label, **face)
+    return bool(marks)
 
 
 def _fills(n: int, *, ordered: bool) -> Sequence[Mapping[str, Any]]:

@@ -44,8 +44,8 @@ def longest_runs(records: Sequence[CheckpointRecord]) -> list[CheckpointRecord]:
             continue
         about = {k: v for k, v in recipe_of(record).items() if not k.startswith("held_out")}
         key = (record.network, json.dumps(about, sort_keys=True))
-        known = last.get(key)
-        if known is None or (record.iteration or 0) > (known.iteration or 0):
+        previous = last.get(key)
+        if previous is None or (record.iteration or 0) > (previous.iteration or 0):
             last[key] = record
     return list(last.values())
 
@@ -78,8 +78,8 @@ def curve_rows(record: CheckpointRecord) -> list[dict[str, Any]]:
 
 
 def _recipe(record: CheckpointRecord) -> dict[str, Any]:
-    found: object = json.loads(record.recipe)
-    return found if isinstance(found, dict) else {}
+    recipe: object = json.loads(record.recipe)
+    return recipe if isinstance(recipe, dict) else {}
 
 
 def sparkline(values: Sequence[float], *, width: int = 40) -> str:

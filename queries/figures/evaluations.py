@@ -53,11 +53,11 @@ def evaluation_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
 def curve_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Return the points of every class's precision-recall curve; keys :data:`CURVE_COLUMNS`."""
     rows: list[dict[str, Any]] = []
-    for found in evaluation.classes:
-        if found.ap_11 is None:
+    for evaluated in evaluation.classes:
+        if evaluated.ap_11 is None:
             continue
-        same = {"class": found.name, "ap_11": found.ap_11, "objects": found.n_objects}
-        curve = found.curve
+        same = {"class": evaluated.name, "ap_11": evaluated.ap_11, "objects": evaluated.n_objects}
+        curve = evaluated.curve
         points = zip(curve.scores, curve.recall, curve.precision, strict=True)
         columns = ("score", "recall", "precision")
         rows += [

@@ -78,12 +78,12 @@ def pictures(store: "Store", partition: "Partition", ids: Sequence[int]) -> list
     prepared = _preparation(json.loads(text))
     table = store.samples(partition.dataset, partition.view, ["sample_id", "uri", "digest", "box"])
     rows = {row["sample_id"]: row for row in table.to_pylist()}
-    found = []
+    drawn = []
     for sample in ids:
         row = rows[int(sample)]
         box = row["box"] and tuple(row["box"][k] for k in ("xmin", "ymin", "xmax", "ymax"))
-        found.append(Picture(root / row["uri"], row["uri"], row["digest"], box, prepared))
-    return found
+        drawn.append(Picture(root / row["uri"], row["uri"], row["digest"], box, prepared))
+    return drawn
 
 
 def _preparation(recorded: dict[str, Any]) -> Preparation | None:

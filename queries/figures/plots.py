@@ -4,7 +4,7 @@ import csv
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fstore.csv_text import csv_cell, csv_rows
 from fstore.errors import DataError
@@ -12,7 +12,10 @@ from fstore.errors import DataError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["check_out", "new_axes", "panels", "save_plot"]
+__all__ = ["Row", "check_out", "new_axes", "panels", "save_plot"]
+
+Row: TypeAlias = Mapping[str, Any]
+"""A row of a report or of an analysis, as it is drawn."""
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -128,10 +131,10 @@ def panels(
     grid = place.subgridspec(n_rows, n_columns).subplots(
         squeeze=False, sharex=sharex, sharey=sharey
     )
-    found = list(grid.flat)
-    for empty in found[n_panels:]:
+    axes = list(grid.flat)
+    for empty in axes[n_panels:]:
         empty.axis("off")
-    return frame, found[:n_panels]
+    return frame, axes[:n_panels]
 
 
 def _write_csv(rows: Sequence[Mapping[str, Any]], out: Path, columns: Sequence[str]) -> None:

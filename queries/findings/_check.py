@@ -7,12 +7,12 @@ from dataclasses import replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from fstore.queries.cells.needs import ROW_COLUMNS, Row, paper_numbers
+from fstore.queries.cells.needs import ROW_COLUMNS, Row
 from fstore.queries.findings._api import CLAIMS, Facts, Finding, Judgement, Snapshot, Verdict
 from fstore.queries.findings._enough import too_few, without
 from fstore.queries.findings._judging import said_of_cell, with_notes
 from fstore.queries.refresh.driver import Brought, brought
-from fstore.queries.reports import REPORTS
+from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.studies.study import Study
 from fstore.registry import Entry
 from fstore.types import OnProgress

@@ -3,7 +3,7 @@
 from collections.abc import Container, Mapping
 from statistics import median
 
-from fstore.queries.cells.needs import BESIDE
+from fstore.queries.cells.needs import BESIDE, SUMMARY
 from fstore.queries.findings._api import Facts, Judgement, claim
 from fstore.queries.findings._judging import judged, lacking, marked, voted
 from fstore.queries.findings._numbers import Number, number_text, percent
@@ -36,7 +36,6 @@ LITTLE = 2.0
 RELATED = 1.1
 """Times what other classes have in common; ours, a margin, since the report has no spread."""
 
-SUMMARY = "(summary)"
 
 Pairs = Mapping[str, tuple[Number, Number]]
 """Class -> AP of the best filter, and of all together."""

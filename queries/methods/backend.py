@@ -60,18 +60,18 @@ class TorchAccumulator:
         """Copy a block to the device and add its inner products."""
         import torch
 
-        there = torch.from_numpy(np.ascontiguousarray(X)).to(self._sum.device)
+        on_device = torch.from_numpy(np.ascontiguousarray(X)).to(self._sum.device)
         kept = torch.backends.cuda.matmul.allow_tf32
         torch.backends.cuda.matmul.allow_tf32 = False
         try:
-            self._sum.addmm_(there, there.T)
+            self._sum.addmm_(on_device, on_device.T)
         finally:
             torch.backends.cuda.matmul.allow_tf32 = kept
 
     def result(self) -> NDArray[np.float32]:
         """Return the sum in the host's memory."""
-        found: NDArray[np.float32] = self._sum.cpu().numpy()
-        return found
+        total: NDArray[np.float32] = self._sum.cpu().numpy()
+        return total
 
 
 def accumulator(n_samples: int, device: str = "auto") -> Accumulator:

@@ -149,8 +149,8 @@ def accuracy(
     if C is None:
         C = choose_c(kernel, Y, split, by_accuracy=True)
     scores, _ = _scores(kernel, Y, split.fitted, split.test, C=C)
-    truth, found = Y[split.test].argmax(axis=1), scores.argmax(axis=1)
-    right = found == truth
+    truth, chosen = Y[split.test].argmax(axis=1), scores.argmax(axis=1)
+    right = chosen == truth
     return Accuracy(C, _class_average(right, truth), float(right.mean()), len(truth))
 
 

@@ -217,10 +217,10 @@ def classes_of(Y: NDArray[np.int8]) -> NDArray[np.int64]:
             f"{int((shown != 1).sum())} of {len(Y)} samples show no class or several; the entropy "
             "of labels needs one a sample: use ground-truth boxes (view gt)"
         )
-    found: NDArray[np.int64] = Y.argmax(axis=1)
-    if len(np.unique(found)) < 2:
+    classes: NDArray[np.int64] = Y.argmax(axis=1)
+    if len(np.unique(classes)) < 2:
         raise DataError(f"all {len(Y)} samples are of one class; selectivity needs at least 2")
-    return found
+    return classes
 
 
 def all_areas(
@@ -236,9 +236,9 @@ def all_areas(
         ``label``: counts of all places. ``weighted``: sums of their scores. ``sp_max``: counts of
         one score a sample, the largest.
     """
-    found: dict[Measure, list[NDArray[np.float64]]] = {m: [] for m in measures}
+    areas_by: dict[Measure, list[NDArray[np.float64]]] = {m: [] for m in measures}
     for X in blocks:
         for measure in measures:
             scores = X.max(axis=2, keepdims=True) if measure == "sp_max" else X
-            found[measure].append(areas(scores, labels, weighted=measure == "weighted"))
-    return {m: np.concatenate(parts) for m, parts in found.items()}
+            areas_by[measure].append(areas(scores, labels, weighted=measure == "weighted"))
+    return {m: np.concatenate(parts) for m, parts in areas_by.items()}

@@ -99,13 +99,13 @@ def single_filter_aps(
     positive, counted = Y > 0, Y != 0
     totals = positive.sum(axis=0)
     results = np.full((2, Y.shape[1], X.shape[1]), np.nan)
-    there = totals > 0
+    positives_somewhere = totals > 0
     for channel, scores in enumerate(X.T):
         order = np.argsort(-scores, kind="stable")
         ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
-        hits = np.cumsum(positive[order], axis=0, dtype=np.int64)[ends][:, there]
-        taken = np.cumsum(counted[order], axis=0, dtype=np.int64)[ends][:, there]
-        results[:, there, channel] = _areas(hits, taken, totals[there])
+        hits = np.cumsum(positive[order], axis=0, dtype=np.int64)[ends][:, positives_somewhere]
+        taken = np.cumsum(counted[order], axis=0, dtype=np.int64)[ends][:, positives_somewhere]
+        results[:, positives_somewhere, channel] = _areas(hits, taken, totals[positives_somewhere])
     return results[0], results[1]
 
 
@@ -207,13 +207,13 @@ def subset_aps(
         return None
     ranking = np.argsort(-np.abs(weights), kind="stable")
     sizes = subset_sizes(train.shape[1])
-    found, converged = [], True
+    fitted, converged = [], True
     for k in sizes:
         model = _svm(train[:, ranking[:k]], y_train)
         scores = model.decision_function(test[:, ranking[:k]])
-        found.append((voc_ap(scores, y_test) or 0.0, ap(scores, y_test) or 0.0))
+        fitted.append((voc_ap(scores, y_test) or 0.0, ap(scores, y_test) or 0.0))
         converged &= bool(np.all(model.n_iter_ < MAX_ITER))
-    at_11, at_all = zip(*found, strict=True)
+    at_11, at_all = zip(*fitted, strict=True)
     return Subsets(ranking, sizes, at_11, at_all, converged)
 
 

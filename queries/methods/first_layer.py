@@ -76,10 +76,10 @@ def _only_image_weights(store: "Store", record: "CheckpointRecord") -> Filters:
 
 def _check_content(path: "Path", record: "CheckpointRecord") -> None:
     """Refuse weights that are not those registered; a flipped bit is no error to safetensors."""
-    found = tensor_sums(path).weights
-    if found != record.sha256:
+    content = tensor_sums(path).weights
+    if content != record.sha256:
         raise DataError(
-            f"their sha256 is {found[:12]}, registered is {record.sha256[:12]}: they are damaged "
+            f"their sha256 is {content[:12]}, registered is {record.sha256[:12]}: they are damaged "
             "or were replaced"
         )
 
@@ -106,8 +106,8 @@ def cosines(filters: Filters, others: Filters) -> NDArray[np.float64]:
     a, b = (x.reshape(len(x), -1).astype(np.float64) for x in (filters, others))
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     with np.errstate(invalid="ignore"):
-        found: NDArray[np.float64] = (a * b).sum(axis=1) / lengths
-    return found
+        similar: NDArray[np.float64] = (a * b).sum(axis=1) / lengths
+    return similar
 
 
 def mosaic(filters: Filters) -> Filters:

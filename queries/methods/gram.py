@@ -80,10 +80,10 @@ def gram(
     blocks = ablated_blocks(store, rows, ablation=ablation, seed=seed)
     total = layer_shape(store, rows[0].partition).channels
     seen = _watched(blocks, total, f"{rows[0].partition.layer} {ablation}", on_progress)
-    found = gram_of(seen, device=device)
-    if not np.isfinite(np.diagonal(found.kernel)).all():
+    product = gram_of(seen, device=device)
+    if not np.isfinite(np.diagonal(product.kernel)).all():
         raise DataError(f"inner products of {rows[0].partition} are too large for float32")
-    return found
+    return product
 
 
 def gram_of(blocks: Iterable[NDArray[np.float32]], *, device: str = "auto") -> Gram:

@@ -17,8 +17,8 @@ def cosine_similarity(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the cosines between samples from their inner products; 0 for one that is all 0."""
     norms = np.sqrt(np.diagonal(kernel).astype(np.float64))
     inverse = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0).astype(np.float32)
-    found: NDArray[np.float32] = kernel * inverse[:, None] * inverse
-    return found
+    similar: NDArray[np.float32] = kernel * inverse[:, None] * inverse
+    return similar
 
 
 def hamming_similarity(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -27,8 +27,8 @@ def hamming_similarity(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
     The inner product counts the bits that both have; exact in float32 up to 2^24 bits.
     """
     ones = np.diagonal(kernel)
-    found: NDArray[np.float32] = 2 * kernel - ones[:, None] - ones
-    return found
+    similar: NDArray[np.float32] = 2 * kernel - ones[:, None] - ones
+    return similar
 
 
 def relevance(queries: NDArray[np.int8], database: NDArray[np.int8]) -> NDArray[np.int8]:
@@ -71,5 +71,5 @@ def retrieval_ap(similarity: "FloatArray", relevant: "IntArray") -> NDArray[np.f
 
 
 def _shares(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = a.astype(np.float32) @ b.astype(np.float32).T > 0
-    return found
+    common: NDArray[np.bool_] = a.astype(np.float32) @ b.astype(np.float32).T > 0
+    return common

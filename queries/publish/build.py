@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from fstore.ending import leftover
 from fstore.errors import DataError
-from fstore.queries.cells.needs import REPORTS, ROW_COLUMNS, paper_numbers
+from fstore.queries.cells.needs import ROW_COLUMNS
 from fstore.queries.findings import Finding, check_findings
 from fstore.queries.publish import claims as checks
 from fstore.queries.publish.chart import Chart
@@ -25,6 +25,7 @@ from fstore.queries.publish.series import chart_of
 from fstore.queries.publish.sources import Known, Source, sources, write_csv, write_json
 from fstore.queries.refresh.driver import brought
 from fstore.queries.refresh.show import illustrated
+from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.studies.study import Study, study_rows
 from fstore.queries.words import worded
 from fstore.types import CheckpointRecord, OnProgress
@@ -211,26 +212,26 @@ class _Site:
     @property
     def roles(self) -> dict[str, str]:
         """Checkpoints by role."""
-        found = {role: getattr(self.study, role) for role in ROLES}
-        return {role: name for role, name in found.items() if name}
+        ckpts = {role: getattr(self.study, role) for role in ROLES}
+        return {role: name for role, name in ckpts.items() if name}
 
 
 def _site(store: "Store", study: Study, folder: Path, exhibits: Sequence[Exhibit]) -> _Site:
     import fstore
 
-    found, error = _found(store, study)
+    findings, error = _found(store, study)
     templates = environment(
         study=study,
         exhibits=exhibits,
-        findings=found,
+        findings=findings,
         findings_error=error,
         verdicts=checks.VERDICTS,
         with_paper=sum(any(r["paper"] is not None for r in e.rows) for e in exhibits),
         built_at=datetime.now(UTC),
         version=fstore.__version__,
     )
-    known = {(r.network, r.name): r for r in store.checkpoints()}
-    return _Site(store, study, folder, tuple(exhibits), tuple(found), known, templates)
+    records = {(r.network, r.name): r for r in store.checkpoints()}
+    return _Site(store, study, folder, tuple(exhibits), tuple(findings), records, templates)
 
 
 def _found(store: "Store", study: Study) -> tuple[Sequence[Finding], str]:
@@ -300,12 +301,12 @@ def _papers(shown: Exhibit) -> dict[str, dict[str, float]]:
     numbers = paper_numbers(file) if file else {}
     paper_row = REPORTS[shown.name].meta["paper_row"]
     ours = {(paper_row(row["row"]), row["col"]) for row in shown.rows}
-    found: dict[str, dict[str, float]] = {}
+    papers: dict[str, dict[str, float]] = {}
     if numbers.keys() <= ours:
-        return found
+        return papers
     for (row, col), value in numbers.items():
-        found.setdefault(row, {})[worded(col)] = value
-    return found
+        papers.setdefault(row, {})[worded(col)] = value
+    return papers
 
 
 def _near(exhibits: Sequence[Exhibit], shown: Exhibit) -> tuple[Exhibit | None, Exhibit | None]:

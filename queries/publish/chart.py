@@ -68,13 +68,13 @@ def split(name: str, look: Look, roles: Roles) -> dict[str, str]:
 
 def styled(labels: Any, look: Look) -> dict[tuple[str, ...], dict[str, Any]]:  # noqa: ANN401
     """Return colours and strokes or symbols by the values of the facets."""
-    found = list(labels)
-    colour_by = look.colour or next(iter(found[0]))
-    shades = colours(list(dict.fromkeys(f[colour_by] for f in found)), ordered=look.ordered)
-    marks = list(dict.fromkeys(f[look.mark] for f in found)) if look.mark else []
+    listed = list(labels)
+    colour_by = look.colour or next(iter(listed[0]))
+    shades = colours(list(dict.fromkeys(f[colour_by] for f in listed)), ordered=look.ordered)
+    marks = list(dict.fromkeys(f[look.mark] for f in listed)) if look.mark else []
     styles = {}
     steps = list(shades) if by_symbol(look) else []
-    for facets in found:
+    for facets in listed:
         light, dark = shades[facets[colour_by]]
         at = marks.index(facets[look.mark]) if look.mark else -1
         styles[tuple(facets.values())] = {
@@ -114,11 +114,11 @@ def facet_list(
     look: Look,
 ) -> list[dict[str, Any]]:
     """Return the facets that have several values, and how these are told apart."""
-    found = list(labels)
+    listed = list(labels)
     facets = []
-    for name in found[0]:
+    for name in listed[0]:
         values: dict[str, dict[str, Any]] = {}
-        for own in found:
+        for own in listed:
             style = styles[tuple(own.values())]
             how: dict[str, Any] = {}
             if name == (look.colour or next(iter(own))):

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from fstore.queries.cells.missing import Missing
-from fstore.queries.cells.needs import BESIDE, REPORTS, titled
+from fstore.queries.cells.needs import BESIDE
 from fstore.queries.refresh.driver import Brought
 from fstore.queries.refresh.standing import Standing, State, told, with_paper
+from fstore.queries.reports import REPORTS, titled
 from fstore.queries.studies.study import Study
 
 __all__ = ["STATES", "Exhibit", "Key", "Provenance", "exhibit", "label", "names"]

@@ -147,8 +147,8 @@ def _line(show: "_Shown", cells: Sequence[Key], heading: str) -> Line:
 def _with_papers(line: Line, paper_row: Callable[[str], str]) -> Line:
     """Add what the paper calls the row, where its numbers stand beside ours."""
     name = line.cells[0].row
-    there = any(cell.paper for cell in line.cells) and paper_row(name) != name
-    return replace(line, papers=paper_row(name)) if there else line
+    papers = any(cell.paper for cell in line.cells) and paper_row(name) != name
+    return replace(line, papers=paper_row(name)) if papers else line
 
 
 def listing(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fstore.queries.cells.needs import BESIDE
+from fstore.queries.cells.needs import BESIDE, SAMPLE, SUMMARY
 from fstore.queries.publish.chart import (
     INK,
     Chart,
@@ -16,18 +16,13 @@ from fstore.queries.publish.chart import (
     styled,
 )
 from fstore.queries.publish.looks import Look
+from fstore.queries.samples.ablations import ABLATIONS
+from fstore.queries.words import worded
 
 __all__ = ["filters", "maps", "matrix", "precision"]
 
 LIGHT_SCALE = [[0, "#f4f6f8"], [0.5, "#6f9fc8"], [1, "#0b3d70"]]
 DARK_SCALE = [[0, "#20252b"], [0.5, "#3f7fb5"], [1, "#d3e8fb"]]
-SAMPLE, SUMMARY = "(sample)", "(summary)"
-ABLATIONS = {
-    "none": "no ablation",
-    "binarize": "binarize",
-    "sp_shuffle": "sp-shuffle",
-    "sp_max": "sp-max",
-}
 
 
 def filters(rows: Rows, look: Look, _roles: Roles) -> Chart | None:
@@ -78,8 +73,8 @@ def _ticks(low: float, high: float) -> list[float]:
     """Return round numbers from ``low`` or above to ``high``."""
     from matplotlib.ticker import MaxNLocator
 
-    found = MaxNLocator(nbins=6, steps=[1, 2, 5, 10]).tick_values(low, high)
-    return [float(t) for t in found if low <= t <= high + 1e-9]
+    ticks = MaxNLocator(nbins=6, steps=[1, 2, 5, 10]).tick_values(low, high)
+    return [float(t) for t in ticks if low <= t <= high + 1e-9]
 
 
 def precision(rows: Rows, look: Look, roles: Roles) -> Chart:
@@ -169,17 +164,19 @@ def maps(rows: Rows, _look: Look, _roles: Roles) -> Chart:
             channel, ablation = row["row"].split(" ")
             r, c = map(int, row["col"].split(" "))
             cells.setdefault(channel, {}).setdefault(ablation, {})[r, c] = row["value"]
-    shown = [a for a in ABLATIONS if any(a in own for own in cells.values())]
-    traces, layout = [], _grid([ABLATIONS[a] for a in shown])
+    shown = [e.name for e in ABLATIONS if any(e.name in own for own in cells.values())]
+    traces, layout = [], _grid([worded(name) for name in shown])
     for channel, own in cells.items():
         peak = max(own["none"].values())
         for i, ablation in enumerate(shown):
             facet = {"Filter": f"filter {channel}"}
-            top = 1.0 if ablation == "binarize" else peak
+            top = 1.0 if ABLATIONS[ablation].meta["binary"] else peak
             heat = _map(channel, ablation, own[ablation], top)
             axes = {"xaxis": f"x{i + 1}", "yaxis": f"y{i + 1}"}
             sides = _sides(own["none"])
-            if ablation == "sp_max":  # one value has the size of one place, in the middle
+            if ABLATIONS[ablation].meta[
+                "pooled"
+            ]:  # one value has the size of one place, in the middle
                 heat |= {k: [n / 2 - 1, n / 2] for k, n in zip("yx", sides, strict=True)}
             for key, ends in zip(
                 "xy", ([-0.5, sides[1] - 0.5], [sides[0] - 0.5, -0.5]), strict=True
@@ -188,7 +185,7 @@ def maps(rows: Rows, _look: Look, _roles: Roles) -> Chart:
             traces.append(heat | axes | {"facets": facet, "showscale": False})
     values = [{"value": f"filter {channel}"} for channel in cells]
     facets = [{"name": "Filter", "values": values, "choose": True, "every": False}]
-    after = ", ".join(ABLATIONS.values())
+    after = ", ".join(worded(name) for name in shown)
     alt = f"Response maps of {len(cells)} filters to one sample, after {after}."
     return Chart(traces, layout, alt, facets)
 
@@ -204,7 +201,7 @@ def _map(channel: str, ablation: str, values: Mapping[tuple[int, int], float], t
     z = [[values[r, c] for c in range(width)] for r in range(height)]
     text = [
         [
-            f"filter {channel}, {ABLATIONS[ablation]}<br>row {r}, column {c}: "
+            f"filter {channel}, {worded(ablation)}<br>row {r}, column {c}: "
             f"<b>{values[r, c]:.4g}</b>"
             for c in range(width)
         ]

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from fstore.csv_text import csv_cell
 from fstore.errors import DataError
-from fstore.queries.cells.needs import BESIDE, Row, column_words, titled
+from fstore.queries.cells.needs import BESIDE, Row
 from fstore.queries.refresh.driver import Brought, brought
+from fstore.queries.reports import column_words, titled
 
 if TYPE_CHECKING:
     from fstore.queries.studies.study import Study
@@ -84,7 +85,7 @@ def table_text(
         LaTeX's label is ``tab:LABEL``.
     word : callable
         What a column is called in Markdown and LaTeX, see
-        :func:`fstore.queries.cells.needs.column_words`; CSV has the names as they are.
+        :func:`fstore.queries.cells.registry.column_words`; CSV has the names as they are.
     spread : str
         What the standard deviation is over, said beside it.
 
@@ -300,17 +301,17 @@ def _cells(table: _Wide, row: str, number: str, between: str) -> list[str]:
         text = f"{float(str(value)):.{table.decimals}f}"
         return text.removeprefix("-") if float(text) == 0 else text
 
-    found = []
+    cells = []
     for cell in (table.cells.get((row, col)) for col in table.cols):
         if cell is None or cell["value"] is None:
-            found.append("")
+            cells.append("")
             continue
         std, n, paper = (cell.get(key) for key in BESIDE_VALUE)
         text = number.format(shown(cell["value"]) + ("" if std is None else between + shown(std)))
         inside = [] if paper is None else [number.format(_papers(float(paper), table.decimals))]
         inside += [] if n is None or table.n is not None else [f"n = {n}"]
-        found.append(text + (f" ({', '.join(inside)})" if inside else ""))
-    return found
+        cells.append(text + (f" ({', '.join(inside)})" if inside else ""))
+    return cells
 
 
 def _papers(value: float, decimals: int) -> str:
@@ -331,7 +332,7 @@ def _note(table: _Wide, spread: str) -> str:
         (any(c.get("paper") is not None for c in cells), "in brackets: the paper, on its own data"),
         (table.n is not None, f"n = {table.n}"),
     ]
-    text = "; ".join(words for there, words in says if there)
+    text = "; ".join(words for applies, words in says if applies)
     return text[:1].upper() + text[1:] if text and not text.startswith("n ") else text
 
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fstore.queries.cells.needs import REPORTS
 from fstore.queries.publish.exhibits import STATES, label
 from fstore.queries.publish.sources import finite
+from fstore.queries.reports import REPORTS
 from fstore.queries.words import worded
 
 if TYPE_CHECKING:
@@ -22,16 +22,16 @@ def environment(**shared: Any) -> "Environment":  # noqa: ANN401 - what all page
     """Return the templates; ``shared`` is known to each of them."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    found = Environment(
+    made = Environment(
         loader=PackageLoader("fstore.queries.publish"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"day": _day, "moment": _moment, "code": _code, "words": worded}
-    found.globals |= {"STATES": STATES, "label": label, **shared}
-    return found
+    made.filters |= {"day": _day, "moment": _moment, "code": _code, "words": worded}
+    made.globals |= {"STATES": STATES, "label": label, **shared}
+    return made
 
 
 def _day(time: Any) -> str:  # noqa: ANN401 - a datetime

@@ -55,8 +55,8 @@ def chart_of(rows: Rows, look: Look, roles: Roles, *, title: str) -> Chart | Non
     }
     if not rows:
         return None
-    found = own.get(look.kind, series)(rows, look, roles)
-    return found and Chart(found.traces, found.layout, f"{title}. {found.alt}", found.facets)
+    drawn = own.get(look.kind, series)(rows, look, roles)
+    return drawn and Chart(drawn.traces, drawn.layout, f"{title}. {drawn.alt}", drawn.facets)
 
 
 def series(rows: Rows, look: Look, roles: Roles) -> Chart:
@@ -149,19 +149,19 @@ def _papers(
     *, group: str,
 ) -> Trace:  # fmt: skip
     """Return the paper's numbers as marks beside ours."""
-    there = [row for row in rows if row["paper"] is not None]
+    marked = [row for row in rows if row["paper"] is not None]
     name = plain(", ".join(facets.values()))
     bars = look.kind == "bars"
     light, dark = INK if bars else (style["light"], style["dark"])
     trace: Trace = {
         "type": "scatter",
         "mode": "markers",
-        "x": [plain(look.text(other, str(row[other]))) for row in there],
-        "y": [row["paper"] for row in there],
+        "x": [plain(look.text(other, str(row[other]))) for row in marked],
+        "y": [row["paper"] for row in marked],
         "name": f"{name}, {PAPER}",
         "hovertext": [
             f"{name}, {plain(look.text(other, str(row[other])))}<br>{PAPER}: {row['paper']:g}"
-            for row in there
+            for row in marked
         ],
         "hoverinfo": "text",
         "light": light,

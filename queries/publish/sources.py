@@ -21,13 +21,13 @@ Known = Mapping[tuple[str, str], CheckpointRecord]
 class Source:
     """What one fingerprint stands for, as lines of heading and texts."""
 
-    def __init__(self, found: Provenance, known: Known) -> None:
-        self.id = f"source-{found.fingerprint[:16]}"
-        self.fingerprint = found.fingerprint
-        self.code_version = found.code_version
-        self.computed_at = found.computed_at
-        self.checkpoints = [_ancestry(key, known) for key in _checkpoints(found)]
-        self.inputs = found.inputs
+    def __init__(self, provenance: Provenance, records: Known) -> None:
+        self.id = f"source-{provenance.fingerprint[:16]}"
+        self.fingerprint = provenance.fingerprint
+        self.code_version = provenance.code_version
+        self.computed_at = provenance.computed_at
+        self.checkpoints = [_ancestry(key, records) for key in _checkpoints(provenance)]
+        self.inputs = provenance.inputs
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for JSON."""
@@ -39,29 +39,29 @@ class Source:
         }
 
 
-def sources(exhibit: Exhibit, known: Known) -> dict[str, Source]:
+def sources(exhibit: Exhibit, records: Known) -> dict[str, Source]:
     """Return the sources of an exhibit's cells by fingerprint."""
-    return {key: Source(found, known) for key, found in exhibit.provenance.items()}
+    return {key: Source(provenance, records) for key, provenance in exhibit.provenance.items()}
 
 
-def _checkpoints(found: Provenance) -> list[tuple[str, str]]:
+def _checkpoints(provenance: Provenance) -> list[tuple[str, str]]:
     """Return network and name of the checkpoints that were read; names have no slash or space."""
-    read = [*found.inputs.get("partitions", {}), *found.inputs.get("weights", {})]
+    read = [*provenance.inputs.get("partitions", {}), *provenance.inputs.get("weights", {})]
     pairs = (
         text.split(" ", 1)[0].partition("/") for text in read
     )  # "network/ckpt data.view layer"
     return list(dict.fromkeys((network, ckpt) for network, _, ckpt in pairs))
 
 
-def _ancestry(key: tuple[str, str], known: Known) -> dict[str, Any]:
+def _ancestry(key: tuple[str, str], records: Known) -> dict[str, Any]:
     """Return a checkpoint and the names of those that it was trained from, nearest first."""
     network, name = key
-    record = known.get(key)
+    record = records.get(key)
     parents: list[str] = []
     at = record
     while at is not None and at.parent and at.parent not in {name, *parents}:
         parents.append(at.parent)
-        at = known.get((network, at.parent))
+        at = records.get((network, at.parent))
     own = {"network": network, "name": name, "parents": parents}
     if record is None:
         return own
@@ -76,7 +76,7 @@ def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         writer.writerows(csv_rows(rows, ROW_COLUMNS))
 
 
-def write_json(exhibit: Exhibit, found: Mapping[str, Source], path: Path) -> None:
+def write_json(exhibit: Exhibit, sources_of: Mapping[str, Source], path: Path) -> None:
     """Write an exhibit's rows and the lineage of each."""
     content = {
         "report": exhibit.name,
@@ -86,7 +86,7 @@ def write_json(exhibit: Exhibit, found: Mapping[str, Source], path: Path) -> Non
         "why": exhibit.why,
         "missing": [{"lack": m.lack, "command": m.command} for m in exhibit.missing],
         "rows": list(_rows(exhibit)),
-        "lineage": {key: source.as_dict() for key, source in found.items()},
+        "lineage": {key: source.as_dict() for key, source in sources_of.items()},
     }
     text = json.dumps(finite(content), indent=1, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")

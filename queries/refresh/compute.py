@@ -10,10 +10,11 @@ from urllib.parse import quote
 
 from fstore.errors import DataError, FstoreError
 from fstore.queries.cells.inputs import Inputs
-from fstore.queries.cells.needs import REPORTS, Need
+from fstore.queries.cells.needs import Need
 from fstore.queries.cells.noted import next_time, note_refresh
 from fstore.queries.cells.why import is_of
 from fstore.queries.refresh.standing import Standing, kept_rows, look, stamps_of
+from fstore.queries.reports import REPORTS
 from fstore.queries.studies.study import Study
 from fstore.types import OnProgress
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from fstore.errors import FstoreError
 from fstore.queries.cells.inputs import NO_PROPOSALS, Inputs
-from fstore.queries.cells.needs import REPORTS, Need
+from fstore.queries.cells.needs import Need
+from fstore.queries.reports import REPORTS
 from fstore.queries.samples.labels import Samples
 from fstore.queries.studies.study import Study
 

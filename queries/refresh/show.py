@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from fstore.errors import UnknownNameError
 from fstore.queries.cells.missing import Missing
-from fstore.queries.cells.needs import REPORTS, Row
+from fstore.queries.cells.needs import Row
 from fstore.queries.refresh.driver import brought
+from fstore.queries.reports import REPORTS
 from fstore.queries.studies.study import Study
 from fstore.types import OnProgress
 

@@ -13,8 +13,10 @@ from fstore.errors import FstoreError, UnknownNameError
 from fstore.queries.cells.code import code_version
 from fstore.queries.cells.inputs import Inputs
 from fstore.queries.cells.missing import Missing, what_is_missing
-from fstore.queries.cells.needs import REPORTS, Need, paper_numbers
+from fstore.queries.cells.needs import Need
 from fstore.queries.cells.noted import last_noted
+from fstore.queries.reports import REPORTS, paper_numbers
+from fstore.queries.samples.ablations import ablation_module
 from fstore.queries.studies.study import Study, UnboundError
 
 if TYPE_CHECKING:
@@ -183,14 +185,19 @@ def told(error: Exception | None) -> str:
 
 def stamps_of(name: str, needs: Sequence[Need], inputs: Inputs) -> dict[Need, dict[str, str]]:
     """Return, for each cell, the columns that say what it is computed from."""
-    code = code_version(REPORTS[name].function.__module__)
     stamps = {}
     for need in needs:
+        code = code_version(REPORTS[name].function.__module__, *ablation_modules(need))
         cell = {"cell": [need.row, need.col]}
         read = json.dumps(inputs.described(need) | cell, sort_keys=True)
         fingerprint = hashlib.sha256(json.dumps([name, read, code]).encode()).hexdigest()
         stamps[need] = {"fingerprint": fingerprint, "code_version": code, "inputs": read}
     return stamps
+
+
+def ablation_modules(need: Need) -> tuple[str, ...]:
+    """Return the module of the ablation that a need asks for by name, if it does."""
+    return tuple(ablation_module(str(v)) for name, v in need.parameters if name == "ablation")
 
 
 def kept_rows(store: "Store", study: str, name: str) -> dict[str, list[dict[str, Any]]]:

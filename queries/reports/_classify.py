@@ -111,10 +111,10 @@ def _runs(
 
     first, of = readings[0], dict(parameters)
     samples = [reading.samples for reading in readings]
-    found = problem(store, samples, network=first.network, ckpt=first.ckpt, layer=first.layer)
+    asked = problem(store, samples, network=first.network, ckpt=first.ckpt, layer=first.layer)
     ablation, seed = str(of["ablation"]), int(of["shuffle_seed"])
-    kernel = gram(store, found.rows, ablation=ablation, seed=seed).kernel
-    return [measure(kernel, found.Y, split).values for split in found.splits.values()]
+    kernel = gram(store, asked.rows, ablation=ablation, seed=seed).kernel
+    return [measure(kernel, asked.Y, split).values for split in asked.splits.values()]
 
 
 def mean_aps(kernel: "NDArray[np.float32]", Y: "NDArray[np.int8]", split: "SplitRows") -> Measured:

@@ -59,7 +59,7 @@ def run_results(store: "Store", need: Need) -> "list[DetectionResult]":
     """
     from fstore.queries.detection.run import detection_map
 
-    of, found = dict(need.parameters), []
+    of, results = dict(need.parameters), []
     for readings in _runs(need.readings):
         first = readings[0]
         result = detection_map(
@@ -76,8 +76,8 @@ def run_results(store: "Store", need: Need) -> "list[DetectionResult]":
                 f"the test images of {first.samples.dataset} show no object of a class that was "
                 "learned: there is no average precision; use another split, or more proposals"
             )
-        found.append(result)
-    return found
+        results.append(result)
+    return results
 
 
 def _runs(readings: Sequence[Reading]) -> list[list[Reading]]:

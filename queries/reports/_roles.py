@@ -16,8 +16,8 @@ __all__ = ["box_needs", "box_responses", "roles"]
 
 def roles(study: Study) -> dict[str, str]:
     """Return the checkpoints that are compared: pretrained, and finetuned if the study binds it."""
-    found = {"pretrained": study.checkpoint("pretrained")}
-    return found | ({"finetuned": study.finetuned} if study.finetuned else {})
+    ckpts = {"pretrained": study.checkpoint("pretrained")}
+    return ckpts | ({"finetuned": study.finetuned} if study.finetuned else {})
 
 
 def box_needs(role_of_layer: str) -> "Callable[[Store, Study], list[Need]]":

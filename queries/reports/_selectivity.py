@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fstore.queries.cells.needs import BESIDE, Need, Reading, Row
+from fstore.queries.cells.needs import Need, Reading
 from fstore.queries.reports._roles import roles
 from fstore.queries.samples.labels import Samples
 from fstore.queries.studies.study import Study
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from fstore.queries.methods.entropy import Measure
@@ -20,7 +19,6 @@ __all__ = [
     "FRACTIONS",
     "aues",
     "box_samples",
-    "draw_selectivity",
     "layer_needs",
     "silent_filters",
 ]
@@ -52,14 +50,14 @@ def aues(
     store: "Store", readings: Sequence[Reading], measures: "Sequence[Measure]"
 ) -> "dict[Measure, NDArray[Any]]":
     """Return the AuE of every filter by measure, over the boxes of some readings."""
-    from fstore.queries.analyses.selectivity import layer_areas
+    from fstore.queries.methods.selectivity import layer_areas
 
     return layer_areas(store, _rows(store, readings), measures)
 
 
 def silent_filters(store: "Store", readings: Sequence[Reading]) -> int:
     """Return how many filters never fire for the boxes of some readings."""
-    from fstore.queries.analyses.selectivity import layer_peaks
+    from fstore.queries.methods.selectivity import layer_peaks
 
     return int((layer_peaks(store, _rows(store, readings)) <= 0).sum())
 
@@ -75,46 +73,3 @@ def _rows(store: "Store", readings: Sequence[Reading]) -> "list[Rows]":
         place = Partition(r.network, r.ckpt, r.samples.dataset, r.samples.view, r.layer)
         rows.append(Rows(place, readable(store, place, sample_ids(store, r.samples))))
     return rows
-
-
-def draw_selectivity(rows: Sequence[Row], *, ax: "Axes") -> None:
-    """Draw MCAuE against the fraction of filters, a line a layer: dash-dot before, solid after.
-
-    Parameters
-    ----------
-    rows : sequence of mapping
-        ``row`` is the layer and the role of the checkpoint, ``col`` the fraction; what stands
-        beside is not drawn.
-    ax : Axes
-    """
-    import matplotlib as mpl
-
-    rows = [row for row in rows if BESIDE not in str(row["col"])]
-    layers = list(dict.fromkeys(str(row["row"]).rsplit(" ", 1)[0] for row in rows))
-    depth = mpl.colormaps["viridis"].resampled(len(layers) + 1)
-    for i, layer in enumerate(layers):
-        for role, style in (("pretrained", "-."), ("finetuned", "-")):
-            mine = [row for row in rows if row["row"] == f"{layer} {role}"]
-            if not mine:
-                continue
-            x = [float(str(row["col"])) for row in mine]
-            y = [float(row["value"] or 0) for row in mine]
-            ax.plot(x, y, linestyle=style, color=depth(i), linewidth=1.3)
-            if role == "pretrained":  # names at the left, where lines are far apart
-                at = (x[0], y[0])
-                ax.annotate(
-                    layer,
-                    at,
-                    (-3, 0),
-                    textcoords="offset points",
-                    ha="right",
-                    va="center",
-                    fontsize="x-small",
-                )
-    both = any(str(row["row"]).endswith(" finetuned") for row in rows)
-    ax.set_xlim(left=-0.12)
-    ax.set_xticks([0, 0.25, 0.5, 0.75, 1])
-    ax.set_xlabel(
-        "Fraction of filters" + (" (dash-dot: before, solid: after fine-tuning)" if both else "")
-    )
-    ax.set_ylabel("MCAuE (nats)")

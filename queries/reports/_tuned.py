@@ -3,13 +3,11 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fstore.queries.cells.needs import Cell, Need, Plot, Reading, Row
-from fstore.queries.figures.bars import grouped_bars
+from fstore.queries.cells.needs import Cell, Need, Reading
 from fstore.queries.reports._classify import (
     Measure,
     accuracies,
@@ -24,11 +22,12 @@ from fstore.queries.studies.tasks import TASKS, role_of, task_row
 from fstore.queries.studies.tuned import run_seeds
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from fstore.store import Store
 
-__all__ = ["draw_tasks", "task_cells", "task_needs", "task_plot"]
+__all__ = [
+    "task_cells",
+    "task_needs",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +38,19 @@ class Task:
     training calls it in the checkpoints' recipes; empty where theirs is another task.
     """
 
-    quantity: str
     measure: "Measure | None" = None
     own: str = ""
     recorded: str = ""
 
 
 MEASURES = {
-    "scenes": Task("class-averaged accuracy", accuracies, "softmax", "held_out_accuracy"),
-    "classification": Task(
-        "mean average precision", mean_aps, "sigmoid_all_points", "held_out_mean_ap"
-    ),
-    "detection": Task("mean average precision"),
-    "detection_more": Task("mean average precision"),
+    "scenes": Task(accuracies, "softmax", "held_out_accuracy"),
+    "classification": Task(mean_aps, "sigmoid_all_points", "held_out_mean_ap"),
+    "detection": Task(),
+    "detection_more": Task(),
 }
 """By part of the study."""
 
-NARROW = 16
-"""Characters a line of a task's name, where labels are many."""
 
 OWN = "own classifier of "
 """Name of a need's parameter, with the checkpoint's: what its own classifier reached."""
@@ -80,20 +74,20 @@ def task_needs(
     UnboundError
         The study binds no such checkpoints, or no ``top_layer``.
     """
-    found = []
+    needs = []
     for task in study.tuned_tasks(TASKS):
         for col, (mode, parent) in columns.items():
             entry = study.tuned_for(task, mode, parent)
             if mode == "pretrain" and parent is not None:
                 ckpts = (parent,) * len(run_seeds(study.bound(task)))
-                found.append(_need(store, study, task, col, ckpts))
+                needs.append(_need(store, study, task, col, ckpts))
             elif entry is not None:
                 need = _need(store, study, task, col, entry.ckpts)
-                found.append(_with_own(store, need))
-    if not found:
+                needs.append(_with_own(store, need))
+    if not needs:
         modes = " or ".join(f"{mode} from {parent}" for mode, parent in columns.values())
         raise UnboundError(f"study '{study.name}' has no checkpoints among 'tuned' of mode {modes}")
-    return found
+    return needs
 
 
 def _need(store: "Store", study: Study, task: str, col: str, ckpts: Sequence[str]) -> Need:
@@ -145,44 +139,3 @@ def task_cells(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, li
         if len(own) == len({reading.ckpt for reading in need.readings}):
             cells.append(spread(need, task.own, own))
         yield need, cells
-
-
-def draw_tasks(
-    rows: Sequence[Row], columns: Sequence[str], *, ordered: bool = False, ax: "Axes | None"
-) -> "Axes":
-    """Draw a group of bars a task, a bar a column, the paper's numbers as marks."""
-    names = dict.fromkeys(str(row["row"]) for row in rows)
-    gap = " " if len(names) < 3 else "\n"  # many labels: narrow ones
-    labels = {name: _label(name, gap) for name in names}
-    named = [{**row, "row": labels[str(row["row"])]} for row in rows]
-    words = {"ylabel": "Percent", "xlabel": "Task"}
-    # steps of pre-training are checkpoints, called as the store does
-    return grouped_bars(named, columns, **words, ordered=ordered, named=ordered, ax=ax)
-
-
-def _label(row: str, gap: str) -> str:
-    """Return a task's name over several lines, and below it what is measured."""
-    quantity = gap.join(MEASURES[role_of(row)].quantity.rsplit(" ", 1))
-    return f"{fill(row, NARROW, break_on_hyphens=False) if gap != ' ' else row}\n{quantity}"
-
-
-def task_plot(columns: Sequence[str]) -> Plot:
-    """Return a plot of a report's rows: :func:`draw_tasks` with these columns."""
-
-    def plot(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
-        """Draw a group of bars a task, a bar a column, the paper's numbers as marks.
-
-        Parameters
-        ----------
-        rows : sequence of mapping
-            Rows of the report.
-        ax : Axes or None
-            Where to draw; None makes a figure.
-
-        Returns
-        -------
-        Axes
-        """
-        return draw_tasks(rows, columns, ax=ax)
-
-    return plot

@@ -3,42 +3,17 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fstore.queries.cells.needs import BESIDE, Cell, Need, Row, report
-from fstore.queries.reports._selectivity import (
-    FRACTIONS,
-    aues,
-    draw_selectivity,
-    layer_needs,
-    silent_filters,
-)
+from fstore.queries.cells.needs import BESIDE, Cell, Need
+from fstore.queries.cells.registry import report
+from fstore.queries.figures.selectivity import plot_figure1
+from fstore.queries.reports._selectivity import FRACTIONS, aues, layer_needs, silent_filters
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from fstore.store import Store
 
-__all__ = ["figure1", "plot_figure1"]
-
-
-def plot_figure1(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw MCAuE against the fraction of filters, a line a layer.
-
-    Parameters
-    ----------
-    rows : sequence of mapping
-        Rows of the report.
-    ax : Axes or None
-        Where to draw; None makes a figure.
-
-    Returns
-    -------
-    Axes
-    """
-    from fstore.queries.figures.plots import new_axes
-
-    ax = new_axes(ax)
-    draw_selectivity(rows, ax=ax)
-    return ax
+__all__ = [
+    "figure1",
+]
 
 
 @report(
@@ -60,8 +35,8 @@ def figure1(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[
     from fstore.queries.methods.entropy import mean_at
 
     for need in needs:
-        found = aues(store, need.readings, ["label"])["label"]
-        means = zip(FRACTIONS, mean_at(found, FRACTIONS), strict=True)
+        areas = aues(store, need.readings, ["label"])["label"]
+        means = zip(FRACTIONS, mean_at(areas, FRACTIONS), strict=True)
         cells = [Cell(need.row, f"{share:.2f}", mean, n=k) for share, (mean, k) in means]
         silent = float(silent_filters(store, need.readings))
-        yield need, [*cells, Cell(need.row, f"1.00{BESIDE}silent", silent, n=len(found))]
+        yield need, [*cells, Cell(need.row, f"1.00{BESIDE}silent", silent, n=len(areas))]

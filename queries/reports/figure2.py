@@ -1,24 +1,24 @@
 """Figure 2: how first-layer filters change as pre-training goes on."""
 
 from collections.abc import Iterator, Sequence
-from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fstore.errors import DataError
-from fstore.queries.cells.needs import BESIDE, Cell, Need, Row, Weights, report
+from fstore.queries.cells.needs import BESIDE, Cell, Need, Weights
+from fstore.queries.cells.registry import report
+from fstore.queries.figures.figure2 import add_filters, plot_figure2
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from fstore.queries.studies.study import Study
     from fstore.store import Store
 
-__all__ = ["figure2", "plot_figure2"]
-
-COLUMNS = 3
+__all__ = [
+    "figure2",
+]
 
 
 def needs(_store: "Store", study: "Study") -> list[Need]:
@@ -35,56 +35,6 @@ def needs(_store: "Store", study: "Study") -> list[Need]:
         Need(c, "", (), parameters, tuple(Weights(network, w) for w in dict.fromkeys((c, last))))
         for c in ckpts
     ]
-
-
-def add_filters(store: "Store", study: "Study", rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return the rows, those of mean cosines with the checkpoint's ``filters``."""
-    from fstore.queries.methods.first_layer import first_filters
-
-    found: list[dict[str, Any]] = [dict(row) for row in rows]
-    for row in found:
-        if row["col"] == "cosine":
-            row["filters"] = first_filters(store, row["row"], study.network)
-    return found
-
-
-def plot_figure2(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw the filters of every checkpoint as a grid, a panel a checkpoint.
-
-    Parameters
-    ----------
-    rows : sequence of mapping
-        Rows of the report, those of the column ``cosine`` with ``filters``, an array of shape
-        (n_filters, 3, height, width), RGB.
-    ax : Axes or None
-        Where to draw; None makes a figure.
-
-    Returns
-    -------
-    Axes
-    """
-    from fstore.queries.figures.plots import panels
-    from fstore.queries.methods.first_layer import mosaic
-
-    shown = [row for row in rows if row["col"] == "cosine"]
-    if not shown or not all("filters" in row for row in shown):
-        raise DataError("the rows have no filters; draw them with: fstore report show figure2")
-    frame, drawn = panels(ax, len(shown), n_columns=COLUMNS, size=(2.3, 2.5))
-    for row, panel in zip(shown, drawn, strict=True):
-        filters: NDArray[np.float32] = row["filters"]  # type: ignore[assignment]
-        picture = mosaic(filters)
-        panel.imshow(picture, interpolation="nearest")
-        edge = 0.03 * len(picture)  # panels are farther apart than filters
-        panel.set_xlim(-edge, picture.shape[1] + edge)
-        panel.set_ylim(len(picture) + edge, -edge)
-        panel.set_title(f"{row['row']}  ({row['value']:.2f})", fontsize="small")
-        panel.axis("off")
-    figure = frame.get_figure(root=True)
-    if figure is not None:
-        n = shown[0]["n"]
-        note = f"n = {n} filters; in brackets: mean cosine to the last before fine-tuning"
-        figure.supxlabel(fill(note, 40 * min(len(shown), COLUMNS)), fontsize="small")
-    return frame
 
 
 @report(
@@ -115,10 +65,10 @@ def figure2(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[
 
 def _cells(row: str, col: str, values: "NDArray[np.float64]") -> list[Cell]:
     """Return mean and deviation of a value a filter, and each filter's own; NaN is left out."""
-    there = np.flatnonzero(~np.isnan(values))
-    if len(there) == 0:
+    measured = np.flatnonzero(~np.isnan(values))
+    if len(measured) == 0:
         raise DataError(f"all first-layer filters of checkpoint '{row}' are zero")
-    known = values[there]
-    deviation = float(known.std(ddof=1)) if len(known) > 1 else None
-    each = [Cell(row, f"{col}{BESIDE}{i}", float(values[i])) for i in there]
-    return [Cell(row, col, float(known.mean()), deviation, len(known)), *each]
+    numbers = values[measured]
+    deviation = float(numbers.std(ddof=1)) if len(numbers) > 1 else None
+    each = [Cell(row, f"{col}{BESIDE}{i}", float(values[i])) for i in measured]
+    return [Cell(row, col, float(numbers.mean()), deviation, len(numbers)), *each]

@@ -3,48 +3,23 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from fstore.queries.cells.needs import Cell, Need, Row, report
+from fstore.queries.cells.needs import SUMMARY, Cell, Need
+from fstore.queries.cells.registry import report
+from fstore.queries.figures.figure5 import plot_figure5
 from fstore.queries.reports._roles import box_needs, box_responses
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from fstore.queries.studies.study import Study
     from fstore.store import Store
 
-__all__ = ["figure5", "plot_figure5"]
-
-SUMMARY = "(summary)"
+__all__ = [
+    "figure5",
+]
 
 
 def needs(store: "Store", study: "Study") -> list[Need]:
     """Return the series of the pre-trained checkpoint: the paper draws one matrix."""
     return box_needs("mid_layer")(store, study)[:1]
-
-
-def plot_figure5(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw the shares of common filters as a matrix, in percent.
-
-    Parameters
-    ----------
-    rows : sequence of mapping
-        Rows of the report.
-    ax : Axes or None
-        Where to draw; None makes a figure.
-
-    Returns
-    -------
-    Axes
-    """
-    from fstore.queries.analyses.filter_overlap import draw_overlap
-
-    values = {(str(row["row"]), str(row["col"])): float(row["value"] or 0) for row in rows}
-    classes = list(dict.fromkeys(row for row, _ in values if row != SUMMARY))
-    shares = np.array([[values[a, b] for b in classes] for a in classes])
-    top, chance = int(values[SUMMARY, "top"]), values[SUMMARY, "chance"]
-    return draw_overlap(classes, shares, chance=chance, top=top, ax=ax)
 
 
 @report(
@@ -63,17 +38,17 @@ def figure5(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[
     related and over other pairs; ``top``: how many filters are compared. Source: the paper's
     Figure 5.
     """
-    from fstore.queries.analyses.filter_overlap import class_overlap, overlap_summary
+    from fstore.queries.methods.overlap import class_overlap, overlap_summary
 
     for need in needs:
-        found = box_responses(store, need)
-        classes, shares, top = class_overlap(found)
-        n = len(found.split.fitted)
+        boxes = box_responses(store, need)
+        classes, shares, top = class_overlap(boxes)
+        n = len(boxes.split.fitted)
         cells = [
             Cell(a, b, float(shares[i, j]), n=n)
             for i, a in enumerate(classes)
             for j, b in enumerate(classes)
         ]
-        summary = overlap_summary(classes, shares, chance=top / found.X.shape[1])
+        summary = overlap_summary(classes, shares, chance=top / boxes.X.shape[1])
         cells += [Cell(SUMMARY, col, value, n=n) for col, value in summary.items()]
         yield need, [*cells, Cell(SUMMARY, "top", float(top), n=n)]

@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fstore.queries.cells.needs import Cell, Need, Reading, Row, report
-from fstore.queries.figures.bars import grouped_bars
+from fstore.queries.cells.needs import Cell, Need, Reading
+from fstore.queries.cells.registry import report
+from fstore.queries.figures.retrieval import plot_retrieval
 from fstore.queries.reports._classify import positions, samples_of
 from fstore.queries.studies.study import Study
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from fstore.store import Store
 
-__all__ = ["plot_retrieval", "retrieval"]
+__all__ = ["retrieval"]
 
 COLUMNS = ("cosine", "cosine_binarized", "hamming")
 
@@ -37,31 +37,6 @@ def needs(store: "Store", study: Study) -> list[Need]:
     ]
 
 
-def plot_retrieval(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw retrieval mean AP by layer, a bar a kind of code.
-
-    Parameters
-    ----------
-    rows : sequence of mapping
-        Rows of the report.
-    ax : Axes or None
-        Where to draw; None makes a figure.
-
-    Returns
-    -------
-    Axes
-    """
-    n = max(int(row["n"] or 0) for row in rows)
-    plain = [{**row, "std": None} for row in rows]  # the deviation over queries is the task's
-    return grouped_bars(
-        plain,
-        COLUMNS,
-        ylabel="Retrieval mean average precision (percent)",
-        title=f"bars: mean over {n} queries",
-        ax=ax,
-    )
-
-
 @report(
     "retrieval",
     title="Retrieval with binary codes",
@@ -77,15 +52,15 @@ def retrieval(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, lis
     Mean and deviation over the queries that something answers. Source: section 5.1's claim that
     binary codes come for free; the paper has no number for it.
     """
-    from fstore.queries.analyses.retrieval import query_aps
+    from fstore.queries.methods.queries import query_aps
 
     for need in needs:
         first, samples = need.readings[0], [reading.samples for reading in need.readings]
-        found = query_aps(store, samples, network=first.network, ckpt=first.ckpt, layer=first.layer)
-        yield need, [_cell(need.row, kind, values) for kind, values in found.items()]
+        aps = query_aps(store, samples, network=first.network, ckpt=first.ckpt, layer=first.layer)
+        yield need, [_cell(need.row, kind, values) for kind, values in aps.items()]
 
 
 def _cell(row: str, kind: str, values: "NDArray[np.float64]") -> Cell:
-    known = 100 * values[~np.isnan(values)]
-    deviation = float(known.std(ddof=1)) if len(known) > 1 else None
-    return Cell(row, kind, float(known.mean()), deviation, len(known))
+    answered = 100 * values[~np.isnan(values)]
+    deviation = float(answered.std(ddof=1)) if len(answered) > 1 else None
+    return Cell(row, kind, float(answered.mean()), deviation, len(answered))

@@ -3,45 +3,15 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fstore.queries.cells.needs import Cell, Need, Row, report
-from fstore.queries.reports._selectivity import FRACTIONS, aues, draw_selectivity, layer_needs
+from fstore.queries.cells.needs import Cell, Need
+from fstore.queries.cells.registry import report
+from fstore.queries.figures.selectivity import plot_s_figure1
+from fstore.queries.reports._selectivity import FRACTIONS, aues, layer_needs
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from fstore.store import Store
 
-__all__ = ["plot_s_figure1", "s_figure1"]
-
-TITLES = {"weighted": "(a) weighted label entropy", "sp_max": "(b) spMax label entropy"}
-
-
-def plot_s_figure1(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw MCAuE against the fraction of filters, a panel a measure, a line a layer.
-
-    Parameters
-    ----------
-    rows : sequence of mapping
-        Rows of the report.
-    ax : Axes or None
-        Where to draw; None makes a figure.
-
-    Returns
-    -------
-    Axes
-    """
-    from fstore.queries.figures.plots import panels
-
-    frame, drawn = panels(ax, len(TITLES), n_columns=2, size=(5, 3.75))
-    for panel, (measure, title) in zip(drawn, TITLES.items(), strict=True):
-        mine = [
-            {**row, "row": str(row["row"]).split(" ", 1)[1]}
-            for row in rows
-            if str(row["row"]).startswith(measure + " ")
-        ]
-        draw_selectivity(mine, ax=panel)
-        panel.set_title(title)
-    return frame
+__all__ = ["s_figure1"]
 
 
 @report(
@@ -61,8 +31,8 @@ def s_figure1(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, lis
 
     for need in needs:
         cells = []
-        for measure, found in aues(store, need.readings, ["weighted", "sp_max"]).items():
-            means = zip(FRACTIONS, mean_at(found, FRACTIONS), strict=True)
+        for measure, areas in aues(store, need.readings, ["weighted", "sp_max"]).items():
+            means = zip(FRACTIONS, mean_at(areas, FRACTIONS), strict=True)
             row = f"{measure} {need.row}"
             cells += [Cell(row, f"{share:.2f}", mean, n=k) for share, (mean, k) in means]
         yield need, cells

@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fstore.queries.cells.needs import Cell, Need, report
+from fstore.queries.cells.needs import Cell, Need
+from fstore.queries.cells.registry import report
+from fstore.queries.figures.subsets import plot_fractions
 from fstore.queries.reports._roles import box_needs
-from fstore.queries.reports._subsets import fraction_cells, plot_fractions
+from fstore.queries.reports._subsets import fraction_cells
 
 if TYPE_CHECKING:
     from fstore.store import Store

@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fstore.queries.cells.needs import Cell, Need, report
-from fstore.queries.reports._tuned import task_cells, task_needs, task_plot
+from fstore.queries.cells.needs import Cell, Need
+from fstore.queries.cells.registry import report
+from fstore.queries.figures.tasks import task_plot
+from fstore.queries.reports._tuned import task_cells, task_needs
 from fstore.queries.studies.study import Study
 from fstore.queries.studies.tasks import paper_task
 

@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fstore.queries.cells.needs import BESIDE, Cell, Need, Row, report
-from fstore.queries.reports._tuned import draw_tasks, task_cells, task_needs
+from fstore.queries.cells.needs import BESIDE, Cell, Need, Row
+from fstore.queries.cells.registry import report
+from fstore.queries.figures.tasks import draw_tasks
+from fstore.queries.reports._tuned import task_cells, task_needs
 from fstore.queries.studies.study import Study
 from fstore.queries.studies.tasks import paper_task
 

@@ -5,17 +5,17 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import SchemaError
-from fstore.queries.cells.needs import Cell, Need, Reading, Row, Samples, report
-from fstore.queries.figures.plots import new_axes
+from fstore.queries.cells.needs import Cell, Need, Reading
+from fstore.queries.cells.registry import report
+from fstore.queries.figures.table6 import plot_table6
+from fstore.queries.samples.labels import Samples
 from fstore.queries.studies.study import Study
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from fstore.store import Store
     from fstore.store.files import StoredFile
 
-__all__ = ["plot_table6", "sparsity_sql", "table6"]
+__all__ = ["sparsity_sql", "table6"]
 
 COLUMN = "nonzero_percent"
 
@@ -66,40 +66,6 @@ def sparsity_sql(
     return statement, [value for row in sets for value in row]
 
 
-def plot_table6(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw the percent of non-zero responses by layer, the paper's numbers as marks.
-
-    Parameters
-    ----------
-    rows : sequence of mapping
-        Rows of the report.
-    ax : Axes or None
-        Where to draw; None makes a figure.
-
-    Returns
-    -------
-    Axes
-    """
-    ax = new_axes(ax)
-    heights, spread = ([float(row[c] or 0) for row in rows] for c in ("value", "std"))
-    counts = sorted({int(row["n"] or 0) for row in rows})
-    n = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
-    bars = ax.bar(range(len(rows)), heights, yerr=spread, label=f"this study, n = {n} images")
-    handles: list[Any] = [bars]
-    there = [(i + 0.25, row["paper"]) for i, row in enumerate(rows) if row["paper"] is not None]
-    if there:  # beside the error bars, white, so that both are seen on grey
-        x, y = zip(*there, strict=True)
-        handles += ax.plot(x, y, "D", color="black", markerfacecolor="white", label="the paper")
-    ax.set_xticks(range(len(rows)), [str(row["row"]) for row in rows])
-    ax.set_ylim(bottom=0)
-    ax.set_xlabel("Layer")
-    ax.set_ylabel("Non-zero responses (percent)")
-    title = "bars: mean ± 1 standard deviation over images"
-    above: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}
-    ax.legend(handles=handles, title=title, ncols=len(handles), **above)
-    return ax
-
-
 @report(
     "table6",
     title="Sparsity by layer",
@@ -139,10 +105,10 @@ def _cells(
     store.load_totals(files)
     statement, parameters = sparsity_sql(files, samples)
     rows = list(store.sql(statement, parameters).rows())
-    stored, known = sum(file.n_samples for file in files), rows[0]["known"] if rows else 0
-    if known != stored:
+    stored, told = sum(file.n_samples for file in files), rows[0]["known"] if rows else 0
+    if told != stored:
         raise SchemaError(
-            f"the footers of {files[0].partition} and its like count {known} samples of {stored}: "
+            f"the footers of {files[0].partition} and its like count {told} samples of {stored}: "
             "an older fstore wrote them; remove them with fstore drop, and extract again"
         )
     for row in rows:

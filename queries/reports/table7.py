@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fstore.queries.cells.needs import Cell, Need, Row, report
+from fstore.queries.cells.needs import Cell, Need, Row
+from fstore.queries.cells.registry import report
 from fstore.queries.figures.bars import grouped_bars
 from fstore.queries.reports._classify import (
     ablations_of,

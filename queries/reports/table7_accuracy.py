@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fstore.queries.cells.needs import Cell, Need, Row, report
+from fstore.queries.cells.needs import Cell, Need, Row
+from fstore.queries.cells.registry import report
 from fstore.queries.figures.bars import grouped_bars
 from fstore.queries.reports._classify import (
     ablations_of,
@@ -31,10 +32,10 @@ def needs(store: "Store", study: Study) -> list[Need]:
     The latter are those of section 5.2: ``mid_layer`` as it is, and after sp-max.
     """
     ckpt, places = study.checkpoint("pretrained"), positions(store, study.network)
-    found = []
+    cells = []
     if study.scenes or not study.pretrain:
         samples = samples_of(store, study.bound("scenes"), "image")
-        found = [
+        cells = [
             classification_need(layer, name, study, samples, ckpt=ckpt, layer=layer, ablation=name)
             for layer in study.layers
             for name in ablations_of(places.get(layer))
@@ -42,11 +43,11 @@ def needs(store: "Store", study: Study) -> list[Need]:
     if study.pretrain and (layer := study.mid_layer):
         samples = samples_of(store, study.pretrain, "image")
         row = f"{layer}, pre-training set"
-        found += [
+        cells += [
             classification_need(row, name, study, samples, ckpt=ckpt, layer=layer, ablation=name)
             for name in ("none", "sp_max")
         ]
-    return found
+    return cells
 
 
 def plot_table7_accuracy(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":

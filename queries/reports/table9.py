@@ -1,21 +1,19 @@
 """Table 9: by how much fine-tuning makes filters more class selective."""
 
 from collections.abc import Iterator, Sequence
-from math import nan
 from typing import TYPE_CHECKING
 
-from fstore.queries.cells.needs import Cell, Need, Reading, Row, report
+from fstore.queries.cells.needs import Cell, Need, Reading
+from fstore.queries.cells.registry import report
+from fstore.queries.figures.table9 import plot_table9
 from fstore.queries.methods.entropy import MEASURES, mean_at
 from fstore.queries.reports._selectivity import aues, box_samples
 from fstore.queries.studies.study import Study
-from fstore.queries.words import worded
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from fstore.store import Store
 
-__all__ = ["plot_table9", "table9"]
+__all__ = ["table9"]
 
 FRACTIONS = (0.1, 0.25, 0.5, 1.0)
 ROUNDING = 1e-9  # of an AuE, see fstore.queries.methods.entropy.entropy_curve
@@ -34,38 +32,6 @@ def needs(_store: "Store", study: Study) -> list[Need]:
         )
         for layer in study.layers
     ]
-
-
-def plot_table9(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw the percent decrease by layer, a line a measure, for all filters and the best tenth.
-
-    Parameters
-    ----------
-    rows : sequence of mapping
-        Rows of the report.
-    ax : Axes or None
-        Where to draw; None makes a figure.
-
-    Returns
-    -------
-    Axes
-    """
-    from fstore.queries.figures.plots import new_axes
-
-    ax = new_axes(ax)
-    values = {(str(row["row"]), str(row["col"])): float(row["value"] or 0) for row in rows}
-    layers = list(dict.fromkeys(row for row, _ in values))
-    for measure, marker in zip(MEASURES, "osD", strict=True):
-        for share, style in ((0.1, "-"), (1.0, ":")):
-            y = [values.get((layer, f"{measure} {share:g}"), nan) for layer in layers]
-            label = f"{worded(measure)}, fraction {share:g}"
-            ax.plot(layers, y, marker + style, color="0.2", markerfacecolor="white", label=label)
-    ax.axhline(0, color="0.6", linewidth=0.8)
-    ax.set_xlabel("Layer")
-    ax.set_ylabel("Decrease of MCAuE (percent)")
-    ax.tick_params(axis="x", rotation=30 if len(layers) > 7 else 0)
-    ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
-    return ax
 
 
 @report(

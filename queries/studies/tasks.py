@@ -5,7 +5,16 @@ The rows of Tables 1, 2 and 4 are tasks. The paper's names stand beside the pape
 
 from collections.abc import Iterable
 
-__all__ = ["PAPER", "TASKS", "has_more_data", "paper_task", "role_of", "task_row", "with_less"]
+__all__ = [
+    "PAPER",
+    "QUANTITIES",
+    "TASKS",
+    "has_more_data",
+    "paper_task",
+    "role_of",
+    "task_row",
+    "with_less",
+]
 
 TASKS = {
     "scenes": "scene classification",
@@ -14,6 +23,14 @@ TASKS = {
     "detection_more": "detection with more data",
 }
 """Parts of a study that linear classifiers are tried on, and what is done there."""
+
+QUANTITIES = {
+    "scenes": "class-averaged accuracy",
+    "classification": "mean average precision",
+    "detection": "mean average precision",
+    "detection_more": "mean average precision",
+}
+"""What is measured there."""
 
 PAPER = {
     "scenes": "SUN-CLS",

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import balanced_accuracy_score
+from sklearn.preprocessing import normalize
 
 from _problems import scores_of
 from _studies import CLASSES, N, StudyWorld, make_study
@@ -51,6 +52,8 @@ DENSE: dict[str, Callable[[Maps], Maps]] = {
     "binarize=0.5": lambda X: np.where(X > 0.5, 1, 0).astype(np.float32),
     "threshold=0.5": lambda X: np.where(X > 0.5, X, 0).astype(np.float32),
     "top_k=3": top_3,
+    "sp_mean": lambda X: X.mean(axis=2, keepdims=True),
+    "l2_columns": lambda X: normalize(X.reshape(len(X), -1), axis=0).reshape(X.shape),
 }
 
 

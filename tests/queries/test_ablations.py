@@ -1,6 +1,7 @@
 """Ablations do what their names say, and the SQL macros do the same."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,12 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
+from sklearn.preprocessing import normalize
 
 from _build import PARTS, add_checkpoint, add_dataset, add_layers, put
 from conftest import NETWORK, Known
 from fstore.errors import DataError, UnknownNameError
-from fstore.queries.samples.ablations import PAPER, parse_ablation
+from fstore.queries.samples.ablations import ABLATIONS, PAPER, ablation_sql, parse_ablation
 from fstore.queries.samples.blocks import Rows, ablated_blocks
+from fstore.registry import Entry
 from fstore.store import Store
 from fstore.store.files import Partition
 from fstore.store.permutation import permutation
@@ -34,6 +37,8 @@ X = np.array([[[1.0, -2, 0, 4], [0, 0, 0, 0]]], dtype=np.float32)
         ("top_k=1", [[4], [0]]),
         ("top_k=2", [[2.5], [0]]),
         ("top_k=9", [[0.75], [0]]),
+        ("sp_mean", [[0.75], [0]]),
+        ("l2_columns", [[1, -1, 0, 1], [0, 0, 0, 0]]),  # of one sample: its sign
     ],
 )
 def test_by_hand(name: str, wanted: list[list[float]]) -> None:
@@ -128,6 +133,29 @@ def test_shuffle_keeps_columns(known: Known) -> None:
     for before, after in zip(x, first, strict=True):
         assert sorted(map(tuple, before.T)) == sorted(map(tuple, after.T))
     assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("layer", ["conv1", "fire2/concat", "fc7"])
+@pytest.mark.parametrize("entry", list(ABLATIONS), ids=lambda entry: entry.name)
+def test_sql_of_every_ablation(known: Known, layer: str, entry: Entry[Any]) -> None:
+    """The SQL of every registered ablation gives what its NumPy gives, with and without number."""
+    number = {"binarize": ("", "=0.25"), "threshold": ("=0.25",), "top_k": ("=3",)}
+    for name in (entry.name + n for n in number.get(entry.name, ("",))):
+        x = ablated(known.store, Partition(NETWORK, "5", "d", "image", layer), np.arange(12), name)
+        source = f"(SELECT * FROM activations WHERE ckpt = '5' AND layer = '{layer}')"
+        text = ablation_sql(name, source, seed=3)
+        rows = known.store.sql(f"SELECT map FROM ({text}) ORDER BY sample_id, channel").arrow()
+        maps = np.array(rows["map"].to_pylist(), dtype=np.float32).reshape(x.shape)
+        assert np.allclose(maps, x, rtol=1e-6, atol=0)  # a sum's last digit
+
+
+def test_columns_of_length_one(known: Known) -> None:
+    """l2_columns is scikit-learn's normalization of the dense matrix's columns."""
+    place = Partition(NETWORK, "5", "d", "image", "conv1")
+    plain = ablated(known.store, place, np.arange(12), "none").reshape(12, -1)
+    found = ablated(known.store, place, np.arange(12), "l2_columns").reshape(12, -1)
+    assert np.allclose(found, normalize(plain.astype(np.float64), axis=0), rtol=1e-6, atol=0)
+    assert len(plain[:, (plain == 0).all(axis=0)])
 
 
 SQL = {

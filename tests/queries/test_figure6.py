@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 from _build import add_dataset, add_layers, put, relu
 from _pictures import Gallery, make
 from fstore.cli import app
+from fstore.queries.figures.figure6 import plot_figure6
 from fstore.queries.figures.pictures import pixels
 from fstore.queries.refresh.show import illustrated, show_report
-from fstore.queries.reports.figure6 import needs, plot_figure6
+from fstore.queries.reports.figure6 import needs
 from fstore.queries.samples.blocks import Rows, ablated_blocks
 from fstore.queries.studies.study import parse_study, set_study
 from fstore.store import Store
@@ -151,7 +152,7 @@ def test_plot(gallery: Gallery) -> None:
     assert len(panels) == 5 * 3
     assert [p.get_title() for p in panels[:3]] == ["filter 1", "filter 2", "filter 0"]
     names = [p.get_ylabel() for p in panels[::3]]
-    assert names == ["sample", "no ablation", "binarize", "sp-shuffle", "sp-max"]
+    assert names == ["sample", "as they are", "binarized", "sp-shuffle", "sp-max"]
     sample = np.asarray(panels[0].images[0].get_array())
     assert (sample == pixels(ready[0]["picture"])).all()
     x = gallery.values["gt", "conv"][2, [1, 2, 0]]

@@ -15,10 +15,9 @@ from sklearn.svm import LinearSVC
 from _build import add_checkpoint, add_layers, put
 from _problems import CLASSES, N, World, add_manifest, make
 from fstore.errors import DataError, UnknownNameError
-from fstore.queries.analyses.filter_overlap import filter_overlap, overlap_summary
+from fstore.queries.analyses.filter_overlap import filter_overlap
 from fstore.queries.analyses.filter_subsets import filter_subsets
 from fstore.queries.analyses.single_filters import filter_curves, single_filters
-from fstore.queries.cells.needs import paper_numbers
 from fstore.queries.methods.filters import (
     SIZES,
     filters_needed,
@@ -29,8 +28,9 @@ from fstore.queries.methods.filters import (
     subset_sizes,
     top_filters,
 )
+from fstore.queries.methods.overlap import overlap_summary
 from fstore.queries.refresh.show import show_report
-from fstore.queries.reports import REPORTS
+from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.studies.study import parse_study
 from fstore.store import Store
 from fstore.store.files import Partition

@@ -174,7 +174,7 @@ def test_the_papers_own_numbers_with_its_spread() -> None:
 
 
 def _paper_rows(reports: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    from fstore.queries.cells.needs import paper_numbers
+    from fstore.queries.reports import paper_numbers
 
     same = {"study": "paper", "std": None, "n": None, "paper": None}
     return {

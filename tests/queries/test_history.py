@@ -14,6 +14,7 @@ from fstore.errors import UnknownNameError
 from fstore.queries.cells import noted as _history
 from fstore.queries.cells.noted import last_noted, note_refresh
 from fstore.queries.refresh import compute as _run
+from fstore.queries.refresh import standing as _standing
 from fstore.queries.refresh.driver import brought
 from fstore.queries.refresh.history import _same, as_of, changes, last_refresh_span
 from fstore.queries.refresh.listing import due, states
@@ -161,7 +162,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, *fine: str) -> None:
 
     bad.__module__ = entry.function.__module__
     monkeypatch.setitem(REPORTS._entries, "table6", replace(entry, function=bad))
-    monkeypatch.setattr("fstore.queries.refresh.standing.code_version", lambda _: "other")
+    monkeypatch.setattr(_standing, "code_version", lambda *_: "other")
 
 
 def test_a_cell_that_fails_keeps_no_other_out(
@@ -206,7 +207,7 @@ def test_a_cell_that_fails_keeps_its_row(
         assert [r["row"] for r in standing(built.store, study, "table6").rows] == list(fine)
         assert not list(changes(built.store, "small", start=first, end=datetime.now(UTC)))
         patch.undo()
-        patch.setattr("fstore.queries.refresh.standing.code_version", lambda _: "other")
+        patch.setattr(_standing, "code_version", lambda *_: "other")
         second = refreshed(built)
         (change,) = changes(built.store, "small", start=first, end=second)
     assert (change.row, change.change, change.new) == ("fc", "changed", 100)
@@ -233,7 +234,7 @@ def test_changes(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
     first = refreshed(built)
     old = values_at(built, first)["fc"]
     replace_fc(built, ONES, "new")
-    monkeypatch.setattr("fstore.queries.refresh.standing.code_version", lambda _: "other")
+    monkeypatch.setattr(_standing, "code_version", lambda *_: "other")
     second = refreshed(built)
     (change,) = changes(built.store, "small", ["table6"], start=first, end=second)
     assert (change.report, change.row, change.col) == ("table6", "fc", "nonzero_percent")

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from _claims import CASES, HIDDEN, facts
-from fstore.queries.cells.needs import Need, column_words, paper_numbers, titled
+from fstore.queries.cells.needs import Need
 from fstore.queries.findings import CLAIMS, Finding, Verdict, paper_findings
 from fstore.queries.findings._check import _findings
 from fstore.queries.findings._enough import mean_error, without
 from fstore.queries.findings._judging import judged, marked, said_of_cell, voted
 from fstore.queries.findings._numbers import Number
 from fstore.queries.publish.claims import legend, marks_of
-from fstore.queries.reports import REPORTS
+from fstore.queries.reports import REPORTS, column_words, paper_numbers, titled
 from fstore.queries.studies.study import parse_study
 from fstore.queries.studies.tasks import PAPER, TASKS, has_more_data, paper_task, role_of, task_row
 from fstore.queries.words import WORDS, worded

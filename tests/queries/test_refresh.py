@@ -23,6 +23,7 @@ from fstore.queries.cells import noted as _history
 from fstore.queries.cells.code import code_version
 from fstore.queries.publish.exhibits import exhibit
 from fstore.queries.refresh import compute as _run
+from fstore.queries.refresh import standing as _standing
 from fstore.queries.refresh.driver import Brought, brought
 from fstore.queries.refresh.listing import due, states
 from fstore.queries.reports import REPORTS, Cell, Need
@@ -113,9 +114,7 @@ def test_code_of_one_report(world: StudyWorld, monkeypatch: pytest.MonkeyPatch) 
     """Changed code of one report stales its cells and no others."""
     list(brought(world.store, world.study, SOME))
     changed = {"fstore.queries.reports.table6": "other"}
-    monkeypatch.setattr(
-        "fstore.queries.refresh.standing.code_version", lambda m: changed.get(m) or code_version(m)
-    )
+    monkeypatch.setattr(_standing, "code_version", lambda *m: changed.get(m[0]) or code_version(*m))
     assert {(d.report, d.row, d.why) for d in due(world.store, world.study, SOME)} == {
         ("table6", "conv5", "code changed"),
         ("table6", "fc7", "code changed"),
@@ -230,7 +229,7 @@ def test_the_last_of_several(built: Built, study: Study, monkeypatch: pytest.Mon
     """A cell that was computed twice from the same inputs counts as of the later time."""
     list(brought(built.store, study, ["table6"]))
     old = built.store.rows("reports").to_pylist()
-    monkeypatch.setattr("fstore.queries.refresh.standing.code_version", lambda _: "other")
+    monkeypatch.setattr(_standing, "code_version", lambda *_: "other")
     list(brought(built.store, study, ["table6"]))
     later = [row | {"computed_at": datetime.now(UTC)} for row in old]
     built.store.append("reports", later)  # as where no locks are known

@@ -14,13 +14,9 @@ from scipy.stats import entropy as scipy_entropy
 from _build import add_checkpoint, add_layers, put
 from _entropy import brute_areas, brute_curve
 from _studies import CLASSES, SHAPES, SILENT, N, StudyWorld, add_samples, make_study
-from fstore.queries.analyses.selectivity import (
-    curve,
-    plot_curve,
-    plot_selectivity,
-    selectivity,
-)
+from fstore.queries.analyses.selectivity import curve, selectivity
 from fstore.queries.analyses.single_filters import single_filters
+from fstore.queries.figures.selectivity import plot_curve, plot_selectivity
 from fstore.queries.methods.entropy import MEASURES, grid_area
 from fstore.store import Store
 from fstore.store.files import Partition

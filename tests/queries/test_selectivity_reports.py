@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from _build import add_checkpoint, add_layers, put
 from _entropy import brute_areas
 from _studies import CKPTS, SHAPES, SILENT, StudyWorld, add_samples, make_study
-from fstore.queries.cells.needs import BESIDE, paper_numbers
+from fstore.queries.cells.needs import BESIDE
+from fstore.queries.figures.selectivity import plot_figure1, plot_s_figure1
+from fstore.queries.figures.table9 import plot_table9
 from fstore.queries.refresh.show import show_report
-from fstore.queries.reports.figure1 import plot_figure1
-from fstore.queries.reports.s_figure1 import plot_s_figure1
-from fstore.queries.reports.table9 import plot_table9
+from fstore.queries.reports import paper_numbers
 from fstore.queries.studies.study import parse_study
 from fstore.store import Store
 from fstore.store.files import Partition

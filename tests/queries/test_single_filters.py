@@ -12,12 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from _studies import CLASSES, StudyWorld, make_study
-from fstore.queries.analyses.single_filters import (
-    filter_curves,
-    plot_filter_curves,
-    plot_single_filters,
-    single_filters,
-)
+from fstore.queries.analyses.single_filters import filter_curves, single_filters
+from fstore.queries.figures.single_filters import plot_filter_curves, plot_single_filters
 from fstore.queries.methods.filters import interpolated_precision, single_filter_aps
 from fstore.store.precision import ap, voc_ap
 from fstore.store.schema import PARTITION

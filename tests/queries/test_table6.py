@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from _build import STUDY, Built, add_dataset, add_layers, build, put, relu
 from fstore.errors import SchemaError
-from fstore.queries.cells.needs import Cell, Need, Row, Samples, paper_numbers
-from fstore.queries.reports import REPORTS
-from fstore.queries.reports.table6 import needs, plot_table6, sparsity_sql, table6
+from fstore.queries.cells.needs import Cell, Need, Row
+from fstore.queries.figures.table6 import plot_table6
+from fstore.queries.reports import REPORTS, paper_numbers
+from fstore.queries.reports.table6 import needs, sparsity_sql, table6
+from fstore.queries.samples.labels import Samples
 from fstore.queries.studies.study import parse_study
 from fstore.store.files import Partition
 from fstore.store.maintenance import Selection, drop

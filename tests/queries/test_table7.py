@@ -11,11 +11,11 @@ from sklearn.metrics import balanced_accuracy_score
 
 from _problems import N, World, make, scores_of
 from fstore.errors import DataError
-from fstore.queries.cells.needs import Row, paper_numbers
+from fstore.queries.cells.needs import Row
+from fstore.queries.figures.retrieval import plot_retrieval
+from fstore.queries.figures.table3 import plot_table3
 from fstore.queries.refresh.show import show_report
-from fstore.queries.reports import REPORTS
-from fstore.queries.reports.retrieval import plot_retrieval
-from fstore.queries.reports.table3 import plot_table3
+from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.reports.table7 import plot_table7
 from fstore.queries.studies.study import parse_study
 from fstore.store.permutation import permutation

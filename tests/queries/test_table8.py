@@ -12,15 +12,15 @@ from sklearn.svm import LinearSVC
 from _detection import Scenes, make_scenes, relabel
 from fstore.errors import DataError, UnknownNameError
 from fstore.pixels.boxes import iou_matrix
-from fstore.queries.cells.needs import Row, paper_numbers
+from fstore.queries.cells.needs import Row
 from fstore.queries.detection.detector import load_detector
 from fstore.queries.detection.nms import nms
 from fstore.queries.detection.run import DetectionResult, detection_map
 from fstore.queries.detection.training import Features, train_detector
 from fstore.queries.detection.voc_eval import Boxes, Evaluation, Scored, evaluate
+from fstore.queries.figures.table8 import plot_table8
 from fstore.queries.refresh.show import Shown, show_report
-from fstore.queries.reports import REPORTS
-from fstore.queries.reports.table8 import plot_table8
+from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.samples.labels import Samples
 from fstore.queries.studies.study import parse_study
 
