@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,12 +26,14 @@ from fstore.queries.refresh import compute as _run
 from fstore.queries.refresh import standing as _standing
 from fstore.queries.refresh.driver import Brought, brought
 from fstore.queries.refresh.listing import due, states
+from fstore.queries.refresh.standing import Standing
 from fstore.queries.reports import REPORTS, Cell, Need
 from fstore.queries.studies.study import Study, parse_study
 from fstore.store import Store
 from fstore.store.files import Partition
 from fstore.store.maintenance import Selection, drop
 from fstore.store.tables import replace_rows
+from fstore.types import OnProgress
 
 SOME = ("figure5", "retrieval", "table3", "table6", "table7_accuracy")
 """Reports of the larger store that are quick."""
@@ -276,6 +278,24 @@ def test_data_sets_that_are_not_registered(built: Built) -> None:
         assert (found.state, found.commands) == ("missing inputs", (expected,))
         (done,) = brought(built.store, parse_study(toml), ["table6"])
         assert (done.state, done.missing[0].command) == ("missing inputs", expected)
+
+
+def test_whoever_watches(built: Built, study: Study) -> None:
+    """A watcher sees how each report stands before it is computed, and what is done meanwhile."""
+    stood, told, left = [], [], []
+
+    @contextmanager
+    def watch(name: str, standing: Standing) -> Iterator[OnProgress]:
+        stood.append((name, standing.state))
+        yield lambda *words: told.append(words[:3])
+        left.append(name)
+
+    for compute in (False, True, True):
+        list(brought(built.store, study, ["table6", "figure1"], compute=compute, watch=watch))
+    # figure1 is left out: there is nothing to watch
+    assert stood == [("table6", "stale"), ("table6", "stale"), ("table6", "fresh")]
+    assert told == [("table6", 1, 2), ("table6", 2, 2)]
+    assert left == ["table6"] * 3
 
 
 # What goes wrong
