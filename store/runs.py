@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from fstore.errors import FstoreError
-from fstore.store.tables import replace_rows
 
 if TYPE_CHECKING:
     from fstore.store.store import Store
@@ -196,6 +195,8 @@ def replace_run(store: "Store", row: Mapping[str, Any]) -> None:
     row : mapping
         As :attr:`Run.row`, or as read from the table.
     """
+    from fstore.store.tables import replace_rows
+
     replace_rows(store.path, "runs", [dict(row)], run_id=row["run_id"])
 
 
