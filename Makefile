@@ -1,19 +1,20 @@
 # make demo: set up, then a store of real activations and answers from it (a few minutes, CPU)
 # make test: set up, then the tests
-# PYTHON=python3.12 chooses the interpreter; VENV=dir the environment
+# make check: format, lint, docstrings and types, each a target of its own
+# PYTHON=python3.12 chooses the interpreter; VENV=dir the environment; ARGS="-k words" is pytest's
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test setup check docs clean
+.PHONY: demo test setup check format lint docstrings types docs clean
 
 demo: setup
 	$(BIN)/fstore demo --out fstore-demo
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 setup: $(INSTALLED)
 
@@ -23,11 +24,19 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[test,bench]'
 	touch $@
 
-check: setup
+check: format lint docstrings types
+
+format: setup
 	$(BIN)/ruff format --check
+
+lint: setup
 	$(BIN)/ruff check
+
+docstrings: setup
+	$(BIN)/interrogate extractor store queries cli src tests benchmarks
+
+types: setup
 	$(BIN)/mypy
-	$(BIN)/interrogate -q extractor store queries cli src tests benchmarks
 
 docs: setup
 	$(BIN)/python -m cogapp -I docs -r README.md docs/*.md

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from fstore.errors import DataError
 from fstore.extractor.axes import CHANNEL, PLACE, UNKNOWN, Axes
-from fstore.extractor.networks._api import StatedLayout
+from fstore.extractor.networks import StatedLayout
 
 __all__ = ["Evidence", "Layout", "arrange", "definition_of", "find_layout", "not_a_response"]
 

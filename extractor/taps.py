@@ -30,7 +30,7 @@ from fstore.extractor.layouts import (
     find_layout,
     not_a_response,
 )
-from fstore.extractor.networks._api import Beside, Network, StatedLayout
+from fstore.extractor.networks import Beside, Network, StatedLayout
 from fstore.extractor.outputs import Output
 from fstore.extractor.probe import OperationLog, Recorder, run_on_meta
 from fstore.extractor.wiring import Wiring

@@ -37,6 +37,7 @@ def facts(
 
 
 def rows_of(report: str, table: Table, paper: float | None = None) -> Sequence[dict[str, Any]]:
+    """Return the cells of a table, row -> column -> cell, as a report's rows."""
     cells = [(row, col, cell) for row, cols in table.items() for col, cell in cols.items()]
     return [
         dict(zip(ROW_COLUMNS, ("mine", report, row, col, *_cell(cell), paper), strict=True))

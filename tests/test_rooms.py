@@ -1,111 +1,94 @@
-"""Who may import whom: the table of the rooms, checked on the source itself."""
+"""Who may import whom, and how long a thing may be: rules, checked on the sources themselves."""
 
 import ast
 import importlib
 import inspect
+import pkgutil
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
+from functools import cache
 
 import pytest
+from _rooms import circles, file_graph, folder_of, imports, room_graph, sources
 
-ROOT = Path(__file__).parent.parent
-ROOMS = ("extractor", "store", "queries", "cli")
+import fstore
+
 MAY_IMPORT: dict[str, set[str]] = {
     "extractor": set(),
     "store": set(),
     "queries": {"store"},
-    "cli": {"extractor", "store", "queries"},
+    "workflows": {"extractor", "store", "queries"},
+    "cli": {"extractor", "store", "queries", "workflows"},
 }
-NO_ROOM = {
-    "errors",
-    "types",
-    "registry",
-    "geometry",
-    "image_files",
-    "boxes",
-    "cron",
-    "hooks",
-    "names",
-    "seeds",
-    "ending",
-    "csv_text",
-    "reading",
-    "system_errors",
-}
-JOINERS = {
-    "workflows",
-    "checkpoints",
-    "extraction",
-    "training",
-    "finetuning",
-    "training_data",
-    "region_data",
-    "evaluation",
-    "study_steps",
-    "recheck",
-    "reproduce",
-    "demo",
-    "plan",
-    "estimate",
-    "proposals",
-    "detection",
-    "runs",
-    "schedule",
-}  # join rooms that do not know each other
-OPENERS = {"__init__", "__main__"}  # hand out what one room offers
-MAY_USE_TORCH = {
-    "checkpoints",
-    "extraction",
-    "recheck",
-    "training",
-    "finetuning",
-    "queries.backend",
-}  # lazily, beside the extractor
+FACES = {"fstore": {"store"}, "fstore.__main__": {"cli"}}
+"""Hand out what one room offers. All else that lies in no room imports none."""
 
+TORCH = ("fstore.workflows.", "fstore.queries.methods.")
+"""May import torch beside the extractor, inside functions."""
 
-class Import(NamedTuple):
-    """One import statement's target: dotted module, its line, whether it runs on import."""
-
-    module: str
-    line: int
-    at_import: bool
-
-
-def sources() -> dict[str, Path]:
-    """Map module names below ``fstore`` (``store.files``) to their files."""
-    found = {path.stem: path for path in (ROOT / "src/fstore").glob("*.py")}
-    for room in ROOMS:
-        for path in (ROOT / room).rglob("*.py"):
-            parts = path.relative_to(ROOT).with_suffix("").parts
-            found[".".join(p for p in parts if p != "__init__")] = path
-    return found
-
+LONGEST_MODULE = 400
+LONGEST_FUNCTION = 40
+"""Lines, a docstring's left out."""
 
 SOURCES = sources()
+PACKAGES = sorted({folder_of(name, SOURCES) for name in SOURCES})
+
+each_module = pytest.mark.parametrize("name", sorted(SOURCES))
 
 
-def imports(source: str) -> Iterator[Import]:
-    """Yield every import of a module, also those inside functions and type-checking blocks."""
+@cache
+def text(name: str) -> str:
+    """Return a module's source."""
+    return SOURCES[name].read_text(encoding="utf-8")
 
-    def walk(node: ast.AST, *, at_import: bool) -> Iterator[Import]:
-        if isinstance(node, ast.Import):
-            yield from (Import(a.name, node.lineno, at_import) for a in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            prefix = "." * node.level + (node.module or "")
-            yield from (Import(f"{prefix}.{a.name}", node.lineno, at_import) for a in node.names)
-        lazy = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-        lazy |= isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        for child in ast.iter_child_nodes(node):
-            yield from walk(child, at_import=at_import and not lazy)
 
-    yield from walk(ast.parse(source), at_import=True)
+@cache
+def tree(name: str) -> ast.Module:
+    """Return a module's syntax tree."""
+    return ast.parse(text(name))
 
 
 def rooms_of(source: str) -> set[str]:
     """Return the rooms that a module imports from."""
-    parts = [found.module.split(".") for found in imports(source)]
-    return {p[1] for p in parts if p[0] == "fstore" and len(p) > 1 and p[1] in ROOMS}
+    parts = [imported.target.split(".") for imported in imports(source)]
+    return {p[1] for p in parts if p[0] == "fstore" and len(p) > 1 and p[1] in MAY_IMPORT}
+
+
+def private_parts(name: str) -> Iterator[tuple[str, str]]:
+    """Yield each import with an underscore, and the folder inside which it is nobody's concern."""
+    for imported in imports(text(name)):
+        parts = imported.target.split(".")
+        for i, part in enumerate(parts):
+            if parts[0] == "fstore" and part.startswith("_") and not part.startswith("__"):
+                owner = ".".join(parts[:i])
+                yield imported.target, folder_of(owner, SOURCES)
+
+
+def functions(name: str) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, int]]:
+    """Yield the functions of a module and their lines, from ``def`` on, without the docstring."""
+    for node in ast.walk(tree(name)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            lines = _lines(node)
+            if ast.get_docstring(node) is not None:
+                lines -= _lines(node.body[0])
+            yield node, lines
+
+
+def _lines(node: ast.stmt) -> int:
+    assert node.end_lineno is not None
+    return node.end_lineno - node.lineno + 1
+
+
+def lists_options(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Say whether a function is decorated as a command, whose options are its arguments."""
+    return any(
+        isinstance(decorator, ast.Call)
+        and isinstance(decorator.func, ast.Attribute)
+        and decorator.func.attr == "command"
+        for decorator in node.decorator_list
+    )
+
+
+# the checks themselves
 
 
 def test_the_reader_of_imports_sees_all_kinds() -> None:
@@ -122,61 +105,130 @@ def test_the_reader_of_imports_sees_all_kinds() -> None:
         ("fstore.extractor", 3, False),
         ("torch", 7, False),
     ]
-    assert [i.module for i in imports(source)][-1] == "..z"
+    assert [i.target for i in imports(source)][-1] == "..z"
 
 
-@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_every_module_is_looked_at() -> None:
+    """The modules that are checked are those that Python finds in the package."""
+    walked = {module.name for module in pkgutil.walk_packages(fstore.__path__, "fstore.")}
+    assert set(SOURCES) == walked | {"fstore"}
+
+
+def test_the_finder_of_circles_finds_them() -> None:
+    """Names that reach each other are one circle, however long the way; a diamond is none."""
+    diamond = {"a": {"b", "c"}, "b": {"d"}, "c": {"d"}, "d": set()}
+    assert circles(diamond) == []
+    assert circles({**diamond, "d": {"b"}}) == [["b", "d"]]
+    two = {"a": {"b"}, "b": {"c"}, "c": {"a", "x"}, "x": {"y"}, "y": {"x"}}
+    assert sorted(circles(two)) == [["a", "b", "c"], ["x", "y"]]
+
+
+# who imports whom
+
+
+@each_module
 def test_modules_import_only_the_rooms_they_may(name: str) -> None:
-    """Each room imports what the table allows; of the rest only the joiners meet all rooms."""
-    found = rooms_of(SOURCES[name].read_text())
-    room = name.split(".", maxsplit=1)[0]
-    if room in ROOMS:
-        assert found <= MAY_IMPORT[room] | {room}
-    elif room in NO_ROOM:
-        assert not found
-    elif room in OPENERS:
-        assert found <= {"store", "cli"}
+    """Each room imports what the table allows; what lies in no room imports none."""
+    imported = rooms_of(text(name))
+    room = name.split(".")[1] if "." in name else ""
+    if room in MAY_IMPORT:
+        assert imported <= MAY_IMPORT[room] | {room}
     else:
-        assert room in JOINERS, f"who may {name} import? say so in tests/test_rooms.py"
+        assert imported <= FACES.get(name, set())
 
 
-@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_the_package_imports_no_room_at_once() -> None:
+    """``import fstore`` is light: what opens a store imports it when it is called."""
+    source = text("fstore")
+    at_once = [i.target for i in imports(source) if i.at_import]
+    assert not [t for t in at_once if t.split(".")[0] == "fstore" and t.split(".")[1] in MAY_IMPORT]
+
+
+@each_module
+def test_a_folder_keeps_its_underscores(name: str) -> None:
+    """A module or a name with an underscore is imported only by the folder that it lies in."""
+    reached = {t for t, owner in private_parts(name) if owner != folder_of(name, SOURCES)}
+    assert reached == set()
+
+
+def test_no_circle_of_modules() -> None:
+    """No module reaches itself through its imports, those inside functions included."""
+    assert circles(file_graph(SOURCES)) == []
+
+
+def test_no_circle_of_rooms() -> None:
+    """Nor does a room; each folder of queries and each subject of workflows is one."""
+    assert circles(room_graph(file_graph(SOURCES))) == []
+
+
+@each_module
 def test_torch_stays_in_the_extractor(name: str) -> None:
     """Importing a module outside the extractor never imports torch; few may do it later."""
-    if name.split(".", maxsplit=1)[0] == "extractor":
+    if name.startswith("fstore.extractor"):
         return
-    heavy = [i for i in imports(SOURCES[name].read_text()) if i.module.split(".")[0] == "torch"]
+    heavy = [i for i in imports(text(name)) if i.target.split(".")[0] in {"torch", "torchvision"}]
     assert not [i for i in heavy if i.at_import]
-    assert not heavy or name in MAY_USE_TORCH
+    assert not heavy or name.startswith(TORCH)
 
 
-@pytest.mark.parametrize("name", sorted(SOURCES))
+@each_module
 def test_imports_are_absolute(name: str) -> None:
     """No module imports relative to its place, or a room by its folder's bare name."""
-    for found in imports(SOURCES[name].read_text()):
-        first = found.module.split(".", maxsplit=1)[0]
-        assert first != "", f"{name}:{found.line}"
-        assert first not in ROOMS, f"{name}:{found.line}"
+    for imported in imports(text(name)):
+        first = imported.target.split(".", maxsplit=1)[0]
+        assert first != "", f"{name}:{imported.line}"
+        assert first not in MAY_IMPORT, f"{name}:{imported.line}"
 
 
-def public_names(tree: ast.Module) -> list[str]:
+# where a thing lies, and how long it is
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_folder_says_what_belongs_there(package: str) -> None:
+    """Each folder of modules is a package whose docstring says what belongs in it."""
+    assert package in SOURCES, f"{package} has no __init__.py"
+    assert ast.get_docstring(tree(package))
+
+
+def test_each_question_has_a_room() -> None:
+    """In queries no module lies in the corridor: each is in one of its rooms."""
+    beside = {n for n in SOURCES if folder_of(n, SOURCES) == "fstore.queries"}
+    assert beside == {"fstore.queries"}
+
+
+@each_module
+def test_a_module_has_one_subject(name: str) -> None:
+    """What is longer than 400 lines has two."""
+    lines = len(text(name).splitlines())
+    assert lines <= LONGEST_MODULE
+
+
+@each_module
+def test_a_function_fits_a_screen(name: str) -> None:
+    """It has at most 40 lines, but where a command of the program lists its options."""
+    long = {
+        node.name: lines
+        for node, lines in functions(name)
+        if lines > LONGEST_FUNCTION and not (name.startswith("fstore.cli.") and lists_options(node))
+    }
+    assert long == {}
+
+
+def public_names(module: ast.Module) -> list[str]:
     """Return the names without underscore of a module's own functions and classes."""
     kinds = (ast.FunctionDef, ast.ClassDef)
-    return [n.name for n in tree.body if isinstance(n, kinds) and not n.name.startswith("_")]
+    return [n.name for n in module.body if isinstance(n, kinds) and not n.name.startswith("_")]
 
 
-@pytest.mark.parametrize("name", sorted(SOURCES))
+@each_module
 def test_public_names_exist_and_are_described(name: str) -> None:
     """A module says what it is about; what its ``__all__`` lists exists and has a docstring."""
-    tree = ast.parse(SOURCES[name].read_text())
-    assert ast.get_docstring(tree)
-    module = importlib.import_module(
-        "fstore" if name == "__init__" else f"fstore.{name}" if name != "__main__" else "fstore.cli"
-    )
+    assert ast.get_docstring(tree(name))
+    module = importlib.import_module(name)
     listed = getattr(module, "__all__", None)
     # Registered entries and commands are reached through their table, not by name.
-    registered = any(n.decorator_list for n in tree.body if isinstance(n, ast.FunctionDef))
-    assert listed is not None or registered or not public_names(tree)
+    registered = any(n.decorator_list for n in tree(name).body if isinstance(n, ast.FunctionDef))
+    assert listed is not None or registered or not public_names(tree(name))
     for public in listed or ():
         value = getattr(module, public)
         if inspect.isclass(value) or inspect.isfunction(value):

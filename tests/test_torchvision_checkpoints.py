@@ -8,8 +8,8 @@ from PIL import Image
 from fstore import workflows
 from fstore.extractor.images import load_sample
 from fstore.extractor.networks import Network, build_network, network_names
-from fstore.extractor.networks._undrawn import build_undrawn
 from fstore.extractor.weights import with_weights
+from fstore.extractor.weights.undrawn import build_undrawn
 from fstore.store import Store
 from fstore.workflows.extract import run as extraction
 from fstore.workflows.extract.run import Options

@@ -1,9 +1,19 @@
 """Networks: one file a family; each registers itself by name."""
 
-from fstore.extractor.networks._api import NETWORKS, Beside, Network, network
+from fstore.extractor.networks._api import NETWORKS, Beside, Network, StatedLayout, network
+from fstore.extractor.networks._own import place_of
 from fstore.extractor.networks.resolve import build_network, network_names
 from fstore.registry import import_siblings
 
-__all__ = ["NETWORKS", "Beside", "Network", "build_network", "network", "network_names"]
+__all__ = [
+    "NETWORKS",
+    "Beside",
+    "Network",
+    "StatedLayout",
+    "build_network",
+    "network",
+    "network_names",
+    "place_of",
+]
 
 import_siblings(__name__, list(__path__))

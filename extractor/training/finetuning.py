@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fstore.errors import DataError
-from fstore.extractor.networks._api import Network
+from fstore.extractor.networks import Network
 from fstore.extractor.probe import run_on_meta
 from fstore.extractor.training.examples import random_seed
 from fstore.extractor.training.recipe import Multiplier, Recipe

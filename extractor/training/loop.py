@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fstore.errors import DataError
 from fstore.extractor.devices import keep_freed_memory
-from fstore.extractor.networks._api import Network
+from fstore.extractor.networks import Network
 from fstore.extractor.training.distributed import ALONE, Processes
 from fstore.extractor.training.examples import Targets, TrainingData
 from fstore.extractor.training.recipe import Recipe

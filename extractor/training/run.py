@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fstore.errors import DataError
 from fstore.extractor.devices import to_device
-from fstore.extractor.networks._api import Network
+from fstore.extractor.networks import Network
 from fstore.extractor.training.distributed import ALONE, Processes, share_batches
 from fstore.extractor.training.examples import Targets, TrainingData, random_seed
 from fstore.extractor.training.objective import class_scores, loss_sum, measure, measure_name

@@ -154,7 +154,7 @@ def network_of(
     DataError
         The weights do not fit it.
     """
-    from fstore.extractor.networks._undrawn import build_undrawn
+    from fstore.extractor.weights.undrawn import build_undrawn
 
     def build(name: str, *, classes: int | None = None) -> Network:
         return build_undrawn(lambda: build_network(name, classes=classes))

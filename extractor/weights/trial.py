@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from fstore.errors import DataError, FstoreError
-from fstore.extractor.networks import Network
-from fstore.extractor.networks._own import place_of
+from fstore.extractor.networks import Network, place_of
 from fstore.extractor.weights.checkpoints import with_weights
 
 __all__ = ["compare", "one_image"]

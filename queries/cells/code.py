@@ -21,7 +21,7 @@ ANSWERS_SQL = ("fstore.store.sql", "fstore.store.macros", "fstore.store.views")
 OUTSIDE = (
     # drawing and words
     "fstore.queries.figures",
-    "fstore.queries.words",
+    "fstore.words",
     "fstore.commands",
     "fstore.errors",
     "fstore.csv_text",

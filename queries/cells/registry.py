@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fstore.queries.cells.needs import Cell, Need, Row
 from fstore.queries.studies.study import Study
-from fstore.queries.words import worded
 from fstore.registry import Registry
+from fstore.words import worded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

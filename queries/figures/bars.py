@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fstore.queries.figures.plots import Row, new_axes
-from fstore.queries.words import worded
+from fstore.words import worded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ import numpy as np
 from fstore.queries.cells.needs import SAMPLE
 from fstore.queries.figures.plots import Row
 from fstore.queries.samples.ablations import ABLATIONS
-from fstore.queries.words import worded
+from fstore.words import worded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from fstore.queries.cells.needs import BESIDE
 from fstore.queries.figures.bars import mark_paper
 from fstore.queries.figures.plots import Row, new_axes
-from fstore.queries.words import worded
+from fstore.words import worded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fstore.queries.figures.plots import Row
 from fstore.queries.methods.entropy import MEASURES
-from fstore.queries.words import worded
+from fstore.words import worded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

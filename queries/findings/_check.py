@@ -65,7 +65,6 @@ def study_facts(
 ) -> Facts:
     """Return what claims are judged by; parameters as :func:`check_findings`."""
     from fstore.queries.cells.inputs import Inputs
-    from fstore.queries.reports._classify import positions
 
     names = list(dict.fromkeys(name for entry in CLAIMS for name in entry.meta["reports"]))
     reports = list(brought(store, study, names, compute=compute, on_progress=on_progress))
@@ -80,11 +79,11 @@ def study_facts(
             rows[done.report] = without(done.rows, needs, thin)
             if note := " ".join(dict.fromkeys(filter(None, [done.note, *thin.values()]))):
                 notes[done.report] = note
-    places = positions(store, study.network)
+    flat = _flat_layers(store, study.network)
     return Facts(
         rows,
         study.layers,
-        tuple(layer for layer in study.layers if places.get(layer) == 1),
+        tuple(layer for layer in study.layers if layer in flat),
         study.mid_layer or "",
         study.top_layer or "",
         _snapshots(store, study),
@@ -96,6 +95,12 @@ def study_facts(
 def _is_asked(done: Brought) -> bool:
     """Whether the study binds a report, also one whose inputs are not registered."""
     return done.raised is None or bool(done.standing.needs)
+
+
+def _flat_layers(store: "Store", network: str) -> set[str]:
+    """Return the layers on record that have one number a channel and no map."""
+    rows = store.rows("layers", network=network).to_pylist()
+    return {row["layer"] for row in rows if row["height"] * row["width"] == 1}
 
 
 def _snapshots(store: "Store", study: Study) -> tuple[Snapshot, ...]:

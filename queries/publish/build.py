@@ -27,8 +27,8 @@ from fstore.queries.refresh.driver import brought
 from fstore.queries.refresh.show import illustrated
 from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.studies.study import Study, study_rows
-from fstore.queries.words import worded
 from fstore.types import CheckpointRecord, OnProgress
+from fstore.words import worded
 
 if TYPE_CHECKING:
     from jinja2 import Environment

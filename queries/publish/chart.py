@@ -135,6 +135,7 @@ def facet_list(
 
 
 def told_by(look: Look) -> str:
+    """Return what tells the values of the second facet apart."""
     return "symbol" if look.kind == "points" else "dash"
 
 

@@ -7,7 +7,7 @@ its cells, and another colour on the page is no reason to compute them again.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from fstore.queries.words import worded
+from fstore.words import worded
 
 __all__ = ["LOOKS", "Look", "look_of"]
 

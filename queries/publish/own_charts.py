@@ -17,7 +17,7 @@ from fstore.queries.publish.chart import (
 )
 from fstore.queries.publish.looks import Look
 from fstore.queries.samples.ablations import ABLATIONS
-from fstore.queries.words import worded
+from fstore.words import worded
 
 __all__ = ["filters", "maps", "matrix", "precision"]
 
@@ -32,26 +32,6 @@ def filters(rows: Rows, look: Look, _roles: Roles) -> Chart | None:
     if not mine:
         return None
     ckpts = list(dict.fromkeys(row["row"] for row in mine))
-    trace: Trace = {
-        "type": "box",
-        "x": [row["row"] for row in mine],
-        "y": [row["value"] for row in mine],
-        "hovertext": [
-            f"checkpoint {plain(row['row'])}, filter {row['col'].removeprefix(prefix)}"
-            f"<br>cosine <b>{row['value']:.4f}</b>"
-            for row in mine
-        ],
-        "hoverinfo": "text",
-        "hoveron": "points",
-        "boxpoints": "all",
-        "pointpos": 0,
-        "jitter": 0.6,
-        "marker": {"size": 5, "opacity": 0.75},
-        "line": {"width": 1.2},
-        "fillcolor": "rgba(127,127,127,0.08)",
-        "light": "#1f5fa8",
-        "dark": "#7db4f0",
-    }
     low = min(row["value"] for row in mine)
     margin = max(0.05 * (1 - low), 0.02)  # without one, rounding of 1 fills the chart
     ticks = [t for t in _ticks(low, 1.0) if t <= 1]  # no cosine is above 1: marks end there
@@ -66,7 +46,31 @@ def filters(rows: Rows, look: Look, _roles: Roles) -> Chart | None:
     }
     n = len(mine) // len(ckpts)
     alt = f"Cosine of {n} filters to their last state at {len(ckpts)} checkpoints"
-    return Chart([trace], layout, f"{alt}, the lowest {low:.3f}.")
+    return Chart([_boxes(mine, prefix)], layout, f"{alt}, the lowest {low:.3f}.")
+
+
+def _boxes(rows: Rows, prefix: str) -> Trace:
+    """Return a box a checkpoint, with a point a filter; columns are a prefix and the filter."""
+    return {
+        "type": "box",
+        "x": [row["row"] for row in rows],
+        "y": [row["value"] for row in rows],
+        "hovertext": [
+            f"checkpoint {plain(row['row'])}, filter {row['col'].removeprefix(prefix)}"
+            f"<br>cosine <b>{row['value']:.4f}</b>"
+            for row in rows
+        ],
+        "hoverinfo": "text",
+        "hoveron": "points",
+        "boxpoints": "all",
+        "pointpos": 0,
+        "jitter": 0.6,
+        "marker": {"size": 5, "opacity": 0.75},
+        "line": {"width": 1.2},
+        "fillcolor": "rgba(127,127,127,0.08)",
+        "light": "#1f5fa8",
+        "dark": "#7db4f0",
+    }
 
 
 def _ticks(low: float, high: float) -> list[float]:

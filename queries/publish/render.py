@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fstore.queries.publish.exhibits import STATES, label
 from fstore.queries.publish.sources import finite
 from fstore.queries.reports import REPORTS
-from fstore.queries.words import worded
+from fstore.words import worded
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -19,11 +19,11 @@ from fstore.queries.refresh.compute import Computed, bring_up
 from fstore.queries.refresh.standing import Standing, State, look, told, with_paper
 from fstore.queries.reports import REPORTS
 from fstore.queries.studies.study import Study
-from fstore.store.runs import Run, recorded
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
     from fstore.store import Store
+    from fstore.store.runs import Run
 
 __all__ = ["Brought", "Watch", "brought", "chosen_reports", "wait_notes"]
 
@@ -217,15 +217,17 @@ def _brought(call: _Call, names: Sequence[str]) -> Iterator[Brought]:
             yield seen[-1]
 
 
-def _run(call: _Call, names: Sequence[str]) -> AbstractContextManager[Run]:
+def _run(call: _Call, names: Sequence[str]) -> AbstractContextManager["Run"]:
     """Return the run that begins where the first report has something to be done."""
+    from fstore.store.runs import Run, recorded
+
     parameters = {"study": call.study.name, "reports": list(names)}
     if call.on_record:
         return recorded(call.store, "refresh", parameters)
     return nullcontext(Run("refresh", parameters))
 
 
-def _tell(run: Run, seen: Sequence[Brought]) -> None:
+def _tell(run: "Run", seen: Sequence[Brought]) -> None:
     """Put on record what became of the reports so far."""
     failed = [done for done in seen if done.state is State.FAILED]
     run.parameters |= {

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.queries.cells.needs import BESIDE, Cell, Need, Reading
+from fstore.queries.samples.ablations import PAPER
 from fstore.queries.samples.labels import Samples
 from fstore.queries.studies.bound import Bound
 from fstore.queries.studies.study import Study
@@ -66,8 +67,6 @@ def positions(store: "Store", network: str) -> dict[str, int]:
 
 def ablations_of(places: int | None) -> list[str]:
     """Return the paper's ablations of a layer; fully connected ones have nothing spatial."""
-    from fstore.queries.samples.ablations import PAPER
-
     return [a for a in PAPER if places != 1 or not a.startswith("sp_")]
 
 

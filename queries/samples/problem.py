@@ -110,12 +110,7 @@ def problem(
         for s, found in ids.items()
     }
     classes = class_names(store, [r.partition.dataset for r in rows])
-    labels = [
-        label_matrix(
-            store, r.partition.dataset, r.partition.view, r.ids, classes, difficult=difficult
-        )
-        for r in rows
-    ]
+    labels = [_labels(store, r, classes, difficult=difficult) for r in rows]
     runs = _runs(list(at))
     for run in runs.values():
         check_apart(store, [*run["train"], *run["val"]], run["test"])
@@ -124,6 +119,14 @@ def problem(
         for seed, run in runs.items()
     }
     return Problem(rows, classes, np.concatenate(labels), splits)
+
+
+def _labels(
+    store: "Store", rows: Rows, classes: Sequence[str], *, difficult: bool
+) -> NDArray[np.int8]:
+    """Return the labels of a partition's rows, of shape (n_rows, n_classes)."""
+    place = rows.partition
+    return label_matrix(store, place.dataset, place.view, rows.ids, classes, difficult=difficult)
 
 
 def split_samples(

@@ -18,7 +18,7 @@ from fstore.queries.publish.claims import legend, marks_of
 from fstore.queries.reports import REPORTS, column_words, paper_numbers, titled
 from fstore.queries.studies.study import parse_study
 from fstore.queries.studies.tasks import PAPER, TASKS, has_more_data, paper_task, role_of, task_row
-from fstore.queries.words import WORDS, worded
+from fstore.words import WORDS, worded
 
 SAID = {True: "holds", False: "does not hold"}
 

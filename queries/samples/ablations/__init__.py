@@ -7,6 +7,8 @@ from fstore.queries.samples.ablations import paper  # what reports are computed 
 from fstore.queries.samples.ablations._api import (
     ABLATIONS,
     Ablation,
+    Responses,
+    ablation,
     ablation_module,
     ablation_sql,
     listed_ablations,
@@ -18,6 +20,8 @@ __all__ = [
     "ABLATIONS",
     "PAPER",
     "Ablation",
+    "Responses",
+    "ablation",
     "ablation_module",
     "ablation_sql",
     "listed_ablations",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fstore.errors import DataError, UnknownNameError
 from fstore.registry import Entry, Registry
+from fstore.words import WORDS
 
 __all__ = [
     "ABLATIONS",
@@ -69,6 +70,7 @@ def ablation(
     all_samples : bool
         Whether a sample's values depend on the other samples of the question.
     """
+    WORDS[name] = label
     meta = {"label": label, "sql": sql, "reads": reads}
     return ABLATIONS.register(name, **meta, binary=binary, pooled=pooled, all_samples=all_samples)
 

@@ -84,14 +84,7 @@ def import_checkpoint(
         The name is registered with other weights or preprocessing.
     """
     from fstore.extractor.networks import build_network
-    from fstore.extractor.weights import (
-        MEAN_IMAGE,
-        choose_state,
-        fit,
-        network_for,
-        read_mean_image,
-        read_states,
-    )
+    from fstore.extractor.weights import choose_state, fit, network_for, read_states
 
     check_new_name(name, "checkpoint")
     _check_numbers(iteration, lr, seed)
@@ -104,17 +97,25 @@ def import_checkpoint(
         say(f"{file}: took the state dict under {chosen!r}")
     built = network_for(tensors, built)
     weights = fit(tensors, built, source=str(file))
-    if mean is not None:
-        image = read_mean_image(mean, built.preprocess)
-        built = replace(built, preprocess=replace(built.preprocess, mean_image=image))
-    elif MEAN_IMAGE in tensors:
-        image = tensors[MEAN_IMAGE].float().numpy()
-        built = replace(built, preprocess=replace(built.preprocess, mean_image=image))
+    built = _with_mean(built, mean, tensors)
     about = {"kind": "import", "file": file.name} | ({"key": chosen} if chosen else {})
     record = CheckpointRecord(
         network, name, iteration, lr, seed, parent=parent, recipe=json.dumps(about, sort_keys=True)
     )
     return write_checkpoint(store, record, weights, built, say=say)
+
+
+def _with_mean(built: "Network", mean: Path | None, tensors: Mapping[str, "Tensor"]) -> "Network":
+    """Return a network with the mean image of a file, else the one beside its weights, if any."""
+    from fstore.extractor.weights import MEAN_IMAGE, read_mean_image
+
+    if mean is not None:
+        image = read_mean_image(mean, built.preprocess)
+    elif MEAN_IMAGE in tensors:
+        image = tensors[MEAN_IMAGE].float().numpy()
+    else:
+        return built
+    return replace(built, preprocess=replace(built.preprocess, mean_image=image))
 
 
 def init_checkpoint(

@@ -88,8 +88,7 @@ def detect_image(
     MissingExtraError
         The method needs a library that is not installed.
     """
-    from fstore.extractor.proposals import METHODS
-    from fstore.extractor.proposals._search import tidy
+    from fstore.extractor.proposals import METHODS, tidy
     from fstore.queries.detection.scoring import Keep, best_boxes
 
     search = search or searched_how(store, detector.record["trained_on"][0]["dataset"])

@@ -110,26 +110,36 @@ def finetune(
     recipe = finetuning_recipe(built, mode, regions=learning.regions, **changes)
     total = iterations or default_iterations(built, mode, regions=learning.regions)
     data = training_data(store, learning, built.preprocess, workers=options.workers)
-    about = {
-        "kind": "finetune",
-        "mode": mode,
-        "dataset": learning.name,
-        "view": view,
-        "split": split,
-        "split_seed": split_seed,
-        "trainval": trainval,
-        "data": data.identity,
-        "classes": classes,
-        "parent": parent_name,
-        "parent_sha256": None if start is None else start.sha256,
-        "seed": seed,
-        "iterations": total,
-        "recipe": json.loads(recipe.to_json()),
-    }
+    how = {"seed": seed, "iterations": total, "recipe": json.loads(recipe.to_json())}
+    about = _about(mode, learning, start, data=data.identity, classes=classes) | how
     names = _names(name or _name(start, learning.name, mode, seed), total, snapshots)
     plan = Plan(built, data, recipe, total, names, seed, about, parent_name)
     every = options.validate_every or max(1, total // VALIDATIONS)
     return train_into(store, plan, replace(options, validate_every=every))
+
+
+def _about(
+    mode: str,
+    learning: Learning,
+    start: CheckpointRecord | None,
+    *,
+    data: str,
+    classes: Sequence[str],
+) -> dict[str, object]:
+    """Return what the checkpoints' recipes say of where they come from and what they learned."""
+    return {
+        "kind": "finetune",
+        "mode": mode,
+        "dataset": learning.name,
+        "view": learning.view,
+        "split": learning.split,
+        "split_seed": learning.split_seed,
+        "trainval": learning.trainval,
+        "data": data,
+        "classes": classes,
+        "parent": None if start is None else start.name,
+        "parent_sha256": None if start is None else start.sha256,
+    }
 
 
 def _parent(

@@ -22,7 +22,7 @@ WORDS = {
     "prior": "random filter",
     "scratch": "from scratch",
 }
-"""Names in words; an ablation has its own label; of another, underscores are spaces."""
+"""Names in words, those of registered ablations among them; of another, underscores are spaces."""
 
 
 def worded(name: str) -> str:
@@ -30,15 +30,11 @@ def worded(name: str) -> str:
 
     Examples
     --------
-    >>> worded("sp_max"), worded("label 0.1"), worded("shuffle_seed"), worded("none:all_points")
-    ('sp-max', 'label 0.1', 'shuffle seed', 'as they are: all points')
+    >>> worded("fc_ft"), worded("label 0.1"), worded("shuffle_seed"), worded("scratch:all_points")
+    ('fc-ft', 'label 0.1', 'shuffle seed', 'from scratch: all points')
     """
     return ": ".join(" ".join(map(_word, part.split(" "))) for part in name.split(":"))
 
 
 def _word(word: str) -> str:
-    from fstore.queries.samples.ablations import ABLATIONS
-
-    if word in ABLATIONS:
-        return str(ABLATIONS[word].meta["label"])
     return WORDS.get(word, word.replace("_", " "))
