@@ -143,7 +143,7 @@ def main() -> None:
             shutil.copy(path, images / path.name)
         names = [p.name for p in chosen]
         prepared = Store.create(work / "prepared")
-        workflows.add_dataset(prepared, "images", "imagefolder", images)
+        workflows.add_dataset(prepared, "images", "imagefolder", root=images)
         record = workflows.init_checkpoint(prepared, network="caffenet", name="random")
         network = workflows.load_network(prepared, record)
         bare(images, names[: 2 * BATCH], network, work)  # warm up

@@ -87,7 +87,8 @@ def images_per_s(setting: Setting, ends: list[float]) -> float:
 def fstore(setting: Setting, cache_bytes: int, warm: int = 0) -> float:
     """Train as the program does; ``warm`` iterations come before those that count."""
     examples = FileExamples(
-        setting.root, setting.uris, setting.digests, setting.labels, setting.network.preprocess,
+        setting.root, setting.uris, setting.digests,
+        labels=setting.labels, preprocess=setting.network.preprocess,
         cache_bytes=cache_bytes, workers=setting.workers,
     )  # fmt: skip
     ends: list[float] = []
@@ -116,7 +117,7 @@ class Files(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, place: int) -> tuple[Tensor, int]:
         s = self.setting
         image = torch.from_numpy(
-            load_sample(s.root, s.uris[place], None, self.whole, s.digests[place])
+            load_sample(s.root, s.uris[place], None, preprocess=self.whole, digest=s.digests[place])
         )
         margin = image.shape[-1] - self.size
         y, x = torch.randint(0, margin + 1, (2,)).tolist()

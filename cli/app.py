@@ -26,9 +26,10 @@ app = Program(
 )
 
 
-def sub_app(name: str, summary: str) -> typer.Typer:
+def sub_app(name: str, summary: str, cls: type[Group] = Group) -> typer.Typer:
     """Return a group of commands ``fstore NAME ...``, added to the program."""
     group = Program(
+        cls=cls,
         name=name,
         help=summary,
         no_args_is_help=True,

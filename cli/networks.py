@@ -31,6 +31,7 @@ def networks(as_json: AsJson = False, as_csv: AsCsv = False) -> None:
 @app.command("layers")
 def layers(
     network: Annotated[str, typer.Argument(help="Name of a network, as fstore networks lists.")],
+    *,
     everything: Annotated[
         bool, typer.Option("--all", help="Also module paths and graph nodes, usable as layers.")
     ] = False,

@@ -17,6 +17,7 @@ from fstore.ending import leftover
 from fstore.errors import DataError
 
 if TYPE_CHECKING:
+    from fstore.queries.studies.study import Study
     from fstore.store import Store
     from fstore.types import OnProgress
     from fstore.workflows.reproduce.study import Result, Step
@@ -49,53 +50,53 @@ def reproduce(
 
     Example: fstore reproduce study/digits.toml
     """
+    from fstore.queries.studies.study import parse_study
     from fstore.workflows.reproduce.study import RESULT_COLUMNS
     from fstore.workflows.reproduce.study import reproduce as run
 
     toml, quiet = read_study(file), ctx.obj["quiet"]
     if no_page and page is not None:
         raise typer.BadParameter("choose one of --page and --no-page")
-    site = None if no_page or dry_run else _place(ctx, page, toml)
+    study = parse_study(toml, source=str(file))
+    site = None if no_page or dry_run else _place(ctx, page, study.name)
     with _store(Path(ctx.obj["store"]), dry_run=dry_run) as store:
         results = run(
-            store, toml, source=str(file), data=data, device=device, dry_run=dry_run,
-            watch=lambda step: _watched(step, quiet=quiet),
+            store, toml, source=str(file), study=study, data=data, device=device,
+            dry_run=dry_run, watch=lambda step: _watched(step, quiet=quiet),
         )  # fmt: skip
         rows = [_told(result, quiet=quiet) for result in results]
         shown = ({**asdict(row), "seconds": round(row.seconds, 1)} for row in rows)
         emit(shown, columns=RESULT_COLUMNS, as_json=as_json, as_csv=as_csv)
         if site is not None:
-            _build(store, toml, site, quiet=quiet)
+            _build(store, study, site, quiet=quiet)
     if any(row.state == "failed" for row in rows):
         note("some reports failed or lack what they read; the notes above say what")
         raise typer.Exit(1)
 
 
-def _place(ctx: typer.Context, page: Path | None, toml: str) -> Path:
+def _place(ctx: typer.Context, page: Path | None, study: str) -> Path:
     """Return the page's folder; one that holds something else is refused before hours of work.
 
     The default folder is not taken from another study.
     """
     from fstore.queries.publish import check_place, study_of
-    from fstore.queries.studies.study import parse_study
 
     site = page or Path(ctx.obj["store"]) / "page"
     check_place(site, overwrite=True)
     held = study_of(site)
-    if page is None and held not in {None, parse_study(toml).name}:
+    if page is None and held not in {None, study}:
         raise DataError(f"{site} holds the page of study '{held}'; add --page DIR, or --no-page")
     return site
 
 
-def _build(store: "Store", toml: str, out: Path, *, quiet: bool) -> None:
+def _build(store: "Store", study: "Study", out: Path, *, quiet: bool) -> None:
     """Build the page of what was reproduced; an earlier one is replaced. Its path is a note."""
     from fstore.queries.publish import build_page
-    from fstore.queries.studies.study import parse_study
 
     if not quiet:
         note(f"\n# Build the page\n$ fstore report build {out} --overwrite")
     with bar(quiet=quiet) as update:
-        index = build_page(store, parse_study(toml), out, overwrite=True, on_progress=update)
+        index = build_page(store, study, out, overwrite=True, on_progress=update)
     note(str(index))
 
 

@@ -7,6 +7,7 @@ the sizes.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
@@ -59,6 +60,20 @@ RESHAPED = {"reshape", "view", "flatten", "unflatten", "squeeze", "unsqueeze", "
 REDUCED = {"mean", "sum", "amax", "amin", "std", "var", "logsumexp"}
 
 
+@dataclass(frozen=True)
+class _Call:
+    """An operation as the network calls it, and the tensors among its arguments, before it runs.
+
+    An operation in place may change shapes, so they are kept.
+    """
+
+    func: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    axes: Sequence[Axes]
+    shapes: Sequence[tuple[int, ...]]
+
+
 class AxisLog(Recorder):
     """Keeps the meaning of every tensor's dimensions during a forward pass."""
 
@@ -90,17 +105,15 @@ class AxisLog(Recorder):
     ) -> Any:  # noqa: ANN401
         """Run an operation and carry the meaning of dimensions along."""
         kwargs = kwargs or {}
-        given = [(t, self.of(t)) for t in _tensors([*args, *kwargs.values()])]
-        shapes = [tuple(t.shape) for t, _ in given]  # an operation in place may change them
+        tensors = _tensors([*args, *kwargs.values()])
+        axes, shapes = [self.of(t) for t in tensors], [tuple(t.shape) for t in tensors]
+        call = _Call(func, args, kwargs, axes=axes, shapes=shapes)
         result = func(*args, **kwargs)
-        if given:
-            name = operation_name(func)
+        if tensors:
             for place, out in enumerate(_tensors([result])):
-                axes = _carried(name, func, given, shapes, out, args, kwargs)
-                if name.strip("_") in ATTENTION:
-                    axes = given[0][1] if place == 0 else None
-                same = axes is not None and len(axes) == out.dim()
-                self._set(out, axes if axes and same else (UNKNOWN,) * out.dim())
+                carried = _carried(call, out, place)
+                same = carried is not None and len(carried) == out.dim()
+                self._set(out, carried if carried and same else (UNKNOWN,) * out.dim())
         return result
 
     def _set(self, tensor: Tensor, axes: Axes) -> None:
@@ -108,18 +121,15 @@ class AxisLog(Recorder):
         self._alive.append(tensor)
 
 
-def _carried(  # noqa: PLR0911, PLR0917 - one line a kind of operation
-    name: str,
-    func: Callable[..., Any],
-    given: Sequence[tuple[Tensor, Axes]],
-    shapes: Sequence[tuple[int, ...]],
-    out: Tensor,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
+def _carried(  # noqa: PLR0911 - one line a kind of operation
+    call: _Call, out: Tensor, place: int
 ) -> Axes | None:
-    """Return what the dimensions of a result mean; None if the operation does not say."""
+    """Return what the dimensions of a call's result mean; None if the operation does not say."""
+    name = operation_name(call.func)
     plain = name if name in PROPERTIES else name.strip("_")
-    axes, shape = given[0][1], shapes[0]
+    axes, shape = call.axes[0], call.shapes[0]
+    if plain in ATTENTION:
+        return axes if place == 0 else None
     if plain in CONVOLUTIONS:
         return (axes[0], CHANNEL, *[PLACE] * (out.dim() - 2)) if out.dim() == len(shape) else None
     if plain in BATCH_NORMS and UNKNOWN in axes and len(axes) > 2:
@@ -127,52 +137,47 @@ def _carried(  # noqa: PLR0911, PLR0917 - one line a kind of operation
     if plain in SAME | BATCH_NORMS:
         return axes if out.dim() == len(shape) else None
     if plain in ALIGNED:
-        return _aligned(given, shapes, tuple(out.shape))
+        return _aligned(call, tuple(out.shape))
     if plain in ARRANGED or name in PROPERTIES:
-        return _arranged(func, axes, args, kwargs)
+        return _arranged(call)
     if plain in RESHAPED:
         return reshaped(shape, axes, tuple(out.shape))
     if plain in REDUCED:
-        return _reduced(axes, out, args, kwargs)
-    return _indexed(axes, args[1]) if plain == "getitem" else None
+        return _reduced(call, out)
+    return _indexed(axes, call.args[1]) if plain == "getitem" else None
 
 
 def _tensors(values: Sequence[object]) -> list[Tensor]:
-    found: list[Tensor] = []
+    tensors: list[Tensor] = []
     for value in values:
         if isinstance(value, Tensor):
-            found.append(value)
+            tensors.append(value)
         elif isinstance(value, (list, tuple)):
-            found += _tensors(value)
-    return found
+            tensors += _tensors(value)
+    return tensors
 
 
-def _aligned(
-    given: Sequence[tuple[Tensor, Axes]],
-    shapes: Sequence[tuple[int, ...]],
-    out: tuple[int, ...],
-) -> Axes:
+def _aligned(call: _Call, out: tuple[int, ...]) -> Axes:
     """Join what the tensors say of each dimension; where they contradict, it is unknown."""
     joined = []
     for back in range(len(out), 0, -1):
         said = {
             axes[-back]
-            for (_, axes), shape in zip(given, shapes, strict=True)
+            for axes, shape in zip(call.axes, call.shapes, strict=True)
             if len(shape) >= back and (shape[-back] != 1 or out[-back] == 1)
         } - {UNKNOWN}
         joined.append(said.pop() if len(said) == 1 else UNKNOWN)
     return tuple(joined)
 
 
-def _arranged(
-    func: Callable[..., Any], axes: Axes, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Axes | None:
+def _arranged(call: _Call) -> Axes | None:
     """Do the same to a tensor whose sizes are all different, and see where they went."""
+    axes = call.axes[0]
     sizes = range(2, 2 + len(axes))
     dummy = torch.empty(tuple(sizes), device="meta")
-    if not args:
+    if not call.args:
         return None
-    moved = func(dummy, *args[1:], **kwargs)
+    moved = call.func(dummy, *call.args[1:], **call.kwargs)
     return tuple(axes[size - 2] for size in moved.shape)
 
 
@@ -191,24 +196,23 @@ def reshaped(shape: tuple[int, ...], axes: Axes, out: tuple[int, ...]) -> Axes:
     named: list[str] = []
     rest = [n for n in out if n != 1]
     while before and rest:
-        taken, given = [before.pop(0)], [rest.pop(0)]
-        while (left := math.prod(n for n, _ in taken)) != (right := math.prod(given)):
+        taken, made = [before.pop(0)], [rest.pop(0)]
+        while (left := math.prod(n for n, _ in taken)) != (right := math.prod(made)):
             if left < right and before:
                 taken.append(before.pop(0))
             elif right < left and rest:
-                given.append(rest.pop(0))
+                made.append(rest.pop(0))
             else:
                 return (UNKNOWN,) * len(out)
         kinds = {a for _, a in taken}
-        whole = len(taken) == len(given) == 1 or kinds == {PLACE}
-        named += [kinds.pop() if whole else UNKNOWN] * len(given)
+        whole = len(taken) == len(made) == 1 or kinds == {PLACE}
+        named += [kinds.pop() if whole else UNKNOWN] * len(made)
     kept = ones if len(ones) == sum(n == 1 for n in out) else [UNKNOWN] * len(out)
     return tuple(kept.pop(0) if n == 1 else named.pop(0) for n in out)
 
 
-def _reduced(
-    axes: Axes, out: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Axes | None:
+def _reduced(call: _Call, out: Tensor) -> Axes | None:
+    axes, args, kwargs = call.axes[0], call.args, call.kwargs
     if out.dim() == len(axes):
         return axes
     dims = args[1] if len(args) > 1 else kwargs.get("dim", kwargs.get("axis"))
@@ -226,14 +230,14 @@ def _indexed(axes: Axes, index: object) -> Axes | None:
     used = sum(1 for i in wanted if i is not None and i is not Ellipsis)
     if not any(i is Ellipsis for i in wanted):
         wanted.append(Ellipsis)
-    found: list[str] = []
+    carried: list[str] = []
     rest = list(axes)
     for i in wanted:
         if i is None:
-            found.append(UNKNOWN)
+            carried.append(UNKNOWN)
         elif i is Ellipsis:
-            found += [rest.pop(0) for _ in range(len(axes) - used)]
+            carried += [rest.pop(0) for _ in range(len(axes) - used)]
         else:
             kept = rest.pop(0)
-            found += [kept] if isinstance(i, slice) else []
-    return tuple(found)
+            carried += [kept] if isinstance(i, slice) else []
+    return tuple(carried)

@@ -121,6 +121,7 @@ def run_graph(
     model: nn.Module,
     graph: fx.Graph,
     x: Tensor,
+    *,
     moments: Mapping[str, Moment],
     note: Callable[[str, object], None],
 ) -> object:
@@ -131,14 +132,14 @@ def run_graph(
     object
         What the network returns; None of a graph without an end.
     """
-    interpreter = _Interpreter(model, graph, moments, note)
+    interpreter = _Interpreter(model, graph, moments=moments, note=note)
     try:
         return interpreter.run(x)
     finally:
         interpreter.env.clear()
 
 
-def cut(model: nn.Module, graph: Graph, start: str, taps: Sequence[str]) -> Tail:
+def cut(model: nn.Module, graph: Graph, *, start: str, taps: Sequence[str]) -> Tail:
     """Return the part of a graph from a tap's output to other taps.
 
     What runs after the output exists and follows from it alone is in the part, whether its result
@@ -153,17 +154,17 @@ def cut(model: nn.Module, graph: Graph, start: str, taps: Sequence[str]) -> Tail
     first, moment = _start_of(places[start], start)
     order = {node: at for at, node in enumerate(graph.graph.nodes)}
     end = max(order[places[tap].after] for tap in taps)
-    known = _following(model, graph.graph, first, begin=order[moment], end=end)
+    following = _following(model, graph.graph, first, begin=order[moment], end=end)
     for tap in taps:
         early = order[places[tap].after] < order[moment]
-        if early or any(node not in known for node in places[tap].nodes):
+        if early or any(node not in following for node in places[tap].nodes):
             raise DataError(
                 f"{tap!r} does not follow from {start!r} alone: the network reaches it from its "
                 "input on another way, too; start at another layer, or run it on the images"
             )
     part = fx.Graph()
     copies = {first: part.placeholder("stored")}
-    for node in known:
+    for node in following:
         if node is not first:
             copies[node] = part.node_copy(node, copies.__getitem__)
     moments = {tap: _copied(places[tap], copies, order) for tap in taps}
@@ -173,13 +174,13 @@ def cut(model: nn.Module, graph: Graph, start: str, taps: Sequence[str]) -> Tail
 
 
 def _moment(graph: Graph, tap: str) -> Moment:
-    found = graph.find(tap)
-    if found is None:
+    moment = graph.find(tap)
+    if moment is None:
         raise DataError(
             f"the network's code cannot be traced at {tap!r}, so nothing can be derived from "
             "stored responses there; run it on the images"
         )
-    return found
+    return moment
 
 
 def _start_of(place: Moment, start: str) -> tuple[fx.Node, fx.Node]:
@@ -197,15 +198,15 @@ def _following(
     model: nn.Module, graph: fx.Graph, first: fx.Node, *, begin: int, end: int
 ) -> dict[fx.Node, None]:
     """Return, in order, ``first`` and what can be computed from it after place ``begin``."""
-    known: dict[fx.Node, None] = {first: None}
+    following: dict[fx.Node, None] = {first: None}
     derived = {first}
     for at, node in enumerate(graph.nodes):
         if at > end or node.op in {"placeholder", "output"} or node is first:
             continue
         inputs = node.all_input_nodes
         uses = [n for n in inputs if n in derived]
-        if all(n in known for n in inputs) and (at > begin or not uses):
-            known[node] = None
+        if all(n in following for n in inputs) and (at > begin or not uses):
+            following[node] = None
             if uses:
                 derived.add(node)
         elif uses and at > begin and _may_write(node, model):
@@ -213,7 +214,7 @@ def _following(
                 f"{node.name!r} writes into what follows from the stored responses, and needs more "
                 "than them; start at another layer, or run the network on the images"
             )
-    return known
+    return following
 
 
 def _may_write(node: fx.Node, model: nn.Module) -> bool:
@@ -224,8 +225,10 @@ def _may_write(node: fx.Node, model: nn.Module) -> bool:
         modules = model.get_submodule(str(node.target)).modules()
         return any(getattr(module, "inplace", False) for module in modules)
     name = getattr(node.target, "__name__", str(node.target))
-    own = name.endswith("_") and not name.endswith("__")
-    return own or node.target in _WRITING or name in {"__setitem__", "__iadd__", "__imul__"}
+    named_in_place = name.endswith("_") and not name.endswith("__")
+    return (
+        named_in_place or node.target in _WRITING or name in {"__setitem__", "__iadd__", "__imul__"}
+    )
 
 
 _WRITING = {operator.setitem, operator.iadd, operator.isub, operator.imul, operator.itruediv}
@@ -248,6 +251,7 @@ class _Interpreter(fx.Interpreter):
         self,
         model: nn.Module,
         graph: fx.Graph,
+        *,
         moments: Mapping[str, Moment],
         note: Callable[[str, object], None],
     ) -> None:

@@ -219,7 +219,7 @@ def neighbours(
 
 
 def load_sample(
-    root: Path, uri: str, box: Box | None, preprocess: Preprocess, digest: str = ""
+    root: Path, uri: str, box: Box | None, *, preprocess: Preprocess, digest: str = ""
 ) -> Input:
     """Read, check, decode and preprocess one sample; safe to call from several threads.
 
@@ -234,7 +234,7 @@ def load_sample(
     DataError
         The image cannot be decoded, or the box lies outside of it.
     """
-    sample: Input = load_group(root, uri, [box], preprocess, digest)[0]
+    sample: Input = load_group(root, uri, [box], preprocess=preprocess, digest=digest)[0]
     return sample
 
 
@@ -242,6 +242,7 @@ def load_group(
     root: Path,
     uri: str,
     boxes: Sequence[Box | None],
+    *,
     preprocess: Preprocess,
     digest: str = "",
 ) -> Input:

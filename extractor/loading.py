@@ -80,20 +80,20 @@ class _SharedImage:
         self._where = root / uri
         self._digest = digest
         self._lock = Lock()
-        self._found: Image | DataError | None = None
+        self._decoded: Image | DataError | None = None
 
     def get(self) -> Image:
         """Return the decoded image, or raise what the first attempt raised."""
         with self._lock:
-            if self._found is None:
+            if self._decoded is None:
                 try:
                     data = read_bytes_checked(self._where, self._digest, uri=self.uri)
-                    self._found = decode(data, uri=self.uri)
+                    self._decoded = decode(data, uri=self.uri)
                 except DataError as error:
-                    self._found = error
-        if isinstance(self._found, DataError):
-            raise self._found
-        return self._found
+                    self._decoded = error
+        if isinstance(self._decoded, DataError):
+            raise self._decoded
+        return self._decoded
 
 
 def load_batches(
@@ -130,7 +130,9 @@ def load_batches(
     try:
         for batch, pieces in zip(batches, _pieces(root, batches), strict=True):
             crop = warp_later and all(sample.box is not None for sample in batch)
-            pending.append([pool.submit(_load, image, p, preprocess, crop) for image, p in pieces])
+            pending.append(
+                [pool.submit(_load, image, p, preprocess, crop=crop) for image, p in pieces]
+            )
             if len(pending) > AHEAD:
                 yield _collect(pending.popleft(), preprocess.size)
         while pending:
@@ -155,7 +157,7 @@ def _pieces(
 
 
 def _load(
-    image: _SharedImage, samples: Sequence[InputSample], preprocess: Preprocess, crop: bool
+    image: _SharedImage, samples: Sequence[InputSample], preprocess: Preprocess, *, crop: bool
 ) -> _Loaded:
     """Load samples of one image; one bad box does not cost the others."""
     try:
@@ -165,16 +167,16 @@ def _load(
     except DataError as error:
         return _Loaded([], [], [BadSample(s.sample_id, s.uri, str(error)) for s in samples])
     try:
-        images = _prepared(pixels, [s.box for s in samples], preprocess, crop, uri=image.uri)
+        images = _prepared(pixels, [s.box for s in samples], preprocess, crop=crop, uri=image.uri)
     except DataError as error:
         if len(samples) == 1:
             return _Loaded([], [], [BadSample(samples[0].sample_id, image.uri, str(error))])
-        return _chained(_load(image, [sample], preprocess, crop) for sample in samples)
+        return _chained(_load(image, [sample], preprocess, crop=crop) for sample in samples)
     return _Loaded([s.sample_id for s in samples], [images], [])
 
 
 def _prepared(
-    image: Image, boxes: Sequence[Box | None], preprocess: Preprocess, crop: bool, *, uri: str
+    image: Image, boxes: Sequence[Box | None], preprocess: Preprocess, *, crop: bool, uri: str
 ) -> Inputs:
     """Return the inputs of samples of one image, or its regions cut out."""
     if crop:

@@ -82,17 +82,17 @@ class Preprocess:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
-def _check_sides(given: Preprocess) -> None:
+def _check_sides(preprocess: Preprocess) -> None:
     for name in ("size", "resize", "context"):
-        value, least = getattr(given, name), 0 if name == "context" else 1
+        value, least = getattr(preprocess, name), 0 if name == "context" else 1
         if not _is_whole(value) or value < least:
             raise DataError(
                 f"Preprocess: {name}={value!r}; expected a whole number of pixels from {least}"
             )
-    if given.size > given.resize:
+    if preprocess.size > preprocess.resize:
         raise DataError(
-            f"Preprocess: input size {given.size} exceeds resize={given.resize}, which it is cut "
-            "from; give a resize as large or larger"
+            f"Preprocess: input size {preprocess.size} exceeds resize={preprocess.resize}, "
+            "which it is cut from; give a resize as large or larger"
         )
 
 
@@ -127,9 +127,9 @@ def _check_mean_image(image: object, resize: int) -> None:
         or image.shape != expected
         or image.dtype.kind not in "fiu"
     ):
-        found = getattr(image, "shape", type(image).__name__)
+        shape = getattr(image, "shape", type(image).__name__)
         raise DataError(
-            f"Preprocess: the mean image has shape {found}; expected numbers, {expected}"
+            f"Preprocess: the mean image has shape {shape}; expected numbers, {expected}"
         )
     if not np.isfinite(image).all():
         raise DataError("Preprocess: the mean image holds values that are not finite")

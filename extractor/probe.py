@@ -59,7 +59,8 @@ def run_on_meta(
     stands_for = {id(t): torch.empty_like(t, device="meta") for _, t in tensors}  # one for tied
     meta = {name: stands_for[id(t)] for name, t in tensors}
     try:
-        _run(model, call, torch.empty(samples, 3, size, size, device="meta"), meta, mode)
+        x = torch.empty(samples, 3, size, size, device="meta")
+        _run(model, call, x=x, tensors=meta, mode=mode)
     except (RuntimeError, NotImplementedError):
         if not compute:
             raise
@@ -68,7 +69,8 @@ def run_on_meta(
         device = tensors[0][1].device if tensors else torch.device("cpu")
         buffers = {name: t.clone() for name, t in model.named_buffers(remove_duplicate=False)}
         held = dict(tensors) | buffers
-        _run(model, call, torch.zeros(samples, 3, size, size, device=device), held, mode)
+        x = torch.zeros(samples, 3, size, size, device=device)
+        _run(model, call, x=x, tensors=held, mode=mode)
 
 
 def _named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -79,6 +81,7 @@ def _named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 def _run(
     model: nn.Module,
     call: Callable[[Tensor], object],
+    *,
     x: Tensor,
     tensors: Mapping[str, Tensor],
     mode: "Recorder | None",
@@ -158,11 +161,11 @@ class OperationLog(Recorder):
     ) -> Any:  # noqa: ANN401
         """Run an operation and record it."""
         kwargs = kwargs or {}
-        given = f"{operation_name(func)}{self._describe(args)}{self._describe(dict(kwargs))}"
+        text = f"{operation_name(func)}{self._describe(args)}{self._describe(dict(kwargs))}"
         result = func(*args, **kwargs)
         results = [r for r in _flat(result) if isinstance(r, Tensor)]
         if results or operation_name(func).endswith("__setitem__"):
-            self._hash.update(given.encode() + b"\n")
+            self._hash.update(text.encode() + b"\n")
             for place, tensor in enumerate(results):
                 self._name(tensor, f"result {self.count}.{place}")
             self.count += 1

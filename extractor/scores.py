@@ -46,7 +46,7 @@ def output_scores(
     """
     where, p = find_devices(device)[0], network.preprocess
     model = network.model.to(where).eval()
-    found = []
+    scores = []
     batches = [samples[i : i + batch_size] for i in range(0, len(samples), batch_size)]
     with torch.inference_mode():
         for batch in load_batches(
@@ -54,8 +54,8 @@ def output_scores(
         ):
             if batch.bad:
                 raise DataError(f"{batch.bad[0].uri}: {batch.bad[0].reason}")
-            found.append(_scores(model(to_device(batch.images, p, where)), network.name))
-    return np.concatenate(found)
+            scores.append(_scores(model(to_device(batch.images, p, where)), network.name))
+    return np.concatenate(scores)
 
 
 def _scores(output: object, name: str) -> NDArray[np.float32]:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from fstore.errors import DataError
 from fstore.extractor.devices import Runner
 from fstore.extractor.outputs import Output, items, read_output
-from fstore.extractor.taps import Placed, Taps
+from fstore.extractor.placing import Placed
+from fstore.extractor.taps import Taps
 
 __all__ = ["check_neighbours", "check_taps", "plain_responses", "same", "undisturbed"]
 
@@ -62,20 +63,20 @@ def check_taps(runner: Runner, x: Tensor, *, images: Tensor | None = None) -> li
         return ["derived layers were not compared with the network: the images are not there"]
     slack = 5e-2 if derived else _slack(runner)
     with undisturbed(model), runner.arithmetic():
-        found = taps.collect(x)
+        responses = taps.collect(x)
         expected = plain_responses(model, taps.placed, source)
         nodes = [p for p in taps.placed if p.tap not in taps.wiring.modules]
         if nodes and derived:
             whole = Taps(runner.network, [p.spec.name for p in nodes])
             expected |= whole.collect(source)
-        notes = _check_graph(taps, model, x, slack) if nodes and not derived else []
+        notes = _check_graph(runner, x, slack) if nodes and not derived else []
     for placed in taps.placed:
         name = placed.spec.name
-        if name in expected and not same(found[name], expected[name], slack):
+        if name in expected and not same(responses[name], expected[name], slack):
             raise DataError(
                 f"layer {name!r} is not what a plain hook on module {placed.tap!r} sees: "
-                f"{_difference(found[name], expected[name])}; nothing was stored. Its code runs "
-                "differently when it is traced"
+                f"{_difference(responses[name], expected[name])}; nothing was stored. "
+                "Its code runs differently when it is traced"
                 + (" or goes on from stored responses" if derived else "")
                 + "; ask for it without node names beside it, or from the images"
             )
@@ -116,8 +117,9 @@ def plain_responses(model: nn.Module, placed: Sequence[Placed], x: Tensor) -> di
     return seen
 
 
-def _check_graph(taps: Taps, model: nn.Module, x: Tensor, slack: float) -> list[str]:
+def _check_graph(runner: Runner, x: Tensor, slack: float) -> list[str]:
     """Run the traced graph to its end; it must give what the network's own code gives."""
+    taps, model = runner.taps, runner.network.model
     with torch.inference_mode():
         try:
             whole = model(x)
@@ -159,33 +161,35 @@ def check_neighbours(runner: Runner, x: Tensor) -> None:
     with undisturbed(model), runner.arithmetic():
         alone: dict[str, Tensor] | None = None
         for how, inputs in runs.items():
-            found = {k: v[at[how]].clone() for k, v in taps.collect(inputs).items()}
-            alone = alone or found
-            wrong = [name for name in found if not same(found[name], alone[name], slack)]
+            responses = {k: v[at[how]].clone() for k, v in taps.collect(inputs).items()}
+            alone = alone or responses
+            wrong = [name for name in responses if not same(responses[name], alone[name], slack)]
             if wrong:
-                where = _first_module(taps, model, x[:1], inputs, at=at[how], slack=slack)
+                where = _first_module(
+                    taps, model, alone=x[:1], batch=inputs, at=at[how], slack=slack
+                )
                 raise DataError(
                     f"layer {wrong[0]!r} depends on the other samples of a batch, or on chance: "
                     f"one sample alone and as the {how} gives "
-                    f"{_difference(found[wrong[0]], alone[wrong[0]])}; nothing was stored. {where}"
-                    "Batch statistics and dropout must be off: model.eval(), "
+                    f"{_difference(responses[wrong[0]], alone[wrong[0]])}; nothing was "
+                    f"stored. {where}Batch statistics and dropout must be off: model.eval(), "
                     "F.dropout(..., training=self.training)"
                 )
 
 
 def _first_module(
-    taps: Taps, model: nn.Module, one: Tensor, batch: Tensor, *, at: int, slack: float
+    taps: Taps, model: nn.Module, *, alone: Tensor, batch: Tensor, at: int, slack: float
 ) -> str:
     """Name the first module whose output for the sample differs between two runs."""
     if not taps.from_images:
         return ""
-    first, second = (_outputs(model, x) for x in (one, batch))
-    for path, (given, output) in first.items():
+    first, second = (_outputs(model, x) for x in (alone, batch))
+    for path, (input_, output) in first.items():
         if path not in second:
             continue
-        other_given, other_output = second[path]
-        if _differ(output, other_output, len(batch), at, slack):
-            before = _differ(given, other_given, len(batch), at, slack)
+        other_input, other_output = second[path]
+        if _differ(output, other_output, n=len(batch), at=at, slack=slack):
+            before = _differ(input_, other_input, n=len(batch), at=at, slack=slack)
             cause = ", whose input differs already: see the code that runs before it" * before
             return f"The first module that differs is {path!r} ({_kind(model, path)}){cause}. "
     return "No module differs: it is in the code between them. "
@@ -198,22 +202,22 @@ def _kind(model: nn.Module, path: str) -> str:
 def _outputs(model: nn.Module, x: Tensor) -> dict[str, tuple[Output, Output]]:
     """Return every module's first input and output, in the order in which they end."""
     seen: dict[str, tuple[Output, Output]] = {}
-    given: dict[str, Output] = {}
+    inputs: dict[str, Output] = {}
 
     def keep(value: object) -> Output:
         return Output({k: t.clone() for k, t in read_output(value).parts.items()})
 
     def before(path: str) -> Callable[[nn.Module, Any], None]:
         def note(_m: nn.Module, args: object) -> None:
-            if path not in given:
-                given[path] = keep(args)
+            if path not in inputs:
+                inputs[path] = keep(args)
 
         return note
 
     def after(path: str) -> Callable[[nn.Module, Any, Any], None]:
         def note(_m: nn.Module, _args: object, value: object) -> None:
             if path not in seen:
-                seen[path] = given[path], keep(value)
+                seen[path] = inputs[path], keep(value)
 
         return note
 
@@ -226,9 +230,9 @@ def _outputs(model: nn.Module, x: Tensor) -> dict[str, tuple[Output, Output]]:
     return seen
 
 
-def _differ(one: Output, many: Output, n: int, at: int, slack: float) -> bool:
+def _differ(alone: Output, many: Output, *, n: int, at: int, slack: float) -> bool:
     """Tell whether a sample's tensors differ; those that are not one a sample are passed over."""
-    for place, tensor in one.parts.items():
+    for place, tensor in alone.parts.items():
         other = many.parts.get(place)
         if other is None or len(tensor) != 1 or tuple(other.shape) != (n, *tensor.shape[1:]):
             continue
@@ -237,11 +241,11 @@ def _differ(one: Output, many: Output, n: int, at: int, slack: float) -> bool:
     return False
 
 
-def same(found: Tensor, expected: Tensor, slack: float) -> bool:
+def same(actual: Tensor, expected: Tensor, slack: float) -> bool:
     """Tell whether two tensors are equal up to a share of the largest absolute value expected."""
-    if found.shape != expected.shape:
+    if actual.shape != expected.shape:
         return False
-    a, b = found.detach().double(), expected.detach().double()
+    a, b = actual.detach().double(), expected.detach().double()
     unlike = ~((a == b) | (a.isnan() & b.isnan()))
     if not bool(unlike.any()):
         return True
@@ -250,10 +254,10 @@ def same(found: Tensor, expected: Tensor, slack: float) -> bool:
     return bool(((a - b).abs()[unlike] <= slack * scale).all())
 
 
-def _difference(found: Tensor, expected: Tensor) -> str:
-    if found.shape != expected.shape:
-        return f"shape {tuple(found.shape)} and not {tuple(expected.shape)}"
-    gap = float((found.double() - expected.double()).abs().nan_to_num().max())
+def _difference(actual: Tensor, expected: Tensor) -> str:
+    if actual.shape != expected.shape:
+        return f"shape {tuple(actual.shape)} and not {tuple(expected.shape)}"
+    gap = float((actual.double() - expected.double()).abs().nan_to_num().max())
     return f"values that differ by {gap:.3g}, where the largest is {float(expected.max()):.3g}"
 
 

@@ -84,7 +84,7 @@ class Wiring:
         except _Stop:
             pass
 
-    def forward_from(self, start: str, value: Tensor, taps: Sequence[str], seen: Seen) -> None:
+    def forward_from(self, start: str, value: Tensor, *, taps: Sequence[str], seen: Seen) -> None:
         """Run what comes after a tap, given its output, up to the deepest of some taps.
 
         Parameters
@@ -105,7 +105,7 @@ class Wiring:
         try:
             for tap in tail.at_start:
                 watch.note(tap, value)
-            run_graph(self.model, tail.graph, value, tail.moments, watch.note)
+            run_graph(self.model, tail.graph, value, moments=tail.moments, note=watch.note)
         except _Stop:
             pass
 
@@ -124,14 +124,14 @@ class Wiring:
                     "the network's code cannot be traced, so nothing can be derived from stored "
                     "responses; run it on the images"
                 )
-            self._tails[key] = cut(self.model, self._graph, start, taps)
+            self._tails[key] = cut(self.model, self._graph, start=start, taps=taps)
         return self._tails[key]
 
     def run_whole_graph(self, x: Tensor) -> object:
         """Run the traced graph to its end and return what the network returns."""
         if self._graph is None:
             raise DataError("the network's code cannot be traced")
-        return run_graph(self.model, self._graph.graph, x, {}, lambda *_: None)
+        return run_graph(self.model, self._graph.graph, x, moments={}, note=lambda *_: None)
 
     def _call(self, x: Tensor, modules: Sequence[str], watch: "_Watch") -> None:
         with ExitStack() as stack:
@@ -153,7 +153,7 @@ class Wiring:
         }
         with ExitStack() as stack:
             self._hook([tap for tap in taps if tap not in moments], watch, stack)
-            run_graph(self.model, self._graph.graph, x, moments, watch.note)
+            run_graph(self.model, self._graph.graph, x, moments=moments, note=watch.note)
 
     @cached_property
     def _graph(self) -> Graph | None:

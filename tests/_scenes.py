@@ -29,7 +29,7 @@ def make_scenes(path: Path) -> Store:
     folders = path / "images"
     for name, classes in (("rooms", "ab"), ("alone", "a"), ("unlabelled", "")):
         _write_images(folders / name, classes)
-        add_dataset(store, name, "imagefolder", folders / name, seeds=[0, 1])
+        add_dataset(store, name, "imagefolder", root=folders / name, seeds=[0, 1])
     init_checkpoint(store, network="caffenet-mini", name=PARENT, seed=1)
     init_checkpoint(store, network="squeezenet-v1.0", name="squeezed", classes=4)
     return store

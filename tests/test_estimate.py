@@ -33,7 +33,7 @@ def store(tmp_path: Path) -> Store:
         small = Image.fromarray(random.integers(0, 256, (6, 6, 3), dtype=np.uint8))
         small.resize((64, 64), Image.Resampling.BICUBIC).save(tmp_path / "images" / f"{i:02d}.png")
     store = Store.create(tmp_path / "store")
-    workflows.add_dataset(store, "d", "imagefolder", tmp_path / "images")
+    workflows.add_dataset(store, "d", "imagefolder", root=tmp_path / "images")
     for name in ("one", "two"):
         workflows.init_checkpoint(store, network="caffenet-mini", name=name, seed=1)
     return store

@@ -148,7 +148,7 @@ def outputs(
     found = []
     for r in rows:
         box: Box | None = None if r["box"] is None else tuple(r["box"].values())
-        x = load_sample(info.root, r["uri"], box, network.preprocess)
+        x = load_sample(info.root, r["uri"], box, preprocess=network.preprocess)
         with torch.inference_mode():
             found.append(network.model(torch.from_numpy(x)[None])[0].numpy())
     return np.stack(found), Y, [bool(r["difficult"]) for r in rows]

@@ -54,7 +54,7 @@ def make_images(folder: Path, n: int = N_IMAGES) -> Path:
 def make_store(path: Path, images: Path) -> Store:
     """Create a store with one data set and one checkpoint of random weights."""
     store = Store.create(path)
-    workflows.add_dataset(store, "noise", "imagefolder", images, seeds=[0])
+    workflows.add_dataset(store, "noise", "imagefolder", root=images, seeds=[0])
     workflows.init_checkpoint(store, network="caffenet-mini", name="random", seed=3)
     return store
 
@@ -282,7 +282,7 @@ def test_other_files_under_a_known_name_are_refused(fresh: Store, images: Path) 
     victim = sorted(images.rglob("*.png"))[4]
     Image.new("RGB", (70, 60), "red").save(victim)
     with pytest.raises(IdentityError, match=f"{victim.name}.* differs in content"):
-        workflows.add_dataset(fresh, "noise", "imagefolder", images, seeds=[0])
+        workflows.add_dataset(fresh, "noise", "imagefolder", root=images, seeds=[0])
     with pytest.raises(ChangedFileError, match=victim.name):
         fill(fresh, "conv1")
     run = fresh.rows("runs").to_pylist()[-1]

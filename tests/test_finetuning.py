@@ -15,7 +15,9 @@ from _scenes import PARENT, Thing, add_boxes, copy_store, make_scenes
 from fstore.errors import DataError, IdentityError, UnknownNameError
 from fstore.extractor.preprocess import Preprocess
 from fstore.extractor.training import Step
-from fstore.extractor.training.regions import DrawnBoxes, FixedRegions, RegionExamples, StoredBoxes
+from fstore.extractor.training.drawn_regions import DrawnBoxes
+from fstore.extractor.training.region_examples import FixedRegions, RegionExamples
+from fstore.extractor.training.regions import StoredBoxes
 from fstore.extractor.weights import read_tensors
 from fstore.store import Store
 from fstore.workflows import add_dataset, load_network
@@ -322,7 +324,7 @@ def test_images_measured_in_one_data_set_are_not_learned_from_in_another(
         copy = tmp_path / "again" / file.parent.name / f"{file.stem[::-1]}x.png"
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(file.read_bytes())
-    add_dataset(mine, "again", "imagefolder", tmp_path / "again", seeds=[0])
+    add_dataset(mine, "again", "imagefolder", root=tmp_path / "again", seeds=[0])
     learning = Learning(("rooms", "again"), split="random")
     assert outputs(mine, learning) == ["a", "b"]
     with pytest.raises(DataError, match=r"images of 'rooms' .* training images of 'again'"):

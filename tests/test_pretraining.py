@@ -44,7 +44,7 @@ def make_images(folder: Path, classes: str = "ab", n: int = 24) -> Path:
 def make_store(path: Path, images: Path) -> Store:
     """Create a store with one data set."""
     store = Store.create(path)
-    workflows.add_dataset(store, "noise", "imagefolder", images, seeds=[0])
+    workflows.add_dataset(store, "noise", "imagefolder", root=images, seeds=[0])
     return store
 
 

@@ -46,7 +46,7 @@ CHEAP = Choice(method="components")
 def make_store(path: Path, root: Path) -> Store:
     """Make a store with the devkit's images as data set ``d``, with one random split."""
     store = Store.create(path)
-    workflows.add_dataset(store, "d", "voc", root, seeds=[0])
+    workflows.add_dataset(store, "d", "voc", root=root, seeds=[0])
     return store
 
 
@@ -254,7 +254,7 @@ def test_some_images_only(store: Store, tmp_path: Path) -> None:
 def test_a_data_set_without_objects(tmp_path: Path, root: Path) -> None:
     """Whole images without labelled boxes get proposals, no overlaps, and no recall."""
     store = Store.create(tmp_path / "plain")
-    workflows.add_dataset(store, "d", "imagefolder", root / "JPEGImages")
+    workflows.add_dataset(store, "d", "imagefolder", root=root / "JPEGImages")
     added = add_proposals(store, "d", CHEAP, workers=1)
     assert (added.images, added.recall) == (4, [])
     assert rows(store, OVERLAPS) == []
@@ -263,7 +263,7 @@ def test_a_data_set_without_objects(tmp_path: Path, root: Path) -> None:
 def test_splits_that_come_later_are_inherited(store: Store, root: Path) -> None:
     """A random split that is added to the data set reaches its proposals at once."""
     add_proposals(store, "d", CHEAP, workers=1)
-    workflows.add_dataset(store, "d", "voc", root, seeds=[0, 5])
+    workflows.add_dataset(store, "d", "voc", root=root, seeds=[0, 5])
     found = rows(
         store,
         """
@@ -278,7 +278,7 @@ def test_splits_that_come_later_are_inherited(store: Store, root: Path) -> None:
     assert {r["seed"] for r in found} == {0, 5}
     assert len(found) == 2 * len(rows(store))
     assert all(r["part"] == r["mine"] for r in found)
-    assert not workflows.add_dataset(store, "d", "voc", root, seeds=[0, 5]).new
+    assert not workflows.add_dataset(store, "d", "voc", root=root, seeds=[0, 5]).new
 
 
 def test_the_view_appears_last(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -464,7 +464,7 @@ def test_selective_search_of_real_photos(tmp_path: Path) -> None:
     if not data:
         pytest.skip("FSTORE_REAL_DATA is not set: no real photos to try")
     store = Store.create(tmp_path / "real")
-    workflows.add_dataset(store, "voc", "voc", Path(data) / "voc" / "VOCdevkit")
+    workflows.add_dataset(store, "voc", "voc", root=Path(data) / "voc" / "VOCdevkit")
     listed = tmp_path / "five.txt"
     ids = store.samples("voc", "image", ["sample_id", "image_id"])["image_id"].to_pylist()
     listed.write_text("\n".join(ids[:5]))

@@ -109,7 +109,7 @@ def store(tmp_path: Path, module: ModuleType) -> Store:
         pixels = random.integers(0, 256, size=(20, 24, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / "images" / f"{i}.png")
     store = Store.create(tmp_path / "store")
-    workflows.add_dataset(store, "d", "imagefolder", tmp_path / "images")
+    workflows.add_dataset(store, "d", "imagefolder", root=tmp_path / "images")
     return store
 
 

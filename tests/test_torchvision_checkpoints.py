@@ -28,7 +28,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     pixels = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(folder / "images" / "noise.png")
     store = Store.create(folder / "store")
-    workflows.add_dataset(store, "one", "imagefolder", folder / "images")
+    workflows.add_dataset(store, "one", "imagefolder", root=folder / "images")
     return store
 
 
@@ -64,7 +64,7 @@ def test_every_network_of_torchvision_goes_through_the_store(name: str, store: S
     options = Options(device="cpu", precision="float32")
     extraction.extract(store, layers=[layer], ckpts=[f"{name}/random"], options=options)
     torch.manual_seed(3)
-    pixels = load_sample(store.dataset("one").root, "noise.png", None, shapes.preprocess)
+    pixels = load_sample(store.dataset("one").root, "noise.png", None, preprocess=shapes.preprocess)
     expected = first_layer(build_network(name), torch.from_numpy(pixels)[None])[0]
     (row,) = store.sql(
         "SELECT max(act_max) AS largest, sum(act_sum) AS total FROM activations WHERE network = ?",

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fstore.extractor.datasets import Fractions, Progress, dataset_format
-from fstore.extractor.datasets._files import check_manifest, file_facts, random_splits
-from fstore.types import DatasetManifest, SampleRecord, ViewManifest
+from fstore.extractor.datasets._files import check_manifest, file_facts, image_records
+from fstore.extractor.datasets._splits import image_view
+from fstore.types import DatasetManifest
 
 
 @dataset_format("class-in-name")
@@ -19,13 +20,9 @@ def class_in_name(
 ) -> DatasetManifest:
     """Read a folder of images whose file names begin with their class and a full stop."""
     uris = sorted(path.name for path in root.iterdir())
-    labels = [uri.partition(".")[0] for uri in uris]
-    samples = tuple(
-        SampleRecord(uri, uri, facts.digest, facts.width, facts.height, {label: 1})
-        for uri, label, facts in zip(
-            uris, labels, file_facts(root, uris, on_progress=on_progress), strict=True
-        )
-    )
-    view = ViewManifest("image", samples, random_splits(samples, seeds, fractions))
-    classes = tuple(sorted(set(labels)))
+    labels = {uri: uri.partition(".")[0] for uri in uris}
+    facts = file_facts(root, uris, on_progress=on_progress)
+    samples = image_records(uris, facts, {uri: {label: 1} for uri, label in labels.items()})
+    view = image_view(samples, {}, seeds=seeds, fractions=fractions)
+    classes = tuple(sorted(set(labels.values())))
     return check_manifest(DatasetManifest(name, "single", classes, root, (view,), "class-in-name"))

@@ -4,13 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fstore.errors import DataError
-from fstore.extractor.datasets._files import (
-    FileFacts,
+from fstore.extractor.datasets._files import FileFacts, check_box
+from fstore.extractor.datasets._splits import (
     Fractions,
-    check_box,
+    image_view,
     inherit_parts,
-    official_split,
-    random_splits,
 )
 from fstore.types import Box, Part, SampleRecord, ViewManifest
 
@@ -26,7 +24,7 @@ class LabelledBox:
     difficult: bool = False
 
 
-def check_size(image_id: str, stated: tuple[int, int], found: tuple[int, int]) -> None:
+def check_size(image_id: str, stated: tuple[int, int], actual: tuple[int, int]) -> None:
     """Refuse boxes that were drawn on an image of another size; a size of 0 is not known.
 
     Raises
@@ -34,9 +32,9 @@ def check_size(image_id: str, stated: tuple[int, int], found: tuple[int, int]) -
     DataError
         Says both sizes, and whether the image seems to be turned or scaled.
     """
-    if not all(stated) or not all(found) or stated == found:
+    if not all(stated) or not all(actual) or stated == actual:
         return
-    width, height = found
+    width, height = actual
     why = "correct the annotation, or bring the image back that was annotated"
     if stated == (height, width):
         why = (
@@ -53,10 +51,10 @@ def check_size(image_id: str, stated: tuple[int, int], found: tuple[int, int]) -
 
 def labels_of(objects: Iterable[LabelledBox]) -> dict[str, int]:
     """Class -> 1 if any object of it is not difficult, else 0."""
-    found: dict[str, int] = {}
+    labels: dict[str, int] = {}
     for item in objects:
-        found[item.name] = max(found.get(item.name, 0), int(not item.difficult))
-    return found
+        labels[item.name] = max(labels.get(item.name, 0), int(not item.difficult))
+    return labels
 
 
 def box_views(
@@ -78,8 +76,7 @@ def box_views(
     seeds, fractions
         Of the random splits, dealt by image.
     """
-    splits = official_split(images, parts) + random_splits(images, seeds, fractions)
-    view = ViewManifest("image", tuple(images), splits)
+    view = image_view(images, parts, seeds=seeds, fractions=fractions)
     boxes = tuple(
         replace(image, labels={o.name: int(not o.difficult)}, box=o.box, difficult=o.difficult)
         for image in images
@@ -91,6 +88,7 @@ def box_views(
 def image_samples(
     ids: Sequence[str],
     uris: Sequence[str],
+    *,
     facts: Sequence[FileFacts],
     objects: Mapping[str, Sequence[LabelledBox]],
 ) -> tuple[SampleRecord, ...]:

@@ -1,10 +1,9 @@
-"""What every data-set reader needs: file facts, listings, splits, checks."""
+"""What every data-set reader needs: file facts, paths, checks."""
 
 import errno
-import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -21,13 +20,11 @@ from fstore.extractor.datasets._folders import (
 )
 from fstore.pixels.image_files import digest_bytes, image_size
 from fstore.reading import is_endless
-from fstore.types import Box, DatasetManifest, Part, SampleRecord, Split, ViewManifest
+from fstore.types import Box, DatasetManifest, SampleRecord
 
 __all__ = [
-    "DEFAULT_FRACTIONS",
     "IMAGE_SUFFIXES",
     "FileFacts",
-    "Fractions",
     "Note",
     "Progress",
     "check_box",
@@ -36,12 +33,9 @@ __all__ = [
     "digest_file",
     "file_facts",
     "find_file",
-    "inherit_parts",
+    "image_records",
     "list_images",
-    "official_split",
-    "random_splits",
     "relative_uri",
-    "stratified_parts",
     "sub_folders",
 ]
 
@@ -51,13 +45,8 @@ Progress: TypeAlias = Callable[[int, int], None]
 Note: TypeAlias = Callable[[str], None]
 """Called with a sentence that the user must know, as what was left out."""
 
-Fractions: TypeAlias = tuple[float, float, float]
-
-DEFAULT_FRACTIONS: Fractions = (0.5, 0.1, 0.4)
-"""Train, val, test, as the paper splits SUN."""
 
 _HASHING_THREADS = 8
-_PARTS: tuple[Part, Part, Part] = ("train", "val", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +78,8 @@ def file_facts(
     """
     facts: list[FileFacts] = []
     with ThreadPoolExecutor(_HASHING_THREADS) as pool:
-        for found in pool.map(lambda uri: _facts(root / uri), uris):
-            facts.append(found)
+        for fact in pool.map(lambda uri: _facts(root / uri), uris):
+            facts.append(fact)
             if on_progress is not None:
                 on_progress(len(facts), len(uris))
     return facts
@@ -108,6 +97,16 @@ def _facts(path: Path) -> FileFacts:
             raise DataError(f"no image file {path}: its name is too long for a file") from exc
         return FileFacts("", 0, 0)
     return FileFacts(digest_bytes(data), *image_size(data))
+
+
+def image_records(
+    uris: Sequence[str], facts: Sequence[FileFacts], labels: Mapping[str, Mapping[str, int]]
+) -> tuple[SampleRecord, ...]:
+    """Return whole images, each named by its path, with the labels of those that have some."""
+    return tuple(
+        SampleRecord(u, u, f.digest, f.width, f.height, dict(labels.get(u, {})))
+        for u, f in zip(uris, facts, strict=True)
+    )
 
 
 def relative_uri(text: str, where: str) -> str:
@@ -155,8 +154,8 @@ def find_file(text: str, root: Path, option: str) -> Path:
     """
     places = [Path.cwd() / text, root / text]
     try:
-        there = [p for p in places if p.exists()]
-        files = [p for p in there if not p.is_dir()]
+        existing = [p for p in places if p.exists()]
+        files = [p for p in existing if not p.is_dir()]
         differ = len(files) == 2 and not files[0].samefile(files[1])
     except (OSError, ValueError) as exc:
         raise DataError(f"{option} {text!r}: {exc}") from exc
@@ -164,108 +163,10 @@ def find_file(text: str, root: Path, option: str) -> Path:
         raise DataError(f"{option} {text!r} may be {files[0]} or {files[1]}; give an absolute path")
     if files:
         return files[0]
-    if there:
-        raise DataError(f"{there[0]} is a folder, not a file; give a file with {option}")
+    if existing:
+        raise DataError(f"{existing[0]} is a folder, not a file; give a file with {option}")
     looked = " or ".join(dict.fromkeys(shown(p) for p in places))
     raise DataError(f"no file {looked}; give it with {option}")
-
-
-def stratified_parts(
-    ids: Sequence[str],
-    labels: Sequence[Mapping[str, int]],
-    *,
-    seed: int,
-    fractions: Fractions = DEFAULT_FRACTIONS,
-) -> tuple[Part, ...]:
-    """Deal samples into train, val and test so that every class is dealt in proportion.
-
-    Within a class, samples are ordered by a hash of (seed, id), so the deal depends on nothing
-    else: not on their order, the platform or a library's version. A sample with several classes
-    counts for its rarest one. Part sizes are those of the fractions, rounded, class by class.
-
-    Parameters
-    ----------
-    ids : sequence of str
-        Unique names of the samples.
-    labels : sequence of mappings
-        Classes of each sample (value 1; those with 0 are counted too).
-    seed : int
-    fractions : three floats
-        Train, val, test; from 0 to 1, sum 1.
-
-    Returns
-    -------
-    tuple of str
-        The part of each sample, in order.
-    """
-    _check_fractions(fractions)
-    counts = Counter(name for mapping in labels for name in mapping)
-    strata: dict[str, list[int]] = {}
-    for i, mapping in enumerate(labels):
-        key = min(mapping, key=lambda name: (counts[name], name), default="")
-        strata.setdefault(key, []).append(i)
-    parts: list[Part] = ["test"] * len(ids)
-    for members in strata.values():
-        members.sort(key=lambda i: _rank(seed, ids[i]))
-        for place, i in enumerate(members):
-            parts[i] = _part(place, len(members), fractions)
-    return tuple(parts)
-
-
-def _rank(seed: int, name: str) -> bytes:
-    return hashlib.blake2b(f"{seed}\0{name}".encode(), digest_size=16).digest()
-
-
-def _part(place: int, n: int, fractions: Fractions) -> Part:
-    """Part of the ``place``-th of ``n``; cumulated bounds, so rounding errors do not add up."""
-    if place < round(fractions[0] * n):
-        return "train"
-    return "val" if place < round((fractions[0] + fractions[1]) * n) else "test"
-
-
-def _check_fractions(fractions: Fractions) -> None:
-    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
-        raise DataError(
-            f"fractions {fractions} are not three shares of train, val and test that sum to 1, "
-            "such as 0.5,0.1,0.4"
-        )
-
-
-def random_splits(
-    samples: Sequence[SampleRecord], seeds: Sequence[int], fractions: Fractions | None
-) -> tuple[Split, ...]:
-    """Return a stratified split named ``random`` for each seed."""
-    if fractions is not None:
-        _check_fractions(fractions)
-        if not seeds:
-            raise DataError("fractions without seeds split nothing; add --seeds 0")
-    if len(set(seeds)) < len(seeds):
-        raise DataError(f"seeds {list(seeds)} repeat; give each once")
-    ids = [s.image_id for s in samples]
-    labels = [s.labels for s in samples]
-    return tuple(
-        Split(
-            "random",
-            seed,
-            stratified_parts(ids, labels, seed=seed, fractions=fractions or DEFAULT_FRACTIONS),
-        )
-        for seed in seeds
-    )
-
-
-def official_split(
-    samples: Iterable[SampleRecord], parts: Mapping[str, Part | None]
-) -> tuple[Split, ...]:
-    """Return the data set's own split from the part of each image; () if it states none."""
-    found = tuple(parts.get(s.image_id) for s in samples)
-    return (Split("official", 0, found),) if any(found) else ()
-
-
-def inherit_parts(images: ViewManifest, samples: Sequence[SampleRecord]) -> tuple[Split, ...]:
-    """Return the splits of boxes: each box plays the part of its image."""
-    place = {s.image_id: i for i, s in enumerate(images.samples)}
-    where = [place[s.image_id] for s in samples]
-    return tuple(Split(s.name, s.seed, tuple(s.parts[i] for i in where)) for s in images.splits)
 
 
 def check_box(image_id: str, box: Box, size: tuple[int, int]) -> None:

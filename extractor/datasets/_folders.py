@@ -72,11 +72,11 @@ def check_twins(names: Iterable[str], what: str, *, spaces: bool = False) -> Non
         Two differ only in their Unicode form (``é`` as one sign or two), or, where ``spaces``
         are looked at, in spaces around a name.
     """
-    known: dict[str, str] = {}
+    first_written: dict[str, str] = {}
     for name in names:
         plain = unicodedata.normalize("NFC", name)
         plain = "/".join(word.strip() for word in plain.split("/")) if spaces else plain
-        other = known.setdefault(plain, name)
+        other = first_written.setdefault(plain, name)
         if other != name:
             raise DataError(
                 f"{what} {other!a} and {name!a} differ only in spaces or in the Unicode form of "
@@ -153,8 +153,8 @@ def _see(folder: Path, uri: str, seen: dict[tuple[int, int], str]) -> None:
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
-        with os.scandir(folder) as found:
-            return sorted(found, key=lambda entry: entry.name)
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
     except OSError as exc:
         raise DataError(f"cannot read folder {shown(folder)}: {exc.strerror}") from exc
 

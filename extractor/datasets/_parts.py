@@ -57,9 +57,9 @@ def find_parts(root: Path) -> Layout:
     while len(names) == 1 and part_folder(names[0]) is None:
         above, folder = (*above, names[0]), folder / names[0]
         names = _names(folder)
-    found = _parts(folder, names)
-    if found:
-        return Layout(found, above)
+    parts = _parts(folder, names)
+    if parts:
+        return Layout(parts, above)
     _check_below(folder, names)
     return Layout()
 
@@ -72,8 +72,8 @@ def part_folder(name: str) -> Part | None:
     >>> part_folder("Valid"), part_folder("train2017"), part_folder("test_images")
     ('val', 'train', 'test')
     """
-    found = _PART_FOLDER.fullmatch(name.lower())
-    return PART_WORDS[found[1]] if found else None
+    match = _PART_FOLDER.fullmatch(name.lower())
+    return PART_WORDS[match[1]] if match else None
 
 
 def _names(folder: Path) -> list[str]:

@@ -92,7 +92,7 @@ def draw_scene(rng: np.random.Generator, names: Sequence[str], digits: NDArray[n
     placed: list[_Placed] = []
     for _ in range(int(rng.choice(5, p=_COUNTS)) + 1):
         pick = int(rng.integers(len(names)))
-        item = _place(rng, names[pick], digits[pick], placed, shape)
+        item = _place(rng, names[pick], digit=digits[pick], placed=placed, shape=shape)
         if item is not None:
             _paint(rng, canvas, item)
             placed.append(item)
@@ -114,6 +114,7 @@ def _objects(placed: Sequence[_Placed], shape: tuple[int, int]) -> tuple[SceneOb
 def _place(
     rng: np.random.Generator,
     name: str,
+    *,
     digit: NDArray[np.uint8],
     placed: Sequence[_Placed],
     shape: tuple[int, int],
@@ -125,7 +126,7 @@ def _place(
     for _ in range(20):
         top = int(rng.integers(2, shape[0] - stroke.shape[0] - 1))
         left = int(rng.integers(2, shape[1] - stroke.shape[1] - 1))
-        item = _Placed(name, stroke, top, left, bool(small), bool(faint))
+        item = _Placed(name, stroke, top, left, small=bool(small), faint=bool(faint))
         if all(_cover(item.box, other.box) <= limit for other in placed):
             return item
     return None
@@ -166,7 +167,7 @@ def _background(rng: np.random.Generator, height: int, width: int) -> Rgb:
     return shaded
 
 
-def _clouds(rng: np.random.Generator, height: int, width: int, octaves: int = 4) -> Rgb:
+def _clouds(rng: np.random.Generator, height: int, width: int, *, octaves: int = 4) -> Rgb:
     """Sum smooth noise of finer and finer grain; 0 to 1."""
     total = np.zeros((height, width))
     for octave in range(octaves):

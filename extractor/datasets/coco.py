@@ -12,13 +12,13 @@ from fstore.extractor.datasets._api import dataset_format
 from fstore.extractor.datasets._boxes import LabelledBox, box_views, check_size, image_samples
 from fstore.extractor.datasets._cells import PART_WORDS, class_name
 from fstore.extractor.datasets._files import (
-    Fractions,
     Progress,
     check_manifest,
     file_facts,
     find_file,
     relative_uri,
 )
+from fstore.extractor.datasets._splits import Fractions
 from fstore.reading import is_endless
 from fstore.types import Box, DatasetManifest, Part
 
@@ -62,7 +62,7 @@ def coco(
     seeds, fractions
         Stratified random splits beside the official one.
     annotations : str
-        The JSON file, from the working directory or from ``root``, or several with the parts
+        The JSON file, from the working directory, else from ``root``; or several with the parts
         that their images play: ``train=FILE,val=FILE`` (``valid`` and the like, too).
 
     Raises
@@ -83,7 +83,7 @@ def coco(
         check_size(images[key].uri, stated, (fact.width, fact.height))
     objects = {i: images[key].objects for i, key in zip(ids, keys, strict=True)}
     parts = {i: images[key].part for i, key in zip(ids, keys, strict=True)}
-    samples = image_samples(ids, uris, facts, objects)
+    samples = image_samples(ids, uris, facts=facts, objects=objects)
     views = box_views(samples, objects, parts, seeds=seeds, fractions=fractions)
     classes = tuple(sorted({c for s in samples for c in s.labels}))
     return check_manifest(DatasetManifest(name, "multi", classes, root, views, "coco"))
@@ -135,7 +135,7 @@ def _read(path: Path, root: Path, part: Part | None) -> dict[int, _Image]:
         key = _whole(entry, "id", where)
         if key in images:
             raise DataError(f"{where}: {path.name} lists an image id twice, {key}; list it once")
-        images[key] = _image(entry, path, root, part, where)
+        images[key] = _image(entry, path, root=root, part=part, where=where)
     seen: set[int] = set()
     for at, entry in enumerate(_list(data, "annotations", path)):
         where = f"{path}: annotations[{at}]"
@@ -146,7 +146,7 @@ def _read(path: Path, root: Path, part: Part | None) -> dict[int, _Image]:
         if image is None or name is None:
             lacks = "image_id" if image is None else "category_id"
             raise DataError(f"{where}: {lacks} {entry[lacks]} is not in the file")
-        image.objects.append(_object(entry, image, name, where))
+        image.objects.append(_object(entry, image, name=name, where=where))
     return images
 
 
@@ -220,16 +220,16 @@ def _real(value: object, where: str) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise DataError(f"{where}: {value!r} is no number")
     try:
-        found = float(value)
+        number = float(value)
     except OverflowError:
-        found = math.inf
-    if not math.isfinite(found):
+        number = math.inf
+    if not math.isfinite(number):
         raise DataError(f"{where}: {value!r} is not finite")
-    return found
+    return number
 
 
 def _image(
-    entry: Mapping[str, Any], path: Path, root: Path, part: Part | None, where: str
+    entry: Mapping[str, Any], path: Path, *, root: Path, part: Part | None, where: str
 ) -> _Image:
     """Find the file: below the root, or in the folder that the JSON is named after."""
     uri = relative_uri(_text(entry, "file_name", where), where)
@@ -250,18 +250,18 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _object(entry: Mapping[str, Any], image: _Image, name: str, where: str) -> LabelledBox:
-    given = entry.get("bbox")
-    if not isinstance(given, list) or len(given) != 4:
-        raise DataError(f"{where}: bbox is {given!r}; expected [x, y, width, height]")
-    x, y, width, height = (_real(v, f"{where}: bbox[{at}]") for at, v in enumerate(given))
+def _object(entry: Mapping[str, Any], image: _Image, *, name: str, where: str) -> LabelledBox:
+    bbox = entry.get("bbox")
+    if not isinstance(bbox, list) or len(bbox) != 4:
+        raise DataError(f"{where}: bbox is {bbox!r}; expected [x, y, width, height]")
+    x, y, width, height = (_real(v, f"{where}: bbox[{at}]") for at, v in enumerate(bbox))
     right, bottom = x + width, y + height
     inside = -_SLACK <= x < image.width and -_SLACK <= y < image.height
     if width < 0 or height < 0:
-        raise DataError(f"{where}: bbox {given} has a negative side")
+        raise DataError(f"{where}: bbox {bbox} has a negative side")
     if not inside or right > image.width + _SLACK or bottom > image.height + _SLACK:
         raise DataError(
-            f"{image.uri}: annotation {entry.get('id')} has the box {given}, outside an "
+            f"{image.uri}: annotation {entry.get('id')} has the box {bbox}, outside an "
             f"image of {image.width} x {image.height}; boxes are [x, y, width, height] from 0"
         )
     xmin, xmax = _pixels(x, right, image.width)

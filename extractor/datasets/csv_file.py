@@ -12,19 +12,18 @@ from fstore.extractor.datasets._api import dataset_format
 from fstore.extractor.datasets._boxes import LabelledBox, box_views, image_samples
 from fstore.extractor.datasets._cells import class_name, flag, number, part_of
 from fstore.extractor.datasets._files import (
-    Fractions,
     Note,
     Progress,
     check_folder,
     check_manifest,
     file_facts,
     find_file,
-    official_split,
-    random_splits,
+    image_records,
     relative_uri,
 )
+from fstore.extractor.datasets._splits import Fractions, image_view
 from fstore.reading import read_text
-from fstore.types import Box, DatasetManifest, Part, SampleRecord, ViewManifest
+from fstore.types import Box, DatasetManifest, Part, ViewManifest
 
 __all__ = ["csv_file"]
 
@@ -66,6 +65,11 @@ def csv_file(
 ) -> DatasetManifest:
     """Read a CSV file of images: path, label or labels, box, split.
 
+    Cells are separated by commas; one that holds a comma is quoted; a row is a line. First line:
+    column names. ``path``; ``label`` (one) or ``labels`` (``a;b``); ``xmin,ymin,xmax,ymax``
+    (pixels from 1, inclusive: the row is an object); ``difficult`` (0 or 1); ``split`` (train,
+    val, test or empty). Other columns are left out.
+
     Parameters
     ----------
     name : str
@@ -74,14 +78,10 @@ def csv_file(
     seeds, fractions
         Stratified random splits beside the one of the column ``split``.
     annotations : str
-        The CSV file, absolute, or relative to the working directory or to ``root``; may be
-        omitted where ``root`` holds one only. Cells are separated by commas; one that holds a
-        comma is quoted; a row is a line. First line: column names. ``path``; ``label`` (one) or
-        ``labels`` (``a;b``); ``xmin,ymin,xmax,ymax`` (pixels from 1, inclusive: the row is an
-        object); ``difficult`` (0 or 1); ``split`` (train, val, test or empty). Other columns are
-        left out.
+        The CSV file, from the working directory, else from ``root``; may be omitted where
+        ``root`` holds one only.
     encoding : str
-        Of the file, as ``latin-1``. Default: UTF-8, or what its byte order mark says.
+        Of the text file, as ``latin-1``. Default: UTF-8, or what its byte order mark says.
     on_progress : callable or None
         Called with (files hashed, files in all).
     on_note : callable or None
@@ -102,15 +102,12 @@ def csv_file(
     views: tuple[ViewManifest, ...]
     if boxed:
         objects = {uri: images[uri].objects for uri in uris}
-        samples = image_samples(uris, uris, facts, objects)
+        samples = image_samples(uris, uris, facts=facts, objects=objects)
         views = box_views(samples, objects, parts, seeds=seeds, fractions=fractions)
     else:
-        samples = tuple(
-            SampleRecord(u, u, f.digest, f.width, f.height, dict.fromkeys(images[u].labels, 1))
-            for u, f in zip(uris, facts, strict=True)
-        )
-        splits = official_split(samples, parts) + random_splits(samples, seeds, fractions)
-        views = (ViewManifest("image", samples, splits),)
+        labels = {uri: dict.fromkeys(images[uri].labels, 1) for uri in uris}
+        samples = image_records(uris, facts, labels)
+        views = (image_view(samples, parts, seeds=seeds, fractions=fractions),)
     classes = tuple(sorted({c for s in samples for c in s.labels}))
     return check_manifest(DatasetManifest(name, task, classes, root, views, "csv"))
 
@@ -118,10 +115,10 @@ def csv_file(
 def _find(root: Path, annotations: str) -> Path:
     if annotations:
         return find_file(annotations, root, "--annotations")
-    found = sorted(p for p in root.glob("*.csv") if not p.name.startswith("."))
-    if len(found) != 1:
-        raise DataError(f"{len(found)} CSV files in {root}; name one with --annotations")
-    return found[0]
+    tables = sorted(p for p in root.glob("*.csv") if not p.name.startswith("."))
+    if len(tables) != 1:
+        raise DataError(f"{len(tables)} CSV files in {root}; name one with --annotations")
+    return tables[0]
 
 
 _Task = Literal["single", "multi", "none"]
@@ -182,9 +179,9 @@ def _check_columns(where: str, columns: Sequence[str], on_note: Note | None) -> 
     """Return the columns that are read; others are told, unless a known one may be meant."""
     if twice := [name for name in columns if name and columns.count(name) > 1]:
         raise DataError(f"{where}: two columns {twice[0]!r}; keep one")
-    found = frozenset(columns).intersection(_COLUMNS)
-    others = [name for name in columns if name not in found]
-    if "path" not in found:
+    read = frozenset(columns).intersection(_COLUMNS)
+    others = [name for name in columns if name not in read]
+    if "path" not in read:
         raise DataError(
             f"{where}: no column 'path'; columns may be {', '.join(_COLUMNS)}, separated by "
             f"commas, in small letters; there are {list(columns)}"
@@ -197,8 +194,8 @@ def _check_columns(where: str, columns: Sequence[str], on_note: Note | None) -> 
     if others and on_note is not None:
         names = ", ".join(repr(name) for name in others)
         on_note(f"{where}: columns left out, for fstore does not know them: {names}")
-    _check_together(where, found)
-    return found
+    _check_together(where, read)
+    return read
 
 
 def _meant(name: str) -> str:
@@ -208,14 +205,14 @@ def _meant(name: str) -> str:
     return _MEANT.get(word) or next(iter(close), "")
 
 
-def _check_together(where: str, found: frozenset[str]) -> None:
+def _check_together(where: str, columns: frozenset[str]) -> None:
     """Refuse columns that say half of something, or two things."""
-    corners = found.intersection(_CORNERS)
+    corners = columns.intersection(_CORNERS)
     if corners and len(corners) < 4:
         raise DataError(f"{where}: only {sorted(corners)}; a box needs {', '.join(_CORNERS)}")
-    if {"label", "labels"} <= found or (corners and "label" not in found):
+    if {"label", "labels"} <= columns or (corners and "label" not in columns):
         raise DataError(
-            f"{where}: columns {sorted(found)}; expected 'label' (with boxes, always) or 'labels'"
+            f"{where}: columns {sorted(columns)}; expected 'label' (with boxes, always) or 'labels'"
         )
 
 

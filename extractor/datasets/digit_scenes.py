@@ -10,9 +10,10 @@ from PIL import Image
 
 from fstore.errors import DataError
 from fstore.extractor.datasets._api import dataset_format
-from fstore.extractor.datasets._files import Fractions, Progress
+from fstore.extractor.datasets._files import Progress
 from fstore.extractor.datasets._generated import write_generated
 from fstore.extractor.datasets._scenes import Scene, draw_scene
+from fstore.extractor.datasets._splits import Fractions
 from fstore.extractor.datasets.digits import load_digit_images
 from fstore.extractor.datasets.voc import voc
 from fstore.types import DatasetManifest, Part

@@ -10,13 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fstore.extractor.datasets._api import dataset_format
-from fstore.extractor.datasets._files import (
-    Fractions,
-    Progress,
-    official_split,
-    stratified_parts,
-)
+from fstore.extractor.datasets._files import Progress
 from fstore.extractor.datasets._generated import write_generated
+from fstore.extractor.datasets._splits import Fractions, official_split, stratified_parts
 from fstore.extractor.datasets.imagefolder import imagefolder
 from fstore.types import DatasetManifest, Part
 

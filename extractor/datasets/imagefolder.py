@@ -2,25 +2,25 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from fstore.errors import DataError
 from fstore.extractor.datasets._api import dataset_format
 from fstore.extractor.datasets._cells import class_name
 from fstore.extractor.datasets._files import (
-    Fractions,
     Note,
     Progress,
     check_folder,
     check_manifest,
     file_facts,
     find_file,
-    official_split,
-    random_splits,
+    image_records,
 )
 from fstore.extractor.datasets._folders import scan, sub_folders
 from fstore.extractor.datasets._parts import Layout, find_parts
+from fstore.extractor.datasets._splits import Fractions, image_view
 from fstore.reading import read_text
-from fstore.types import DatasetManifest, SampleRecord, ViewManifest
+from fstore.types import DatasetManifest
 
 __all__ = ["imagefolder"]
 
@@ -39,6 +39,10 @@ def imagefolder(
 ) -> DatasetManifest:
     """Read a folder of images: one class a folder, or a label file, or no labels.
 
+    The first tab of a line of a label file ends the image's name; in a line without tabs the
+    first space does. An image is named by its path in ``root``, in its part's folder, or by its
+    file name where only one has it.
+
     Parameters
     ----------
     name : str
@@ -49,12 +53,10 @@ def imagefolder(
     seeds, fractions
         Stratified random splits.
     label_file : str
-        Text file of lines ``<image> <label>``, for images outside class folders; absolute, or
-        relative to the working directory or to ``root``. The first tab of a line ends the image's
-        name; in a line without tabs the first space does. An image is named by its path in
-        ``root``, in its part's folder, or by its file name where only one has it.
+        Text file of lines ``<image> <label>``, for images outside class folders; from the working
+        directory, else from ``root``.
     encoding : str
-        Of the label file, as ``latin-1``. Default: UTF-8, or what its byte order mark says.
+        Of the text file, as ``latin-1``. Default: UTF-8, or what its byte order mark says.
     on_progress : callable or None
         Called with (files hashed, files in all).
     on_note : callable or None
@@ -74,23 +76,21 @@ def imagefolder(
     uris = listing.uris
     if on_note is not None and (told := listing.told()):
         on_note(f"left out: {told}")
-    listed = _read_label_file(root, label_file, encoding, uris, layout) if label_file else {}
+    listed = (
+        _read_label_file(root, label_file, encoding=encoding, uris=uris, layout=layout)
+        if label_file
+        else {}
+    )
     labels = _labels(uris, layout, listed)
     _check_empty_folders(root, uris)
     facts = file_facts(root, uris, on_progress=on_progress)
-    samples = tuple(
-        SampleRecord(u, u, f.digest, f.width, f.height, {labels[u]: 1} if u in labels else {})
-        for u, f in zip(uris, facts, strict=True)
-    )
-    splits = official_split(samples, {u: layout.part(u) for u in uris})
-    view = ViewManifest("image", samples, splits + random_splits(samples, seeds, fractions))
+    samples = image_records(uris, facts, {uri: {label: 1} for uri, label in labels.items()})
+    parts = {uri: layout.part(uri) for uri in uris}
+    view = image_view(samples, parts, seeds=seeds, fractions=fractions)
     classes = tuple(sorted(set(labels.values())))
     _check_train_classes(labels, layout)
-    return check_manifest(
-        DatasetManifest(
-            name, "single" if classes else "none", classes, root, (view,), "imagefolder"
-        )
-    )
+    task: Literal["single", "none"] = "single" if classes else "none"
+    return check_manifest(DatasetManifest(name, task, classes, root, (view,), "imagefolder"))
 
 
 def _labels(uris: Iterable[str], layout: Layout, listed: Mapping[str, str]) -> dict[str, str]:
@@ -113,7 +113,7 @@ def _labels(uris: Iterable[str], layout: Layout, listed: Mapping[str, str]) -> d
 
 
 def _read_label_file(
-    root: Path, label_file: str, encoding: str, uris: Iterable[str], layout: Layout
+    root: Path, label_file: str, *, encoding: str, uris: Iterable[str], layout: Layout
 ) -> dict[str, str]:
     """Return uri -> label; every line must name exactly one image."""
     path = find_file(label_file, root, "--label-file")
@@ -124,13 +124,13 @@ def _read_label_file(
             continue
         where = f"{path}, line {number}"
         image, label = _image_and_label(line, where)
-        found = names.get(image, [])
-        if len(found) != 1:
-            held = "no image" if not found else f"{len(found)} images"
+        called = names.get(image, [])
+        if len(called) != 1:
+            held = "no image" if not called else f"{len(called)} images"
             raise DataError(f"{where}: {held} {image!r} in {root}; name one by its path in there")
-        if found[0] in labels:
+        if called[0] in labels:
             raise DataError(f"{where}: image {image!r} is labelled twice; keep one line")
-        labels[found[0]] = label
+        labels[called[0]] = label
     if not labels:
         raise DataError(f"{path} holds no line; expected lines '<image> <label>'")
     return labels

@@ -18,7 +18,6 @@ from fstore.extractor.datasets._boxes import (
 from fstore.extractor.datasets._cells import class_name, flag_word, number
 from fstore.extractor.datasets._files import (
     FileFacts,
-    Fractions,
     Progress,
     check_box,
     check_manifest,
@@ -26,6 +25,7 @@ from fstore.extractor.datasets._files import (
     list_images,
     sub_folders,
 )
+from fstore.extractor.datasets._splits import Fractions
 from fstore.reading import is_endless, read_text
 from fstore.types import Box, DatasetManifest, Part
 
@@ -91,7 +91,7 @@ def voc(
     for image_id, fact in zip(ids, facts, strict=True):
         _check_size(image_id, annotations[image_id], fact)
     objects = {i: a.objects for i, a in annotations.items()}
-    images = image_samples(ids, uris, facts, objects)
+    images = image_samples(ids, uris, facts=facts, objects=objects)
     views = box_views(images, objects, _parts(sets), seeds=seeds, fractions=fractions)
     return check_manifest(DatasetManifest(name, "multi", classes, folder, views, "voc"))
 
@@ -103,15 +103,15 @@ def _year_folder(root: Path, year: str) -> Path:
         return root
     if (root / "VOCdevkit").is_dir():
         root /= "VOCdevkit"
-    found = [p for p in sub_folders(root) if (p / "JPEGImages").is_dir()]
+    years = [p for p in sub_folders(root) if (p / "JPEGImages").is_dir()]
     if year:
-        found = [p for p in found if p.name in {year, f"VOC{year}"}]
-    if len(found) == 1:
-        return found[0]
-    if not found:
+        years = [p for p in years if p.name in {year, f"VOC{year}"}]
+    if len(years) == 1:
+        return years[0]
+    if not years:
         wanted = f"VOC{year}/JPEGImages" if year else "JPEGImages or VOCyyyy/JPEGImages"
         raise DataError(f"no {wanted} in {root}; give the VOCdevkit folder with --root")
-    names = ", ".join(p.name for p in found)
+    names = ", ".join(p.name for p in years)
     raise DataError(f"{root} holds several years: {names}; choose one with --year")
 
 
@@ -121,10 +121,15 @@ def _read_sets(folder: Path) -> dict[str, list[str]]:
     sets = {s: _read_ids(main / f"{s}.txt") for s in _SETS if (main / f"{s}.txt").is_file()}
     if not any(sets.values()):
         raise DataError(f"no image lists in {main}; expected trainval.txt, test.txt or the like")
-    for one, other in (("train", "val"), ("trainval", "test"), ("train", "test"), ("val", "test")):
-        if both := set(sets.get(one, ())).intersection(sets.get(other, ())):
+    for first, other in (
+        ("train", "val"),
+        ("trainval", "test"),
+        ("train", "test"),
+        ("val", "test"),
+    ):
+        if both := set(sets.get(first, ())).intersection(sets.get(other, ())):
             raise DataError(
-                f"image {min(both)} is in {one}.txt and in {other}.txt of {main}; "
+                f"image {min(both)} is in {first}.txt and in {other}.txt of {main}; "
                 "the parts must not overlap"
             )
     if "trainval" in sets:
@@ -203,10 +208,10 @@ def _parsed(path: Path, image_id: str) -> "Element":
 
 def _only(node: "Element", path: str, where: str) -> str | None:
     """Return the text of the only element of that name; None if there is none."""
-    found = node.findall(path)
-    if len(found) > 1:
-        raise DataError(f"{where}: {len(found)} elements {path}; expected one")
-    return (found[0].text or "").strip() if found else None
+    elements = node.findall(path)
+    if len(elements) > 1:
+        raise DataError(f"{where}: {len(elements)} elements {path}; expected one")
+    return (elements[0].text or "").strip() if elements else None
 
 
 def _size(tree: "Element", side: str, path: Path) -> int:
@@ -312,11 +317,11 @@ def _check_lists(
                     f"{path.parent}; correct one of the lists"
                 )
             for i, value in listed.items():
-                found = labels[i].get(name, -1) if i in labels else value
-                if found != value:
+                label = labels[i].get(name, -1) if i in labels else value
+                if label != value:
                     raise DataError(
                         f"class {name!r}, image {i}: {path.name} says {value}, the annotation "
-                        f"{found} (1: present, 0: only difficult objects, -1: absent); correct one"
+                        f"{label} (1: present, 0: only difficult objects, -1: absent); correct one"
                     )
 
 

@@ -79,34 +79,43 @@ class Network:
 
         if not isinstance(self.name, str) or not self.name:
             raise DataError(f"Network: name={self.name!r}; expected a text")
-        _check_kind(self, "model", nn.Module, "a torch.nn.Module, not its class or its weights")
-        _check_kind(self, "preprocess", Preprocess, "fstore's Preprocess(size, resize, ...)")
+        _check_kind(
+            self, "model", kind=nn.Module, wanted="a torch.nn.Module, not its class or its weights"
+        )
+        _check_kind(
+            self, "preprocess", kind=Preprocess, wanted="fstore's Preprocess(size, resize, ...)"
+        )
         _check_layers(self)
-        _check_kind(self, "recipe", Mapping, "a mapping, as in {'lr': 0.01}")
-        _check_kind(self, "beside", Mapping, "a mapping of layer name to Beside")
+        _check_kind(self, "recipe", kind=Mapping, wanted="a mapping, as in {'lr': 0.01}")
+        _check_kind(self, "beside", kind=Mapping, wanted="a mapping of layer name to Beside")
         for layer, beside in self.beside.items():
             if not isinstance(layer, str) or not isinstance(beside, Beside):
                 raise DataError(f"Network: beside holds {layer!r}: {beside!r}; expected a Beside")
-        _check_kind(self, "layouts", Mapping, "a mapping, as in {'conv1': 'channels_last'}")
+        _check_kind(
+            self, "layouts", kind=Mapping, wanted="a mapping, as in {'conv1': 'channels_last'}"
+        )
         for layer, layout in self.layouts.items():
             if layout not in get_args(StatedLayout):
-                known = ", ".join(get_args(StatedLayout))
-                raise DataError(f"layouts[{layer!r}]: there is no layout {layout!r}; use {known}")
+                layouts = ", ".join(get_args(StatedLayout))
+                raise DataError(f"layouts[{layer!r}]: there is no layout {layout!r}; use {layouts}")
 
 
-def _check_kind(given: Network, name: str, kind: type, wanted: str) -> None:
-    value = getattr(given, name)
+def _check_kind(network: Network, name: str, *, kind: type, wanted: str) -> None:
+    value = getattr(network, name)
     if not isinstance(value, kind):
-        found = value.__name__ if isinstance(value, type) else type(value).__name__
-        raise DataError(f"Network: {name} is {found}; expected {wanted}")
+        actual = value.__name__ if isinstance(value, type) else type(value).__name__
+        raise DataError(f"Network: {name} is {actual}; expected {wanted}")
 
 
-def _check_layers(given: Network) -> None:
+def _check_layers(network: Network) -> None:
     """Refuse a list of layers: which of name and tap it means would be a guess."""
     _check_kind(
-        given, "layers", Mapping, "a mapping of layer name to tap, as in {'conv1': 'features.0'}"
+        network,
+        "layers",
+        kind=Mapping,
+        wanted="a mapping of layer name to tap, as in {'conv1': 'features.0'}",
     )
-    for layer, tap in given.layers.items():
+    for layer, tap in network.layers.items():
         if not isinstance(layer, str) or not isinstance(tap, str) or not layer or not tap:
             raise DataError(
                 f"Network: layers holds {layer!r}: {tap!r}; expected texts, a layer's name and its "

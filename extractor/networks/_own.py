@@ -26,9 +26,9 @@ def find_own(name: str) -> Callable[..., Any]:
     module = _imported(module_name, name)
     function = getattr(module, attribute, None) if attribute.isidentifier() else None
     if not callable(function):
-        own = [n for n, f in vars(module).items() if inspect.isfunction(f) and n[0] != "_"]
-        there = ", ".join(sorted(own)) or "none"
-        raise UnknownNameError(f"no function {attribute!r} in {module_name}; it has: {there}")
+        functions = [n for n, f in vars(module).items() if inspect.isfunction(f) and n[0] != "_"]
+        names = ", ".join(sorted(functions)) or "none"
+        raise UnknownNameError(f"no function {attribute!r} in {module_name}; it has: {names}")
     return function  # type: ignore[no-any-return]
 
 

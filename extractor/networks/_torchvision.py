@@ -52,9 +52,9 @@ def torchvision_network(name: str, *, classes: int | None = None) -> Network:
     from torchvision import models
 
     short = name.removeprefix(PREFIX)
-    known = models.list_models(module=models)
-    if short not in known:
-        close = difflib.get_close_matches(short, known, n=5, cutoff=0.5) or known
+    names = models.list_models(module=models)
+    if short not in names:
+        close = difflib.get_close_matches(short, names, n=5, cutoff=0.5) or names
         raise UnknownNameError(
             f"torchvision has no classification network {short!r}; near it: {', '.join(close)}"
         )

@@ -69,10 +69,10 @@ def _built(name: str, options: dict[str, Any]) -> Network:
     if ":" in name:
         return _own(name, options)
     if name not in NETWORKS:
-        known = ", ".join(sorted(entry.name for entry in NETWORKS))
+        registered = ", ".join(sorted(entry.name for entry in NETWORKS))
         raise UnknownNameError(
-            f"no network {name!r}; there are: {known}, torchvision:NAME (torchvision:resnet18) "
-            "and package.module:function for your own"
+            f"no network {name!r}; there are: {registered}, torchvision:NAME "
+            "(torchvision:resnet18) and package.module:function for your own"
         )
     return NETWORKS[name].function(**options)
 
@@ -96,8 +96,11 @@ def _check_parameters(network: Network) -> None:
     from torch.nn.parameter import is_lazy
 
     for path, module in network.model.named_modules():
-        own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
-        for name, tensor in own:
+        named_tensors = [
+            *module.named_parameters(recurse=False),
+            *module.named_buffers(recurse=False),
+        ]
+        for name, tensor in named_tensors:
             if is_lazy(tensor):
                 kind = type(module).__name__
                 raise DataError(

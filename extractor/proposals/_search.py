@@ -44,9 +44,9 @@ class Searched:
 def search(
     root: Path,
     images: Sequence[SearchImage],
+    *,
     method: str,
     folder: Path,
-    *,
     workers: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Searched]:
@@ -87,7 +87,7 @@ def search(
     reasons: dict[int, str] = {}
     tell = on_progress or (lambda _done, _total: None)
     tell(done, len(images))
-    with _running(root, missing, method, folder, workers) as results:
+    with _running(root, missing, method=method, folder=folder, workers=workers) as results:
         for image, reason in results:
             if reason:
                 reasons[image.sample_id] = reason
@@ -106,11 +106,11 @@ QUIET = "ignore:resource_tracker:UserWarning"
 
 @contextmanager
 def _running(
-    root: Path, images: Sequence[SearchImage], method: str, folder: Path, workers: int
+    root: Path, images: Sequence[SearchImage], *, method: str, folder: Path, workers: int
 ) -> Iterator[Iterator[Result]]:
     """Give an iterator over the images as they are done; end what still runs behind it."""
     if workers == 1 or len(images) <= 1:
-        yield ((image, _search_one(root, image, method, folder)) for image in images)
+        yield ((image, _search_one(root, image, method=method, folder=folder)) for image in images)
         return
     # of a killed run multiprocessing's own watcher removes the semaphores; it need not say so
     if QUIET not in sys.warnoptions:
@@ -122,7 +122,9 @@ def _running(
     )
     try:
         with _deaf():
-            tasks = {pool.submit(_search_one, root, i, method, folder): i for i in images}
+            tasks = {
+                pool.submit(_search_one, root, i, method=method, folder=folder): i for i in images
+            }
         yield _as_done(tasks)
     except BrokenExecutor as exc:
         raise DataError(
@@ -164,7 +166,7 @@ def _end_with(sentinel: int) -> None:
     os._exit(1)
 
 
-def _search_one(root: Path, image: SearchImage, method: str, folder: Path) -> str:
+def _search_one(root: Path, image: SearchImage, *, method: str, folder: Path) -> str:
     """Search an image and keep its boxes; return why it cannot be read, or nothing."""
     entry = METHODS[method]
     file = _file(folder, image)

@@ -43,7 +43,7 @@ def read_published(path: Path) -> dict[str, Boxes]:
     return {n: _boxes(cell, n, path) for n, cell in zip(names, cells, strict=True)}
 
 
-def check_inside(boxes: Boxes, image_id: str, width: int, height: int) -> Boxes:
+def check_inside(boxes: Boxes, image_id: str, *, width: int, height: int) -> Boxes:
     """Return published boxes if they lie inside their image; the whole image if there is none.
 
     Parameters
@@ -87,8 +87,10 @@ def _load(path: Path) -> dict[str, Any]:
     except Exception as exc:  # scipy raises whatever the bytes lead to
         raise DataError(f"{path} cannot be read as a MATLAB file: {exc}") from exc
     if absent := {"boxes", "images"}.difference(content):
-        there = ", ".join(sorted(name for name in content if not name.startswith("__")))
-        raise DataError(f"{path} has no variable {' and '.join(sorted(absent))}; it has: {there}")
+        variables = ", ".join(sorted(name for name in content if not name.startswith("__")))
+        raise DataError(
+            f"{path} has no variable {' and '.join(sorted(absent))}; it has: {variables}"
+        )
     return content
 
 

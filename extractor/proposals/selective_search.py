@@ -59,12 +59,14 @@ def selective_search(image: Image.Image) -> Boxes:
     cv2.setNumThreads(1)  # images are searched in parallel, not pixels
     cv2.setRNGSeed(SEED)
     resized = _resize(cv2, image)
-    found = []
+    hierarchies = []
     for conversion in (cv2.COLOR_BGR2HSV, cv2.COLOR_BGR2Lab):
         pixels = cv2.cvtColor(resized, conversion)
         for k in KS:
-            found += [_hierarchy(cv2, resized, pixels, k, s) for s in STRATEGIES]
-    rects = _ranked(found)
+            hierarchies += [
+                _hierarchy(cv2, resized, pixels, k=k, similarities=s) for s in STRATEGIES
+            ]
+    rects = _ranked(hierarchies)
     rects = rects[(rects[:, 2] >= MIN_SIDE) & (rects[:, 3] >= MIN_SIDE)]
     return _scaled(rects, resized.shape[:2], (image.height, image.width))
 
@@ -103,6 +105,7 @@ def _hierarchy(
     cv2: Any,  # noqa: ANN401
     base: NDArray[np.uint8],
     pixels: NDArray[np.uint8],
+    *,
     k: int,
     similarities: tuple[str, ...],
 ) -> NDArray[np.int64]:
@@ -125,12 +128,12 @@ def _ranked(hierarchies: list[NDArray[np.int64]]) -> NDArray[np.int64]:
     """Join the regions of all hierarchies by priority (Uijlings et al., section 4.4)."""
     random = np.random.Generator(np.random.Philox(SEED))
     rects, priorities = [], []
-    for found in hierarchies:
-        x, y, width, height = found.T
-        largest = found[np.lexsort((height, width, y, x, -width * height))]
-        places = np.arange(1, len(found) + 1)
+    for regions in hierarchies:
+        x, y, width, height = regions.T
+        largest = regions[np.lexsort((height, width, y, x, -width * height))]
+        places = np.arange(1, len(regions) + 1)
         rects.append(largest)
-        priorities.append(places * (1 - random.random(len(found))))
+        priorities.append(places * (1 - random.random(len(regions))))
     return np.concatenate(rects)[np.argsort(np.concatenate(priorities), kind="stable")]
 
 

@@ -159,9 +159,9 @@ class FileExamples(ShuffledExamples):
         root: Path,
         uris: Sequence[str],
         digests: Sequence[str],
+        *,
         labels: Targets,
         preprocess: Preprocess,
-        *,
         cache_bytes: int = CACHE_BYTES,
         workers: int | None = None,
     ) -> None:
@@ -194,7 +194,7 @@ class FileExamples(ShuffledExamples):
 
     def _decode(self, place: int) -> FloatArray:
         uri, digest = self._uris[place], self._digests[place]
-        return load_sample(self._root, uri, None, self._preprocess, digest)
+        return load_sample(self._root, uri, None, preprocess=self._preprocess, digest=digest)
 
 
 class JoinedExamples(ShuffledExamples):
@@ -215,9 +215,9 @@ class JoinedExamples(ShuffledExamples):
         """Return the images at ``places``, which count through the parts."""
         owner = np.searchsorted(self._begins, places, side="right") - 1
         owners = np.unique(owner)
-        found = [self._parts[k].load(places[owner == k] - self._begins[k]) for k in owners]
-        out = np.empty((len(places), *found[0].shape[1:]), np.float32)
-        for k, images in zip(owners, found, strict=True):
+        loaded = [self._parts[k].load(places[owner == k] - self._begins[k]) for k in owners]
+        out = np.empty((len(places), *loaded[0].shape[1:]), np.float32)
+        for k, images in zip(owners, loaded, strict=True):
             out[owner == k] = images
         return out
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 import torch
+from msgspec import structs
 from torch import Tensor, nn
 
 from fstore.errors import DataError
@@ -44,13 +45,13 @@ def classifier_path(network: Network) -> str:
     DataError
         It has no linear layer and no 1x1 convolution.
     """
-    found = [layer.path for layer in _weight_layers(network) if _is_classifier(layer.module)]
-    if not found:
+    classifiers = [layer.path for layer in _weight_layers(network) if _is_classifier(layer.module)]
+    if not classifiers:
         raise DataError(
             f"network {network.name!r} has no linear layer and no 1x1 convolution: it has no "
             "classifier to replace"
         )
-    return found[-1]
+    return classifiers[-1]
 
 
 def fully_connected(network: Network) -> list[str]:
@@ -63,14 +64,14 @@ def fully_connected(network: Network) -> list[str]:
     """
     layers = list(_weight_layers(network))
     maps = [i for i, layer in enumerate(layers) if layer.dims > 2]
-    found = [layer.path for layer in layers[maps[-1] + 1 if maps else 0 :]]
+    paths = [layer.path for layer in layers[maps[-1] + 1 if maps else 0 :]]
     last = classifier_path(network)
-    if not set(found) - {last}:
+    if not set(paths) - {last}:
         raise DataError(
             f"network {network.name!r} has no fully connected layer below its classifier "
             f"({last}), so fc-ft would train the classifier alone; use --mode ft"
         )
-    return found
+    return paths
 
 
 def with_new_classifier(fresh: Network, parent: Network, *, seed: int) -> Network:
@@ -140,14 +141,14 @@ def default_iterations(network: Network, mode: Mode, *, regions: bool) -> int:
     DataError
         The network does not say.
     """
-    own = _own(network, mode)
-    found = own.get("iterations")
-    found = own.get("region_iterations", found) if regions else found
-    if not isinstance(found, int):
+    stated = _own(network, mode)
+    iterations = stated.get("iterations")
+    iterations = stated.get("region_iterations", iterations) if regions else iterations
+    if not isinstance(iterations, int):
         raise DataError(
             f"network {network.name!r} does not say how long it is fine-tuned; give --iterations"
         )
-    return found
+    return iterations
 
 
 def _own(network: Network, mode: Mode) -> dict[str, Any]:
@@ -166,7 +167,7 @@ def _multipliers(network: Network, mode: Mode, recipe: Recipe) -> tuple[Multipli
         return (*new, *recipe.multipliers)
     below = [name for name in fully_connected(network) if name != path]
     kept = [
-        replace(recipe.multiplier(f"{layer}.{name}"), pattern=f"{layer}.{name}")
+        structs.replace(recipe.multiplier(f"{layer}.{name}"), pattern=f"{layer}.{name}")
         for layer in below
         for name, _ in network.model.get_submodule(layer).named_parameters(recurse=False)
     ]
@@ -194,23 +195,23 @@ def _is_classifier(module: nn.Module) -> bool:
 
 def _weight_layers(network: Network) -> Iterator[_Layer]:
     """Yield the modules with parameters in the order in which they run."""
-    found: list[_Layer] = []
+    layers: list[_Layer] = []
     handles = []
     for path, module in network.model.named_modules():
-        own = next(module.parameters(recurse=False), None)
-        if own is not None and not any(module.children()):
-            handles.append(module.register_forward_hook(_noting(found, path)))
+        first_parameter = next(module.parameters(recurse=False), None)
+        if first_parameter is not None and not any(module.children()):
+            handles.append(module.register_forward_hook(_noting(layers, path)))
     try:
         run_on_meta(network.model, network.preprocess.size)
     finally:
         for handle in handles:
             handle.remove()
-    yield from found
+    yield from layers
 
 
-def _noting(found: list[_Layer], path: str) -> Any:  # noqa: ANN401 - torch's hook type
+def _noting(layers: list[_Layer], path: str) -> Any:  # noqa: ANN401 - torch's hook type
     def note(module: nn.Module, _args: object, output: object) -> None:
         if isinstance(output, Tensor):
-            found.append(_Layer(path, module, output.ndim))
+            layers.append(_Layer(path, module, output.ndim))
 
     return note

@@ -22,7 +22,7 @@ from fstore.extractor.networks import Network
 from fstore.extractor.training.distributed import ALONE, Processes
 from fstore.extractor.training.examples import Targets, TrainingData
 from fstore.extractor.training.recipe import Recipe
-from fstore.extractor.training.run import Run
+from fstore.extractor.training.run import TrainingRun
 from fstore.extractor.warping import Inputs
 
 __all__ = ["CURVE_POINTS", "Snapshot", "Step", "thin", "train"]
@@ -181,8 +181,8 @@ def train(
     StorageError
         The state cannot be written; the one before is kept.
     """
-    _check(data, iterations, snapshots, seed)
-    run = Run(network, data, recipe, seed=seed, device=device, processes=processes)
+    _check(data, iterations=iterations, snapshots=snapshots, seed=seed)
+    run = TrainingRun(network, data, recipe, seed=seed, device=device, processes=processes)
     run.resume(state_dir)
     if run.device.type == "cpu":
         keep_freed_memory()
@@ -203,7 +203,7 @@ def train(
             yield from _snapshot(run)
 
 
-def _check(data: TrainingData, iterations: int, snapshots: Sequence[int], seed: int) -> None:
+def _check(data: TrainingData, *, iterations: int, snapshots: Sequence[int], seed: int) -> None:
     if outside := [s for s in snapshots if not 1 <= s <= iterations]:
         raise DataError(f"snapshots must lie within 1 and {iterations}, not {outside}")
     if seed < 0:
@@ -238,7 +238,7 @@ class _Due:
         self._next = ended + max(PAUSE_S, SAVING_PAUSE * (ended - began))
 
 
-def _batches(run: Run, iterations: int) -> Iterator[tuple[int, tuple[Inputs, Targets]]]:
+def _batches(run: TrainingRun, iterations: int) -> Iterator[tuple[int, tuple[Inputs, Targets]]]:
     """Yield the batches to come; the next ones are decoded while one is in use."""
     coming: deque[Future[tuple[Inputs, Targets]]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="fstore-batch") as pool:
@@ -251,7 +251,7 @@ def _batches(run: Run, iterations: int) -> Iterator[tuple[int, tuple[Inputs, Tar
             pool.shutdown(cancel_futures=True)
 
 
-def _snapshot(run: Run) -> Iterator[Snapshot]:
+def _snapshot(run: TrainingRun) -> Iterator[Snapshot]:
     """Yield the snapshot, where it is this process that does."""
     if run.processes.rank:
         return

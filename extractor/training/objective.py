@@ -74,33 +74,33 @@ def measure(model: nn.Module, examples: Examples, size: int, *, batch_size: int 
         For several classes an example: average precision over all points of the curve, the mean
         over the classes that have both positive and negative examples; NaN if none has.
     """
-    scores = _scores(model, examples, size, batch_size)
+    scores = _scores(model, examples, size=size, batch_size=batch_size)
     if examples.labels.ndim == 1:
         return float((scores.argmax(axis=1) == examples.labels).mean())
     return _mean_ap(scores, examples.labels)
 
 
 def _scores(
-    model: nn.Module, examples: Examples, size: int, batch_size: int
+    model: nn.Module, examples: Examples, *, size: int, batch_size: int
 ) -> NDArray[np.float32]:
     model.eval()
     device = next(model.parameters()).device
-    found = []
+    scores = []
     n_examples = len(examples.labels)
     with torch.inference_mode():
         for start in range(0, n_examples, batch_size):
             places = np.arange(start, min(start + batch_size, n_examples))
             x = torch.from_numpy(centre_crop(examples.load(places), size)).to(device)
-            found.append(class_scores(model(x)).float().cpu().numpy())
-    return np.concatenate(found)
+            scores.append(class_scores(model(x)).float().cpu().numpy())
+    return np.concatenate(scores)
 
 
 def _mean_ap(scores: NDArray[np.float32], labels: Targets) -> float:
     from sklearn.metrics import average_precision_score
 
-    found = []
+    precisions = []
     for column, label in zip(scores.T, labels.T, strict=True):
         counted = label != 0
         if set(np.unique(label[counted])) == {-1, 1}:
-            found.append(average_precision_score(label[counted] > 0, column[counted]))
-    return float(np.mean(found)) if found else float("nan")
+            precisions.append(average_precision_score(label[counted] > 0, column[counted]))
+    return float(np.mean(precisions)) if precisions else float("nan")

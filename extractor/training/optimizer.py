@@ -98,7 +98,10 @@ def freeze(model: nn.Module, recipe: Recipe) -> None:
 
 def _frozen_modules(model: nn.Module, recipe: Recipe) -> Iterator[nn.Module]:
     for path, module in model.named_modules():
-        own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
-        names = [f"{path}.{name}" if path else name for name, _ in own]
+        named_tensors = [
+            *module.named_parameters(recurse=False),
+            *module.named_buffers(recurse=False),
+        ]
+        names = [f"{path}.{name}" if path else name for name, _ in named_tensors]
         if names and not any(recipe.multiplier(name).lr for name in names):
             yield module

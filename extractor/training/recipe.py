@@ -6,7 +6,10 @@ from dataclasses import asdict, dataclass, fields
 from fnmatch import fnmatchcase
 from typing import Any
 
+from msgspec.structs import asdict as table
+
 from fstore.errors import DataError
+from fstore.toml_file import Table
 
 __all__ = ["Multiplier", "Recipe", "run_length", "snapshot_name"]
 
@@ -25,8 +28,7 @@ def snapshot_name(iteration: int) -> str:
     return f"{thousands}k" if thousands and not rest else str(iteration)
 
 
-@dataclass(frozen=True, slots=True)
-class Multiplier:
+class Multiplier(Table, frozen=True):
     """Factors on learning rate and weight decay for parameters whose name fits ``pattern``."""
 
     pattern: str
@@ -89,10 +91,10 @@ class Recipe:
         DataError
             The network states no recipe, and a number is not given; or no such entry.
         """
-        known = {f.name for f in fields(cls)}
-        if unknown := sorted(set(changes) - known):
-            raise DataError(f"a recipe has no {unknown[0]!r}; it has: {', '.join(sorted(known))}")
-        stated = {k: v for k, v in defaults.items() if k in known}
+        entries = {f.name for f in fields(cls)}
+        if unknown := sorted(set(changes) - entries):
+            raise DataError(f"a recipe has no {unknown[0]!r}; it has: {', '.join(sorted(entries))}")
+        stated = {k: v for k, v in defaults.items() if k in entries}
         stated |= {k: v for k, v in changes.items() if v is not None}
         if missing := [name for name in ("lr", "batch_size") if name not in stated]:
             flags = " and ".join(f"--{name.replace('_', '-')}" for name in missing)
@@ -110,7 +112,7 @@ class Recipe:
 
     def to_json(self) -> str:
         """Return a canonical JSON text."""
-        return json.dumps(asdict(self), sort_keys=True)
+        return json.dumps(asdict(self), default=table, sort_keys=True)
 
 
 def run_length(
@@ -138,5 +140,5 @@ def run_length(
         raise DataError("the network states no number of iterations; give --iterations")
     if snapshots:
         return total, sorted(set(snapshots))
-    own = [s for s in stated.get("snapshots", ()) if s < total]
-    return total, [*own, total]
+    on_the_way = [s for s in stated.get("snapshots", ()) if s < total]
+    return total, [*on_the_way, total]

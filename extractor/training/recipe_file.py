@@ -1,15 +1,29 @@
 """Recipes as TOML files: the same entries, each checked."""
 
-import tomllib
-from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from fstore.errors import DataError
-from fstore.extractor.training.recipe import Multiplier
+from msgspec import UNSET, UnsetType, defstruct
+
+from fstore.extractor.training.recipe import Recipe
 from fstore.reading import read_text
+from fstore.toml_file import Table, parse_toml, typed
 
 __all__ = ["read_recipe"]
+
+_KINDS: dict[str, Any] = {
+    **{field.name: field.type for field in fields(Recipe)},
+    "iterations": int,
+    "snapshots": list[int],
+}
+_File = defstruct(
+    "_File",
+    [(name, kind | UnsetType, UNSET) for name, kind in _KINDS.items()],
+    bases=(Table,),
+    frozen=True,
+)
+"""A file may say any of the entries; those that it leaves out are not set."""
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
@@ -36,59 +50,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
             { pattern = "*.bias", lr = 2, decay = 0 },
         ]
     """
-    try:
-        entries = tomllib.loads(read_text(path))
-    except (ValueError, RecursionError) as exc:
-        raise DataError(f"cannot read recipe {path}: {exc}") from exc
-    if unknown := [name for name in entries if name not in _KINDS]:
-        raise DataError(f"{path}: unknown entry {unknown[0]!r}; known: {', '.join(_KINDS)}")
-    return {name: _entry(path, name, value) for name, value in entries.items()}
-
-
-_KINDS = {
-    "lr": "a number",
-    "batch_size": "a whole number",
-    "momentum": "a number",
-    "weight_decay": "a number",
-    "step": "a whole number",
-    "gamma": "a number",
-    "mirror": "true or false",
-    "amp": "text",
-    "multipliers": "a list of tables with pattern, lr and decay",
-    "iterations": "a whole number",
-    "snapshots": "a list of whole numbers",
-}
-
-
-def _entry(path: Path, name: str, value: Any) -> Any:  # noqa: ANN401 - as TOML has it
-    kind = _KINDS[name]
-    try:
-        return _CONVERT[kind](value)
-    except (TypeError, KeyError):
-        raise DataError(f"{path}: {name} must be {kind}, not {value!r}") from None
-
-
-def _exactly(value: Any, *kinds: type) -> Any:  # noqa: ANN401
-    """Return a value of one of the types; true and false are no numbers here."""
-    if type(value) not in kinds:
-        raise TypeError
-    return value
-
-
-def _multiplier(table: Any) -> Multiplier:  # noqa: ANN401
-    if set(table) != {"pattern", "lr", "decay"}:
-        raise TypeError
-    lr, decay = (float(_exactly(table[name], int, float)) for name in ("lr", "decay"))
-    return Multiplier(_exactly(table["pattern"], str), lr, decay)
-
-
-_CONVERT: dict[str, Callable[[Any], Any]] = {
-    "a number": lambda v: float(_exactly(v, int, float)),
-    "a whole number": lambda v: _exactly(v, int),
-    "true or false": lambda v: _exactly(v, bool),
-    "text": lambda v: _exactly(v, str),
-    "a list of whole numbers": lambda v: [_exactly(x, int) for x in _exactly(v, list)],
-    "a list of tables with pattern, lr and decay": lambda v: tuple(
-        _multiplier(_exactly(x, dict)) for x in _exactly(v, list)
-    ),
-}
+    source = str(path)
+    entries = typed(parse_toml(read_text(path), source), _File, source)
+    values = {name: getattr(entries, name) for name in _KINDS}
+    return {name: value for name, value in values.items() if value is not UNSET}

@@ -16,18 +16,18 @@ from fstore.extractor.training.examples import Targets, TrainingData, random_see
 from fstore.extractor.training.objective import class_scores, loss_sum, measure, measure_name
 from fstore.extractor.training.optimizer import freeze, optimizer_for
 from fstore.extractor.training.recipe import Recipe
-from fstore.extractor.training.regions import RegionExamples
+from fstore.extractor.training.region_examples import RegionExamples
 from fstore.extractor.training.state import RunState, load_state, save_state
 from fstore.extractor.warping import Inputs
 from fstore.extractor.weights.checkpoints import tensors_sha256
 
-__all__ = ["Run"]
+__all__ = ["TrainingRun"]
 
 LARGEST_LR = torch.finfo(torch.float32).max  # beyond it torch fails before training diverges
 AUTOCAST = {"off": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-class Run:
+class TrainingRun:
     """A model in training and what it is trained with.
 
     Parameters
@@ -60,8 +60,8 @@ class Run:
         self.iteration = 0
         self.losses: list[float] = []
         self.validation: list[tuple[int, float]] = []
-        self.identity = _identity(network, data, recipe, seed)
-        self.model = _prepared(network.model, recipe, self.device, processes)
+        self.identity = _identity(network, data, recipe, seed=seed)
+        self.model = _prepared(network.model, recipe, device=self.device, processes=processes)
         self.optimizer = optimizer_for(self.model, recipe)
         self._parallel = processes.parallel(self.model)
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.amp == "float16")
@@ -166,7 +166,7 @@ class Run:
 
 
 def _prepared(
-    model: nn.Module, recipe: Recipe, device: torch.device, processes: Processes
+    model: nn.Module, recipe: Recipe, *, device: torch.device, processes: Processes
 ) -> nn.Module:
     """Copy a model to where it learns; it is left in evaluation mode."""
     if recipe.amp == "float16" and device.type == "cpu":
@@ -184,7 +184,7 @@ def _prepared(
     return copied
 
 
-def _identity(network: Network, data: TrainingData, recipe: Recipe, seed: int) -> str:
+def _identity(network: Network, data: TrainingData, recipe: Recipe, *, seed: int) -> str:
     about = {
         "network": network.name,
         "recipe": recipe.to_json(),

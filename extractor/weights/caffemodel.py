@@ -139,13 +139,15 @@ def _fields(message: memoryview) -> Iterator[Field]:
             _check_end(message, place)
             yield number, wire, 0, message[start:place]
         elif wire in {FIXED32, FIXED64}:
-            body, place = _fixed_run(message, place, start, 4 if wire == FIXED32 else 8)
+            body, place = _fixed_run(message, place, start=start, width=4 if wire == FIXED32 else 8)
             yield number, wire, 0, body
         else:
             raise _MalformedError(f"wire type {wire} of field {number} at byte {place}")
 
 
-def _fixed_run(message: memoryview, place: int, start: int, width: int) -> tuple[memoryview, int]:
+def _fixed_run(
+    message: memoryview, place: int, *, start: int, width: int
+) -> tuple[memoryview, int]:
     """Take the values of a run of equal tags: numbers that a writer did not pack."""
     _check_end(message, start + width)
     tag = np.frombuffer(message[place:start], np.uint8)

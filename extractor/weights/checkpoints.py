@@ -182,7 +182,7 @@ def with_weights(network: Network, weights: Mapping[str, Tensor], *, source: str
     """
     model = network.model
     expected = model.state_dict()
-    _check_entries(weights, expected, network.name, source)
+    _check_entries(weights, expected, network=network.name, source=source)
     # own memory, aligned as torch does it: kernels chosen by the alignment of a mapped file
     # would round differently
     state = OrderedDict((n, torch.empty_like(weights[n]).copy_(weights[n])) for n in expected)
@@ -191,13 +191,13 @@ def with_weights(network: Network, weights: Mapping[str, Tensor], *, source: str
     try:
         copied: nn.Module = copy.deepcopy(model) if shared else copy_modules(model)
         copied.load_state_dict(state, assign=not shared)
-        found = copied.state_dict()
+        held = copied.state_dict()
     except Exception as exc:
         first = str(exc).strip().split("\n", 1)[0] or type(exc).__name__
         raise DataError(
             f"network {network.name!r} cannot take over the weights of {source}: {first}"
         ) from exc
-    lost = [n for n, t in weights.items() if not _equal(found.get(n), t)]
+    lost = [n for n, t in weights.items() if not _equal(held.get(n), t)]
     if lost:
         raise DataError(
             f"network {network.name!r} does not keep the weights of {source} as they are: "
@@ -207,7 +207,7 @@ def with_weights(network: Network, weights: Mapping[str, Tensor], *, source: str
 
 
 def _check_entries(
-    weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], network: str, source: str
+    weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, network: str, source: str
 ) -> None:
     def about(tensor: Tensor) -> str:
         return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
@@ -227,11 +227,15 @@ def _words(what: str, names: list[str]) -> list[str]:
     return [f"{what}: {', '.join(names[:12])}"] if names else []
 
 
-def _equal(found: object, wanted: Tensor) -> bool:
+def _equal(actual: object, wanted: Tensor) -> bool:
     """Tell whether a tensor holds the same bits, NaN included."""
-    if not isinstance(found, Tensor) or found.dtype != wanted.dtype or found.shape != wanted.shape:
+    if (
+        not isinstance(actual, Tensor)
+        or actual.dtype != wanted.dtype
+        or actual.shape != wanted.shape
+    ):
         return False
-    bits = [t.detach().cpu().contiguous().reshape(-1).view(torch.uint8) for t in (found, wanted)]
+    bits = [t.detach().cpu().contiguous().reshape(-1).view(torch.uint8) for t in (actual, wanted)]
     return torch.equal(*bits)
 
 

@@ -84,9 +84,9 @@ def refuse_shard(path: Path) -> None:
     DataError
         The name says that it is one of several; their index is named.
     """
-    found = SHARD.fullmatch(path.name)
-    if found and int(found[3]) > 1:
+    shard = SHARD.fullmatch(path.name)
+    if shard and int(shard[3]) > 1:
         raise DataError(
-            f"{path} is part {int(found[2])} of {int(found[3])} of the weights; import their index "
-            f"instead: {found[1]}{found[4]}.index.json"
+            f"{path} is part {int(shard[2])} of {int(shard[3])} of the weights; import their index "
+            f"instead: {shard[1]}{shard[4]}.index.json"
         )

@@ -104,93 +104,97 @@ def _named(tensors: Mapping[str, Tensor], network: Network, path: Path) -> objec
 def fit(tensors: Mapping[str, Tensor], network: Network, *, source: str) -> dict[str, Tensor]:
     """Return tensors in the network's names, shapes and dtypes; see :func:`load_weights`."""
     expected = network.model.state_dict()
-    found = named(tensors, network, source)
-    given = nearest(tensors, network, source) if found is None else found
+    exact = named(tensors, network, source)
+    stored = nearest(tensors, network, source) if exact is None else exact
     same = ties(network.model)
     problems: list[str] = []
     result: dict[str, Tensor] = {}
     for name, target in expected.items():
-        if name in given:
-            _fit_one(name, given[name], target, result, problems)
+        if name in stored:
+            taken, problem = _fitted(stored[name], target)
+            if taken is not None:
+                result[name] = taken
+            if problem is not None:
+                problems.append(f"{name} {problem}")
         elif is_counter(name):
             result[name] = torch.zeros_like(target)
-    problems += _unmatched(expected, given, same)
+    problems += _unmatched(expected, stored, same)
     problems += _share(result, same)
     if problems:
         raise DataError(f"{source} does not fit network {network.name!r}: {'; '.join(problems)}")
     return {name: result[name] for name in expected}
 
 
-def _fit_one(
-    name: str, given: Tensor, target: Tensor, result: dict[str, Tensor], problems: list[str]
-) -> None:
-    """Add a tensor to the result, or what is wrong with it to the problems."""
-    problem = _kind_problem(given, target)
-    if problem is None and _squeezed(tuple(given.shape)) != _squeezed(tuple(target.shape)):
-        problem = f"is {tuple(given.shape)}, expected {tuple(target.shape)}"
+def _fitted(stored: Tensor, target: Tensor) -> tuple[Tensor | None, str | None]:
+    """Return a tensor as the network has it, or None, and what is wrong with it, or None."""
+    problem = _kind_problem(stored, target)
+    if problem is None and _squeezed(tuple(stored.shape)) != _squeezed(tuple(target.shape)):
+        problem = f"is {tuple(stored.shape)}, expected {tuple(target.shape)}"
     if problem is None:
-        problem = _view_problem(given)
-    if problem is None:
-        # own memory, aligned as torch does it: kernels chosen by the alignment of a mapped
-        # file would round differently
-        taken = torch.empty(target.shape, dtype=target.dtype).copy_(given.reshape(target.shape))
-        problem = _value_problem(taken, given, target)
-        result[name] = taken
+        problem = _view_problem(stored)
     if problem is not None:
-        problems.append(f"{name} {problem}")
+        return None, problem
+    # own memory, aligned as torch does it: kernels chosen by the alignment of a mapped file
+    # would round differently
+    taken = torch.empty(target.shape, dtype=target.dtype).copy_(stored.reshape(target.shape))
+    return taken, _value_problem(taken, stored, target)
 
 
-def _kind_problem(given: Tensor, target: Tensor) -> str | None:
+def _kind_problem(stored: Tensor, target: Tensor) -> str | None:
     """Say why numbers of one kind cannot be taken for those of another; None if they can."""
-    if given.layout != torch.strided or given.is_nested:
+    if stored.layout != torch.strided or stored.is_nested:
         return "is a sparse or nested tensor, expected a dense one (tensor.to_dense())"
-    if given.is_quantized:
+    if stored.is_quantized:
         return "is quantized, expected the numbers themselves (tensor.dequantize())"
-    if given.is_meta:
+    if stored.is_meta:
         return "has no values: it was saved from the meta device"
     if target.is_complex():
-        fits, wanted = given.is_complex(), "complex numbers"
+        fits, wanted = stored.is_complex(), "complex numbers"
     elif target.is_floating_point():
-        fits = given.dtype in REAL or given.dtype == target.dtype
+        fits = stored.dtype in REAL or stored.dtype == target.dtype
         wanted = "real numbers (float16, bfloat16, float32 or float64)"
     elif target.dtype == torch.bool:
-        fits, wanted = given.dtype in {torch.bool, torch.uint8}, "true or false"
+        fits, wanted = stored.dtype in {torch.bool, torch.uint8}, "true or false"
     else:
-        fits, wanted = given.dtype in WHOLE or given.dtype == target.dtype, "whole numbers"
-    kind = str(given.dtype).removeprefix("torch.")
+        fits, wanted = stored.dtype in WHOLE or stored.dtype == target.dtype, "whole numbers"
+    kind = str(stored.dtype).removeprefix("torch.")
     return None if fits else f"holds {kind}, expected {wanted}; fstore does not guess their scale"
 
 
-def _view_problem(given: Tensor) -> str | None:
+def _view_problem(stored: Tensor) -> str | None:
     """Refuse few bytes that are said to be many: they would fill the memory."""
-    size = given.numel() * given.element_size()
-    if size > LARGEST_VIEW and size > given.untyped_storage().nbytes():
-        return f"claims {size} bytes, of which the file holds {given.untyped_storage().nbytes()}"
+    size = stored.numel() * stored.element_size()
+    if size > LARGEST_VIEW and size > stored.untyped_storage().nbytes():
+        return f"claims {size} bytes, of which the file holds {stored.untyped_storage().nbytes()}"
     return None
 
 
-def _value_problem(taken: Tensor, given: Tensor, target: Tensor) -> str | None:
+def _value_problem(taken: Tensor, stored: Tensor, target: Tensor) -> str | None:
     if not target.is_floating_point() and not target.is_complex():
-        same = bool((taken.to(torch.int64) == given.reshape(taken.shape).to(torch.int64)).all())
+        same = bool((taken.to(torch.int64) == stored.reshape(taken.shape).to(torch.int64)).all())
         return None if same else f"holds numbers beyond {str(target.dtype).removeprefix('torch.')}"
     odd = ~torch.isfinite(taken)
     if not bool(odd.any()):
         return None
     # masks may hold -inf: where the network itself has the same
-    own = target if target.device.type == "cpu" else None
-    if own is not None and not bool(torch.isnan(taken).any()) and torch.equal(taken[odd], own[odd]):
+    initial = target if target.device.type == "cpu" else None
+    if (
+        initial is not None
+        and not bool(torch.isnan(taken).any())
+        and torch.equal(taken[odd], initial[odd])
+    ):
         return None
     return "holds values that are not finite"
 
 
 def _unmatched(
-    expected: Mapping[str, Tensor], given: Mapping[str, Tensor], same: Mapping[str, str]
+    expected: Mapping[str, Tensor], stored: Mapping[str, Tensor], same: Mapping[str, str]
 ) -> list[str]:
     """Name what is missing, but for counters and second names of one tensor; and what is extra."""
     groups = {**{first: first for first in same.values()}, **same}
-    there = {groups.get(name, name) for name in given}
-    missing = [n for n in expected if groups.get(n, n) not in there and not is_counter(n)]
-    unexpected = [name for name in given if name not in expected]
+    present = {groups.get(name, name) for name in stored}
+    missing = [n for n in expected if groups.get(n, n) not in present and not is_counter(n)]
+    unexpected = [name for name in stored if name not in expected]
     problems = [f"missing: {_listed(missing)}"] if missing else []
     return problems + ([f"unexpected: {_listed(unexpected)}"] if unexpected else [])
 
@@ -239,10 +243,14 @@ def network_for(
     """
     expected = network.model.state_dict()
     try:
-        found = named(tensors, network, "") or with_dots(tensors, "")
+        named_tensors = named(tensors, network, "") or with_dots(tensors, "")
     except DataError:  # two names that become one: fitting them will tell
         return network
-    shapes = [(tuple(t.shape), tuple(expected[n].shape)) for n, t in found.items() if n in expected]
+    shapes = [
+        (tuple(t.shape), tuple(expected[n].shape))
+        for n, t in named_tensors.items()
+        if n in expected
+    ]
     wrong = [(a, b) for a, b in shapes if _squeezed(a) != _squeezed(b)]
     counts = {(_squeezed(a) or (1,))[0] for a, _ in wrong}
     if len(counts) != 1:
@@ -254,7 +262,7 @@ def network_for(
     state = other.model.state_dict()
     same = all(
         _squeezed(tuple(t.shape)) == _squeezed(tuple(state[n].shape))
-        for n, t in found.items()
+        for n, t in named_tensors.items()
         if n in state
     )
     return replace(other, preprocess=network.preprocess) if same else network

@@ -56,11 +56,11 @@ def named(tensors: Mapping[str, Tensor], network: Network, source: str) -> dict[
         Two names become one.
     """
     for variant in _variants(tensors, network, source):
-        found = _translated(variant, network.model)
-        if found is None and _complete(set(variant), network.model):
-            found = dict(variant)
-        if found is not None:
-            return found
+        matched = _translated(variant, network.model)
+        if matched is None and _complete(set(variant), network.model):
+            matched = dict(variant)
+        if matched is not None:
+            return matched
     return None
 
 
@@ -74,25 +74,25 @@ def nearest(tensors: Mapping[str, Tensor], network: Network, source: str) -> dic
 def ties(model: nn.Module) -> dict[str, str]:
     """Return the names that stand for a tensor which has another name before."""
     first: dict[int, str] = {}
-    found: dict[str, str] = {}
+    second_names: dict[str, str] = {}
     every = [
         *model.named_parameters(remove_duplicate=False),
         *model.named_buffers(remove_duplicate=False),
     ]
     for name, tensor in every:
         if first.setdefault(id(tensor), name) != name:
-            found[name] = first[id(tensor)]
-    return found
+            second_names[name] = first[id(tensor)]
+    return second_names
 
 
 def _variants(
     tensors: Mapping[str, Tensor], network: Network, source: str
 ) -> Iterator[Mapping[str, Tensor]]:
     """Yield the tensors under each set of names that they may mean, the file's own first."""
-    given = _renamed(tensors, {n: n for n in tensors if n != MEAN_IMAGE})
-    whole = [given]
-    if any("/" in name for name in given):
-        whole.append(with_dots(given, source))
+    plain = _renamed(tensors, {n: n for n in tensors if n != MEAN_IMAGE})
+    whole = [plain]
+    if any("/" in name for name in plain):
+        whole.append(with_dots(plain, source))
     for variant in whole:
         yield from _stripped(variant, network)
 
@@ -150,11 +150,13 @@ def _translated(tensors: Mapping[str, Tensor], model: nn.Module) -> dict[str, Te
             lambda _, keys: report.append(keys)
         )
         before = {name: _place(t) for name, t in shell.state_dict().items()}
-        own = set(before.values())
-        given = OrderedDict((n, t.clone() if _place(t) in own else t) for n, t in tensors.items())
-        given._metadata = copy.deepcopy(getattr(tensors, "_metadata", None))  # type: ignore[attr-defined]
+        places = set(before.values())
+        state = OrderedDict(
+            (n, t.clone() if _place(t) in places else t) for n, t in tensors.items()
+        )
+        state._metadata = copy.deepcopy(getattr(tensors, "_metadata", None))  # type: ignore[attr-defined]
         try:
-            shell.load_state_dict(given, strict=False, assign=True)
+            shell.load_state_dict(state, strict=False, assign=True)
         except RuntimeError:  # other shapes: they keep their names, and are told of later
             if not report:
                 return None

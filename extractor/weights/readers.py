@@ -72,12 +72,12 @@ def read_tensors(path: Path, *, key: str | None = None) -> dict[str, Tensor]:
 
 def key_problem(path: Path, states: States, key: str | None) -> str:
     """Say which state dicts a file holds, where the one that was asked for is not there."""
-    there = ", ".join(
+    state_dicts = ", ".join(
         f"{name or 'the file itself'} ({len(s)} tensors)" for name, s in states.items()
     )
     if key is None:
-        return f"{path} holds several state dicts: {there}; choose one with --key NAME"
-    return f"{path} holds no state dict under {key!r}; there are: {there}"
+        return f"{path} holds several state dicts: {state_dicts}; choose one with --key NAME"
+    return f"{path} holds no state dict under {key!r}; there are: {state_dicts}"
 
 
 def with_dots(tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
@@ -123,8 +123,8 @@ def _read_whole(path: Path) -> States:
         return read_torch(path)
     reader = READERS.get(ending)
     if reader is None:
-        known = ", ".join([*READERS, *TORCH, INDEX])
-        raise DataError(f"cannot tell the format of {path}; endings read: {known}")
+        endings = ", ".join([*READERS, *TORCH, INDEX])
+        raise DataError(f"cannot tell the format of {path}; endings read: {endings}")
     tensors = reader(path)
     if not tensors:
         raise DataError(f"{path} holds no tensors; expected the weights of a network")
@@ -144,11 +144,11 @@ def _read_index(path: Path) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for name in dict.fromkeys(places.values()):
         wanted = {tensor for tensor, file in places.items() if file == name}
-        found = _part(path, name)
-        if set(found) != wanted:
-            differ = ", ".join(sorted(set(found) ^ wanted)[:5])
+        part = _part(path, name)
+        if set(part) != wanted:
+            differ = ", ".join(sorted(set(part) ^ wanted)[:5])
             raise DataError(f"{path} and {name} differ in what {name} holds: {differ}")
-        tensors |= found
+        tensors |= part
     return tensors
 
 
@@ -172,7 +172,7 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             names = list(arrays.files)
-            found = {name: _tensor(arrays[name], f"{path}: array {name!r}") for name in names}
+            tensors = {name: _tensor(arrays[name], f"{path}: array {name!r}") for name in names}
     except DataError:
         raise
     except Exception as exc:  # zip, zlib and numpy each have their own
@@ -180,9 +180,9 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
         if "allow_pickle" in reason or "pickle" in reason:
             reason = "it holds Python objects, not numbers, or is damaged"
         raise DataError(f"cannot read {path} as .npz: {reason}; save it with numpy.savez") from exc
-    if len(found) < len(names):
+    if len(tensors) < len(names):
         raise DataError(f"{path} holds an array twice; save it anew with numpy.savez")
-    return found
+    return tensors
 
 
 def _tensor(array: "np.ndarray[Any, Any]", what: str) -> Tensor:

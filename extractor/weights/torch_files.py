@@ -74,13 +74,13 @@ def read_torch(path: Path) -> States:
             f"cannot read {path} as a torch state dict, which runs nothing of it: "
             f"{_reason(exc, path)}"
         ) from exc
-    found = dict(states_in(loaded))
-    if not found:
+    states = dict(states_in(loaded))
+    if not states:
         raise DataError(
             f"{path} holds no state dict ({_kind(loaded)}); expected names with tensors, also "
             f"under a key such as state_dict or model; {ADVICE}"
         )
-    return found
+    return states
 
 
 def states_in(

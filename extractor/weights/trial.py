@@ -44,15 +44,15 @@ def compare(network: Network, weights: Mapping[str, Tensor], again: Network) -> 
         dict that are other ones each time that it is built.
     """
     expected = one_image(with_weights(network, weights, source="the checkpoint"))
-    found = one_image(again)
-    if not _agree(expected, found):
+    rebuilt = one_image(again)
+    if not _agree(expected, rebuilt):
         raise DataError(
             f"network {network.name!r} gives other values when it is built again with the same "
             "weights: it holds numbers outside its state dict that are new each time (a plain "
             "tensor drawn at random, values of its initial weights); register them with "
             "register_buffer, or draw them from a fixed seed"
         )
-    return _summary(found.outputs)
+    return _summary(rebuilt.outputs)
 
 
 @dataclass(frozen=True)

@@ -172,15 +172,15 @@ class _Undrawn(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401 - torch's protocol
         """Run a torch function, unless it draws into a parameter."""
-        given = dict(kwargs or {})
+        keywords = dict(kwargs or {})
         name = getattr(func, "__name__", "")
-        target = args[0] if args else given.get("tensor", given.get("input"))
+        target = args[0] if args else keywords.get("tensor", keywords.get("input"))
         if isinstance(target, nn.Parameter) and self._may_skip(target, name):
             return target
-        if self._touches((args, given)) and not _only_asks(func, name):
+        if self._touches((args, keywords)) and not _only_asks(func, name):
             self._read = True
             raise _ReadError(name)
-        return func(*args, **given)
+        return func(*args, **keywords)
 
     def __exit__(self, *about: object) -> None:
         """End; a constructor that caught our error has not been stopped by it."""

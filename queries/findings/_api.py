@@ -70,8 +70,8 @@ class Facts:
 
     def numbers(self, report: str, names: Sequence[str], col: str) -> dict[str, Number]:
         """Return a column's cells in the rows of some names, those that are there."""
-        found = {name: self.number(report, name, col) for name in names}
-        return {name: number for name, number in found.items() if number is not None}
+        numbers = {name: self.number(report, name, col) for name in names}
+        return {name: number for name, number in numbers.items() if number is not None}
 
     def row(self, report: str, row: str) -> dict[str, Number]:
         """Return a row's cells by column, what stands beside left out."""
@@ -90,15 +90,15 @@ class Facts:
             if (row, "") in cells or all((row, col) in cells for col in cols)
         ]
 
-    def absent(self, report: str, there: Container[str], *cols: str) -> list[str]:
+    def absent(self, report: str, present: Container[str], *cols: str) -> list[str]:
         """Return the rows that :meth:`asked` returns and that are not among some."""
-        return [row for row in self.asked(report, *cols) if row not in there]
+        return [row for row in self.asked(report, *cols) if row not in present]
 
     def _cells(self, report: str, row: str) -> dict[str, Number]:
         """Return a row's finite cells by column, each with its spread or what stands for one."""
         mine = [r for r in self.rows.get(report, ()) if r["row"] == row]
-        found = {str(r["col"]): Number.of(r) for r in mine if r["value"] is not None}
-        finite = {col: number for col, number in found.items() if isfinite(number.value)}
+        numbers = {str(r["col"]): Number.of(r) for r in mine if r["value"] is not None}
+        finite = {col: number for col, number in numbers.items() if isfinite(number.value)}
         return {
             col: n.within(finite.get(f"{col}{BESIDE}low"), finite.get(f"{col}{BESIDE}high"))
             for col, n in finite.items()

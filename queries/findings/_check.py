@@ -106,15 +106,15 @@ def _flat_layers(store: "Store", network: str) -> set[str]:
 def _snapshots(store: "Store", study: Study) -> tuple[Snapshot, ...]:
     """Return the sweep, with what the recipes of its checkpoints know."""
     records = {record.name: record for record in store.checkpoints(study.network)}
-    found = []
+    snapshots = []
     for name in study.sweep:
         if (record := records.get(name)) is None:
-            found.append(Snapshot(name))
+            snapshots.append(Snapshot(name))
             continue
         held = json.loads(record.recipe).get("held_out_accuracy")
         held = held if held is not None and isfinite(held) else None
-        found.append(Snapshot(name, record.iteration, held))
-    return tuple(found)
+        snapshots.append(Snapshot(name, record.iteration, held))
+    return tuple(snapshots)
 
 
 def _findings(facts: Facts) -> list[Finding]:

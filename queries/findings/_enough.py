@@ -86,7 +86,7 @@ def too_few(store: "Store", needs: Sequence[Need]) -> dict[str, str]:
         Of the report. Of what is not in the store nothing is said: its cells are missing anyhow.
     """
     seen: dict[tuple[Samples, ...], Tested | None] = {}
-    found: dict[str, str] = {}
+    sentences: dict[str, str] = {}
     for need in needs:
         for samples in _runs(need):
             if samples not in seen:
@@ -95,8 +95,8 @@ def too_few(store: "Store", needs: Sequence[Need]) -> dict[str, str]:
                     seen[samples] = tested(store, samples)
             of = seen[samples]
             if of is not None and of.positives and of.error > LARGEST_ERROR:
-                found.setdefault(need.row, f"{of}.")
-    return found
+                sentences.setdefault(need.row, f"{of}.")
+    return sentences
 
 
 def without(
@@ -131,7 +131,7 @@ def tested(store: "Store", samples: Sequence[Samples]) -> Tested:
     UnknownNameError
         A data set has no such part.
     """
-    found: dict[str, int] = {}
+    positives: dict[str, int] = {}
     n = 0
     for s in samples:
         view = "gt" if s.view == "proposal" else s.view
@@ -140,6 +140,6 @@ def tested(store: "Store", samples: Sequence[Samples]) -> Tested:
         table = store.labels(s.dataset, view)
         shown = (table["label"].to_numpy() == 1) & np.isin(table["sample_id"].to_numpy(), ids)
         for name in np.array(table["class"].to_pylist(), dtype=object)[shown]:
-            found[name] = found.get(name, 0) + 1
+            positives[name] = positives.get(name, 0) + 1
     datasets = tuple(dict.fromkeys(s.dataset for s in samples))
-    return Tested(datasets, n, found)
+    return Tested(datasets, n, positives)

@@ -45,13 +45,13 @@ def judged(
     missing : sequence of str
         What the claim speaks of too, and has no number: it leaves the answer open.
     """
-    known = list(checks)
-    found = together([*known, *[None for _ in missing]])
+    answers = list(checks)
+    holds = together([*answers, *[None for _ in missing]])
     if missing:
         evidence = f"{evidence} Not known, or 0: {', '.join(missing)}."
-    if None in known and found is None:
+    if None in answers and holds is None:
         evidence = f"{evidence} {hidden}"
-    return Judgement(VERDICTS[found], evidence, tuple(numbers))
+    return Judgement(VERDICTS[holds], evidence, tuple(numbers))
 
 
 VERDICTS = {True: Verdict.HOLDS, False: Verdict.FAILS, None: Verdict.UNKNOWN}
@@ -65,10 +65,10 @@ def together(checks: Iterable[bool | None]) -> bool | None:
     >>> together([True, True]), together([True, None]), together([None, False])
     (True, None, False)
     """
-    known = list(checks)
-    if False in known:
+    answers = list(checks)
+    if False in answers:
         return False
-    return None if None in known or not known else True
+    return None if None in answers or not answers else True
 
 
 def marked(agrees: bool | None, *numbers: Number) -> list[Number]:
@@ -135,11 +135,11 @@ def majority(checks: Iterable[bool | None]) -> bool | None:
     >>> majority([True, True, None]), majority([True, False, None]), majority([False, False, True])
     (True, None, False)
     """
-    known = list(checks)
-    half = len(known) / 2
-    if known.count(True) > half:
+    answers = list(checks)
+    half = len(answers) / 2
+    if answers.count(True) > half:
         return True
-    return None if known.count(True) + known.count(None) > half or not known else False
+    return None if answers.count(True) + answers.count(None) > half or not answers else False
 
 
 def lacking(facts: Facts, what: str, *reports: str) -> Judgement:

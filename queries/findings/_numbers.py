@@ -136,8 +136,8 @@ def falls(values: Sequence[float]) -> tuple[bool | None, float]:
 
     if len(values) < FEWEST or len(set(values)) == 1 or not all(map(isfinite, values)):
         return None, 0.0
-    found = float(spearmanr(range(len(values)), values).statistic)
-    return (None if abs(found) < RANKS else found < 0), round(found, 3)
+    correlation = float(spearmanr(range(len(values)), values).statistic)
+    return (None if abs(correlation) < RANKS else correlation < 0), round(correlation, 3)
 
 
 def single_runs(numbers: Iterable[Number]) -> str:

@@ -38,7 +38,7 @@ LARGE = 0.75
 Pairs = Mapping[str, tuple[Number, Number]]
 
 
-def _pairs(facts: Facts, report: str, layers: Sequence[str], col: str, of: str) -> Pairs:
+def _pairs(facts: Facts, report: str, layers: Sequence[str], *, col: str, of: str) -> Pairs:
     """Return a column's numbers and those that they are compared with, by row."""
     ours, others = (facts.numbers(report, layers, c) for c in (col, of))
     return {
@@ -47,7 +47,7 @@ def _pairs(facts: Facts, report: str, layers: Sequence[str], col: str, of: str) 
 
 
 def _absent(
-    facts: Facts, report: str, layers: Sequence[str], pairs: Pairs, *cols: str
+    facts: Facts, report: str, layers: Sequence[str], *, pairs: Pairs, cols: Sequence[str]
 ) -> list[str]:
     """Return those of some layers that the study asks for, and that are not among the pairs."""
     return [row for row in facts.absent(report, pairs, *cols) if row in layers]
@@ -102,10 +102,10 @@ def magnitude(facts: Facts) -> Judgement:
 
 def _binarized(facts: Facts, layers: Sequence[str], share: float, *, needed: str) -> Judgement:
     """Judge whether layers keep a share of their mean AP in Table 7 when they are binarized."""
-    pairs = _pairs(facts, "table7", layers, "binarize", "none")
+    pairs = _pairs(facts, "table7", layers, col="binarize", of="none")
     if not pairs:
         return lacking(facts, needed, "table7")
-    missing = _absent(facts, "table7", layers, pairs, "binarize", "none")
+    missing = _absent(facts, "table7", layers, pairs=pairs, cols=("binarize", "none"))
     return _kept(pairs, share, "binarized", missing=missing)
 
 
@@ -119,7 +119,7 @@ def _binarized(facts: Facts, layers: Sequence[str], share: float, *, needed: str
 )
 def binary_detection(facts: Facts) -> Judgement:
     """Compare binarized responses with plain ones."""
-    pairs = _pairs(facts, "table8", facts.names("table8"), "binarize", "none")
+    pairs = _pairs(facts, "table8", facts.names("table8"), col="binarize", of="none")
     if not pairs:
         return lacking(facts, "Table 8", "table8")
     return _kept(pairs, BARELY, "binarized")
@@ -136,11 +136,11 @@ def binary_detection(facts: Facts) -> Judgement:
 )
 def binary_codes_retrieve(facts: Facts) -> Judgement:
     """Compare binary codes with features."""
-    plain = _pairs(facts, "retrieval", facts.flat, "hamming", "cosine")
+    plain = _pairs(facts, "retrieval", facts.flat, col="hamming", of="cosine")
     if not plain:
         return lacking(facts, "retrieval with a fully connected layer", "retrieval")
     pairs = {row: (a.of_mean, b.of_mean) for row, (a, b) in plain.items()}
-    missing = _absent(facts, "retrieval", facts.flat, pairs, "hamming", "cosine")
+    missing = _absent(facts, "retrieval", facts.flat, pairs=pairs, cols=("hamming", "cosine"))
     found = _kept(pairs, AS_WELL, "binary codes", missing=missing)
     return replace(found, evidence=f"{found.evidence} ± is the standard error over queries.")
 
@@ -160,13 +160,14 @@ def place_in_classification(facts: Facts) -> Judgement:
     mid = facts.mid_layer
     rows = (mid, f"{mid}, pre-training set")
     aps, accuracies = (
-        _pairs(facts, report, rows, "sp_max", "none") for report in ("table7", "table7_accuracy")
+        _pairs(facts, report, rows, col="sp_max", of="none")
+        for report in ("table7", "table7_accuracy")
     )
     pairs = {f"{row} (mean AP)": pair for row, pair in aps.items()}
     pairs |= {f"{row} (accuracy)": pair for row, pair in accuracies.items()}
     if not pairs:
         return lacking(facts, "Table 7 for the mid layer", "table7", "table7_accuracy")
-    missing = _absent(facts, "table7", (mid,), aps, "sp_max", "none")
+    missing = _absent(facts, "table7", (mid,), pairs=aps, cols=("sp_max", "none"))
     return _kept(pairs, HARDLY, "after sp-max", missing=missing)
 
 
@@ -180,7 +181,7 @@ def place_in_classification(facts: Facts) -> Judgement:
 )
 def place_in_detection(facts: Facts) -> Judgement:
     """Compare the largest response of a map with the whole of it."""
-    pairs = _pairs(facts, "table8", facts.names("table8"), "sp_max", "none")
+    pairs = _pairs(facts, "table8", facts.names("table8"), col="sp_max", of="none")
     if not pairs:
         return lacking(facts, "Table 8", "table8")
     return _kept(pairs, LARGE, "after sp-max", much=False)
@@ -198,7 +199,7 @@ def place_in_detection(facts: Facts) -> Judgement:
 def place_by_depth(facts: Facts) -> Judgement:
     """Order layers by what shuffling costs."""
     layers = tuple(layer for layer in facts.layers if layer not in facts.flat)
-    pairs = _pairs(facts, "table7", layers, "sp_shuffle", "none")
+    pairs = _pairs(facts, "table7", layers, col="sp_shuffle", of="none")
     if not pairs:
         return lacking(facts, "Table 7 for layers with maps", "table7")
     losses = {row: 1 - shuffled.value / whole.value for row, (shuffled, whole) in pairs.items()}
@@ -209,5 +210,5 @@ def place_by_depth(facts: Facts) -> Judgement:
         f"{correlation:.2f} over {len(losses)} layers."
     )
     used = [number for pair in pairs.values() for number in pair]
-    missing = _absent(facts, "table7", layers, pairs, "sp_shuffle", "none")
+    missing = _absent(facts, "table7", layers, pairs=pairs, cols=("sp_shuffle", "none"))
     return judged([order], evidence, used, hidden="The order is not clear.", missing=missing)

@@ -55,38 +55,40 @@ Pairs = Mapping[str, tuple[Number, Number]]
 def few_grandmother_cells(facts: Facts) -> Judgement:
     """Count the classes whose best filter comes near the complete AP."""
     pairs = {role: _best_and_complete(facts, role) for role in ROLES}
-    there = {role: found for role, found in pairs.items() if found}
-    if "pretrained" not in there:
+    by_role = {role: classes for role, classes in pairs.items() if classes}
+    if "pretrained" not in by_role:
         return lacking(facts, "Figures 3 and 4", "figure3", "figure4")
     counted = {
-        role: {k: pair for k, pair in found.items() if _is_clear(facts, k, role, pair[1])}
-        for role, found in there.items()
+        role: {
+            k: pair for k, pair in classes.items() if _is_clear(facts, k, role, complete=pair[1])
+        }
+        for role, classes in by_role.items()
     }
-    checks = [_few_near(counted[role], len(found)) for role, found in there.items()]
-    evidence = " ".join(_near_text(role, counted[role], len(there[role])) for role in there)
-    used = [n for found in there.values() for pair in found.values() for n in pair]
-    missing = _absent(facts, "figure3", there)
+    checks = [_few_near(counted[role], len(classes)) for role, classes in by_role.items()]
+    evidence = " ".join(_near_text(role, counted[role], len(by_role[role])) for role in by_role)
+    used = [n for classes in by_role.values() for pair in classes.values() for n in pair]
+    missing = _absent(facts, "figure3", by_role)
     return judged(checks, evidence, used, hidden="These are too few.", missing=missing)
 
 
-def _near(found: Pairs) -> dict[str, float]:
+def _near(classes: Pairs) -> dict[str, float]:
     """Return the classes with a filter near the complete AP, and its share of it."""
-    shares = {name: best.value / full.value for name, (best, full) in found.items()}
+    shares = {name: best.value / full.value for name, (best, full) in classes.items()}
     return {name: share for name, share in shares.items() if share >= NEAR}
 
 
-def _few_near(found: Pairs, n_classes: int) -> bool | None:
+def _few_near(classes: Pairs, n_classes: int) -> bool | None:
     """Say whether few of the classes that count have such a filter: None if too few count."""
-    return None if 2 * len(found) < n_classes else len(_near(found)) <= FEW * len(found)
+    return None if 2 * len(classes) < n_classes else len(_near(classes)) <= FEW * len(classes)
 
 
-def _near_text(role: str, found: Pairs, n_classes: int) -> str:
-    clear = f"{len(found)} of {n_classes} classes are told clearly by all filters together"
-    if not found:
+def _near_text(role: str, classes: Pairs, n_classes: int) -> str:
+    clear = f"{len(classes)} of {n_classes} classes are told clearly by all filters together"
+    if not classes:
         return f"{ROLES[role]}, {clear}."
-    near = _near(found)
+    near = _near(classes)
     names = ", ".join(f"{name} ({percent(share)})" for name, share in near.items())
-    middle = median(best.value / full.value for best, full in found.values())
+    middle = median(best.value / full.value for best, full in classes.values())
     return (
         f"{ROLES[role]}, {clear}; {len(near)} of these have a filter with {100 * NEAR:g} % of the "
         f"complete AP or more{': ' if near else ''}{names}; the median class's best one has "
@@ -94,12 +96,12 @@ def _near_text(role: str, found: Pairs, n_classes: int) -> str:
     )
 
 
-def _absent(facts: Facts, report: str, there: Container[str]) -> list[str]:
+def _absent(facts: Facts, report: str, present: Container[str]) -> list[str]:
     """Return the checkpoints that the study asks for, and that are not there."""
-    return [ROLES[role].lower() for role in facts.absent(report, there)]
+    return [ROLES[role].lower() for role in facts.absent(report, present)]
 
 
-def _is_clear(facts: Facts, name: str, role: str, complete: Number) -> bool:
+def _is_clear(facts: Facts, name: str, role: str, *, complete: Number) -> bool:
     """Say whether a class's complete AP is clearly above the precision of a random filter."""
     prior = facts.number("figure3", f"{name} {role} 1", "prior")
     return prior is not None and complete.value >= 100 * prior.value + CLEAR
@@ -107,13 +109,13 @@ def _is_clear(facts: Facts, name: str, role: str, complete: Number) -> bool:
 
 def _best_and_complete(facts: Facts, role: str) -> dict[str, tuple[Number, Number]]:
     """Return the AP of the best filter and of all filters together, by class."""
-    ending, found = f" {role}", {}
+    ending, classes = f" {role}", {}
     for row in facts.names("figure4"):
         if row.endswith(ending):
             best, complete = facts.number("figure3", f"{row} 1", "ap"), _complete(facts, row)
             if best is not None and complete is not None and complete.value > 0:
-                found[row.removesuffix(ending)] = best, complete
-    return found
+                classes[row.removesuffix(ending)] = best, complete
+    return classes
 
 
 def _complete(facts: Facts, row: str) -> Number | None:
@@ -138,25 +140,25 @@ def _sizes(facts: Facts, row: str) -> list[int]:
 )
 def distributed_code(facts: Facts) -> Judgement:
     """Count the classes that need more than a handful of filters."""
-    there = {role: row for role in ROLES if (row := facts.row("table5", f"{role} 90%"))}
+    needs = {role: row for role in ROLES if (row := facts.row("table5", f"{role} 90%"))}
     sizes = [size for row in facts.names("figure4") for size in _sizes(facts, row)]
-    if "pretrained" not in there or not sizes:
+    if "pretrained" not in needs or not sizes:
         needed = "Table 5, and Figure 4 for the number of filters"
         return lacking(facts, needed, "table5", "figure4")
     several = max(1, round(SEVERAL * max(sizes)))
-    checks = {r: _count(row, above=several) > len(row) / 2 for r, row in there.items()}
+    checks = {r: _count(row, above=several) > len(row) / 2 for r, row in needs.items()}
     evidence = " ".join(
         f"{ROLES[role]}, {_count(row, above=several)} of {len(row)} classes need more than "
         f"{several} of {max(sizes)} filters for 90 % of the complete AP; {_half(facts, role)}"
         f"median {_median(row)}."
-        for role, row in there.items()
+        for role, row in needs.items()
     )
     used = [
         number
-        for role, row in there.items()
+        for role, row in needs.items()
         for number in voted(checks[role], {k: n.value > several for k, n in row.items()}, row)
     ]
-    return judged(checks.values(), evidence, used, missing=_absent(facts, "table5", there))
+    return judged(checks.values(), evidence, used, missing=_absent(facts, "table5", needs))
 
 
 def _half(facts: Facts, role: str) -> str:
@@ -211,10 +213,10 @@ def half_from_one_filter(facts: Facts) -> Judgement:
 )
 def little_overlap(facts: Facts) -> Judgement:
     """Compare the mean overlap with that of random sets."""
-    there = facts.row("figure5", SUMMARY)
-    if "mean" not in there or "chance" not in there:
+    shares = facts.row("figure5", SUMMARY)
+    if "mean" not in shares or "chance" not in shares:
         return lacking(facts, "Figure 5", "figure5")
-    mean, chance = there["mean"], there["chance"]
+    mean, chance = shares["mean"], shares["chance"]
     pairs = len(facts.names("figure5")) - 1
     evidence = (
         f"Two of {pairs} classes have {percent(mean.value)} of their best filters in common on "
@@ -235,10 +237,10 @@ def little_overlap(facts: Facts) -> Judgement:
 )
 def related_share(facts: Facts) -> Judgement:
     """Compare the overlap of related with that of other classes."""
-    there = facts.row("figure5", SUMMARY)
-    if "related" not in there or "unrelated" not in there:
+    shares = facts.row("figure5", SUMMARY)
+    if "related" not in shares or "unrelated" not in shares:
         return lacking(facts, "Figure 5 for classes of PASCAL VOC", "figure5")
-    related, other = there["related"], there["unrelated"]
+    related, other = shares["related"], shares["unrelated"]
     evidence = (
         f"Related classes have {percent(related.value)} of their best filters in common, others "
         f"{percent(other.value)}."

@@ -54,13 +54,14 @@ def fine_tuning_helps(facts: Facts) -> Judgement:
     evidence = "; ".join(_kinds(task, row) for task, row in rows.items()) + "."
     checks = {task: exceeds(row["finetune"], row["scratch"]) for task, row in rows.items()}
     missing = facts.absent("table1", rows, *COLUMNS)
-    return _by_task(rows, checks, evidence, COLUMNS, missing)
+    return _by_task(rows, checks, evidence, columns=COLUMNS, missing=missing)
 
 
 def _by_task(
     rows: Rows,
     checks: Mapping[str, bool | None],
     evidence: str,
+    *,
     columns: Sequence[str],
     missing: Sequence[str],
 ) -> Judgement:
@@ -101,7 +102,7 @@ def from_scratch(facts: Facts) -> Judgement:
         task: exceeds(row["scratch"], row["finetune"], share=USABLE) for task, row in rows.items()
     }
     missing = facts.absent("table1", rows, *COLUMNS)
-    return _by_task(rows, checks, evidence, COLUMNS, missing)
+    return _by_task(rows, checks, evidence, columns=COLUMNS, missing=missing)
 
 
 @claim(
@@ -145,7 +146,7 @@ def _fc(facts: Facts, rows: Rows, *, enough: bool) -> Judgement:
         for task, row in rows.items()
     )
     missing = [k for k in facts.absent("table2", rows, *MODES) if has_more_data(k) is not enough]
-    return _by_task(rows, checks, evidence, MODES, missing)
+    return _by_task(rows, checks, evidence, columns=MODES, missing=missing)
 
 
 @claim(

@@ -60,10 +60,10 @@ def _along(facts: Facts) -> Along:
     What a layer has at the last checkpoint that happens to be computed is not its final value.
     """
     order = [snapshot.name for snapshot in facts.sweep]
-    found = {layer: _in_order(facts, "table3", layer) for layer in facts.layers}
+    rows = {layer: _in_order(facts, "table3", layer) for layer in facts.layers}
     return {
         layer: row
-        for layer, row in found.items()
+        for layer, row in rows.items()
         if len(row) > 1 and order[0] in row and _ends(row)[1].value > 0
     }
 
@@ -152,8 +152,8 @@ def _dated(snapshots: Sequence[Snapshot]) -> bool:
 
 def _gain(later: Number, earlier: Number) -> Number:
     """Return the difference of two numbers with its spread."""
-    known = later.std is not None and earlier.std is not None
-    std = hypot(later.std or 0, earlier.std or 0) if known else None
+    spread = later.std is not None and earlier.std is not None
+    std = hypot(later.std or 0, earlier.std or 0) if spread else None
     return replace(later, value=later.value - earlier.value, std=std)
 
 
@@ -177,22 +177,22 @@ def early_gains(facts: Facts) -> Judgement:
     along = _along(facts)
     end = facts.sweep[-1].iteration if facts.sweep else None
     near = [_nearest(facts.sweep, share * (end or 0)) for share, _ in EARLY]
-    found = [
-        _early(along, snapshot, end or 0, wanted)
+    early = [
+        _early(along, snapshot, end=end or 0, wanted=wanted)
         for snapshot, (_, wanted) in zip(near, EARLY, strict=True)
         if snapshot is not None
     ]
-    there = set(along).intersection(*(part.numbers for part in found))
-    if len(found) < len(EARLY) or facts.top_layer not in there:
+    compared = set(along).intersection(*(part.numbers for part in early))
+    if len(early) < len(EARLY) or facts.top_layer not in compared:
         return lacking(facts, f"{SWEEP}, and near 5 % and 16 % of its iterations", "table3")
     gained = exceeds(*reversed(_ends(along[facts.top_layer]))) is True
-    evidence = " ".join(part.evidence for part in found) + ("" if gained else NO_GAIN)
+    evidence = " ".join(part.evidence for part in early) + ("" if gained else NO_GAIN)
     numbers, checks = [], []
-    for layer in (k for k in along if k in there):
-        kept = together([part.checks[layer] for part in found])
+    for layer in (k for k in along if k in compared):
+        kept = together([part.checks[layer] for part in early])
         checks.append(kept if gained else None)
-        numbers += marked(checks[-1], *(n for part in found for n in part.numbers[layer]))
-    missing = [layer for layer in facts.layers if layer not in there]
+        numbers += marked(checks[-1], *(n for part in early for n in part.numbers[layer]))
+    missing = [layer for layer in facts.layers if layer not in compared]
     return judged(
         checks,
         evidence + single_runs(numbers),
@@ -211,7 +211,7 @@ class _Early:
     evidence: str
 
 
-def _early(along: Along, snapshot: Snapshot, end: int, wanted: float) -> _Early:
+def _early(along: Along, snapshot: Snapshot, *, end: int, wanted: float) -> _Early:
     """Compare every layer's value at a snapshot with a share of its final one."""
     pairs = {k: (v[snapshot.name], _ends(v)[1]) for k, v in along.items() if snapshot.name in v}
     if not pairs:
@@ -308,8 +308,8 @@ def no_overfitting(facts: Facts) -> Judgement:
 
 def _held(sweep: Sequence[Snapshot]) -> list[tuple[str, float]]:
     """Return held-out accuracy by checkpoint; nothing if the last one's is not known."""
-    known = [(s.name, s.held_out) for s in sweep if s.held_out is not None]
-    return known if sweep[-1].held_out is not None else []
+    held = [(s.name, s.held_out) for s in sweep if s.held_out is not None]
+    return held if sweep[-1].held_out is not None else []
 
 
 def _fitted(held: Sequence[tuple[str, float]]) -> bool | None:
@@ -326,7 +326,7 @@ def _held_out(held: Sequence[tuple[str, float]]) -> str:
     if len(held) < 2:
         return "Accuracy of pre-training on held-out images is not known."
     (first, low), (last, high) = held[0], held[-1]
-    name, best = max(held, key=lambda one: one[1])
+    name, best = max(held, key=lambda pair: pair[1])
     return (
         f"Accuracy of pre-training on held-out images goes from {percent(low)} at {first} to "
         f"{percent(high)} at {last}, at best {percent(best)} at {name}."
@@ -343,8 +343,8 @@ def _held_out(held: Sequence[tuple[str, float]]) -> str:
 )
 def longer_then_tuned(facts: Facts) -> Judgement:
     """Compare fine-tuning from the first and from the last checkpoint, by task."""
-    found = {task: _in_order(facts, "table4", task) for task in facts.names("table4")}
-    rows = {task: along for task, along in found.items() if len(along) > 1}
+    by_task = {task: _in_order(facts, "table4", task) for task in facts.names("table4")}
+    rows = {task: along for task, along in by_task.items() if len(along) > 1}
     if not rows:
         return lacking(facts, "Table 4 for the last and for an earlier checkpoint", "table4")
     sentences = []

@@ -30,7 +30,7 @@ LITTLE = 0.5
 )
 def selectivity_rises(facts: Facts) -> Judgement:
     """Order layers by their MCAuE."""
-    found = {
+    by_role = {
         role: {
             layer: number
             for layer in facts.layers
@@ -38,24 +38,24 @@ def selectivity_rises(facts: Facts) -> Judgement:
         }
         for role in ROLES
     }
-    there = {role: layers for role, layers in found.items() if len(layers) > 1}
-    if "pretrained" not in there:
+    series = {role: layers for role, layers in by_role.items() if len(layers) > 1}
+    if "pretrained" not in series:
         return lacking(facts, "Figure 1 for two or more layers", "figure1")
-    orders = {role: falls([n.value for n in layers.values()]) for role, layers in there.items()}
+    orders = {role: falls([n.value for n in layers.values()]) for role, layers in series.items()}
     evidence = " ".join(
         f"MCAuE {ROLES[role]}, in nats: "
         f"{listed({k: number_text(n.value) for k, n in layers.items()})}; rank correlation with "
         f"depth {orders[role][1]:.2f} over {len(layers)} layers."
-        for role, layers in there.items()
+        for role, layers in series.items()
     )
-    used = [number for layers in there.values() for number in layers.values()]
-    known = facts.numbers("figure1", facts.names("figure1"), ALL)
+    used = [number for layers in series.values() for number in layers.values()]
+    all_layers = facts.numbers("figure1", facts.names("figure1"), ALL)
     return judged(
         [order for order, _ in orders.values()],
         evidence,
         used,
         hidden="The order is not clear.",
-        missing=facts.absent("figure1", known, ALL),
+        missing=facts.absent("figure1", all_layers, ALL),
     )
 
 
@@ -72,16 +72,16 @@ def selectivity_rises(facts: Facts) -> Judgement:
 )
 def fine_tuning_changes_fc(facts: Facts) -> Judgement:
     """Compare the decrease in fully connected layers with that in others."""
-    there = facts.numbers("table9", facts.layers, TENTH)
-    flat = [n.value for layer, n in there.items() if layer in facts.flat]
-    if not 0 < len(flat) < len(there):
+    decreases = facts.numbers("table9", facts.layers, TENTH)
+    flat = [n.value for layer, n in decreases.items() if layer in facts.flat]
+    if not 0 < len(flat) < len(decreases):
         return lacking(facts, "Table 9 for fully connected and for other layers", "table9")
-    shown = listed({layer: f"{number_text(n.value)} %" for layer, n in there.items()})
+    shown = listed({layer: f"{number_text(n.value)} %" for layer, n in decreases.items()})
     evidence = f"Decrease of MCAuE from fine-tuning: {shown}; one fine-tuned network."
     checks = {
         layer: n.value >= MORE if layer in facts.flat else abs(n.value) < LITTLE * min(flat)
-        for layer, n in there.items()
+        for layer, n in decreases.items()
     }
-    used = [number for layer, n in there.items() for number in marked(checks[layer], n)]
-    missing = facts.absent("table9", there, TENTH)
+    used = [number for layer, n in decreases.items() for number in marked(checks[layer], n)]
+    missing = facts.absent("table9", decreases, TENTH)
     return judged(checks.values(), evidence, used, missing=missing)

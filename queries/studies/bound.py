@@ -1,21 +1,25 @@
 """A data set and its split, and the part of a study that they play."""
 
-from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
+
+from fstore.toml_file import Table, Text, WholeNumbers
+from fstore.types import Part
 
 __all__ = ["Bound"]
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(Table, frozen=True):
     """A data set and its split that play a part.
 
     ``seeds`` are those of the split; ``parts`` those of its parts that are used, empty for all.
     """
 
-    dataset: str
-    split: str = "official"
-    seeds: tuple[int, ...] = (0,)
-    parts: tuple[str, ...] = ()
+    dataset: Text
+    split: Text = "official"
+    seeds: WholeNumbers = (0,)
+    parts: Annotated[tuple[Part, ...], Meta(min_length=1)] = ()
 
     def __str__(self) -> str:
         seeds = f" (seeds {', '.join(map(str, self.seeds))})" if self.split != "official" else ""

@@ -36,27 +36,28 @@ def lineage(records: Sequence[CheckpointRecord]) -> list[Descendant]:
 
     Examples
     --------
-    >>> found = [CheckpointRecord("n", "a"), CheckpointRecord("n", "b", parent="a")]
-    >>> [d.branch + d.record.name for d in lineage([*found, CheckpointRecord("n", "c")])]
+    >>> records = [CheckpointRecord("n", "a"), CheckpointRecord("n", "b", parent="a")]
+    >>> [d.branch + d.record.name for d in lineage([*records, CheckpointRecord("n", "c")])]
     ['a', '└─ b', 'c']
     """
-    known = {(r.network, r.name) for r in records}
+    names = {(r.network, r.name) for r in records}
     children: dict[tuple[str, str], list[CheckpointRecord]] = defaultdict(list)
     roots: list[CheckpointRecord] = []
     for record in records:
         parent = (record.network, record.parent or "")
-        of_other = parent in known and record.parent != record.name
+        of_other = parent in names and record.parent != record.name
         (children[parent] if of_other else roots).append(record)
-    found = [d for root in roots for d in _below(root, children, "", "")]
-    reached = {(d.record.network, d.record.name) for d in found}
+    descendants = [d for root in roots for d in _below(root, children, branch="", stem="")]
+    reached = {(d.record.network, d.record.name) for d in descendants}
     # a checkpoint may have been dropped and made again from its own descendant
     lost = [r for r in records if (r.network, r.name) not in reached]
-    return found + [Descendant(record, "") for record in lost]
+    return descendants + [Descendant(record, "") for record in lost]
 
 
 def _below(
     record: CheckpointRecord,
     children: dict[tuple[str, str], list[CheckpointRecord]],
+    *,
     branch: str,
     stem: str,
 ) -> Iterator[Descendant]:
@@ -66,5 +67,8 @@ def _below(
     for i, child in enumerate(own):
         last = i == len(own) - 1
         yield from _below(
-            child, children, stem + ("└─ " if last else "├─ "), stem + ("   " if last else "│  ")
+            child,
+            children,
+            branch=stem + ("└─ " if last else "├─ "),
+            stem=stem + ("   " if last else "│  "),
         )

@@ -1,64 +1,71 @@
 """What a study file says of how its data sets and checkpoints are made from raw files."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Mapping
 from shlex import join
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
+
+from msgspec import Meta
 
 from fstore.errors import DataError
-from fstore.queries.studies.toml_values import (
-    check_keys,
-    one_of,
-    seed_number,
-    seed_numbers,
-    tables,
-    text,
-    texts,
-    true_or_false,
-    whole_number,
-    whole_numbers,
-)
-from fstore.queries.studies.tuned import MODES, VIEWS
+from fstore.queries.studies.tuned import MODES, Mode, Task
+from fstore.toml_file import Seed, Seeds, Table, Text, WholeNumber, WholeNumbers
 
 __all__ = [
-    "RECIPE",
     "MakeCheckpoint",
     "MakeDataset",
     "MakeFinetune",
     "MakePretrain",
     "MakeProposals",
     "Making",
-    "parse_making",
+    "RecipeChanges",
+    "check_making",
+    "gather_options",
 ]
 
-Value: TypeAlias = "str | int | float | bool"
-Pairs: TypeAlias = "tuple[tuple[str, Value], ...]"
-Reader: TypeAlias = Callable[[object, str], object]
+Value: TypeAlias = str | int | float | bool
+Pairs: TypeAlias = tuple[tuple[str, Value], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MakeDataset:
+class RecipeChanges(Table, frozen=True, kw_only=True):
+    """Entries of a training recipe that a study file may change."""
+
+    lr: int | float | None = None
+    batch_size: WholeNumber | None = None
+    momentum: int | float | None = None
+    weight_decay: int | float | None = None
+    step: WholeNumber | None = None
+    gamma: int | float | None = None
+    mirror: bool | None = None
+    amp: Text | None = None
+
+    @property
+    def changes(self) -> Pairs:
+        """Those that it changes, with their values."""
+        values = ((name, getattr(self, name)) for name in RecipeChanges.__struct_fields__)
+        return tuple((name, value) for name, value in values if value is not None)
+
+
+class MakeDataset(Table, frozen=True):
     """A data set to register; ``root`` is relative to the folder of data, None if generated.
 
     ``options`` are those of its format and are checked by it.
     """
 
-    name: str
-    format: str
-    root: str | None = None
-    seeds: tuple[int, ...] = ()
+    name: Text
+    format: Text
+    root: Text | None = None
+    seeds: Seeds = ()
     fractions: tuple[float, float, float] | None = None
     options: Pairs = ()
 
 
-@dataclass(frozen=True, slots=True)
-class MakeProposals:
+class MakeProposals(Table, frozen=True):
     """How proposals of a data set are found; keys are the options of ``fstore proposals``."""
 
-    dataset: str
-    method: str = "selective-search"
-    max_proposals: int | None = None
-    split: str | None = None
+    dataset: Text
+    method: Text = "selective-search"
+    max_proposals: WholeNumber | None = None
+    split: Text | None = None
 
     @property
     def command(self) -> str:
@@ -69,47 +76,41 @@ class MakeProposals:
         return join([*words, "--split", self.split] if self.split else words)
 
 
-@dataclass(frozen=True, slots=True)
-class MakeCheckpoint:
+class MakeCheckpoint(Table, frozen=True):
     """A file of weights to import; ``file`` and ``mean`` are relative to the folder of data."""
 
-    name: str
-    file: str
-    mean: str | None = None
-    iteration: int | None = None
-    parent: str | None = None
+    name: Text
+    file: Text
+    mean: Text | None = None
+    iteration: WholeNumber | None = None
+    parent: Text | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MakePretrain:
-    """A network to train from initial weights; ``changes`` are those to its recipe."""
+class MakePretrain(RecipeChanges, frozen=True):
+    """A network to train from initial weights, with changes to its recipe."""
 
-    dataset: str
-    iterations: int
-    snapshots: tuple[int, ...]
-    seed: int = 0
-    split_seed: int = 0
-    name_prefix: str = ""
-    changes: Pairs = ()
+    dataset: Text
+    iterations: WholeNumber
+    snapshots: WholeNumbers
+    seed: Seed = 0
+    split_seed: Seed = 0
+    name_prefix: Text = ""
 
 
-@dataclass(frozen=True, slots=True)
-class MakeFinetune:
+class MakeFinetune(RecipeChanges, frozen=True):
     """How the study's tuned checkpoints of a task are made, in some modes.
 
     ``trainval``: learning from the parts train and val, as the SVMs do, so that what is measured
     on the way is measured on test; else from train alone, measured on val.
     """
 
-    task: str
-    iterations: int
-    modes: tuple[str, ...] = MODES
+    task: Task
+    iterations: WholeNumber
+    modes: Annotated[tuple[Mode, ...], Meta(min_length=1)] = MODES
     trainval: bool = True
-    changes: Pairs = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Making:
+class Making(Table, frozen=True):
     """All that a study file says of how to make things; what it leaves out must be there."""
 
     datasets: tuple[MakeDataset, ...] = ()
@@ -129,25 +130,31 @@ class Making:
         return next(fit, MakeProposals(dataset))
 
 
-RECIPE = ("lr", "batch_size", "momentum", "weight_decay", "step", "gamma", "mirror", "amp")
-"""Entries of a training recipe that a study file may change."""
-
-
-def parse_making(value: object, where: str) -> Making:
-    """Read the table ``make`` of a study file.
+def gather_options(table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return a table of ``make.datasets`` with the keys that are its format's own in ``options``.
 
     Raises
     ------
     DataError
-        A key is missing, unknown or of a wrong type (which one is named).
+        One of them is neither a number nor true, false or text.
     """
-    given = tables(value, where, "datasets, proposals, checkpoints, pretrain, finetune")
-    check_keys(given[0], {f.name: False for f in fields(Making)}, where)
-    found = {
-        key: tuple(_entry(key, t, f"{where}.{key}") for t in tables(v, f"{where}.{key}", "keys"))
-        for key, v in given[0].items()
-    }
-    making = Making(**found)
+    own = set(MakeDataset.__struct_fields__) - {"options"}
+    options = [(key, value) for key, value in table.items() if key not in own]
+    for key, value in options:
+        if not isinstance(value, Value):
+            raise DataError(
+                f"{where}.{key} must be a number, true, false or text in quotes, got {value!r}"
+            )
+    return {key: value for key, value in table.items() if key in own} | {"options": options}
+
+
+def check_making(making: Making, where: str) -> None:
+    """Refuse two ways to make one thing.
+
+    Raises
+    ------
+    DataError
+    """
     pairs = [(m.task, mode) for m in making.finetune for mode in m.modes]
     if twice := [pair for pair in pairs if pairs.count(pair) > 1]:
         task, mode = twice[0]
@@ -155,59 +162,3 @@ def parse_making(value: object, where: str) -> Making:
     searched = [m.dataset for m in making.proposals]
     if again := [name for name in searched if searched.count(name) > 1]:
         raise DataError(f"{where}.proposals: data set '{again[0]}' is there twice")
-    return making
-
-
-def _entry(key: str, table: Mapping[str, object], where: str) -> Any:  # noqa: ANN401 - of Making
-    """Read one entry; keys that are not its own are options of others, where it takes any."""
-    kind, rest, allowed = _ENTRIES[key]
-    known = {f.name: f.default is MISSING for f in fields(kind) if f.name != rest}
-    others = {k: v for k, v in table.items() if k not in known}
-    taken = others if allowed is None else allowed
-    check_keys(table, known | dict.fromkeys(taken, False), where)
-    values = {k: _READERS.get(k, text)(v, f"{where}.{k}") for k, v in table.items() if k in known}
-    if rest:
-        values[rest] = tuple((k, _value(v, f"{where}.{k}")) for k, v in others.items())
-    return kind(**values)
-
-
-_ENTRIES: dict[str, tuple[Any, str, tuple[str, ...] | None]] = {
-    "datasets": (MakeDataset, "options", None),
-    "proposals": (MakeProposals, "", ()),
-    "checkpoints": (MakeCheckpoint, "", ()),
-    "pretrain": (MakePretrain, "changes", RECIPE),
-    "finetune": (MakeFinetune, "changes", RECIPE),
-}
-"""Kind of entry; where keys go that are not its own, and which those may be (None: any)."""
-
-
-def _modes(value: object, where: str) -> tuple[str, ...]:
-    return tuple(one_of(mode, where, MODES) for mode in texts(value, where))
-
-
-def _fractions(value: object, where: str) -> tuple[float, float, float]:
-    if not isinstance(value, list) or len(value) != 3 or not all(type(v) is float for v in value):
-        raise DataError(f"{where} must be three shares like [0.5, 0.1, 0.4], got {value!r}")
-    train, val, test = value
-    return train, val, test
-
-
-def _value(value: object, where: str) -> Value:
-    if not isinstance(value, (str, int, float)):  # bool is an int
-        raise DataError(f"{where} must be a number, true, false or text in quotes, got {value!r}")
-    return value
-
-
-_READERS: dict[str, Reader] = {
-    "seeds": seed_numbers,
-    "fractions": _fractions,
-    "iteration": whole_number,
-    "iterations": whole_number,
-    "max_proposals": whole_number,
-    "snapshots": whole_numbers,
-    "seed": seed_number,
-    "split_seed": seed_number,
-    "trainval": true_or_false,
-    "task": lambda value, where: one_of(value, where, VIEWS),
-    "modes": _modes,
-}

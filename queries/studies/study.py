@@ -1,26 +1,18 @@
 """A study: which data sets and checkpoints of a store play which part in the reports."""
 
-import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from fstore.errors import DataError, UnknownNameError
 from fstore.names import check_storable
 from fstore.queries.studies.bound import Bound
-from fstore.queries.studies.making import Making, parse_making
-from fstore.queries.studies.toml_values import (
-    check_keys,
-    one_of,
-    tables,
-    text,
-    texts,
-    whole_numbers,
-)
-from fstore.queries.studies.tuned import Tuned, parse_tuned
-from fstore.types import PARTS
+from fstore.queries.studies.making import Making, check_making, gather_options
+from fstore.queries.studies.tuned import Tuned, name_tuned
+from fstore.toml_file import Table, Text, Texts, WholeNumbers, parse_toml, typed
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -28,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Study",
     "UnboundError",
+    "keep_study",
     "load_study",
     "parse_study",
     "set_study",
@@ -40,8 +33,7 @@ class UnboundError(DataError):
     """A study binds no such part: a report that needs it is left out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Study:
+class Study(Table, frozen=True):
     """The parts that reports need, bound to names in a store.
 
     Attributes
@@ -72,23 +64,23 @@ class Study:
         How data sets and checkpoints are made from raw files; empty: they must be there.
     """
 
-    name: str
-    network: str
-    layers: tuple[str, ...]
-    mid_layer: str | None = None
-    top_layer: str | None = None
-    detection_layer: str | None = None
-    seeds: tuple[int, ...] = (0,)
+    name: Text
+    network: Text
+    layers: Texts
+    mid_layer: Text | None = None
+    top_layer: Text | None = None
+    detection_layer: Text | None = None
+    seeds: WholeNumbers = (0,)
     pretrain: tuple[Bound, ...] = ()
     classification: tuple[Bound, ...] = ()
     detection: tuple[Bound, ...] = ()
     detection_more: tuple[Bound, ...] = ()
     scenes: tuple[Bound, ...] = ()
-    sweep: tuple[str, ...] = ()
-    pretrained: str | None = None
-    finetuned: str | None = None
+    sweep: Texts = ()
+    pretrained: Text | None = None
+    finetuned: Text | None = None
     tuned: tuple[Tuned, ...] = ()
-    make: Making = field(default_factory=Making)
+    make: Making = Making()
 
     def checkpoint(self, role: str) -> str:
         """Return the checkpoint that plays a part.
@@ -137,10 +129,10 @@ class Study:
         UnboundError
             The study binds none.
         """
-        found: tuple[Bound, ...] = getattr(self, role)
-        if not found:
+        bounds: tuple[Bound, ...] = getattr(self, role)
+        if not bounds:
             raise UnboundError(self._unbound(role, f'[{role}] with dataset = "NAME"'))
-        return found
+        return bounds
 
     def tuned_for(self, task: str, mode: str, parent: str | None = None) -> Tuned | None:
         """Return the checkpoints that were tuned for a task in a mode, if the study binds them."""
@@ -155,11 +147,11 @@ class Study:
         UnboundError
             None was.
         """
-        found = tuple(task for task in tasks if any(t.task == task for t in self.tuned))
-        if not found:
+        learned = tuple(task for task in tasks if any(t.task == task for t in self.tuned))
+        if not learned:
             line = '[[tuned]] with task = "scenes", mode = "ft", parent = "NAME"'
             raise UnboundError(self._unbound("tuned", line))
-        return found
+        return learned
 
     def _unbound(self, role: str, line: str) -> str:
         return (
@@ -167,9 +159,6 @@ class Study:
             f"add {line} to its file and set it again: fstore study set FILE"
         )
 
-
-NAMES = ("mid_layer", "top_layer", "detection_layer", "pretrained", "finetuned")
-"""Parts that a single layer or checkpoint plays."""
 
 ROLES = ("pretrain", "classification", "detection", "detection_more", "scenes")
 """Parts that data sets play."""
@@ -190,29 +179,69 @@ def parse_study(toml: str, *, source: str = "study") -> Study:
     DataError
         No TOML; a key is missing, unknown, or of a wrong type (which one is named).
     """
-    try:
-        given = tomllib.loads(toml)
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"{source} is not TOML: {error}") from error
-    check_keys(given, _keys(Study), source)
-    seeds = whole_numbers(given.get("seeds", [0]), f"{source}: seeds")
-    there = [role for role in ROLES if role in given]
-    bounds = {role: _bounds(given[role], f"{source}: {role}", seeds) for role in there}
-    read: dict[str, Callable[[object, str], object]] = {
-        **dict.fromkeys((*NAMES, "name", "network"), text),
-        **dict.fromkeys(("layers", "sweep"), texts),
-        "seeds": whole_numbers,
-        "tuned": lambda value, where: parse_tuned(value, where, bounds),
-        "make": parse_making,
-    }
-    others = {k: v for k, v in given.items() if k not in bounds}
-    values: dict[str, Any] = {k: read[k](v, f"{source}: {k}") for k, v in others.items()}
-    study = Study(**(values | bounds))
-    _check_making(study, source)
+    written = parse_toml(toml, source)
+    tables = _tables(written, source)
+    study = typed(tables, Study, source, written=written)
+    for role in ROLES:
+        if role in written:
+            bounds = _with_seeds(getattr(study, role), tables[role], study.seeds)
+            _check_parts(bounds, f"{source}: {role}")
+            study = replace(study, **{role: bounds})
+    study = replace(study, tuned=tuple(_tuned(study, written, source)))
+    check_making(study.make, f"{source}: make")
+    _check_finetuning(study, source)
     return study
 
 
-def _check_making(study: Study, source: str) -> None:
+def _tables(written: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Return what a file says as :class:`Study` has it: a table alone is a list of one."""
+    tables = _listed(written, (*ROLES, "tuned"))
+    if not isinstance(make := written.get("make"), dict):
+        return tables
+    tables["make"] = _listed(make, Making.__struct_fields__)
+    if isinstance(datasets := tables["make"].get("datasets"), list):
+        places = _places(make["datasets"], f"{source}: make.datasets")
+        tables["make"]["datasets"] = [
+            gather_options(table, where) if isinstance(table, dict) else table
+            for table, where in zip(datasets, places, strict=True)
+        ]
+    return tables
+
+
+def _listed(written: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    return {k: [v] if k in keys and isinstance(v, dict) else v for k, v in written.items()}
+
+
+def _places(written: object, where: str) -> list[str]:
+    """Name each table of a list for messages; one that stands alone has no number."""
+    if isinstance(written, list):
+        return [f"{where}[{index}]" for index in range(len(written))]
+    return [where]
+
+
+def _with_seeds(
+    bounds: Sequence[Bound], tables: Sequence[Mapping[str, object]], seeds: tuple[int, ...]
+) -> tuple[Bound, ...]:
+    """Return data sets, those with a split other than the official that name no seeds with some."""
+    return tuple(
+        bound if "seeds" in table or bound.split == "official" else replace(bound, seeds=seeds)
+        for bound, table in zip(bounds, tables, strict=True)
+    )
+
+
+def _tuned(study: Study, written: Mapping[str, Any], source: str) -> Iterator[Tuned]:
+    """Yield the entries ``tuned`` with the names of their checkpoints; none is there twice."""
+    bounds = {role: getattr(study, role) for role in ROLES}
+    places = _places(written.get("tuned", []), f"{source}: tuned")
+    seen = set()
+    for entry, where in zip(study.tuned, places, strict=True):
+        yield name_tuned(entry, where, bounds)
+        if (key := (entry.task, entry.mode, entry.parent)) in seen:
+            raise DataError(f"{where}: {entry.mode} of task '{entry.task}' is there twice")
+        seen.add(key)
+
+
+def _check_finetuning(study: Study, source: str) -> None:
     """Refuse a recipe for checkpoints that the study does not have."""
     for recipe in study.make.finetune:
         if not any(t.task == recipe.task and t.mode in recipe.modes for t in study.tuned):
@@ -228,18 +257,29 @@ def set_study(store: "Store", toml: str, *, source: str = "study") -> Study:
     Raises
     ------
     DataError
-        As :func:`parse_study`.
+        As :func:`parse_study`; its name cannot be stored.
+    """
+    study = parse_study(toml, source=source)
+    keep_study(store, study, toml)
+    return study
+
+
+def keep_study(store: "Store", study: Study, toml: str) -> None:
+    """Make a study, and the text that it was read from, the store's current one.
+
+    Raises
+    ------
+    DataError
+        Its name cannot be stored.
     """
     from fstore.store.locks import naming
 
-    study = parse_study(toml, source=source)
     check_storable(study.name, "study")
     with naming(store.path):
-        known = store.rows("studies")["set_at"].to_pylist()
+        earlier = store.rows("studies")["set_at"].to_pylist()
         # later than every other, whatever the clock says
-        now = max([datetime.now(UTC), *(t + timedelta(microseconds=1) for t in known)])
+        now = max([datetime.now(UTC), *(t + timedelta(microseconds=1) for t in earlier)])
         store.append("studies", [{"name": study.name, "toml": toml, "set_at": now}])
-    return study
 
 
 def study_text(store: "Store", name: str | None = None) -> str:
@@ -256,8 +296,8 @@ def study_text(store: "Store", name: str | None = None) -> str:
         return str(fit[-1])
     if name is None:
         raise UnknownNameError("no study is set; set one with: fstore study set FILE")
-    known = ", ".join(sorted({row["name"] for row in rows})) or "none yet"
-    raise UnknownNameError(f"no study '{name}' is set; there are: {known}")
+    names = ", ".join(sorted({row["name"] for row in rows})) or "none yet"
+    raise UnknownNameError(f"no study '{name}' is set; there are: {names}")
 
 
 def load_study(store: "Store", name: str | None = None) -> Study:
@@ -277,30 +317,30 @@ def study_rows(study: Study) -> list[dict[str, object]]:
     So is ``make``: it is no part that reports see.
     """
     rows: list[dict[str, object]] = []
-    for part in fields(study):
-        value = getattr(study, part.name)
-        if value in (None, ()) or part.name == "make":
+    for role in study.__struct_fields__:
+        value = getattr(study, role)
+        if value in (None, ()) or role == "make":
             continue
         if isinstance(value, tuple):
             value = [v if isinstance(v, int) else str(v) for v in value]
-        rows.append({"role": part.name, "value": value})
+        rows.append({"role": role, "value": value})
     return rows
 
 
 def unknown_names(store: "Store", study: Study) -> list[str]:
     """Return a line for each name of a study that the store does not have (yet)."""
     lines = []
-    known = {d.name for d in store.datasets()}
+    datasets = {d.name for d in store.datasets()}
     for role in ROLES:
         for bound in getattr(study, role):
-            if bound.dataset not in known:
+            if bound.dataset not in datasets:
                 lines.append(f"{role}: no data set '{bound.dataset}' is registered")
             else:
                 lines += [f"{role}: {line}" for line in _unknown_splits(store, bound)]
-    there = {r.name for r in store.checkpoints(study.network)}
+    ckpts = {r.name for r in store.checkpoints(study.network)}
     tuned = [name for entry in study.tuned for name in entry.ckpts]
     wanted = dict.fromkeys((*study.sweep, study.pretrained, study.finetuned, *tuned))
-    absent = [name for name in wanted if name is not None and name not in there]
+    absent = [name for name in wanted if name is not None and name not in ckpts]
     if absent:
         lines.append(f"network '{study.network}' has no checkpoint {', '.join(absent)}")
     layers = {row["layer"] for row in store.rows("layers", network=study.network).to_pylist()}
@@ -322,26 +362,6 @@ def _unknown_splits(store: "Store", bound: Bound) -> list[str]:
         for seed in bound.seeds
         if seed not in seeds
     ]
-
-
-def _keys(kind: type[Study] | type[Bound]) -> dict[str, bool]:
-    """Return the keys of a table and whether it needs them."""
-    return {f.name: f.default is f.default_factory for f in fields(kind)}  # MISSING both
-
-
-def _bounds(value: object, where: str, seeds: tuple[int, ...]) -> tuple[Bound, ...]:
-    """Read one table, or a list of them."""
-    found = []
-    for table in tables(value, where, "dataset, split, seeds, parts"):
-        check_keys(table, _keys(Bound), where)
-        split = text(table.get("split", "official"), f"{where}.split")
-        default = [0] if split == "official" else list(seeds)
-        own = whole_numbers(table.get("seeds", default), f"{where}.seeds")
-        parts = texts(table["parts"], f"{where}.parts") if "parts" in table else ()
-        parts = tuple(one_of(part, f"{where}.parts", PARTS) for part in parts)
-        found.append(Bound(text(table["dataset"], f"{where}.dataset"), split, own, parts))
-    _check_parts(found, where)
-    return tuple(found)
 
 
 def _check_parts(bounds: Sequence[Bound], where: str) -> None:

@@ -1,11 +1,12 @@
 """The fine-tuned checkpoints of a study: one for each run of a task, and what makes them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from msgspec.structs import replace
 
 from fstore.errors import DataError
-from fstore.queries.studies.toml_values import check_keys, one_of, tables, text, texts
+from fstore.toml_file import Table, Text, Texts
 
 if TYPE_CHECKING:
     from fstore.queries.studies.bound import Bound
@@ -13,15 +14,19 @@ if TYPE_CHECKING:
 __all__ = [
     "MODES",
     "VIEWS",
+    "Mode",
+    "Task",
     "Tuned",
-    "parse_tuned",
+    "name_tuned",
     "run_seeds",
 ]
 
-MODES = ("ft", "fc-ft", "scratch")
+Mode: TypeAlias = Literal["ft", "fc-ft", "scratch"]
+MODES: tuple[Mode, ...] = ("ft", "fc-ft", "scratch")
 """All layers are fine-tuned; fully connected ones only; all are trained from initial weights."""
 
-VIEWS = {
+Task: TypeAlias = Literal["classification", "scenes", "detection", "detection_more"]
+VIEWS: dict[Task, str] = {
     "classification": "image",
     "scenes": "image",
     "detection": "gt",
@@ -30,8 +35,7 @@ VIEWS = {
 """Which samples a checkpoint that is tuned for a task has learned from."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tuned:
+class Tuned(Table, frozen=True):
     """Checkpoints that were fine-tuned, or trained from scratch, for a task.
 
     Attributes
@@ -46,10 +50,10 @@ class Tuned:
         One for each run of the task, in the order of :func:`run_seeds`.
     """
 
-    task: str
-    mode: str
-    parent: str | None
-    ckpts: tuple[str, ...]
+    task: Task
+    mode: Mode
+    parent: Text | None = None
+    ckpts: Texts = ()
 
     def __str__(self) -> str:
         origin = f" from {self.parent}" if self.parent else ""
@@ -70,15 +74,12 @@ def run_seeds(bounds: "Sequence[Bound]") -> tuple[int, ...]:
     return max((bound.seeds for bound in bounds), key=len)
 
 
-def parse_tuned(
-    value: object, where: str, bounds: "Mapping[str, Sequence[Bound]]"
-) -> tuple[Tuned, ...]:
-    """Read the entries ``tuned`` of a study file.
+def name_tuned(entry: Tuned, where: str, bounds: "Mapping[str, Sequence[Bound]]") -> Tuned:
+    """Return an entry ``tuned`` of a study file with its checkpoints, by default names if need be.
 
     Parameters
     ----------
-    value : object
-        From TOML.
+    entry : Tuned
     where : str
         For messages.
     bounds : mapping of str to sequence of Bound
@@ -87,46 +88,29 @@ def parse_tuned(
     Raises
     ------
     DataError
-        A key, task, mode, parent or number of checkpoints is wrong (which one is named).
+        The task has no data sets; the mode takes no parent, or needs one; the checkpoints are
+        not as many as the runs.
     """
-    found: dict[tuple[str, str, str | None], Tuned] = {}
-    for table in tables(value, where, "task, mode, parent, ckpts"):
-        entry = _entry(table, where, bounds)
-        key = (entry.task, entry.mode, entry.parent)
-        if key in found:
-            raise DataError(f"{where}: {entry.mode} of task '{entry.task}' is there twice")
-        found[key] = entry
-    return tuple(found.values())
-
-
-def _entry(
-    table: Mapping[str, object], where: str, bounds: "Mapping[str, Sequence[Bound]]"
-) -> Tuned:
-    check_keys(table, {"task": True, "mode": True, "parent": False, "ckpts": False}, where)
-    task = one_of(table["task"], f"{where}.task", VIEWS)
-    mode = one_of(table["mode"], f"{where}.mode", MODES)
+    task, mode = entry.task, entry.mode
     if not bounds.get(task):
         raise DataError(f'{where}.task: no data set is bound to it; add [{task}] with dataset = ""')
-    if (mode == "scratch") == ("parent" in table):
-        says = "starts from no checkpoint; remove" if "parent" in table else "needs a"
+    if (mode == "scratch") == (entry.parent is not None):
+        says = "starts from no checkpoint; remove" if entry.parent else "needs a"
         raise DataError(f"{where}: {mode} of task '{task}' {says} parent")
-    parent = text(table["parent"], f"{where}.parent") if "parent" in table else None
-    if "ckpts" not in table:
-        return Tuned(task, mode, parent, _default_names(task, mode, parent, bounds[task]))
-    ckpts, runs = texts(table["ckpts"], f"{where}.ckpts"), run_seeds(bounds[task])
-    if len(ckpts) != len(runs):
+    if not entry.ckpts:
+        return replace(entry, ckpts=_default_names(entry, bounds[task]))
+    runs = run_seeds(bounds[task])
+    if len(entry.ckpts) != len(runs):
         raise DataError(
-            f"{where}.ckpts: {len(ckpts)} checkpoints for {mode} of task '{task}', which has "
+            f"{where}.ckpts: {len(entry.ckpts)} checkpoints for {mode} of task '{task}', which has "
             f"{len(runs)} runs (seeds {', '.join(map(str, runs))}); name one for each"
         )
-    return Tuned(task, mode, parent, ckpts)
+    return entry
 
 
-def _default_names(
-    task: str, mode: str, parent: str | None, bounds: "Sequence[Bound]"
-) -> tuple[str, ...]:
+def _default_names(entry: Tuned, bounds: "Sequence[Bound]") -> tuple[str, ...]:
     """Return the names that ``fstore train finetune`` gives; boxes are told from whole images."""
-    view = {"detection": "-gt", "detection_more": "-gt-more"}.get(task, "")
+    view = {"detection": "-gt", "detection_more": "-gt-more"}.get(entry.task, "")
     learned = "+".join(bound.dataset for bound in bounds) + view
-    name = "-".join(part for part in (parent, learned, mode) if part)
+    name = "-".join(part for part in (entry.parent, learned, entry.mode) if part)
     return tuple(name + (f"-s{seed}" if seed else "") for seed in run_seeds(bounds))

@@ -1,5 +1,6 @@
 """``fstore dataset``: adding, listing, counting, refusing."""
 
+import inspect
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typer.testing import CliRunner, Result
 import fstore.cli.dataset  # adds the commands
 from fstore.cli.app import app
 from fstore.errors import DataError
+from fstore.extractor.datasets import FORMATS, format_options
 from fstore.store import Store
 from fstore.workflows import add_dataset
 
@@ -89,7 +91,7 @@ def test_what_was_left_out_is_said(run: Run, folder: Path) -> None:
 def test_files_are_named_from_here_or_from_the_root(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """COCO's files of parts, a table and a label file lie where one stands, or in the root."""
+    """COCO's files of parts and a table lie where one stands, or in the root; commas are fine."""
     monkeypatch.chdir(folder.parent)
 
     def instances(name: str) -> str:
@@ -111,6 +113,11 @@ def test_files_are_named_from_here_or_from_the_root(
     table = ("--format", "csv", "--root", "pets", "--annotations", "latin.csv")
     assert "line 2, byte 24 is no UTF-8" in run("add", "table", *table).stderr
     assert run("add", "table", *table, "--encoding", "latin-1").exit_code == 0
+    (folder.parent / "a, b").mkdir()
+    monkeypatch.chdir(folder.parent / "a, b")
+    Path("here.json").write_text(instances("1"))
+    comma = ("--format", "coco", "--root", folder, "--annotations", "here.json")
+    assert run("add", "comma", *comma).exit_code == 0
 
 
 def test_a_later_seed_adds_a_split(run: Run, folder: Path) -> None:
@@ -148,6 +155,71 @@ def test_wrong_use(run: Run, words: tuple[str, ...], code: int, message: str) ->
     result = run("add", "x", *words)
     assert (result.exit_code, result.stdout) == (code, "")
     assert message in result.stderr
+
+
+def test_options_are_those_of_the_formats(run: Run) -> None:
+    """Help names every format, and before an option's text the formats that have the option."""
+    shown = " ".join(run("add", "--help").stdout.partition("Options:")[2].split())
+    readers: dict[str, list[str]] = {}
+    for entry in FORMATS:
+        assert entry.name in shown.partition("--root")[0]
+        for option in format_options(entry.name):
+            readers.setdefault("--" + option.replace("_", "-"), []).append(entry.name)
+    for flag, formats in readers.items():
+        text = shown.partition(f" {flag} ")[2].partition(" --")[0]
+        assert all(f"{name}: " in text or f"{name}, " in text for name in formats), flag
+    assert "digit-scenes: Scenes, at least 60. Default: 300." in shown
+
+
+def test_an_option_is_of_one_kind() -> None:
+    """Formats that share the name of an option read the same kind of value from it."""
+    kinds: dict[str, object] = {}
+    for entry in FORMATS:
+        for option, parameter in format_options(entry.name).items():
+            assert parameter.default is not inspect.Parameter.empty
+            assert kinds.setdefault(option, parameter.annotation) == parameter.annotation
+
+
+def test_a_new_format_is_one_function(store: Store) -> None:
+    """A registered reader, and nothing beside it, adds its options, their help and their check."""
+    code = """
+import sys
+from dataclasses import replace
+from fstore.cli.app import app
+from fstore.extractor.datasets import FORMATS, dataset_format
+
+@dataset_format("dots", generated=True)
+def dots(
+    name, root, *, seeds=(), fractions=None, on_progress=None,
+    colour: str = "red", large: bool = False,
+):
+    '''Draw dots.
+
+    Parameters
+    ----------
+    name, root
+    colour : str
+        Of the dots.
+    large : bool
+        Twice as wide.
+    '''
+    print(name, colour, large)
+    return replace(FORMATS["digits"].function(name, root), format="dots")
+
+import fstore.cli.dataset
+app(sys.argv[1:])
+"""
+
+    def program(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", code, "--store", str(store.path), "dataset", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    shown = " ".join(program("add", "--help").stdout.split())
+    assert "--colour <str> dots: Of the dots. Default: red. --large dots: Twice as wide." in shown
+    added = program("add", "d", "--format", "dots", "--large")
+    assert (added.returncode, added.stdout) == (0, "d red True\n"), added.stderr
+    refused = program("add", "e", "--format", "dots", "--year", "2007")
+    assert "format 'dots' has no option --year; it has: --colour, --large" in refused.stderr
 
 
 def test_generated_data_sets_live_in_the_store(run: Run, store: Store) -> None:

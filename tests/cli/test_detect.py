@@ -49,7 +49,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Path]:
     parts = {name: ("train", "train", "test")[int(name) % 3] for name in images}
     devkit = write_devkit(folder, images, parts)
     store = Store.create(folder / "store")
-    workflows.add_dataset(store, "voc", "voc", devkit)
+    workflows.add_dataset(store, "voc", "voc", root=devkit)
     workflows.init_checkpoint(store, network="caffenet-mini", name="random", seed=0)
     add_proposals(store, "voc", Choice(method="components", max_proposals=9), workers=1)
     extract(store, layers=["conv5"], ckpts=["random"], views=["gt", "proposal"])

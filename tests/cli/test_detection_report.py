@@ -56,7 +56,7 @@ def store(tmp_path: Path) -> Store:
     """Return a store with two sets of scenes, two untrained checkpoints and a study."""
     store = Store.create(tmp_path / "s")
     for seed, name in enumerate(("scenes", "others")):
-        workflows.add_dataset(store, name, "digit-scenes", None, images=60, seed=seed)
+        workflows.add_dataset(store, name, "digit-scenes", root=None, images=60, seed=seed)
     for seed, name in enumerate(("random", "tuned")):
         workflows.init_checkpoint(store, network="caffenet-mini", name=name, seed=seed)
     file = tmp_path / "boxes.toml"

@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> Store:
     store = Store.create(tmp_path / "store")
     for name, n in (("one", 4), ("two", 3)):
         folder = write_images(tmp_path / name, n)
-        workflows.add_dataset(store, name, "imagefolder", folder, seeds=[0])
+        workflows.add_dataset(store, name, "imagefolder", root=folder, seeds=[0])
     for seed, name in enumerate(("random", "other")):
         workflows.init_checkpoint(store, network="caffenet-mini", name=name, seed=seed)
     return store
@@ -143,7 +143,7 @@ def test_bad_images_are_told(run: Run, store: Store, tmp_path: Path) -> None:
     folder = write_images(tmp_path / "bad", 4)
     for path in sorted(folder.rglob("*.png"))[:2]:
         path.write_bytes(b"")
-    workflows.add_dataset(store, "bad", "imagefolder", folder)
+    workflows.add_dataset(store, "bad", "imagefolder", root=folder)
     words = ("--layer", "fc7", "--ckpt", "random", "--dataset", "bad")
     refused(run(*words, "--max-bad", "1"), 1, "at most 1 are allowed (--max-bad)")
     result = run(*words, "--max-bad", "2")

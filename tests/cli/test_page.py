@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
@@ -260,6 +261,23 @@ def test_reproduce_ends_with_the_page(built: Built, tmp_path: Path) -> None:
     refused = run(built.store, "reproduce", str(file), "--page", str(built.store.path))
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert "is not empty" in refused.stderr
+
+
+def test_reproduce_reads_the_study_once(
+    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One reading of the file serves the steps, the study that is set, and the page."""
+    file, read, loads = tmp_path / "small.toml", list[str](), tomllib.loads
+    file.write_text(STUDY)
+
+    def noted(text: str) -> dict[str, Any]:
+        read.append(text)
+        return loads(text)
+
+    monkeypatch.setattr(tomllib, "loads", noted)
+    run(built.store, "reproduce", str(file), "--page", str(tmp_path / "page"))
+    assert (tmp_path / "page/index.html").is_file()
+    assert read == [STUDY]
 
 
 # what is lacking

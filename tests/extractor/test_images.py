@@ -336,10 +336,10 @@ def test_group_equals_single_samples(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(data)
     p = Preprocess(27, 32, context=4)
     boxes: list[Box | None] = [None, (1, 1, 20, 20), (30, 5, 60, 40)]
-    group = load_group(tmp_path, "a.jpg", boxes, p, digest_bytes(data))
+    group = load_group(tmp_path, "a.jpg", boxes, preprocess=p, digest=digest_bytes(data))
     assert group.shape == (3, 3, 27, 27)
     with ThreadPoolExecutor(4) as pool:
-        jobs = [pool.submit(load_sample, tmp_path, "a.jpg", b, p) for b in boxes * 5]
+        jobs = [pool.submit(load_sample, tmp_path, "a.jpg", b, preprocess=p) for b in boxes * 5]
         for i, job in enumerate(jobs):
             np.testing.assert_array_equal(job.result(), group[i % 3])
 
@@ -350,9 +350,9 @@ def test_errors_of_a_sample_name_its_file(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_bytes(b"broken")
     p = Preprocess(27, 32, context=4)
     with pytest.raises(DataError, match=r"^a\.png: box"):
-        load_sample(tmp_path, "a.png", (11, 1, 20, 5), p)
+        load_sample(tmp_path, "a.png", (11, 1, 20, 5), preprocess=p)
     with pytest.raises(DataError, match=r"^b\.png: unreadable"):
-        load_sample(tmp_path, "b.png", None, p)
+        load_sample(tmp_path, "b.png", None, preprocess=p)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

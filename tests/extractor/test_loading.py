@@ -99,7 +99,7 @@ def test_boxes_of_one_image_are_decoded_once(root: Path, decoded: list[str]) -> 
     (found,) = load(root, [[*batch, sample(root, 3, 4), sample(root, 4, 3)]])
     assert sorted(decoded) == ["3.png", "3.png", "4.png"]
     for i, box in enumerate(boxes):
-        alone = load_sample(root, "3.png", box, SMALL)
+        alone = load_sample(root, "3.png", box, preprocess=SMALL)
         assert np.array_equal(images_of(found)[i], alone)
 
 
@@ -118,7 +118,9 @@ def test_an_image_is_decoded_once_for_all_its_boxes(
     assert [i for b in found for i in b.sample_ids.tolist()] == list(range(300))
     images = np.concatenate([images_of(b) for b in found])
     for i in (0, 99, 100, 101, 299):
-        assert np.array_equal(images[i], load_sample(root, f"{i // 100}.png", boxes[i], SMALL))
+        assert np.array_equal(
+            images[i], load_sample(root, f"{i // 100}.png", boxes[i], preprocess=SMALL)
+        )
 
 
 def test_a_broken_image_is_decoded_once_and_costs_all_its_boxes(

@@ -151,7 +151,7 @@ def test_squeezenet_classifies_real_photos() -> None:
     )
     root = data / "voc/VOCdevkit/VOC2007/JPEGImages"
     expected = {"000811.jpg": 628, "006410.jpg": 517, "008903.jpg": 920}  # liner, crane, light
-    x = np.stack([load_sample(root, uri, None, network.preprocess) for uri in expected])
+    x = np.stack([load_sample(root, uri, None, preprocess=network.preprocess) for uri in expected])
     with torch.inference_mode():
         found = network.model(torch.from_numpy(x)).argmax(dim=1).tolist()
     assert found == list(expected.values())

@@ -210,6 +210,6 @@ def test_files_that_are_no_boxes(tmp_path: Path) -> None:
 def test_published_boxes_outside_are_refused(box: tuple[float, float, float, float]) -> None:
     """A box outside its image, turned around or not a number is an error that names the image."""
     edge = [[1, 1, 20, 15], [20, 15, 20, 15], [1, 1, 1, 1]]
-    assert check_inside(np.array(edge, float), "a", 20, 15).tolist() == edge
+    assert check_inside(np.array(edge, float), "a", width=20, height=15).tolist() == edge
     with pytest.raises(DataError, match=r"image a: box .* is not inside 1 ... 20 x 1 ... 15"):
-        check_inside(np.array([*edge, box], float), "a", 20, 15)
+        check_inside(np.array([*edge, box], float), "a", width=20, height=15)

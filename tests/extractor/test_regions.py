@@ -15,15 +15,9 @@ from PIL import Image
 from fstore.errors import DataError
 from fstore.extractor.images import digest_bytes, load_sample
 from fstore.extractor.preprocess import Preprocess
-from fstore.extractor.training.regions import (
-    DrawnBoxes,
-    FixedRegions,
-    RegionExamples,
-    RegionImage,
-    Regions,
-    StoredBoxes,
-    foreground_count,
-)
+from fstore.extractor.training.drawn_regions import DrawnBoxes
+from fstore.extractor.training.region_examples import FixedRegions, RegionExamples
+from fstore.extractor.training.regions import RegionImage, Regions, StoredBoxes, foreground_count
 from fstore.extractor.warping import warp
 from fstore.pixels.boxes import iou_matrix as iou
 
@@ -223,7 +217,7 @@ def test_regions_are_warped_as_in_extraction(photo: tuple[Path, RegionImage]) ->
     fixed = FixedRegions([photo[1]], regions_of(*boxes), PREPROCESS)
     X = fixed.load(np.array([2, 0, 1]))
     for found, at in zip(X, (2, 0, 1), strict=True):
-        expected = load_sample(photo[0], "a.png", boxes[at], PREPROCESS)
+        expected = load_sample(photo[0], "a.png", boxes[at], preprocess=PREPROCESS)
         assert np.array_equal(found, expected)
 
 

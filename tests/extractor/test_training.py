@@ -25,10 +25,12 @@ from fstore.extractor.training import (
     TrainingData,
     train,
 )
+from fstore.extractor.training.drawn_regions import DrawnBoxes
 from fstore.extractor.training.examples import crop, draw, draw_crops
 from fstore.extractor.training.loop import thin
-from fstore.extractor.training.regions import DrawnBoxes, RegionExamples, RegionImage, Regions
-from fstore.extractor.training.run import Run
+from fstore.extractor.training.region_examples import RegionExamples
+from fstore.extractor.training.regions import RegionImage, Regions
+from fstore.extractor.training.run import TrainingRun
 from fstore.extractor.warping import RegionCrops
 from fstore.extractor.weights import tensors_sha256
 
@@ -288,7 +290,7 @@ def test_regions_are_warped_where_the_model_is(tmp_path: Path, device: str) -> N
         source=DrawnBoxes([image], 1),
     )  # fmt: skip
     data = TrainingData(examples, examples)
-    run = Run(network, data, replace(RECIPE, mirror=True), seed=0, device="cpu")
+    run = TrainingRun(network, data, replace(RECIPE, mirror=True), seed=0, device="cpu")
     expected, y = run.batch(3)
     run.device = torch.device(device)  # asked for its type alone, a GPU need not be there
     found, targets = run.batch(3)

@@ -1,11 +1,11 @@
 """SVMs on ablated features read from a store are LinearSVC on the dense matrix, ablated by hand."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.preprocessing import normalize

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from _claims import (
     CASES,
@@ -614,7 +615,7 @@ def test_facts_of_a_study(world: StudyWorld) -> None:
     recipe = json.dumps({"held_out_accuracy": 0.25})
     record = CheckpointRecord("net", "late", iteration=300, recipe=recipe, sha256="late" * 16)
     world.store.add_checkpoint(record, weights)
-    study = replace(world.study, sweep=("5k", "late", "to come"))
+    study = structs.replace(world.study, sweep=("5k", "late", "to come"))
     found = study_facts(world.store, study, compute=False)
     assert (found.layers, found.flat) == (("conv5", "fc7"), ("fc7",))
     assert (found.mid_layer, found.top_layer) == ("conv5", "fc7")

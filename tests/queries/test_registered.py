@@ -3,7 +3,6 @@
 import inspect
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from _build import add_checkpoint, add_layers
 from _studies import CKPTS, SHAPES, STUDY, StudyWorld, add_samples, make_study

@@ -30,8 +30,8 @@ def add_dataset(
     store: "Store",
     name: str,
     format: str,  # noqa: A002 - the word of the command line
-    root: Path | None = None,
     *,
+    root: Path | None = None,
     seeds: Sequence[int] = (),
     fractions: tuple[float, float, float] | None = None,
     on_progress: "Progress | None" = None,
@@ -46,8 +46,7 @@ def add_dataset(
     name : str
         Letters, digits and ``. _ + : -``; not registered yet, or with the same content.
     format : str
-        One of the registered formats: ``voc``, ``imagefolder``, ``csv``, ``coco``, ``digits``,
-        ``digit-scenes``.
+        The name of a registered format; ``fstore dataset add --help`` lists them.
     root : Path or None
         Folder of the images; formats that generate their images default to
         ``<store>/images/<name>``.
@@ -90,9 +89,6 @@ def add_dataset(
     return AddedDataset(manifest, store.add_dataset(manifest))
 
 
-_SHARED_OPTIONS = ("name", "root", "seeds", "fractions", "on_progress", "on_note")
-
-
 def check_format(name: str, options: Mapping[str, object]) -> None:
     """Refuse an unknown format of data sets, and options that it does not take.
 
@@ -103,12 +99,11 @@ def check_format(name: str, options: Mapping[str, object]) -> None:
     DataError
         The format has no such option.
     """
-    from fstore.extractor.datasets import FORMATS
+    from fstore.extractor.datasets import format_options
 
-    reader = FORMATS[name].function
-    known = [o for o in inspect.signature(reader).parameters if o not in _SHARED_OPTIONS]
-    if unknown := [option for option in options if option not in known]:
-        flags = ", ".join("--" + o.replace("_", "-") for o in known) or "none of its own"
+    own_options = format_options(name)
+    if unknown := [option for option in options if option not in own_options]:
+        flags = ", ".join("--" + o.replace("_", "-") for o in own_options) or "none of its own"
         raise DataError(
             f"format {name!r} has no option --{unknown[0].replace('_', '-')}; it has: {flags}"
         )

@@ -224,8 +224,8 @@ class _Work:
         found = search(
             self.info.root,
             wanted,
-            self.choice.method,
-            self._folder(),
+            method=self.choice.method,
+            folder=self._folder(),
             workers=workers,
             on_progress=on_progress,
         )
@@ -256,10 +256,11 @@ class _Work:
                     raise DataError(f"{file} has boxes of image {name!r}, and so has another file")
                 boxes[name] = found
         self._check_names(boxes)
-        columns = ("image_id", "width", "height")
         for row in self.images:
-            if row["image_id"] in boxes:
-                yield row, check_inside(boxes[row["image_id"]], *(row[c] for c in columns))
+            name = row["image_id"]
+            if name in boxes:
+                size = {"width": row["width"], "height": row["height"]}
+                yield row, check_inside(boxes[name], name, **size)
             else:
                 self.added.unlisted += 1
 

@@ -9,13 +9,8 @@ from hypothesis import strategies as st
 
 from fstore.errors import DataError
 from fstore.extractor.datasets import FORMATS
-from fstore.extractor.datasets._files import (
-    check_manifest,
-    digest_file,
-    file_facts,
-    random_splits,
-    stratified_parts,
-)
+from fstore.extractor.datasets._files import check_manifest, digest_file, file_facts
+from fstore.extractor.datasets._splits import random_splits, stratified_parts
 from fstore.extractor.images import digest_bytes
 from fstore.types import DatasetManifest, SampleRecord, ViewManifest
 

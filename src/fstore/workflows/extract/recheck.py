@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fstore.extractor.networks import Network
-    from fstore.extractor.taps import Placed
+    from fstore.extractor.placing import Placed
     from fstore.store import Store
     from fstore.store.files import Partition, StoredFile
     from fstore.types import CheckpointRecord

@@ -147,7 +147,7 @@ def _dataset_step(context: Context, dataset: _Dataset) -> Step:
             context.store,
             entry.name,
             entry.format,
-            dataset.root,
+            root=dataset.root,
             seeds=dataset.seeds,
             fractions=entry.fractions,
             on_progress=lambda done, total: on_progress("hashing", done, total, "files"),

@@ -46,6 +46,7 @@ def reproduce(
     toml: str,
     *,
     source: str = "study",
+    study: Study | None = None,
     data: Path | None = None,
     device: str = "auto",
     dry_run: bool = False,
@@ -62,6 +63,8 @@ def reproduce(
         The study's text; its table ``make`` says how data sets and checkpoints are made.
     source : str
         Name of its file, for messages.
+    study : Study or None
+        What the text says, where the caller has read it before.
     data : Path or None
         Folder that the folders and files of ``make`` are relative to.
     device : str
@@ -83,7 +86,7 @@ def reproduce(
         The study file is wrong, or data sets, checkpoints or activations cannot be made. An error
         of one report does not stop the others.
     """
-    study = parse_study(toml, source=source)
+    study = parse_study(toml, source=source) if study is None else study
     context = Context(store, study, data, device)
     watch = watch or (lambda _: nullcontext(_silent))
     pending = False
@@ -114,7 +117,7 @@ def _carry_out(step: Step, watch: Watch, *, dry_run: bool) -> Result:
 
 
 def _setting_step(context: Context, toml: str, source: str) -> Step:
-    from fstore.queries.studies.study import set_study, study_text
+    from fstore.queries.studies.study import keep_study, study_text
 
     store, name = context.store, context.study.name
     try:
@@ -124,7 +127,7 @@ def _setting_step(context: Context, toml: str, source: str) -> Step:
 
     def run(_: OnProgress) -> str:
         if not there:
-            set_study(store, toml, source=source)
+            keep_study(store, context.study, toml)
         return ""
 
     return Step(f"Set study {name}", f"fstore study set {source}", there, run)

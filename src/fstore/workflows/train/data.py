@@ -242,8 +242,8 @@ def _image_examples(
         info.root,
         samples["uri"].to_pylist(),
         samples["digest"].to_pylist(),
-        labels,
-        preprocess,
+        labels=labels,
+        preprocess=preprocess,
         cache_bytes=CACHE_BYTES // share,
         workers=workers,
     )

@@ -15,13 +15,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fstore.extractor.preprocess import Preprocess
-    from fstore.extractor.training.regions import (
-        FixedRegions,
-        RegionExamples,
-        RegionImage,
-        Regions,
-        RegionSource,
-    )
+    from fstore.extractor.training.region_examples import FixedRegions, RegionExamples
+    from fstore.extractor.training.regions import RegionImage, Regions, RegionSource
     from fstore.store import Store
     from fstore.store.catalog import DatasetInfo
 
@@ -53,7 +48,7 @@ def region_examples(
     DataError
         They have no foreground, or no background.
     """
-    from fstore.extractor.training.regions import RegionExamples
+    from fstore.extractor.training.region_examples import RegionExamples
 
     images, truth, source = _united(tables, ids)
     known = truth + source.background(np.random.default_rng(0), 1)  # every class is in it
@@ -73,7 +68,7 @@ def held_out_regions(
     ``background`` for everything is not worth more than to answer a class. Parameters and errors
     are those of :func:`region_examples`.
     """
-    from fstore.extractor.training.regions import FixedRegions
+    from fstore.extractor.training.region_examples import FixedRegions
 
     images, truth, source = _united(tables, ids)
     n_background = -(-len(truth.labels) // len(tables[0].classes))
@@ -85,7 +80,8 @@ def _united(
     tables: "Sequence[RegionTables]", ids: Sequence[NDArray[np.int64]]
 ) -> "tuple[list[RegionImage], Regions, RegionSource]":
     """Return images of several data sets, their ground-truth boxes, and where regions come from."""
-    from fstore.extractor.training.regions import DrawnBoxes, StoredBoxes
+    from fstore.extractor.training.drawn_regions import DrawnBoxes
+    from fstore.extractor.training.regions import StoredBoxes
 
     parts = [table.of(chosen) for table, chosen in zip(tables, ids, strict=True)]
     images = [image for part in parts for image in part.images]

@@ -308,8 +308,8 @@ def _training_data(
             info.root,
             [samples["uri"][i] for i in chosen],
             [samples["digest"][i] for i in chosen],
-            np.array([classes[ids[i]] for i in chosen], np.int64),
-            network.preprocess,
+            labels=np.array([classes[ids[i]] for i in chosen], np.int64),
+            preprocess=network.preprocess,
             workers=workers,
         )
 

@@ -1,0 +1,145 @@
+"""``fstore dataset add``, whose options beside the common ones are those of the formats.
+
+This module is imported when the command is wanted: the formats take longer to import than
+``fstore --help`` should.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from fstore.cli.analyze import parameter_help
+from fstore.cli.app import HELP_OPTIONS, open_store
+from fstore.cli.commands import Program
+from fstore.cli.output import note
+from fstore.cli.progress import bar
+from fstore.extractor.datasets import FORMATS, format_options
+from fstore.workflows.datasets import add_dataset, check_format
+
+__all__ = ["add_command"]
+
+NAMES = sorted(entry.name for entry in FORMATS)
+GENERATED = ", ".join(sorted(entry.name for entry in FORMATS if entry.meta["generated"]))
+
+Format = Annotated[
+    str,
+    typer.Option("--format", help=f"One of {', '.join(NAMES)}. Without files: {GENERATED}."),
+]
+Root = Annotated[
+    Path | None,
+    typer.Option(help=f"Folder of the images. Default for {GENERATED}: in the store."),
+]
+Seeds = Annotated[
+    str, typer.Option(help="Add a stratified random split for each of these seeds: 0,1,2.")
+]
+Fractions = Annotated[
+    str, typer.Option(help="Train, val, test shares of random splits. Default: 0.5,0.1,0.4.")
+]
+
+
+def add_command() -> Any:  # noqa: ANN401 - typer's own copy of click
+    """Return typer's command for :func:`add`."""
+    made = Program(context_settings=HELP_OPTIONS, rich_markup_mode=None)
+    made.callback()(lambda: None)
+    made.command("add")(add)
+    group: Any = typer.main.get_group(made)
+    return group.commands["add"]
+
+
+def _with_format_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Say in a function's signature which options ``**options`` takes."""
+    written = inspect.signature(function).parameters.values()
+    parameters = [*(p for p in written if p.kind is not p.VAR_KEYWORD), *_parameters()]
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    function.__annotations__ = {p.name: p.annotation for p in parameters}
+    return function
+
+
+def _parameters() -> list[inspect.Parameter]:
+    """Return the formats' options; None is the default of all, so that one sees what is given."""
+    kinds: dict[str, Any] = {}
+    texts: dict[str, dict[str, str]] = {}
+    for entry in FORMATS:
+        about = parameter_help(entry.function.__doc__ or "")
+        types = get_type_hints(entry.function)
+        for name, p in format_options(entry.name).items():
+            kinds[name] = types[name]
+            texts.setdefault(name, {})[entry.name] = about[name].replace("``", "") + _default(p)
+    return [_parameter(name, kind, _help(texts[name])) for name, kind in kinds.items()]
+
+
+def _default(p: inspect.Parameter) -> str:
+    return "" if p.default in {"", None} or p.default is False else f" Default: {p.default}."
+
+
+def _help(texts: Mapping[str, str]) -> str:
+    """Join what formats say of an option; before it stands which formats have it."""
+    formats: dict[str, list[str]] = {}
+    for name, text in texts.items():
+        formats.setdefault(text, []).append(name)
+    return " ".join(f"{', '.join(names)}: {text}" for text, names in formats.items())
+
+
+def _parameter(name: str, kind: Any, text: str) -> inspect.Parameter:  # noqa: ANN401
+    flag = ["--" + name.replace("_", "-")] if kind is bool else []
+    option = Annotated[kind | None, typer.Option(*flag, help=text)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
+
+
+@_with_format_options
+def add(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name that the store will know it by.")],
+    *,
+    format_: Format,
+    root: Root = None,
+    seeds: Seeds = "",
+    fractions: Fractions = "",
+    **options: Any,  # noqa: ANN401 - each format has its own
+) -> None:
+    """Register a data set: hash its files, record samples, labels, boxes and splits.
+
+    Example: fstore dataset add voc07 --format voc --root VOCdevkit --year 2007
+    """
+    chosen = {option: value for option, value in options.items() if value is not None}
+    check_format(format_, chosen)
+    store, shares = open_store(ctx), _fractions(fractions)
+    notes: list[str] = []
+    with _progress(ctx) as report:
+        added = add_dataset(
+            store, name, format_, root=root,
+            seeds=_seeds(seeds), fractions=shares, on_progress=report, on_note=notes.append,
+            **chosen,
+        )  # fmt: skip
+    if not ctx.obj["quiet"]:
+        for text in notes:
+            note(f"{name}: {text}")
+        sizes = ", ".join(f"{len(v.samples)} {v.view}" for v in added.manifest.views)
+        note(f"{name}: {'registered' if added.new else 'registered already, unchanged'} ({sizes})")
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in text.split(",")) if text else ()
+    except ValueError as exc:
+        raise typer.BadParameter(f"seeds {text!r} are not whole numbers like 0,1,2") from exc
+
+
+def _fractions(text: str) -> tuple[float, float, float] | None:
+    if not text:
+        return None
+    try:
+        train, val, test = (float(word) for word in text.split(","))
+    except ValueError as exc:
+        raise typer.BadParameter(f"fractions {text!r} are not three like 0.5,0.1,0.4") from exc
+    return train, val, test
+
+
+@contextmanager
+def _progress(ctx: typer.Context) -> Iterator[Callable[[int, int], None]]:
+    with bar(quiet=ctx.obj["quiet"]) as update:
+        yield lambda done, total: update("hashing", done, total, "files")

@@ -1,0 +1,66 @@
+"""Signatures: at most three arguments are told apart by their place, the others have names."""
+
+import ast
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import fstore
+
+DONE = ("extractor",)
+"""Rooms that keep the rule; ruff's PLR0917 holds the others to five."""
+
+MOST = 3
+
+ROOT = Path(fstore.__file__).parent
+
+
+def modules(room: str) -> list[str]:
+    """Return the modules of a room."""
+    below = pkgutil.walk_packages([str(ROOT / room)], f"fstore.{room}.")
+    return [f"fstore.{room}", *(module.name for module in below)]
+
+
+def crowded(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Yield the class, if any, and the name of functions with too many positional arguments."""
+    for node in ast.walk(tree):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                arguments = [a.arg for a in [*child.args.posonlyargs, *child.args.args]]
+                owner = node.name if isinstance(node, ast.ClassDef) else ""
+                if owner and arguments[:1] in (["self"], ["cls"]):
+                    arguments.pop(0)
+                if len(arguments) > MOST:
+                    yield owner, getattr(child, "name", "lambda")
+
+
+def is_foreign(module: str, owner: str, name: str) -> bool:
+    """Tell whether another library calls a method: it says how many arguments there are."""
+    bases = getattr(importlib.import_module(module), owner).__mro__[1:] if owner else ()
+    return any(name in vars(b) and not b.__module__.startswith("fstore") for b in bases)
+
+
+@pytest.mark.parametrize("module", [name for room in DONE for name in modules(room)])
+def test_arguments_have_names(module: str) -> None:
+    """From the fourth argument on, functions take arguments by name alone."""
+    source = importlib.import_module(module).__file__
+    assert source is not None
+    tree = ast.parse(Path(source).read_text(encoding="utf-8"))
+    told = [pair for pair in crowded(tree) if not is_foreign(module, *pair)]
+    assert not told
+
+
+def test_the_rule_sees_what_breaks_it() -> None:
+    """Functions, nested ones and methods are looked at; arguments behind a star are not counted."""
+    source = """
+def four(a, b, c, d):
+    def inner(a, b, c, d): ...
+def starred(a, b, c, *, d): ...
+class Thing:
+    def three(self, a, b, c): ...
+    def method(self, a, b, c, d): ...
+"""
+    assert sorted(crowded(ast.parse(source))) == [("", "four"), ("", "inner"), ("Thing", "method")]
