@@ -49,13 +49,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = make_scenes(folder / "store").store
     objects = {f"{i:06d}": [("cat", (11, 11, 50, 40), 0)] for i in range(4)}
     devkit = write_devkit(folder, objects, dict.fromkeys(objects, "train"))
-    workflows.add_dataset(store, "pictures", "voc", devkit)
+    workflows.add_dataset(store, "pictures", "voc", root=devkit)
     for i in range(12):
         place = folder / "shapes" / "ab"[i % 2] / f"{i}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
         pixels = np.random.default_rng(i).integers(0, 256, (40, 40, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(place)
-    workflows.add_dataset(store, "shapes", "imagefolder", folder / "shapes", seeds=[0])
+    workflows.add_dataset(store, "shapes", "imagefolder", root=folder / "shapes", seeds=[0])
     workflows.init_checkpoint(store, network="caffenet-mini", name="random", seed=0)
     set_small_study(store)
     return store.path
