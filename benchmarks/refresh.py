@@ -22,7 +22,8 @@ from functools import partial
 from pathlib import Path
 
 import fstore
-from fstore.queries.refresh.refresh import due, refresh, states
+from fstore.queries.refresh.driver import brought
+from fstore.queries.refresh.listing import due, states
 from fstore.queries.studies.study import Study, load_study, set_study
 from fstore.store import Store
 from fstore.workflows import add_dataset, init_checkpoint
@@ -103,7 +104,7 @@ def add_checkpoint(store: Store, name: str, seed: int) -> None:
 def first(store: Store, study: Study) -> None:
     """Compute what is stale, and print what became of every report."""
     began = time.perf_counter()
-    found = list(refresh(store, study))
+    found = list(brought(store, study))
     for one in found:
         if one.state not in {"computed", "fresh"}:
             print(f"{one.report}: {one.state} {one.error}", *map(str, one.missing), sep="\n  ")
@@ -118,7 +119,7 @@ def measure(folder: Path, store: Store, study: Study, rounds: int) -> None:
     print("| question | wall s | CPU s |\n| --- | ---: | ---: |")
     for words in commands:
         row("fstore report " + " ".join(words), partial(run, folder, words), rounds)
-    row("refresh()", lambda: list(refresh(store, study)), rounds)
+    row("brought()", lambda: list(brought(store, study)), rounds)
     row("due()", lambda: list(due(store, study)), rounds)
     row("states()", lambda: states(store, study), rounds)
 
@@ -154,7 +155,7 @@ def one_more(store: Store, study: Study) -> None:
     name = f"more{len(store.checkpoints())}"
     add_checkpoint(store, name, seed=len(store.checkpoints()))
     more = set_study(store, toml((name, *study.sweep), study.sweep[-1]))
-    found = [r for r in refresh(store, more) if r.state == "computed"]
+    found = [r for r in brought(store, more) if r.state == "computed"]
     print("\none checkpoint more: " + ", ".join(f"{r.report} {r.computed} cells" for r in found))
     set_study(store, toml(study.sweep, study.sweep[-1]))
 

@@ -20,7 +20,7 @@ except ImportError as error:
     raise MissingExtraError("dagster is not installed: pip install 'fstore[dagster]'") from error
 
 if TYPE_CHECKING:
-    from fstore.queries.refresh.refresh import Refreshed
+    from fstore.queries.refresh.driver import Brought
     from fstore.queries.studies.study import Study
     from fstore.store import Store
 
@@ -151,34 +151,31 @@ def _report(name: str, title: str, answers: str) -> dg.AssetsDefinition:
     def computed(
         context: dg.AssetExecutionContext, place: Place
     ) -> Iterator[dg.MaterializeResult[None]]:
-        from fstore.queries.refresh.refresh import refresh
+        from fstore.queries.refresh.driver import brought
 
         store, study = place.load()
-        (done,) = refresh(store, study, [name])
+        (done,) = brought(store, study, [name])
         if done.state == "failed":
             raise dg.Failure(done.error)
         for missing in done.missing:
             context.log.warning(str(missing))
         if done.computed + done.reused:
-            yield dg.MaterializeResult(metadata=_metadata(store, study, done))
+            yield dg.MaterializeResult(metadata=_metadata(study, done))
         else:
             context.log.warning("%s: %s. %s", name, done.state, done.error)
 
     return computed
 
 
-def _metadata(store: "Store", study: "Study", done: "Refreshed") -> dict[str, Any]:
+def _metadata(study: "Study", done: "Brought") -> dict[str, Any]:
     """Return what is shown of a report: its numbers, and how they came about."""
-    from fstore.queries.refresh.compute import show_report
-
-    rows = show_report(store, study, done.report).rows
     return {
         "study": study.name,
-        "rows": len(rows),
+        "rows": len(done.rows),
         "computed": done.computed,
         "reused": done.reused,
         "missing": len(done.missing),
-        "values": _table(rows, ("row", "col", "value", "std", "n", "paper")),
+        "values": _table(done.rows, ("row", "col", "value", "std", "n", "paper")),
     }
 
 

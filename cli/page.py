@@ -68,13 +68,14 @@ def _tables(
 ) -> None:
     """Write tables for a paper; say what is not in them."""
     from fstore.queries.publish.paper_tables import check_files, tabular, write_tables
-    from fstore.queries.refresh.refresh import refresh, states
+    from fstore.queries.refresh.driver import brought
+    from fstore.queries.refresh.listing import states
 
     names, failed = tabular(form.value), []
     check_files(out, form.value, overwrite=overwrite)  # before anything is computed
     if compute:
         with bar(quiet=ctx.obj["quiet"]) as advance:
-            for done in refresh(store, study, names, on_progress=advance):
+            for done in brought(store, study, names, on_progress=advance):
                 failed += [done] if done.state == "failed" else []
     for file in write_tables(store, study, out, form.value, overwrite=overwrite):
         typer.echo(file)

@@ -16,7 +16,7 @@ from fstore.cli.times import parse_time
 from fstore.ending import within
 
 if TYPE_CHECKING:
-    from fstore.queries.refresh.refresh import Refreshed
+    from fstore.queries.refresh.driver import Brought
     from fstore.queries.studies.study import Study
     from fstore.store import Store
 
@@ -52,7 +52,7 @@ def refresh(
 
     store = open_store(ctx)
     current = load_study(store, study or None)
-    done: list[Refreshed] = []
+    done: list[Brought] = []
     if dry_run:
         columns, rows = _due(store, current, names or ())
     else:
@@ -68,7 +68,7 @@ def _due(
     store: "Store", study: "Study", names: Sequence[str]
 ) -> tuple[Sequence[str], Iterator[dict[str, Any]]]:
     """Return the columns and rows of a dry run."""
-    from fstore.queries.refresh.refresh import Due, due
+    from fstore.queries.refresh.listing import Due, due
 
     return [f.name for f in fields(Due)], (asdict(one) for one in due(store, study, names))
 
@@ -78,17 +78,17 @@ def _refreshed(
     store: "Store",
     study: "Study",
     names: Sequence[str],
-    done: "list[Refreshed]",
+    done: "list[Brought]",
 ) -> Iterator[dict[str, Any]]:
     """Yield a row a report as it is over; add to ``done``."""
-    from fstore.queries.refresh.refresh import refresh as refresh_reports
-    from fstore.queries.refresh.refresh import wait_notes
+    from fstore.queries.refresh.driver import brought, wait_notes
 
     with bar(quiet=ctx.obj["quiet"]) as advance:
         tell = wait_notes(note)
-        for one in refresh_reports(store, study, names, on_progress=advance, on_wait=tell):
-            done.append(one)
-            yield {**asdict(one), "missing": len({row for m in one.missing for row in m.rows})}
+        for each in brought(store, study, names, on_progress=advance, on_wait=tell):
+            done.append(each)
+            lacking = {row for m in each.missing for row in m.rows}
+            yield {**{c: getattr(each, c) for c in _COLUMNS}, "missing": len(lacking)}
 
 
 @report.command("diff")

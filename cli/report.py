@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +16,7 @@ from fstore.cli.times import AsOf, parse_time
 from fstore.errors import DataError, StorageError, UnknownNameError
 
 if TYPE_CHECKING:
-    from fstore.queries.refresh.refresh import ReportState
+    from fstore.queries.refresh.listing import ReportState
 
 __all__ = ["Format", "StudyName", "report", "tell_commands"]
 
@@ -51,7 +50,7 @@ def list_(
 
     Example: fstore report list
     """
-    from fstore.queries.refresh.refresh import ReportState
+    from fstore.queries.refresh.listing import ReportState
 
     found = _states(ctx, study)
     whole = as_json or as_csv
@@ -63,7 +62,7 @@ def list_(
 
 def _states(ctx: typer.Context, study: str) -> "list[ReportState]":
     """Return how the reports stand; without a store or a study, only what they are."""
-    from fstore.queries.refresh.refresh import ReportState, states
+    from fstore.queries.refresh.listing import ReportState, states
     from fstore.queries.reports import REPORTS
     from fstore.queries.studies.study import load_study
 
@@ -147,16 +146,14 @@ def _rows(
     ctx: typer.Context, name: str, study: str, *, beside: bool, drawn: bool
 ) -> list[dict[str, Any]]:
     """Return a report's rows; tell on stderr what was computed and what is missing."""
-    from fstore.queries.refresh.compute import illustrated, show_report
-    from fstore.queries.refresh.refresh import wait_notes
+    from fstore.queries.refresh.driver import wait_notes
+    from fstore.queries.refresh.show import illustrated, show_report
     from fstore.queries.studies.study import load_study
 
     store = open_store(ctx)
     current = load_study(store, study or None)
     with bar(quiet=ctx.obj["quiet"]) as advance:
-        shown = show_report(
-            store, current, name, on_progress=advance, on_wait=partial(wait_notes(note), name)
-        )
+        shown = show_report(store, current, name, on_progress=advance, on_wait=wait_notes(note))
     if shown.computed and not ctx.obj["quiet"]:
         note(f"{name}: computed and stored {shown.computed} cells, {shown.reused} were stored")
     for missing in shown.missing:

@@ -99,7 +99,13 @@ def schedule(
 def runs(
     ctx: typer.Context,
     *,
-    kind: Annotated[str, typer.Option(help="Only these: extract, proposals or schedule.")] = "",
+    kind: Annotated[
+        str,
+        typer.Option(
+            help="Only these: extract, proposals, pretrain, finetune, detector (training one), "
+            "detect, refresh or schedule."
+        ),
+    ] = "",
     last: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="No more than the latest N.")
     ] = None,
@@ -107,6 +113,9 @@ def runs(
     as_csv: AsCsv = False,
 ) -> None:
     """List the runs on record, the latest first: when, how they ended, what they did.
+
+    A run has a row from its end on, a scheduled one from its start. A refresh that found nothing
+    to do has none.
 
     Example: fstore runs --kind schedule
     """
@@ -130,13 +139,14 @@ def _surroundings(
     wait: Callable[[float], bool], page: Path | None, *, quiet: bool
 ) -> "Surroundings":
     from fstore.queries.publish import build_page, check_place
-    from fstore.queries.refresh.refresh import refresh
+    from fstore.queries.refresh.driver import brought
     from fstore.queries.schedule.loop import Surroundings
 
     def say(line: str) -> None:
         if not quiet:
             note(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}  {line}")
 
+    refresh = partial(brought, on_record=False)  # the scheduled run is on record
     if page is None:
         return Surroundings(refresh=refresh, wait=wait, say=say)
     check_place(page, overwrite=True)

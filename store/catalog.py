@@ -35,7 +35,8 @@ __all__ = [
 class DatasetInfo:
     """A registered data set; ``views``, ``labels`` map a view to the hash of its samples, labels.
 
-    ``counts`` maps a view to its number of samples.
+    ``counts`` maps a view to its number of samples. ``proposals`` says how those of view
+    ``proposal`` were found; empty where there are none, or where nobody noted it.
     """
 
     name: str
@@ -46,6 +47,7 @@ class DatasetInfo:
     views: dict[str, str]
     labels: dict[str, str]
     counts: dict[str, int]
+    proposals: dict[str, Any]
 
 
 def datasets(root: "Place") -> list[DatasetInfo]:
@@ -61,6 +63,7 @@ def datasets(root: "Place") -> list[DatasetInfo]:
             views={v["view"]: v["manifest"] for v in row["views"]},
             labels={v["view"]: v["labels"] for v in row["views"]},
             counts={v["view"]: v["samples"] for v in row["views"]},
+            proposals=json.loads(row["proposals"]) if row["proposals"] else {},
         )
         for row in rows
     ]
@@ -217,6 +220,7 @@ def _dataset_row(
         "root": str(manifest.root.resolve()) if key is None else key or ".",
         "views": list(views.values()),
         "registered_at": datetime.now(UTC),
+        "proposals": json.dumps(known.proposals) if known and known.proposals else None,
     }
 
 

@@ -40,8 +40,11 @@ OWN_NAMES = re.compile(
     r"|\.?weights\.safetensors(\.\w+)?"  # on their way there, in training/
 )
 """Names of files that :func:`gc` may delete; any other file was put there by somebody else."""
-OF_DATASET = ("overlaps", "detections", "splits", "labels", "samples", "datasets")
+OF_DATASET = ("overlaps", "detections", "unreadable", "splits", "labels", "samples", "datasets")
 """Tables that describe a data set, in the order in which a drop empties them."""
+
+OF_VIEW = ("unreadable", "splits", "labels", "samples")
+"""Those of them that tell views apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +220,7 @@ def _described(selection: Selection) -> list[tuple[str, dict[str, str]]]:
     given = selection.given
     if given == _proposals_of(selection.dataset):
         of_dataset = {"dataset": given["dataset"]}
-        return [("overlaps", of_dataset), *((t, given) for t in ("splits", "labels", "samples"))]
+        return [("overlaps", of_dataset), *((t, given) for t in OF_VIEW)]
     if set(given) == {"dataset"}:
         return [
             (t, {"name" if t == "datasets" else "dataset": given["dataset"]}) for t in OF_DATASET

@@ -102,7 +102,14 @@ def _hash(rows: Sequence[Mapping[str, Any]], counts: Sequence[int], X: NDArray[n
     return digest.hexdigest()
 
 
-def add_proposals(root: "Place", dataset: str, proposals: Proposals, overlaps: Overlaps) -> bool:
+def add_proposals(
+    root: "Place",
+    dataset: str,
+    proposals: Proposals,
+    overlaps: Overlaps,
+    *,
+    found_how: Mapping[str, Any] | None = None,
+) -> bool:
     """Register a data set's proposals: samples, splits, overlaps, then the view itself.
 
     Until the last step the view is not there; a call that was cut off is completed by the next.
@@ -115,6 +122,8 @@ def add_proposals(root: "Place", dataset: str, proposals: Proposals, overlaps: O
         A registered data set.
     proposals : Proposals
     overlaps : Overlaps
+    found_how : mapping or None
+        How they were found, in types that JSON knows; what was noted first of the same boxes stays.
 
     Returns
     -------
@@ -127,23 +136,33 @@ def add_proposals(root: "Place", dataset: str, proposals: Proposals, overlaps: O
         The data set has other proposals.
     """
     with naming(root):
-        return _add(root, dataset, proposals, overlaps)
+        return _add(root, dataset, proposals, overlaps, found_how)
 
 
-def _add(root: "Place", dataset: str, proposals: Proposals, overlaps: Overlaps) -> bool:
+def _add(
+    root: "Place",
+    dataset: str,
+    proposals: Proposals,
+    overlaps: Overlaps,
+    found_how: Mapping[str, Any] | None,
+) -> bool:
     manifest = manifest_hash(root, dataset, proposals)
     known = _known(root, dataset)
     if VIEW in known.views:
         if known.views[VIEW] != manifest:
             raise IdentityError(other_proposals(dataset))
         inherit_splits(root, dataset)
+        if found_how and not known.proposals:
+            _register(
+                root, dataset, {"samples": known.counts[VIEW], "manifest": manifest}, found_how
+            )
         return False
     where = {"dataset": dataset, "view": VIEW}
     replace_rows(root, "samples", _samples(root, dataset, proposals), **where)
     replace_rows(root, "splits", [], **where)  # what a call that was cut off left
     inherit_splits(root, dataset)
     replace_rows(root, "overlaps", _overlaps(root, dataset, overlaps), dataset=dataset)
-    _register(root, dataset, {"samples": len(proposals.boxes), "manifest": manifest})
+    _register(root, dataset, {"samples": len(proposals.boxes), "manifest": manifest}, found_how)
     return True
 
 
@@ -257,12 +276,18 @@ def _known(root: "Place", dataset: str) -> "catalog.DatasetInfo":
     return next(d for d in catalog.datasets(root) if d.name == dataset)
 
 
-def _register(root: "Place", dataset: str, view: Mapping[str, object] | None) -> None:
-    """Write the data set's entry with the view, or without it."""
+def _register(
+    root: "Place",
+    dataset: str,
+    view: Mapping[str, object] | None,
+    found_how: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the data set's entry with the view and how it was found, or without it."""
     (row,) = read_rows(root, "datasets", name=dataset).to_pylist()
     views = [v for v in row["views"] if v["view"] != VIEW]
     if view is not None:
         none = hashlib.sha256().hexdigest()  # labels come from overlaps when they are asked for
         views.append({"view": VIEW, "labels": none, **view})
-    row |= {"views": views, "registered_at": datetime.now(UTC)}
+    noted = json.dumps(found_how) if found_how else None
+    row |= {"views": views, "registered_at": datetime.now(UTC), "proposals": noted}
     replace_rows(root, "datasets", [row], name=dataset)

@@ -14,8 +14,10 @@ from fstore.errors import SchemaError
 
 __all__ = ["PARTITION", "SCHEMA_VERSION", "TABLES", "Table", "check_rows"]
 
-SCHEMA_VERSION = 2
-"""Version 1 had no table ``refreshes`` and no ``seconds`` in ``reports``; see ``upgrade.py``."""
+SCHEMA_VERSION = 3
+"""Version 1 had no table ``refreshes`` and no ``seconds`` in ``reports``; version 2 had no
+table ``unreadable``, no ``proposals`` in ``datasets`` and no ``seconds`` in ``runs``. See
+``upgrade.py``."""
 
 TEXT, INT, LONG = pa.string(), pa.int32(), pa.int64()
 REAL, DOUBLE, BOOL = pa.float32(), pa.float64(), pa.bool_()
@@ -65,6 +67,7 @@ TABLES: dict[str, Table] = {
                 "root": TEXT,  # folder of the images; inside the store: relative to it
                 "views": pa.list_(VIEW_ROW),  # with the hashes of samples and of labels
                 "registered_at": TIME,
+                "proposals": TEXT,  # JSON: how view proposal was found; NULL: no such view
             },
         ),
         _table(
@@ -91,6 +94,17 @@ TABLES: dict[str, Table] = {
         _table(
             "splits",
             {DATASET: TEXT, VIEW: TEXT, "split": TEXT, "seed": LONG, SAMPLE_ID: LONG, "part": TEXT},
+        ),
+        _table(
+            "unreadable",  # samples whose images cannot be read
+            {
+                DATASET: TEXT,
+                VIEW: TEXT,
+                SAMPLE_ID: LONG,
+                "uri": TEXT,
+                "reason": TEXT,
+                "noted_at": TIME,
+            },
         ),
         _table(
             "overlaps",
@@ -163,7 +177,7 @@ TABLES: dict[str, Table] = {
             "runs",
             {
                 "run_id": TEXT,
-                "kind": TEXT,  # extract, proposals, schedule
+                "kind": TEXT,  # extract, proposals, ...; see runs.py
                 "started_at": TIME,
                 "finished_at": TIME,
                 "exit": TEXT,  # ok, failed, interrupted; schedule: running, killed as well
@@ -177,6 +191,7 @@ TABLES: dict[str, Table] = {
                 "bytes": LONG,
                 "images_per_s": DOUBLE,
                 "quarantined": pa.list_(BAD_ROW),
+                "seconds": DOUBLE,  # NULL: an older fstore did not note them
             },
         ),
         _table(

@@ -188,11 +188,20 @@ class Store:
         """Give proposals the part of their image in splits that came later; return rows added."""
         return proposals.inherit_splits(self.place, dataset)
 
-    def add_proposals(self, dataset: str, found: Proposals, overlaps: Overlaps) -> bool:
+    def add_proposals(
+        self,
+        dataset: str,
+        found: Proposals,
+        overlaps: Overlaps,
+        *,
+        found_how: Mapping[str, Any] | None = None,
+    ) -> bool:
         """Register view ``proposal``; see :func:`fstore.store.proposals.add_proposals`."""
         with naming(self.place):
             self.dataset(dataset)
-            return proposals.add_proposals(self.place, dataset, found, overlaps)
+            return proposals.add_proposals(
+                self.place, dataset, found, overlaps, found_how=found_how
+            )
 
     def datasets(self) -> list[DatasetInfo]:
         """Return the registered data sets, by name."""

@@ -164,7 +164,8 @@ def read_columns(root: "Place", name: str, columns: Sequence[str], /, **equal: s
     sums.check_files(root, name, (entry["path"] for entry in entries))
     wanted = None
     for column, value in equal.items():
-        test = ds.field(column) == value
+        # a file that was rewritten for a drop may hold its texts as another kind (string_view)
+        test = ds.field(column).cast(table.schema.field(column).type) == value
         wanted = test if wanted is None else wanted & test
     with storage(f"cannot read table '{name}'"):
         return files.to_table(columns=list(columns), filter=wanted)

@@ -1,14 +1,16 @@
 """Bring a store that an older fstore wrote up to the present tables; see ``schema.py``."""
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from fstore.store.commits import committing, storage, until_committed
 from fstore.store.delta_log import log_entries
+from fstore.store.locks import naming
 from fstore.store.paths import logged_key
 from fstore.store.schema import TABLES
-from fstore.store.tables import create_tables
+from fstore.store.tables import append_once, create_tables, read_rows, replace_rows
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -17,15 +19,15 @@ if TYPE_CHECKING:
 
 __all__ = ["OLDER", "upgrade"]
 
-OLDER = (1,)
+OLDER = (1, 2)
 """Schema versions that :func:`upgrade` knows."""
 
-ADDED = {"reports": ("seconds",)}
+ADDED = {"reports": ("seconds",), "datasets": ("proposals",), "runs": ("seconds",)}
 """Columns that older tables lack; NULL in the rows that are there."""
 
 
 def upgrade(root: "Place") -> None:
-    """Make the tables that are not there, and rewrite those that lack a column.
+    """Make the tables that are not there, rewrite those that lack a column, and fill these.
 
     A rewritten table has the column in all its files, so every reader finds it. Each step is one
     transaction and is done once: an upgrade that was killed goes on, and of two at once one waits.
@@ -39,6 +41,43 @@ def upgrade(root: "Place") -> None:
         for name, columns in ADDED.items():
             _add_columns(root, name, columns)
         create_tables(root)
+        _note_proposals(root)
+        _note_unreadable(root)
+
+
+def _note_unreadable(root: "Place") -> None:
+    """Fill the table of samples that cannot be read with what runs on record told of them."""
+
+    def missing() -> list[dict[str, Any]]:
+        if read_rows(root, "unreadable").num_rows:
+            return []
+        runs = read_rows(root, "runs").to_pylist()
+        told = [(bad, run["finished_at"]) for run in runs for bad in run["quarantined"] or ()]
+        each = {(bad["dataset"], bad["view"], bad["sample_id"]): (bad, at) for bad, at in told}
+        return [{**bad, "noted_at": at} for bad, at in each.values()]
+
+    append_once(root, "unreadable", missing, key="unreadable")
+
+
+def _note_proposals(root: "Place") -> None:
+    """Write beside each view ``proposal`` how it was found, where only a run on record told it."""
+    with naming(root):
+        for row in read_rows(root, "datasets").to_pylist():
+            views = {view["view"]: view["manifest"] for view in row["views"]}
+            if "proposal" in views and row["proposals"] is None:
+                how = _found_by_a_run(root, {f"{row['name']}.proposal": views["proposal"]})
+                if how is not None:
+                    replace_rows(root, "datasets", [{**row, "proposals": how}], name=row["name"])
+
+
+def _found_by_a_run(root: "Place", fingerprints: dict[str, str]) -> str | None:
+    """Return the parameters of the last run that found these very proposals, as JSON."""
+    runs = read_rows(root, "runs", kind="proposals", exit="ok").sort_by("finished_at")
+    for run in reversed(runs.to_pylist()):
+        if json.loads(run["fingerprints"]) == fingerprints:
+            parameters = json.loads(run["parameters"])
+            return json.dumps({key: parameters[key] for key in ("identity", "added")})
+    return None
 
 
 def _add_columns(root: "Place", name: str, columns: tuple[str, ...]) -> None:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from fstore.queries.cells.noted import note_refresh
-from fstore.queries.refresh.refresh import Refreshed
+from fstore.queries.refresh.driver import Brought
+from fstore.queries.refresh.standing import State
 from fstore.queries.schedule.loop import Surroundings
 from fstore.queries.studies.study import Study, set_study
 from fstore.store import Store
@@ -24,9 +25,9 @@ def set_small_study(store: Store) -> None:
 
 def became(
     report: str, state: str = "computed", computed: int = 1, reused: int = 0, error: str = ""
-) -> Refreshed:
+) -> Brought:
     """Return what became of a report."""
-    return Refreshed(report, state, computed, reused, error=error)
+    return Brought(report, State(state), computed, reused, error=error)
 
 
 def put_cells(store: Store, report: str, values: dict[str, float], at: datetime) -> None:
@@ -51,9 +52,7 @@ class World:
 
     now: datetime = START
     stop_at: datetime = START + timedelta(days=365)
-    acts: "list[Callable[[Store, Sequence[str]], Iterable[Refreshed]]]" = field(
-        default_factory=list
-    )
+    acts: "list[Callable[[Store, Sequence[str]], Iterable[Brought]]]" = field(default_factory=list)
     asked: list[tuple[datetime, tuple[str, ...]]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
 
@@ -82,7 +81,7 @@ class World:
         *,
         on_progress: Callable[[str, int, int, str], None],
         on_wait: Callable[[str], None],  # noqa: ARG002 - here nobody else is at work
-    ) -> Iterator[Refreshed]:
+    ) -> Iterator[Brought]:
         """Do the next act."""
         assert study.name == "small"
         self.asked.append((self.now, tuple(names)))

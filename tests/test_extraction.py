@@ -309,7 +309,7 @@ def test_regions_are_warped_where_the_network_runs(
 
     add_proposals(fresh, images)
     chosen = Chosen(["conv5"], ["random"], views=["image", "proposal"])
-    run = extraction.Run(fresh, chosen, SMALL)
+    run = extraction.Extraction(fresh, chosen, SMALL)
     jobs = {job.view: job for job in run.plan()}
     monkeypatch.setattr(devices, "find_devices", lambda _: [torch.device(device)])
     found = {v: list(run.source(j).batches(np.arange(5), 3)) for v, j in jobs.items()}

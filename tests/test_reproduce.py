@@ -21,7 +21,7 @@ import fstore.cli.reproduce  # adds the command
 from _detection import add_images, make_scenes
 from fstore.cli import app
 from fstore.errors import DataError, UnknownNameError
-from fstore.queries.refresh.compute import show_report
+from fstore.queries.refresh.show import show_report
 from fstore.queries.studies.study import load_study, parse_study
 from fstore.store import Store
 from fstore.types import OnProgress
@@ -305,6 +305,24 @@ def test_a_report_with_an_error_stops_no_other(
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 1
     assert "failed: no class can be told" in result.stderr
+
+
+def test_a_bug_in_a_report_ends_it(
+    done: Store, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error that is nobody's fault but ours is raised, and is on record as a failed refresh."""
+    from fstore.queries.reports import table1
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("of nothing")
+
+    monkeypatch.setattr(table1, "task_cells", fail)
+    with pytest.raises(ZeroDivisionError, match="of nothing"):
+        list(reproduce(done, STUDY.replace('name = "small"', 'name = "bug"'), data=data))
+    runs = [r for r in done.rows("runs", kind="refresh").to_pylist() if '"bug"' in r["parameters"]]
+    assert [(run["exit"], "ZeroDivisionError" in run["message"]) for run in runs] == [
+        ("failed", True)
+    ]
 
 
 def test_detection(tmp_path: Path, data: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from _world import START, World, became, put_cells, set_small_study
 from fstore.errors import DataError, FstoreError, StorageError
 from fstore.queries.cells import code as _code
-from fstore.queries.refresh.refresh import Refreshed
+from fstore.queries.refresh.driver import Brought
 from fstore.queries.reports import table6
 from fstore.queries.schedule import loop as schedule
 from fstore.queries.schedule.cron import parse_cron
@@ -36,7 +36,7 @@ def store(empty: Store) -> Store:
     return empty
 
 
-def failing(*reports: str) -> Callable[[Store, Sequence[str]], list[Refreshed]]:
+def failing(*reports: str) -> Callable[[Store, Sequence[str]], list[Brought]]:
     """Return an act in which table6 is right and other reports fail."""
     bad = [became(name, "failed", 0, 0, "no luck") for name in reports]
     return lambda _store, _names: [became("table6"), *bad]
@@ -117,7 +117,7 @@ def test_times_during_a_run_are_left_out(store: Store) -> None:
     """A run that takes two and a half days leaves two times out, and overlaps with none."""
     world = World(stop_at=START + timedelta(days=4))
 
-    def long(_store: Store, _names: Sequence[str]) -> list[Refreshed]:
+    def long(_store: Store, _names: Sequence[str]) -> list[Brought]:
         world.now += timedelta(days=2, hours=12)
         return [became("table6")]
 
@@ -210,7 +210,7 @@ def test_an_error_beside_the_reports(store: Store, error: Exception, told: str) 
     """Whatever is raised fails the attempt, is tried again in full, and the schedule lives on."""
     world = World(stop_at=START + timedelta(days=2))
 
-    def broken(_store: Store, _names: Sequence[str]) -> list[Refreshed]:
+    def broken(_store: Store, _names: Sequence[str]) -> list[Brought]:
         raise error
 
     world.acts = [broken, broken, broken, broken, failing()]
@@ -231,7 +231,7 @@ def test_stopping_keeps_what_is_done(store: Store) -> None:
     """Told to stop within a run, it ends after the cell at work; the row says ``interrupted``."""
     world = World()
 
-    def stopped(_store: Store, _names: Sequence[str]) -> list[Refreshed]:
+    def stopped(_store: Store, _names: Sequence[str]) -> list[Brought]:
         world.stop_at = world.now
         return [became("table6"), became("table7")]
 
@@ -246,7 +246,7 @@ def test_stopping_after_a_report_that_is_fresh(store: Store) -> None:
     """Told to stop, it ends after the report at work also where no cell is computed."""
     world, done = World(), []
 
-    def stopped(_store: Store, _names: Sequence[str]) -> Iterator[Refreshed]:
+    def stopped(_store: Store, _names: Sequence[str]) -> Iterator[Brought]:
         for name in ("table6", "table7"):
             done.append(name)
             world.stop_at = world.now
@@ -268,7 +268,7 @@ def test_a_store_that_is_gone_ends_the_schedule(store: Store) -> None:
     """Where the store is gone the schedule ends with an error; it does not go on leaving out."""
     world = World(stop_at=START + timedelta(days=3))
 
-    def remove(store: Store, _names: Sequence[str]) -> list[Refreshed]:
+    def remove(store: Store, _names: Sequence[str]) -> list[Brought]:
         shutil.rmtree(store.path)
         return []
 
@@ -341,7 +341,7 @@ def test_changes_are_those_of_values(store: Store) -> None:
     put_cells(store, "table6", {"conv1": 1.0, "fc": 2.0, "gone": 3}, START - timedelta(days=1))
     put_cells(store, "table7", {"nan": float("nan")}, START - timedelta(days=1))
 
-    def act(store: Store, _names: Sequence[str]) -> list[Refreshed]:
+    def act(store: Store, _names: Sequence[str]) -> list[Brought]:
         put_cells(store, "table6", {"conv1": 1.0, "fc": 2.5, "new": 0.0}, START)
         put_cells(store, "table7", {"nan": float("nan")}, START)
         return [became("table6", computed=3), became("table7")]
@@ -471,7 +471,7 @@ def test_code_that_changes_ends_the_schedule(store: Store, monkeypatch: pytest.M
     world, sources = World(stop_at=START + timedelta(days=4)), _code._source
     new = {table6.__name__: b"# pulled"}
 
-    def pulled(_store: Store, _names: Sequence[str]) -> list[Refreshed]:
+    def pulled(_store: Store, _names: Sequence[str]) -> list[Brought]:
         monkeypatch.setattr(_code, "_source", lambda name: new.get(name) or sources(name))
         return [became("table6")]
 

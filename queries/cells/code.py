@@ -46,10 +46,12 @@ OUTSIDE = (
     "fstore.store.paths",
     "fstore.store.place",
     "fstore.store.readonly",
+    "fstore.store.runs",
     "fstore.store.schema",
     "fstore.store.sums",
     "fstore.store.tables",
     "fstore.store.thrift",
+    "fstore.store.unreadable",
     "fstore.store.values",
     "fstore.ending",
 )

@@ -137,9 +137,9 @@ class Inputs:
         return self._versions[samples]
 
     def _bad(self, samples: Samples) -> set[int]:
-        """Return the samples of a view whose images some run found unreadable."""
+        """Return the samples of a view whose images cannot be read."""
         if self._unreadable is None:
-            from fstore.queries.samples.labels import unreadable
+            from fstore.store.unreadable import unreadable
 
             self._unreadable = unreadable(self.store)
         return self._unreadable.get((samples.dataset, samples.view), set())

@@ -1,7 +1,7 @@
 """From stored activations or results to mean average precision: train, detect, evaluate."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from fstore.queries.detection.training import Features, default_name, train_dete
 from fstore.queries.detection.voc_eval import Evaluation, Scored, bootstrap
 from fstore.queries.samples.labels import check_apart
 from fstore.store.parts import Samples, is_there
+from fstore.store.runs import recorded
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -147,8 +148,12 @@ def _evaluated(
     if keep is None:
         stored = _stored(store, detector, images)
     else:
-        stored = detect(store, detector, images, keep=keep, on_progress=on_progress)
-        store_detections(store, detector.name, images, detector.classes, stored)
+        used = [asdict(part) for part in parts]
+        asked = {"detector": detector.name, "parts": used, "keep": asdict(keep)}
+        with recorded(store, "detect", asked, libraries=("numpy",)) as run:
+            run.samples = len(images.images)
+            stored = detect(store, detector, images, keep=keep, on_progress=on_progress)
+            store_detections(store, detector.name, images, detector.classes, stored)
     return Evaluated(evaluate_set(images, detector.classes, stored), images.unsearched)
 
 

@@ -30,6 +30,7 @@ from fstore.queries.detection.regions import (
 from fstore.store.files import Partition
 from fstore.store.locks import naming
 from fstore.store.parts import Samples, Split
+from fstore.store.runs import recorded
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -152,10 +153,12 @@ def train_detector(
     trained = _same(store, name, about, overwrite=overwrite)
     if trained is not None and (not verify or trained.record["verified"]):
         return trained
-    detector = job.run(name, about, verify=verify)
-    with naming(store.place):  # another process may have trained one of this name meanwhile
-        _same(store, name, about, overwrite=overwrite)
-        save_detector(store, detector)
+    with recorded(store, "detector", {"name": name, **about}, libraries=("numpy",)) as run:
+        run.fingerprints, run.samples = about["activations"], len(job.images.images)
+        detector = job.run(name, about, verify=verify)
+        with naming(store.place):  # another process may have trained one of this name meanwhile
+            _same(store, name, about, overwrite=overwrite)
+            save_detector(store, detector)
     return detector
 
 

@@ -38,7 +38,7 @@ class Facts:
     Attributes
     ----------
     rows : mapping of report to rows
-        As :func:`fstore.queries.refresh.compute.show_report` gives them; their ``paper`` is not
+        As :func:`fstore.queries.refresh.show.show_report` gives them; their ``paper`` is not
         looked at.
     layers : tuple of str
         In order of depth.

@@ -3,17 +3,15 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from fstore.errors import FstoreError
-from fstore.queries.cells.needs import ROW_COLUMNS, Need, Row
+from fstore.queries.cells.needs import ROW_COLUMNS, Row
 from fstore.queries.findings._api import CLAIMS, Facts, Finding, Judgement, Snapshot, Verdict
 from fstore.queries.findings._enough import too_few, without
 from fstore.queries.findings._judging import said_of_cell, with_notes
-from fstore.queries.refresh.stored import report_rows
+from fstore.queries.refresh.driver import Brought, brought
 from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.studies.study import Study
 from fstore.registry import Entry
@@ -68,25 +66,19 @@ def study_facts(
     """Return what claims are judged by; parameters as :func:`check_findings`."""
     from fstore.queries.cells.inputs import Inputs
 
+    names = list(dict.fromkeys(name for entry in CLAIMS for name in entry.meta["reports"]))
+    reports = list(brought(store, study, names, compute=compute, on_progress=on_progress))
+    frozen = Inputs.now(store).store
     rows: dict[str, Sequence[Row]] = {}
-    notes, wanted, frozen = {}, {}, Inputs.now(store).store
-    for name in dict.fromkeys(name for entry in CLAIMS for name in entry.meta["reports"]):
-        needs: Sequence[Need] = ()
-        with suppress(Exception):  # not bound, not there, or broken: told below
-            needs = REPORTS[name].meta["needs"](frozen, study)
-            wanted[name] = {(need.row, need.col) for need in needs}
-        try:
-            shown = report_rows(store, study, name, compute=compute, on_progress=on_progress)
-        except FstoreError as error:
-            notes[name] = f"{name}: {error}."
-            continue
-        except Exception as error:  # noqa: BLE001 - claims on other reports can be judged
-            notes[name] = f"{name}: {type(error).__name__}: {error}."
-            continue
-        thin = too_few(frozen, needs)
-        rows[name] = without(shown.rows, needs, thin)
-        if note := " ".join(dict.fromkeys(filter(None, [shown.note, *thin.values()]))):
-            notes[name] = note
+    notes = {done.report: done.note for done in reports if done.note}
+    wanted = {d.report: {(n.row, n.col) for n in d.standing.needs} for d in reports if _is_asked(d)}
+    for done in reports:
+        if done.raised is None:
+            needs = done.standing.needs
+            thin = too_few(frozen, needs)
+            rows[done.report] = without(done.rows, needs, thin)
+            if note := " ".join(dict.fromkeys(filter(None, [done.note, *thin.values()]))):
+                notes[done.report] = note
     flat = _flat_layers(store, study.network)
     return Facts(
         rows,
@@ -98,6 +90,11 @@ def study_facts(
         notes,
         wanted,
     )
+
+
+def _is_asked(done: Brought) -> bool:
+    """Whether the study binds a report, also one whose inputs are not registered."""
+    return done.raised is None or bool(done.standing.needs)
 
 
 def _flat_layers(store: "Store", network: str) -> set[str]:

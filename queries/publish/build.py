@@ -23,7 +23,8 @@ from fstore.queries.publish.looks import look_of
 from fstore.queries.publish.render import environment, method, script_json
 from fstore.queries.publish.series import chart_of
 from fstore.queries.publish.sources import Known, Source, sources, write_csv, write_json
-from fstore.queries.refresh.compute import illustrated
+from fstore.queries.refresh.driver import brought
+from fstore.queries.refresh.show import illustrated
 from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.studies.study import Study, study_rows
 from fstore.types import CheckpointRecord, OnProgress
@@ -86,9 +87,10 @@ def build_page(
     progress = on_progress or (lambda *_: None)
     every = names()
     exhibits = []
-    for i, name in enumerate(every):
-        progress("page", i, len(every), name)
-        exhibits.append(exhibit(store, study, name, compute=compute, on_progress=on_progress))
+    progress("page", 0, len(every), every[0])
+    for done in brought(store, study, every, compute=compute, on_progress=on_progress):
+        exhibits.append(exhibit(study, done))
+        progress("page", len(exhibits), len(every), done.report)
     with _replaced(out) as folder:
         site = _site(store, study, folder, exhibits)
         for i, shown in enumerate(exhibits):

@@ -5,30 +5,27 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-from fstore.errors import FstoreError, UnknownNameError
 from fstore.queries.cells.missing import Missing
 from fstore.queries.cells.needs import BESIDE
-from fstore.queries.refresh.compute import show_report
-from fstore.queries.refresh.refresh import unregistered
-from fstore.queries.refresh.standing import Standing, standing, with_paper
+from fstore.queries.refresh.driver import Brought
+from fstore.queries.refresh.standing import Standing, State, told, with_paper
 from fstore.queries.reports import REPORTS, titled
-from fstore.queries.studies.study import Study, UnboundError
-from fstore.types import OnProgress
-
-if TYPE_CHECKING:
-    from fstore.store import Store
+from fstore.queries.studies.study import Study
 
 __all__ = ["STATES", "Exhibit", "Key", "Provenance", "exhibit", "label", "names"]
 
+COMPLETE, INCOMPLETE = "complete", "incomplete"
+"""What a page says of a report that has all its cells, or some of them."""
+
 STATES = {
-    "complete": "complete",
-    "incomplete": "some cells missing",
-    "stale": "not computed",
-    "missing inputs": "inputs missing",
-    "left out": "not in this study",
-    "failed": "failed",
+    COMPLETE: "complete",
+    INCOMPLETE: "some cells missing",
+    State.STALE: "not computed",
+    State.MISSING: "inputs missing",
+    State.LEFT_OUT: "not in this study",
+    State.FAILED: "failed",
 }
 """States of an exhibit, and what a reader is told."""
 
@@ -130,80 +127,60 @@ def _place(name: str) -> tuple[object, ...]:
     return (bool(supplement), kind == "figure", number, rest)
 
 
-def exhibit(
-    store: "Store",
-    study: Study,
-    name: str,
-    *,
-    compute: bool,
-    on_progress: OnProgress | None = None,
-) -> Exhibit:
+def exhibit(study: Study, done: Brought) -> Exhibit:
     """Return a report as the page shows it; an error of the report is its state, never raised.
 
     Parameters
     ----------
-    store : Store
     study : Study
-    name : str
-        A registered report.
-    compute : bool
-        Compute and store the cells that are not stored; else show what is.
-    on_progress : callable or None
+    done : Brought
+        The report, brought up or looked at.
     """
-    meta = REPORTS[name].meta
-    about = (name, titled(name, study), str(meta["answers"]))
-    try:
-        found = standing(store, study, name)
-    except UnboundError as error:
-        return Exhibit(*about, state="left out", why=str(error))
-    except UnknownNameError as error:
-        lacks = (unregistered(store, study, error),)
-        return Exhibit(*about, state="missing inputs", why=str(error), missing=lacks)
-    except Exception as error:  # noqa: BLE001 - one report must not keep the others from the page
-        return Exhibit(*about, state="failed", why=_told(error))
-    why = ""
-    if compute and found.stale:
-        try:
-            show_report(store, study, name, on_progress=on_progress)
-        except Exception as error:  # noqa: BLE001 - likewise
-            why = _told(error)
-        found = standing(store, study, name)
-    rows, provenance = _stored(found, name)
-    state = "failed" if why else _state(found, shown=bool(rows))
-    return Exhibit(*about, state, why, rows, provenance, tuple(found.missing), _absent(found))
+    standing, name = done.standing, done.report
+    rows, provenance = _stored(standing, name)
+    return Exhibit(
+        name,
+        titled(name, study),
+        str(REPORTS[name].meta["answers"]),
+        _state(done, shown=bool(rows)),
+        told(done.raised),
+        rows,
+        provenance,
+        done.missing,
+        {} if standing.error is not None else _absent(standing),
+    )
 
 
-def _told(error: Exception) -> str:
-    """Return an error for readers; one that is a bug with its kind."""
-    return str(error) if isinstance(error, FstoreError) else f"{type(error).__name__}: {error}"
+def _state(done: Brought, *, shown: bool) -> str:
+    """Return one of :data:`STATES`; a report that has rows, but not all, is incomplete."""
+    standing = done.standing
+    if done.raised is not None:
+        return done.state
+    if standing.missing and not standing.stamps:
+        return State.MISSING
+    if standing.stale and not shown:
+        return State.STALE
+    return INCOMPLETE if standing.missing or standing.stale else COMPLETE
 
 
-def _state(found: Standing, *, shown: bool) -> str:
-    if found.missing and not found.stamps:
-        return "missing inputs"
-    if found.stale and not shown:
-        return "stale"
-    return "incomplete" if found.missing or found.stale else "complete"
-
-
-def _absent(found: Standing) -> dict[Key, str]:
+def _absent(standing: Standing) -> dict[Key, str]:
     """Return the cells of needs that name one and have no value."""
-    stale = found.stale
+    stale = standing.stale
     return {
         (need.row, need.col): "not computed" if need in stale else "no inputs"
-        for need in found.needs
-        if need.col and (need in stale or need not in found.stamps)
+        for need in standing.needs
+        if need.col and (need in stale or need not in standing.stamps)
     }
 
 
-def _stored(found: Standing, name: str) -> tuple[list[dict[str, Any]], dict[str, Provenance]]:
+def _stored(standing: Standing, name: str) -> tuple[list[dict[str, Any]], dict[str, Provenance]]:
     """Return the stored rows that are still right, and what they were computed from."""
-    shown = zip(found.rows, with_paper(found.rows, name), strict=True)
+    shown = zip(standing.rows, with_paper(standing.rows, name), strict=True)
     rows = [{**row, "fingerprint": stored["fingerprint"]} for stored, row in shown]
     provenance = {
         row["fingerprint"]: Provenance(
             row["fingerprint"], row["code_version"], json.loads(row["inputs"]), row["computed_at"]
         )
-        for row in found.rows
+        for row in standing.rows
     }
     return rows, provenance

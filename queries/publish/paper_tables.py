@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fstore.csv_text import csv_cell
-from fstore.errors import DataError, FstoreError
+from fstore.errors import DataError
 from fstore.queries.cells.needs import BESIDE, Row
+from fstore.queries.refresh.driver import Brought, brought
 from fstore.queries.reports import column_words, titled
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def write_tables(
     """Write the tables of a study to a folder, ``table3.tex`` and so on; return the files.
 
     They have the cells that are stored and still right; nothing is computed
-    (:func:`fstore.queries.refresh.refresh.refresh` does that).
+    (:func:`fstore.queries.refresh.driver.brought` does that).
 
     Parameters
     ----------
@@ -165,7 +166,8 @@ def write_tables(
     """
     _check_form(form)
     check_files(folder, form, overwrite=overwrite)
-    texts = {name: _text(store, study, name, form) for name in tabular(form)}
+    reports = brought(store, study, tabular(form), compute=False)
+    texts = {done.report: _text(study, done, form) for done in reports}
     written = []
     for name, text in texts.items():
         if text:
@@ -189,16 +191,10 @@ def _file(folder: Path, name: str, form: str) -> Path:
     return folder / (name + SUFFIXES[form])
 
 
-def _text(store: "Store", study: "Study", name: str, form: str) -> str:
+def _text(study: "Study", done: Brought, form: str) -> str:
     """Return a report's table, or nothing if no cell of it can be told or is stored."""
-    from fstore.queries.refresh.stored import report_rows
-
-    try:
-        found = report_rows(store, study, name, compute=False).rows
-    except FstoreError:
-        return ""
-    rows = [row for row in found if BESIDE not in row["col"]]
-    return table_text(rows, form, **dressed(study, name)) if rows else ""
+    rows = [row for row in done.rows if BESIDE not in row["col"]]
+    return table_text(rows, form, **dressed(study, done.report)) if rows else ""
 
 
 def tabular(form: str) -> list[str]:

@@ -84,12 +84,12 @@ def missing_extractions(
         Checkpoints to count with that are not registered yet; what is read of others is left out.
     """
     inputs = Inputs(store)
-    there = {(r.network, r.name) for r in store.checkpoints()}.union(to_come)
+    ckpts_there = {(r.network, r.name) for r in store.checkpoints()}.union(to_come)
     wanted = list(needs)
     lacks = {r: inputs.lack(r) for r in dict.fromkeys(r for n in wanted for r in n.readings)}
     able = [n for n in wanted if all(lacks[r] != NO_PROPOSALS for r in n.readings)]
     readings = dict.fromkeys(r for n in able for r in n.readings)
-    lacking = [r for r in readings if (r.network, r.ckpt) in there and lacks[r]]
+    lacking = [r for r in readings if (r.network, r.ckpt) in ckpts_there and lacks[r]]
     parts: dict[tuple[str, str, str, str, str], set[Samples]] = defaultdict(set)
     for r in lacking:
         parts[r.network, r.ckpt, r.samples.dataset, r.samples.view, r.layer].add(r.samples)
@@ -103,14 +103,14 @@ def _joined(
     of_ckpt: Mapping[tuple[str, str, str, str | None], Sequence[str]], order: Sequence[str]
 ) -> list[Extraction]:
     """Put checkpoints together of which the same is wanted."""
-    found: dict[tuple[tuple[str, ...], str, str, str | None], list[str]] = defaultdict(list)
+    joined: dict[tuple[tuple[str, ...], str, str, str | None], list[str]] = defaultdict(list)
     for (ckpt, dataset, view, part), own in of_ckpt.items():
         places = {layer: i for i, layer in enumerate(order)}
         layers = sorted(own, key=lambda layer: (places.get(layer, len(places)), layer))
-        found[tuple(layers), dataset, view, part].append(ckpt)
+        joined[tuple(layers), dataset, view, part].append(ckpt)
     return [
         Extraction(layers, tuple(ckpts), dataset, view, part)
-        for (layers, dataset, view, part), ckpts in found.items()
+        for (layers, dataset, view, part), ckpts in joined.items()
     ]
 
 

@@ -66,8 +66,8 @@ def as_of(store: "Store", study: str, name: str, time: datetime) -> list[dict[st
     UnknownNameError
         No such report, or it was not refreshed by then.
     """
-    known = REPORTS[name].name
-    return with_paper(stored_as_of(store, study, known, time), known)
+    report = REPORTS[name].name  # or an error: no such report
+    return with_paper(stored_as_of(store, study, report, time), report)
 
 
 def changes(

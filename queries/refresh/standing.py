@@ -4,9 +4,12 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+from fstore.errors import FstoreError, UnknownNameError
 from fstore.queries.cells.code import code_version
 from fstore.queries.cells.inputs import Inputs
 from fstore.queries.cells.missing import Missing, what_is_missing
@@ -14,12 +17,32 @@ from fstore.queries.cells.needs import Need
 from fstore.queries.cells.noted import last_noted
 from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.samples.ablations import ablation_module
-from fstore.queries.studies.study import Study
+from fstore.queries.studies.study import Study, UnboundError
 
 if TYPE_CHECKING:
     from fstore.store import Store
 
-__all__ = ["Standing", "standing", "with_paper"]
+__all__ = ["Standing", "State", "look", "standing", "told", "with_paper"]
+
+
+class State(StrEnum):
+    """How a report stands, or what became of it. Whatever lists reports says it in these words.
+
+    ``STALE`` and ``MISSING`` may both be so; stale is said first.
+    """
+
+    FRESH = "fresh"
+    """All its cells are stored and still right."""
+    COMPUTED = "computed"
+    """A cell was computed just now."""
+    STALE = "stale"
+    """A cell that can be computed is not stored, or its code or inputs changed since."""
+    MISSING = "missing inputs"
+    """What some cells read, or all of them, is not there."""
+    LEFT_OUT = "left out"
+    """The study does not bind a part that it needs."""
+    FAILED = "failed"
+    """It has an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +51,28 @@ class Standing:
 
     ``needs`` are all cells, or series of cells; ``stamps`` has those whose activations are there,
     ``kept`` the stored rows by fingerprint, ``noted`` the last row of table ``refreshes`` on the
-    report.
+    report. ``error`` is why it cannot be told; then there are neither stamps nor rows.
     """
 
-    needs: Sequence[Need]
-    stamps: dict[Need, dict[str, str]]
-    kept: dict[str, list[dict[str, Any]]]
-    missing: list[Missing]
-    noted: dict[str, Any] | None
+    needs: Sequence[Need] = ()
+    stamps: dict[Need, dict[str, str]] = field(default_factory=dict)
+    kept: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    missing: list[Missing] = field(default_factory=list)
+    noted: dict[str, Any] | None = None
+    error: Exception | None = None
+
+    @property
+    def state(self) -> State:
+        """How it stands, in a word."""
+        if isinstance(self.error, UnboundError):
+            return State.LEFT_OUT
+        if self.error is not None:
+            return State.MISSING if isinstance(self.error, UnknownNameError) else State.FAILED
+        return State.STALE if self.stale else State.MISSING if self.missing else State.FRESH
 
     @property
     def stale(self) -> dict[Need, dict[str, str]]:
-        """The needs that :func:`show_report` would compute."""
+        """The needs that bringing it up would compute."""
         return {
             n: stamp for n, stamp in self.stamps.items() if stamp["fingerprint"] not in self.kept
         }
@@ -55,8 +88,10 @@ class Standing:
         return [] if self.noted is None else list(self.noted["fingerprints"])
 
     @property
-    def is_noted(self) -> bool:
-        """Whether nothing is stale, and the history says so."""
+    def is_settled(self) -> bool:
+        """Whether bringing it up changes nothing: no cell is stale, and the history says so."""
+        if self.state is State.FAILED:
+            return True
         return not self.stale and self.cells == self.noted_cells
 
     @property
@@ -85,8 +120,35 @@ def standing(store: "Store", study: Study, name: str, *, inputs: Inputs | None =
         The study does not bind a part that the report needs.
     """
     inputs = inputs or Inputs.now(store)
+    needs: Sequence[Need] = REPORTS[name].meta["needs"](inputs.store, study)
+    return _of_needs(inputs, study, name, needs)
+
+
+def look(inputs: Inputs, study: Study, name: str) -> Standing:
+    """Return how a report stands, as :func:`standing`; what that raises is its ``error``.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        Of a store at one moment.
+    study : Study
+    name : str
+        A registered report.
+    """
+    needs: Sequence[Need] = ()
+    try:
+        needs = REPORTS[name].meta["needs"](inputs.store, study)
+        return _of_needs(inputs, study, name, needs)
+    except Exception as error:  # noqa: BLE001 - the other reports have a right to be looked at
+        noted = last_noted(inputs.store, study.name).get(name)
+        untold = Standing(needs=needs, noted=noted, error=error)
+    if untold.state is not State.MISSING:
+        return untold
+    return replace(untold, missing=[_unregistered(inputs.store, study, untold.error)])
+
+
+def _of_needs(inputs: Inputs, study: Study, name: str, needs: Sequence[Need]) -> Standing:
     frozen = inputs.store
-    needs: Sequence[Need] = REPORTS[name].meta["needs"](frozen, study)
     lacks = {need: inputs.lacks(need) for need in needs}
     ready = [need for need in needs if not lacks[need]]
     return Standing(
@@ -96,6 +158,29 @@ def standing(store: "Store", study: Study, name: str, *, inputs: Inputs | None =
         missing=what_is_missing(frozen, study, lacks),
         noted=last_noted(frozen, study.name).get(name),
     )
+
+
+def _unregistered(store: "Store", study: Study, error: Exception | None) -> Missing:
+    """Say which command registers the data set or the split that an error is about."""
+    name, why = getattr(error, "dataset", None) or "NAME", str(error)
+    registered = {d.name: d.format for d in store.datasets()}
+    formats = registered | {d.name: d.format for d in study.make.datasets}
+    command = f"fstore dataset add {quote(name)} --format {formats.get(name, 'FORMAT')}"
+    return Missing((), why, command + (" --seeds 0,1,2" if name in registered else ""))
+
+
+def told(error: Exception | None) -> str:
+    """Return an error for readers, one that is a bug with its kind; nothing if there is none.
+
+    Examples
+    --------
+    >>> from fstore.errors import DataError
+    >>> told(DataError("no box")), told(KeyError("fc")), told(None)
+    ('no box', "KeyError: 'fc'", '')
+    """
+    if error is None:
+        return ""
+    return str(error) if isinstance(error, FstoreError) else f"{type(error).__name__}: {error}"
 
 
 def stamps_of(name: str, needs: Sequence[Need], inputs: Inputs) -> dict[Need, dict[str, str]]:
@@ -117,13 +202,13 @@ def ablation_modules(need: Need) -> tuple[str, ...]:
 
 def kept_rows(store: "Store", study: str, name: str) -> dict[str, list[dict[str, Any]]]:
     """Return the stored rows by fingerprint; of one computed twice, the later."""
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    kept: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in store.rows("reports", study=study, report=name).to_pylist():
-        found[row["fingerprint"]].append(row)
-    for fingerprint, rows in found.items():
+        kept[row["fingerprint"]].append(row)
+    for fingerprint, rows in kept.items():
         latest = max(row["computed_at"] for row in rows)
-        found[fingerprint] = [row for row in rows if row["computed_at"] == latest]
-    return found
+        kept[fingerprint] = [row for row in rows if row["computed_at"] == latest]
+    return kept
 
 
 def with_paper(rows: Sequence[Mapping[str, Any]], name: str) -> list[dict[str, Any]]:

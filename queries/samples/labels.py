@@ -1,6 +1,5 @@
 """Which samples can be read, and which classes they show."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache, partial
 from itertools import product
@@ -22,17 +21,7 @@ __all__ = [
     "label_matrix",
     "readable",
     "shared_images",
-    "unreadable",
 ]
-
-
-def unreadable(store: "Store") -> dict[tuple[str, str], set[int]]:
-    """Return, for each (data set, view), the samples whose images some run could not read."""
-    found: dict[tuple[str, str], set[int]] = defaultdict(set)
-    for run in store.rows("runs").to_pylist():
-        for bad in run["quarantined"] or ():
-            found[bad["dataset"], bad["view"]].add(bad["sample_id"])
-    return found
 
 
 def readable(store: "Store", partition: "Partition", ids: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -45,6 +34,7 @@ def readable(store: "Store", partition: "Partition", ids: NDArray[np.int64]) -> 
         ``fstore extract`` command that makes it.
     """
     from fstore.store.features import extract_command, stored_samples
+    from fstore.store.unreadable import unreadable
 
     absent = np.setdiff1d(ids, stored_samples(store, partition))
     if len(absent) == 0:

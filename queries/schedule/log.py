@@ -1,6 +1,6 @@
-"""Runs on record: scheduled ones are written here, and all can be listed.
+"""Scheduled runs on record, and the list of all runs; table ``runs`` itself is ``store/runs.py``'s.
 
-A scheduled run has one row in table ``runs``, of kind ``schedule``. It says ``running`` while the
+A scheduled run has one row, of kind ``schedule``. It says ``running`` while the
 run is at work and is replaced at its end. A process that is killed leaves it so; the next run of
 the same job, which holds the job's lock, sees that nobody is at work and puts ``killed``. Where no
 such run follows, the list of runs looks at the lock and says so.
@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import StorageError
-from fstore.store.tables import replace_rows
+from fstore.queries.refresh.standing import State
+from fstore.store.runs import RUNNING, Run, append_run, listed_runs, replace_run
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -45,7 +45,7 @@ KILLED = {"exit": "killed", "message": "the process was killed"}
 """What is told of a run whose process is gone."""
 
 RUN_COLUMNS = (
-    *("kind", "started", "ended", "status", "study"),
+    *("kind", "started", "ended", "seconds", "status", "study"),
     *("computed", "reused", "failed", "changed", "samples", "message"),
 )
 """Keys of :func:`past_runs`."""
@@ -103,7 +103,7 @@ class Outcome:
     run_id: str
     started: datetime
     ended: datetime | None = None
-    exit: str = "running"
+    exit: str = RUNNING
     attempts: int = 0
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
     error: str = ""
@@ -118,7 +118,7 @@ class Outcome:
     def failures(self) -> dict[str, str]:
         """The reports that failed in the last attempt, and why."""
         states = self.reports.items()
-        return {name: r["error"] for name, r in states if r["state"] == "failed"}
+        return {name: r["error"] for name, r in states if r["state"] == State.FAILED}
 
     @property
     def message(self) -> str:
@@ -177,22 +177,21 @@ def past_runs(store: "Store", kind: str = "") -> list[dict[str, Any]]:
     ----------
     store : Store
     kind : str
-        ``extract``, ``proposals`` or ``schedule``; empty for all.
+        One of :data:`fstore.store.runs.KINDS`; empty for all.
     """
-    rows = store.rows("runs", **({"kind": kind} if kind else {})).to_pylist()
-    rows = sorted(rows, key=lambda r: r["started_at"], reverse=True)
-    return [_told(store, row) for row in rows]
+    return [_told(store, row) for row in listed_runs(store, kind)]
 
 
 def _told(store: "Store", row: Mapping[str, Any]) -> dict[str, Any]:
-    more = json.loads(row["parameters"]) if row["kind"] == KIND else {}
-    if more and row["exit"] == "running":
+    more, seconds = row["parameters"], row["seconds"]
+    if row["kind"] == KIND and row["exit"] == RUNNING:
         job = Job(study=more["study"], reports=tuple(more["reports"]))
         row = row if store.place.is_locked(_lock(job)) else {**row, **KILLED}
     return {
         "kind": row["kind"],
         "started": row["started_at"].replace(microsecond=0),
         "ended": row["finished_at"] and row["finished_at"].replace(microsecond=0),
+        "seconds": None if seconds is None else round(seconds, 1),
         "status": row["exit"],
         **{key: more.get(key) for key in ("study", "computed", "reused", "failed", "changed")},
         "samples": row["samples"],
@@ -202,12 +201,10 @@ def _told(store: "Store", row: Mapping[str, Any]) -> dict[str, Any]:
 
 def runs_of(store: "Store", job: Job) -> list[dict[str, Any]]:
     """Return a job's runs, rows of table ``runs`` by their start, ``parameters`` as a mapping."""
-    found = []
-    for row in store.rows("runs", kind=KIND).sort_by("started_at").to_pylist():
-        parameters = json.loads(row["parameters"])
-        if (parameters["study"], parameters["reports"]) == job.identity:
-            found.append({**row, "parameters": parameters})
-    return found
+    rows = reversed(listed_runs(store, KIND))
+    return [
+        r for r in rows if (r["parameters"]["study"], r["parameters"]["reports"]) == job.identity
+    ]
 
 
 def record(store: "Store", job: Job, outcome: Outcome) -> None:
@@ -224,21 +221,21 @@ def record(store: "Store", job: Job, outcome: Outcome) -> None:
         "seen": outcome.seen,
         "states": outcome.reports,
     }
-    row = {
-        "run_id": outcome.run_id,
-        "kind": KIND,
-        "started_at": outcome.started,
-        "finished_at": outcome.ended,
-        "exit": outcome.exit,
-        "message": outcome.message,
-        "parameters": json.dumps(parameters),
-        "fingerprints": "{}",
-        "versions": json.dumps({"fstore": version("fstore")}),
-    }
-    if outcome.exit == "running":
-        store.append("runs", [row])
+    ended = outcome.ended
+    run = Run(
+        KIND,
+        parameters,
+        run_id=outcome.run_id,
+        started=outcome.started,
+        ended=ended,
+        seconds=None if ended is None else (ended - outcome.started).total_seconds(),
+        exit=outcome.exit,
+        message=outcome.message,
+    )
+    if outcome.exit == RUNNING:
+        append_run(store, run)
     else:
-        replace_rows(store.place, "runs", [row], run_id=outcome.run_id)
+        replace_run(store, run.row)
 
 
 def close_killed(store: "Store", job: Job) -> list[datetime]:
@@ -246,10 +243,9 @@ def close_killed(store: "Store", job: Job) -> list[datetime]:
 
     Call it with the job's lock held: then nobody is at work.
     """
-    dead = [row for row in runs_of(store, job) if row["exit"] == "running"]
+    dead = [row for row in runs_of(store, job) if row["exit"] == RUNNING]
     for row in dead:
-        new = {**row, **KILLED, "parameters": json.dumps(row["parameters"])}
-        replace_rows(store.place, "runs", [new], run_id=row["run_id"])
+        replace_run(store, {**row, **KILLED, "parameters": json.dumps(row["parameters"])})
     return [row["started_at"] for row in dead]
 
 

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from fstore.errors import FstoreError
 from fstore.queries.cells.code import code_changed
+from fstore.queries.refresh.standing import State
 from fstore.queries.reports import REPORTS
 from fstore.queries.schedule.cron import Cron
 from fstore.queries.schedule.hooks import Hooks, call_hooks
@@ -33,7 +34,7 @@ from fstore.queries.schedule.log import (
 from fstore.queries.studies.study import load_study
 
 if TYPE_CHECKING:
-    from fstore.queries.refresh.refresh import Refreshed
+    from fstore.queries.refresh.driver import Brought
     from fstore.queries.studies.study import Study
     from fstore.store import Store
 
@@ -59,7 +60,7 @@ class Surroundings:
     Attributes
     ----------
     refresh : callable
-        As :func:`fstore.queries.refresh.refresh.refresh`.
+        As :func:`fstore.queries.refresh.driver.brought`.
     wait : callable
         ``wait(seconds)`` sleeps, and returns True as soon as the process is to stop.
     say : callable
@@ -70,7 +71,7 @@ class Surroundings:
         ``publish(store, study)`` makes a page of what was refreshed.
     """
 
-    refresh: "Callable[..., Iterator[Refreshed]]"
+    refresh: "Callable[..., Iterator[Brought]]"
     wait: Callable[[float], bool]
     say: Callable[[str], None]
     clock: Callable[[], datetime] = _now
@@ -295,7 +296,7 @@ def _stopping(around: Surroundings) -> Callable[[str, int, int, str], None]:
 
 def _waiting(around: Surroundings) -> Callable[[str], None]:
     """Return what is called each second while another process computes a report."""
-    from fstore.queries.refresh.refresh import wait_notes
+    from fstore.queries.refresh.driver import wait_notes
 
     tell = wait_notes(around.say)
 
@@ -311,17 +312,13 @@ def _stop_if_told(around: Surroundings) -> None:
         raise KeyboardInterrupt
 
 
-def _note(done: "Refreshed", around: Surroundings, outcome: Outcome) -> None:
+def _note(done: "Brought", around: Surroundings, outcome: Outcome) -> None:
     """Count a report; what an earlier attempt computed of it stays counted."""
     before = outcome.reports.get(done.report, {"computed": 0})
-    outcome.reports[done.report] = {
-        "state": done.state,
-        "computed": before["computed"] + done.computed,
-        "reused": done.reused,
-        "error": done.error,
-    }
-    if done.computed or done.state == "failed":
-        why = f"failed ({done.error}), " if done.state == "failed" else ""
+    computed = before["computed"] + done.computed
+    outcome.reports[done.report] = {**done.counts, "computed": computed}
+    if done.computed or done.state is State.FAILED:
+        why = f"failed ({done.error}), " if done.state is State.FAILED else ""
         around.say(f"{done.report}: {why}computed {done.computed}, reused {done.reused}")
-    elif done.state == "missing inputs":
+    elif done.state is State.MISSING:
         around.say(f"{done.report}: missing inputs, see: fstore report list")

@@ -9,8 +9,9 @@ from typing import Any, cast
 import pytest
 
 from _studies import STUDY, make_study
-from fstore.queries.refresh.compute import show_report
-from fstore.queries.refresh.refresh import Refreshed
+from fstore.queries.refresh.driver import Brought
+from fstore.queries.refresh.show import show_report
+from fstore.queries.refresh.standing import State
 from fstore.queries.reports import REPORTS
 from fstore.queries.studies.study import parse_study, set_study
 from fstore.store import Store
@@ -134,12 +135,12 @@ def test_reports_materialise_together(small: Store) -> None:
 
 def test_a_failing_report_fails(small: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A report with an error is a failure for Dagster, with the reason."""
-    from fstore.queries.refresh import refresh
+    from fstore.queries.refresh import driver
 
-    def broken(*_: object) -> Iterator[Refreshed]:
-        yield Refreshed("table6", "failed", error="no luck")
+    def broken(*_: object, **__: object) -> Iterator[Brought]:
+        yield Brought("table6", State.FAILED, error="no luck")
 
-    monkeypatch.setattr(refresh, "refresh", broken)
+    monkeypatch.setattr(driver, "brought", broken)
     place = Place(store=str(small.path))
     with pytest.raises(dg.Failure, match="no luck"):
         list(cast("Iterator[object]", asset("table6")(dg.build_asset_context(), place)))

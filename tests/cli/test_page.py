@@ -329,7 +329,7 @@ def test_bug_in_a_report(built: Built, tmp_path: Path, monkeypatch: pytest.Monke
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("of <nothing>")
 
-    monkeypatch.setattr("fstore.queries.publish.exhibits.show_report", broken)
+    monkeypatch.setattr("fstore.queries.refresh.driver.bring_up", broken)
     out = tmp_path / "page"
     assert run(built.store, "report", "build", str(out)).exit_code == 0
     assert "ZeroDivisionError: of &lt;nothing&gt;" in page(out, "table6")

@@ -7,7 +7,7 @@ import pytest
 from _build import STUDY
 from _cli import run
 from fstore.queries.publish.paper_tables import SUFFIXES, table_text
-from fstore.queries.refresh.compute import show_report
+from fstore.queries.refresh.show import show_report
 from fstore.queries.studies.study import load_study, set_study
 from fstore.store import Store
 

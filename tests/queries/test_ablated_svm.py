@@ -16,7 +16,7 @@ from fstore.queries.analyses.classification import accuracy, classification
 from fstore.queries.methods.classification import C_GRID, average_precisions
 from fstore.queries.methods.gram import feature_norm_factor, gram
 from fstore.queries.methods.svm import SVMs, fit
-from fstore.queries.refresh.compute import show_report
+from fstore.queries.refresh.show import show_report
 from fstore.queries.samples.problem import Problem, SplitRows, problem, split_samples
 from fstore.store.permutation import permutation
 from fstore.store.precision import ap, voc_ap

@@ -14,7 +14,7 @@ from _cli import run
 from _studies import CKPTS, CLASSES, SHAPES, STUDY, N, StudyWorld, add_samples, make_study
 from fstore.errors import DataError, FstoreError, UnknownNameError
 from fstore.queries.analyses import ANALYSES
-from fstore.queries.refresh.compute import show_report
+from fstore.queries.refresh.show import show_report
 from fstore.queries.studies.study import set_study
 from fstore.store import Store
 from fstore.store.files import Partition

@@ -14,7 +14,7 @@ from fstore.queries.detection.regions import detection_set
 from fstore.queries.detection.run import detection_map
 from fstore.queries.detection.scoring import read_detections
 from fstore.queries.detection.voc_eval import Boxes
-from fstore.queries.refresh.compute import Shown, show_report
+from fstore.queries.refresh.show import Shown, show_report
 from fstore.queries.refresh.standing import standing
 from fstore.queries.studies.study import parse_study
 from fstore.store import Store

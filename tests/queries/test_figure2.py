@@ -18,7 +18,7 @@ from fstore.extractor.networks import build_network
 from fstore.extractor.weights import tensors_sha256
 from fstore.queries.figures.figure2 import plot_figure2
 from fstore.queries.methods.first_layer import cosines, first_filters, mosaic
-from fstore.queries.refresh.compute import illustrated, show_report
+from fstore.queries.refresh.show import illustrated, show_report
 from fstore.queries.reports.figure2 import needs
 from fstore.queries.studies.study import Study, parse_study, set_study
 from fstore.store import Store

@@ -17,7 +17,7 @@ from _pictures import Gallery, make
 from fstore.cli import app
 from fstore.queries.figures.figure6 import plot_figure6
 from fstore.queries.figures.pictures import pixels
-from fstore.queries.refresh.compute import illustrated, show_report
+from fstore.queries.refresh.show import illustrated, show_report
 from fstore.queries.reports.figure6 import needs
 from fstore.queries.samples.blocks import Rows, ablated_blocks
 from fstore.queries.studies.study import parse_study, set_study

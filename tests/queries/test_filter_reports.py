@@ -14,7 +14,7 @@ from fstore.queries.analyses.filter_subsets import filter_subsets
 from fstore.queries.figures.figure3 import plot_figure3
 from fstore.queries.figures.figure5 import plot_figure5
 from fstore.queries.figures.subsets import plot_filter_subsets, plot_fractions, plot_needed
-from fstore.queries.refresh.compute import show_report
+from fstore.queries.refresh.show import show_report
 from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.store.maintenance import Selection, drop
 from fstore.store.precision import ap, voc_ap

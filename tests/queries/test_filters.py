@@ -29,7 +29,7 @@ from fstore.queries.methods.filters import (
     top_filters,
 )
 from fstore.queries.methods.overlap import overlap_summary
-from fstore.queries.refresh.compute import show_report
+from fstore.queries.refresh.show import show_report
 from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.studies.study import parse_study
 from fstore.store import Store

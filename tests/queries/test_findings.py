@@ -41,8 +41,8 @@ from fstore.queries.findings import (
 from fstore.queries.findings._check import _findings, study_facts
 from fstore.queries.findings._judging import judged, majority, together
 from fstore.queries.findings._numbers import Number, exceeds, falls
-from fstore.queries.refresh.compute import show_report
-from fstore.queries.refresh.stored import report_rows
+from fstore.queries.refresh.driver import brought
+from fstore.queries.refresh.show import show_report
 from fstore.queries.reports import REPORTS
 from fstore.types import CheckpointRecord
 
@@ -604,7 +604,8 @@ def test_too_small_a_test_set(world: StudyWorld) -> None:
 def test_stored_rows_are_those_shown(world: StudyWorld) -> None:
     """What is read from the store alone equals what the report shows."""
     shown = show_report(world.store, world.study, "table3")
-    assert report_rows(world.store, world.study, "table3", compute=False).rows == shown.rows
+    (seen,) = brought(world.store, world.study, ["table3"], compute=False)
+    assert seen.rows == shown.rows
 
 
 def test_facts_of_a_study(world: StudyWorld) -> None:

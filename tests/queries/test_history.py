@@ -15,9 +15,10 @@ from fstore.queries.cells import noted as _history
 from fstore.queries.cells.noted import last_noted, note_refresh
 from fstore.queries.refresh import compute as _run
 from fstore.queries.refresh import standing as _standing
-from fstore.queries.refresh.compute import show_report
+from fstore.queries.refresh.driver import brought
 from fstore.queries.refresh.history import _same, as_of, changes, last_refresh_span
-from fstore.queries.refresh.refresh import due, refresh, states
+from fstore.queries.refresh.listing import due, states
+from fstore.queries.refresh.show import show_report
 from fstore.queries.refresh.standing import standing
 from fstore.queries.reports import REPORTS, Cell, Need
 from fstore.queries.schedule import log as runs
@@ -46,7 +47,7 @@ def study() -> Study:
 
 def refreshed(built: Built) -> datetime:
     """Refresh the report; return a time after that."""
-    list(refresh(built.store, parse_study(STUDY), ["table6"]))
+    list(brought(built.store, parse_study(STUDY), ["table6"]))
     return max(built.store.rows("refreshes")["finished_at"].to_pylist())  # type: ignore[no-any-return]
 
 
@@ -171,7 +172,7 @@ def test_a_cell_that_fails_keeps_no_other_out(
     failing(monkeypatch, "conv1")
     counts = []
     for _ in range(2):
-        (done,) = refresh(built.store, parse_study(STUDY), ["table6"])
+        (done,) = brought(built.store, parse_study(STUDY), ["table6"])
         counts.append((done.state, done.computed, done.reused))
         assert done.error.startswith("ValueError: no luck")
         noted = last_noted(built.store, "small")["table6"]["fingerprints"]
@@ -196,7 +197,7 @@ def test_a_cell_that_fails_keeps_its_row(
     before = as_of(built.store, "small", "table6", first)
     with monkeypatch.context() as patch:
         failing(patch, *fine)
-        (done,) = refresh(built.store, study, ["table6"])
+        (done,) = brought(built.store, study, ["table6"])
         assert done.state == "failed"
         assert as_of(built.store, "small", "table6", first) == before
         assert as_of(built.store, "small", "table6", datetime.now(UTC)) == before
@@ -220,7 +221,7 @@ def test_a_cell_that_went_while_another_fails(
     first = refreshed(built)
     replace_fc(built, None)
     failing(monkeypatch)
-    (done,) = refresh(built.store, study, ["table6"])
+    (done,) = brought(built.store, study, ["table6"])
     assert (done.state, done.computed) == ("failed", 0)
     assert (list(values_at(built, first)), list(values_at(built, datetime.now(UTC)))) == (
         ["conv1", "fc"],

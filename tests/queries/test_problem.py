@@ -126,7 +126,7 @@ def test_unreadable_images_are_left_out(world: World) -> None:
     kept = [n for n in range(N) if n != 4]
     put(world.store, partition, world.values["fc"][kept], sample_ids=kept)
     bad = {"dataset": "d", "view": "image", "sample_id": 4, "uri": "4.png", "reason": "truncated"}
-    world.store.append("runs", [{"run_id": "r", "quarantined": [bad]}])
+    world.store.append("unreadable", [bad])
     samples = random_samples(world, (0,))
     found = problem(world.store, samples, network="net", ckpt="7", layer="fc")
     assert np.array_equal(found.rows[0].ids, kept)

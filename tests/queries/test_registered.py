@@ -17,7 +17,7 @@ from _studies import CKPTS, SHAPES, STUDY, StudyWorld, add_samples, make_study
 from fstore.errors import UnknownNameError
 from fstore.queries.analyses import ANALYSES
 from fstore.queries.cells.needs import BESIDE, ROW_COLUMNS
-from fstore.queries.refresh.compute import show_report
+from fstore.queries.refresh.show import show_report
 from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.studies.study import Study, parse_study
 from fstore.store import Store

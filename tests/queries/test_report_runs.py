@@ -14,7 +14,7 @@ from fstore.queries.cells import code as _code
 from fstore.queries.cells.code import code_modules, code_version
 from fstore.queries.refresh import compute as _run
 from fstore.queries.refresh import standing as _standing
-from fstore.queries.refresh.compute import show_report
+from fstore.queries.refresh.show import show_report
 from fstore.queries.studies.study import Study, parse_study
 from fstore.store.files import Partition
 from fstore.store.maintenance import Selection, drop
@@ -131,7 +131,7 @@ def test_unreadable_images_are_not_missed(built: Built, study: Study) -> None:
     drop(built.store.place, Selection(layer="fc"))
     put(built.store, built.partition("fc"), built.values["fc"][:5])
     bad = {"dataset": "d", "view": "image", "sample_id": 5, "uri": "5.png", "reason": "truncated"}
-    built.store.append("runs", [{"run_id": "r", "quarantined": [bad]}])
+    built.store.append("unreadable", [bad])
     shown = show_report(built.store, study, "table6")
     assert [row["n"] for row in shown.rows] == [3, 2]
 

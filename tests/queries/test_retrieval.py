@@ -16,7 +16,7 @@ from fstore.queries.methods.retrieval import (
     relevance,
     retrieval_ap,
 )
-from fstore.queries.refresh.compute import show_report
+from fstore.queries.refresh.show import show_report
 from fstore.store.precision import ap
 
 

@@ -14,7 +14,7 @@ from _studies import CKPTS, SHAPES, SILENT, StudyWorld, add_samples, make_study
 from fstore.queries.cells.needs import BESIDE
 from fstore.queries.figures.selectivity import plot_figure1, plot_s_figure1
 from fstore.queries.figures.table9 import plot_table9
-from fstore.queries.refresh.compute import show_report
+from fstore.queries.refresh.show import show_report
 from fstore.queries.reports import paper_numbers
 from fstore.queries.studies.study import parse_study
 from fstore.store import Store

@@ -11,7 +11,7 @@ from _problems import World
 from _tuned import RUNS, SOFTMAX, STUDY, accuracy_of, add_run, exported, make_tuned, mean_ap_of
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.cells.needs import Row
-from fstore.queries.refresh.compute import show_report
+from fstore.queries.refresh.show import show_report
 from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.reports.table1 import plot_table1
 from fstore.queries.studies.study import parse_study

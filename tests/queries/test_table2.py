@@ -8,7 +8,7 @@ import pytest
 
 from _tuned import RUNS, STUDY, accuracy_of, exported, make_tuned
 from fstore.errors import DataError
-from fstore.queries.refresh.compute import show_report
+from fstore.queries.refresh.show import show_report
 from fstore.queries.reports import paper_numbers
 from fstore.queries.reports.table2 import plot_table2
 from fstore.queries.studies.study import parse_study

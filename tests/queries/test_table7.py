@@ -14,7 +14,7 @@ from fstore.errors import DataError
 from fstore.queries.cells.needs import Row
 from fstore.queries.figures.retrieval import plot_retrieval
 from fstore.queries.figures.table3 import plot_table3
-from fstore.queries.refresh.compute import show_report
+from fstore.queries.refresh.show import show_report
 from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.reports.table7 import plot_table7
 from fstore.queries.studies.study import parse_study

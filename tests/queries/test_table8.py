@@ -19,7 +19,7 @@ from fstore.queries.detection.run import DetectionResult, detection_map
 from fstore.queries.detection.training import Features, train_detector
 from fstore.queries.detection.voc_eval import Boxes, Evaluation, Scored, evaluate
 from fstore.queries.figures.table8 import plot_table8
-from fstore.queries.refresh.compute import Shown, show_report
+from fstore.queries.refresh.show import Shown, show_report
 from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.studies.study import parse_study
 from fstore.store.parts import Samples

@@ -18,8 +18,8 @@ from _build import build
 from fstore.errors import DataError, StorageError
 from fstore.queries.cells.needs import ROW_COLUMNS
 from fstore.queries.publish.paper_tables import SUFFIXES, table_text, write_tables
-from fstore.queries.refresh.compute import show_report
-from fstore.queries.refresh.refresh import refresh
+from fstore.queries.refresh.driver import brought
+from fstore.queries.refresh.show import show_report
 from fstore.queries.studies.study import parse_study
 
 HOSTILE = (
@@ -267,7 +267,7 @@ def test_write_tables(tmp_path: Path, form: str) -> None:
     assert file.read_text() == told
     with pytest.raises(DataError, match="exists"):
         write_tables(store, study, tmp_path / "out", form)
-    assert [done.state for done in refresh(store, study, ["table3", "table7"])] == ["computed"] * 2
+    assert [done.state for done in brought(store, study, ["table3", "table7"])] == ["computed"] * 2
     more = write_tables(store, study, tmp_path / "out", form, overwrite=True)
     assert {"table3", "table6", "table7"} <= {path.stem for path in more}
     texts = [re.sub(r"[\\_]", " ", path.read_text()) for path in more]

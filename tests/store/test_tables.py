@@ -102,6 +102,23 @@ def test_replace_touches_equal_rows_only(root: Path) -> None:
     assert read_rows(LocalPlace(root), "labels").num_rows == 5
 
 
+@pytest.mark.parametrize("name", ["labels", "splits", "unreadable"])
+def test_what_a_drop_leaves_of_a_file_is_read(tmp_path: Path, name: str) -> None:
+    """Of a file with rows of several views, those that a drop leaves are found by any column."""
+    store = Store.create(tmp_path / "s")
+    views = [("d", "image"), ("d", "proposal"), ("e", "image")]
+    store.append(name, [{"dataset": d, "view": v, "sample_id": 7} for d, v in views])
+    held = [
+        {"view": v, "samples": 9, "manifest": "m", "labels": "l"} for v in ("image", "proposal")
+    ]
+    row = {"name": "d", "format": "voc", "task": "multi", "classes": ["a"], "root": "/r"}
+    store.append("datasets", [{**row, "views": held}])
+    store.drop(dataset="d", view="proposal")
+    assert [r["view"] for r in store.rows(name, dataset="d").to_pylist()] == ["image"]
+    assert store.rows(name, dataset="e", view="image").num_rows == 1
+    assert store.rows(name, view="proposal").num_rows == 0
+
+
 def test_rows_of_another_shape_are_refused() -> None:
     """Missing, unknown and mistyped columns are errors that name them."""
     studies = TABLES["studies"]
@@ -140,7 +157,7 @@ def test_another_schema_version_is_refused(tmp_path: Path) -> None:
     """A store written by a later fstore is refused with both versions."""
     store = Store.create(tmp_path / "s")
     (store.path / "fstore.json").write_text('{"schema_version": 99}')
-    with pytest.raises(SchemaError, match="has schema version 99, this fstore knows 2"):
+    with pytest.raises(SchemaError, match="has schema version 99, this fstore knows 3"):
         Store.open(store.path)
     for text in ("", "[1]", "3"):
         (store.path / "fstore.json").write_text(text)
@@ -225,7 +242,7 @@ def test_a_store_is_made_by_many_at_once(tmp_path: Path) -> None:
         place = tmp_path / str(attempt)
         stores = at_once(4, lambda _, place=place: Store.create(place))  # type: ignore[misc]
         assert len(stores) == 4
-        assert json.loads((place / "fstore.json").read_text()) == {"schema_version": 2}
+        assert json.loads((place / "fstore.json").read_text()) == {"schema_version": 3}
         assert {p.name for p in place.iterdir()} == {"fstore.json", "sums", *TABLES}
 
 

@@ -46,6 +46,89 @@ def add_old_row(root: Path, i: int) -> None:
     write_deltalake(str(root / "reports"), rows, mode="append")
 
 
+NEW = {"datasets": "proposals", "runs": "seconds"}
+"""What version 2 had no column for."""
+
+
+def as_version_2(root: Path) -> None:
+    """Make a store as version 2 wrote it: how proposals were found stood in a run's row only."""
+    shutil.rmtree(root / "sums")
+    shutil.rmtree(root / "unreadable")
+    for name, column in NEW.items():
+        place = str(root / name)
+        rows = DeltaTable(place).to_pyarrow_table().drop_columns([column])
+        shutil.rmtree(place)
+        DeltaTable.create(
+            place, rows.schema, configuration={"delta.dataSkippingNumIndexedCols": "0"}
+        )
+        write_deltalake(place, rows, mode="append")
+    (root / "fstore.json").write_text('{"schema_version": 2}\n')
+
+
+def test_how_proposals_were_found(tmp_path: Path) -> None:
+    """What a run on record told stands beside the proposals; the last run of these very ones.
+
+    Where no run tells it, and where there are no proposals, nothing does.
+    """
+    store = Store.create(tmp_path / "s")
+    names = ("searched", "unknown", "bare")
+    views = {"searched": ("image", "proposal"), "unknown": ("proposal",), "bare": ("image",)}
+    for name in names:
+        held = [{"view": v, "samples": 1, "manifest": v + name, "labels": "l"} for v in views[name]]
+        row = {"name": name, "format": "voc", "task": "multi", "classes": ["a"], "root": "/r"}
+        store.append("datasets", [{**row, "views": held, "registered_at": NOW}])
+
+    def ran(hour: int, manifest: str, ended: str, method: str) -> None:
+        told = {"dataset": "searched", "identity": {"method": method}, "added": {"kept": hour}}
+        row = {"run_id": str(hour), "kind": "proposals", "exit": ended, "started_at": NOW}
+        row |= {"finished_at": NOW.replace(hour=hour), "parameters": json.dumps(told)}
+        prints = json.dumps({"searched.proposal": manifest})
+        store.append("runs", [{**row, "fingerprints": prints}])
+
+    ran(1, "proposalsearched", "ok", "components")
+    ran(3, "proposalsearched", "ok", "selective-search")
+    ran(2, "proposalsearched", "ok", "components")
+    ran(4, "proposalsearched", "failed", "components")
+    ran(5, "of an earlier search", "ok", "components")
+    as_version_2(store.path)
+    opened = Store.open(store.path)
+    found = {"identity": {"method": "selective-search"}, "added": {"kept": 3}}
+    assert {d.name: d.proposals for d in opened.datasets()} == {
+        "searched": found, "unknown": {}, "bare": {}
+    }  # fmt: skip
+    rows = DeltaTable(str(store.path / "datasets")).to_pyarrow_table().to_pylist()
+    assert sorted((r["name"], len(r["views"]), bool(r["proposals"])) for r in rows) == [
+        ("bare", 1, False), ("searched", 2, True), ("unknown", 1, False)
+    ]  # fmt: skip
+    assert opened.rows("runs").num_rows == 5
+    assert opened.rows("runs")["seconds"].null_count == 5
+    assert json.loads((store.path / "fstore.json").read_text()) == {
+        "schema_version": SCHEMA_VERSION
+    }
+
+
+def test_what_cannot_be_read(tmp_path: Path) -> None:
+    """Samples that runs on record could not read are noted, each once, whatever became of the run.
+
+    A second upgrade, after one that was killed, adds nothing.
+    """
+    store = Store.create(tmp_path / "s")
+    for i, (ended, ids) in enumerate((("ok", (3, 5)), ("failed", (5, 8)), ("ok", ()))):
+        bad = [
+            {"dataset": "d", "view": "image", "sample_id": n, "uri": f"{n}.png", "reason": "cut"}
+            for n in ids
+        ]
+        row = {"run_id": str(i), "kind": "extract", "exit": ended, "finished_at": NOW}
+        store.append("runs", [{**row, "quarantined": bad or None}])
+    as_version_2(store.path)
+    upgrade(store.place)  # all but the last step, the marker
+    Store.open(store.path)
+    rows = DeltaTable(str(store.path / "unreadable")).to_pyarrow_table().to_pylist()
+    told = sorted((r["dataset"], r["view"], r["sample_id"], r["uri"], r["reason"]) for r in rows)
+    assert told == [("d", "image", n, f"{n}.png", "cut") for n in (3, 5, 8)]
+    assert {row["noted_at"] for row in rows} == {NOW}
+
+
 def test_rows_are_kept(old: Path) -> None:
     """Every row is there after the upgrade, NULL in the new column, in Arrow and in SQL."""
     store = Store.open(old)

@@ -1,7 +1,6 @@
 """Find objects in a picture: proposals, the network, a detector's SVMs, and boxes drawn on it."""
 
 import colorsys
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -40,17 +39,15 @@ class Search:
 
 
 def searched_how(store: "Store", dataset: str) -> Search:
-    """Return how the proposals of a data set were found, as far as runs on record tell.
+    """Return how the proposals of a data set were found, as far as it was noted.
 
     Published boxes give selective search: the pictures that they are for are all there is of them.
     """
-    manifest = store.dataset(dataset).views.get("proposal")
-    for row in store.rows("runs", kind="proposals", exit="ok").sort_by("finished_at").to_pylist():
-        if json.loads(row["fingerprints"]) == {f"{dataset}.proposal": manifest}:
-            identity = json.loads(row["parameters"])["identity"]
-            method = str(identity["method"])
-            return Search(SEARCH if method == "import" else method, identity["max_proposals"])
-    return Search()
+    noted = store.dataset(dataset).proposals
+    if not noted:
+        return Search()
+    method = str(noted["identity"]["method"])
+    return Search(SEARCH if method == "import" else method, noted["identity"]["max_proposals"])
 
 
 def detect_image(

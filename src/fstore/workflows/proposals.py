@@ -2,21 +2,21 @@
 
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
-from uuid import uuid4
 
-from fstore.errors import DataError, FstoreError, IdentityError, UnknownNameError
+from fstore.errors import DataError, IdentityError, UnknownNameError
 from fstore.reading import read_text
+from fstore.store.runs import recorded
+from fstore.store.unreadable import noting_unreadable
 
 if TYPE_CHECKING:
     from fstore.extractor.proposals import Boxes, Searched
     from fstore.store import Store
+    from fstore.store.runs import Run
 
 __all__ = ["RECALL_COLUMNS", "Added", "Choice", "add_proposals"]
 
@@ -137,20 +137,21 @@ def add_proposals(
     MissingExtraError
         The method needs a library that is not installed.
     """
-    run = _Run(store, dataset, choice or Choice())
-    there = run.registered()
-    if there is not None:
-        return there
-    try:
-        run.work(workers or _cores(), on_progress)
-    except BaseException as error:
-        run.record(error)
-        raise
-    run.record(None)
-    return run.added
+    work = _Work(store, dataset, choice or Choice())
+    registered = work.registered()
+    if registered is not None:
+        return registered
+    with recorded(store, "proposals", {}, libraries=("numpy", "pillow")) as run:
+        began = perf_counter()
+        try:
+            with noting_unreadable(store, work.added.unreadable):
+                work.do(workers or _cores(), on_progress)
+        finally:
+            work.tell(run, perf_counter() - began)
+    return work.added
 
 
-class _Run:
+class _Work:
     """One call of :func:`add_proposals`."""
 
     def __init__(self, store: "Store", dataset: str, choice: Choice) -> None:
@@ -163,7 +164,6 @@ class _Run:
         self.source = _published(choice.files) if choice.files else _searched(choice.method)
         self.added = Added()
         self.manifest = ""
-        self._started, self._began = datetime.now(UTC), perf_counter()
 
     @property
     def identity(self) -> dict[str, object]:
@@ -179,11 +179,10 @@ class _Run:
         """Return what an earlier run registered if it is the same; refuse if it is not."""
         from fstore.store.proposals import other_proposals
 
-        manifest = self.info.views.get(VIEW)
-        parameters = _parameters(self.store, {f"{self.info.name}.{VIEW}": manifest})
-        if manifest is None or parameters is None:
+        noted = self.info.proposals
+        if not noted:
             return None
-        stored = parameters["identity"]
+        stored = noted["identity"]
         mine = json.loads(json.dumps(self.identity))
         if differ := [k for k in {**stored, **mine} if stored.get(k) != mine.get(k)]:
             texts = [f"{k} (stored {stored.get(k)}, now {mine.get(k)})" for k in differ]
@@ -191,9 +190,9 @@ class _Run:
                 f"{other_proposals(self.info.name)}; they differ in: {', '.join(texts)}"
             )
         self.store.inherit_splits(self.info.name)
-        return Added(**{**parameters["added"], "new": False})
+        return Added(**{**noted["added"], "new": False})
 
-    def work(self, workers: int, on_progress: Callable[[int, int], None] | None) -> None:
+    def do(self, workers: int, on_progress: Callable[[int, int], None] | None) -> None:
         """Collect the boxes of all images, and register them."""
         from fstore.queries.detection.overlaps import Collector, ground_truth
 
@@ -211,7 +210,9 @@ class _Run:
         self.added.found, self.added.kept = collected.found, collected.kept
         self.added.recall = collected.recall(TOLD)
         name = self.info.name
-        self.added.new = self.store.add_proposals(name, collected.proposals(), collected.overlaps())
+        self.added.new = self.store.add_proposals(
+            name, collected.proposals(), collected.overlaps(), found_how=self._how()
+        )
         self.manifest = self.store.dataset(name).views[VIEW]
 
     def _search(
@@ -275,36 +276,17 @@ class _Run:
                 "with --skip-unknown"
             )
 
-    def record(self, error: BaseException | None) -> None:
-        """Append the run to table ``runs``; a failing store must not hide the first error."""
-        seconds = perf_counter() - self._began
-        outcome = "ok" if error is None else "failed"
-        outcome = "interrupted" if isinstance(error, KeyboardInterrupt) else outcome
-        added = asdict(self.added)
-        row = {
-            "run_id": uuid4().hex,
-            "kind": "proposals",
-            "started_at": self._started,
-            "finished_at": datetime.now(UTC),
-            "exit": outcome,
-            "message": "" if error is None else f"{type(error).__name__}: {error}",
-            "parameters": json.dumps(
-                {"dataset": self.info.name, "identity": self.identity, "added": added}
-            ),
-            "fingerprints": json.dumps({f"{self.info.name}.{VIEW}": self.manifest}),
-            "versions": json.dumps(_versions()),
-            "device": "cpu",
-            "samples": self.added.kept,
-            "rows": 0,
-            "bytes": 0,
-            "images_per_s": self.added.images / seconds,
-            "quarantined": self.added.unreadable,
-        }
-        try:
-            self.store.append("runs", [row])
-        except FstoreError:
-            if error is None:
-                raise
+    def _how(self) -> dict[str, object]:
+        """Return what is kept with the proposals: what decides them, and what was found."""
+        return {"identity": self.identity, "added": asdict(self.added)}
+
+    def tell(self, run: "Run", seconds: float) -> None:
+        """Put what came of it on record."""
+        run.parameters = {"dataset": self.info.name, **self._how()}
+        run.fingerprints = {f"{self.info.name}.{VIEW}": self.manifest}
+        run.device, run.samples, run.rows, run.bytes = "cpu", self.added.kept, 0, 0
+        run.images_per_s = self.added.images / seconds
+        run.quarantined = self.added.unreadable
 
 
 def _chosen_images(store: "Store", dataset: str, choice: Choice) -> list[dict[str, Any]]:
@@ -358,23 +340,6 @@ def _published(files: Sequence[Path]) -> dict[str, object]:
     except OSError as exc:
         raise DataError(f"cannot read the box file: {exc}") from exc
     return {"method": "import", "files": digests}
-
-
-def _parameters(store: "Store", fingerprints: Mapping[str, object]) -> dict[str, Any] | None:
-    """Return the parameters of the last run that registered these very proposals."""
-    rows = store.rows("runs", kind="proposals", exit="ok").sort_by("finished_at").to_pylist()
-    for row in reversed(rows):
-        if json.loads(row["fingerprints"]) == fingerprints:
-            parameters: dict[str, Any] = json.loads(row["parameters"])
-            return parameters
-    return None
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    names = ("fstore", "numpy", "pillow")
-    return {"python": sys.version.split()[0], **{name: version(name) for name in names}}
 
 
 def _cores() -> int:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fstore.ending import leftover
 from fstore.workflows.extract.plan import Chosen, Job, Options
-from fstore.workflows.extract.run import Run
+from fstore.workflows.extract.run import Extraction
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -63,13 +63,13 @@ def estimate(
         As :func:`fstore.workflows.extract.run.extract`.
     """
     chosen = Chosen(layers, ckpts, datasets, views, network, part, from_stored)
-    run = Run(store, chosen, options or Options())
-    return [row for job in run.planner.jobs(register=False) for row in _rows(run, job)]
+    work = Extraction(store, chosen, options or Options())
+    return [row for job in work.planner.jobs(register=False) for row in _rows(work, job)]
 
 
-def _rows(run: Run, job: Job) -> list[dict[str, Any]]:
-    measured, seconds, sizes = _measure(run, job) if len(job.wanted) else (0, 0.0, {})
-    total = len(run.store.samples(job.dataset.name, job.view, ["sample_id"]))
+def _rows(work: Extraction, job: Job) -> list[dict[str, Any]]:
+    measured, seconds, sizes = _measure(work, job) if len(job.wanted) else (0, 0.0, {})
+    total = len(work.store.samples(job.dataset.name, job.view, ["sample_id"]))
     rows: list[dict[str, Any]] = []
     for partition, n_missing in job.missing.items():
         spec = next(s for s in job.specs if s.name == partition.layer)
@@ -98,20 +98,20 @@ def _rows(run: Run, job: Job) -> list[dict[str, Any]]:
     return [*rows, whole]
 
 
-def _measure(run: Run, job: Job) -> tuple[int, float, dict[str, int]]:
+def _measure(work: Extraction, job: Job) -> tuple[int, float, dict[str, int]]:
     """Return samples tried, seconds that they took, and their bytes by layer."""
     from fstore.extractor.devices import default_batch_size
     from fstore.extractor.extract import Clock
     from fstore.store.sink import write_shard
     from fstore.store.store import Store
 
-    runners, source = run.runners(job), run.source(job)
-    size = run.options.batch_size or default_batch_size([r.device for r in runners], job.values)
+    runners, source = work.runners(job), work.source(job)
+    size = work.options.batch_size or default_batch_size([r.device for r in runners], job.values)
     first, *others = _spread(job.wanted, size)
-    run.compute(job, source, first, runners, clock=Clock(), total=0)
+    work.compute(job, source, first, runners, clock=Clock(), total=0)
     chosen = np.unique(np.concatenate(others or [first]))
     began = perf_counter()
-    batches = run.compute(job, source, chosen, runners, clock=Clock(), total=0)
+    batches = work.compute(job, source, chosen, runners, clock=Clock(), total=0)
     if not batches:
         return 0, 0.0, {}
     with (

@@ -168,7 +168,7 @@ def _images(
 
     from fstore.extractor.devices import to_device
     from fstore.extractor.loading import load_batches
-    from fstore.workflows.extract.run import input_samples
+    from fstore.workflows.extract.sources import input_samples
 
     columns = ["sample_id", "uri", "digest", "box"]
     rows = store.samples(partition.dataset, partition.view, columns).take(ids)

@@ -1,39 +1,37 @@
 """Extraction into a store: what is missing, shard by shard, each committed as it is done."""
 
-import json
-import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from itertools import islice
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fstore.errors import DataError, FstoreError
+from fstore.store.runs import recorded
+from fstore.store.unreadable import noting_unreadable
 from fstore.types import ActivationBatch
 from fstore.workflows.extract.plan import Chosen, Job, Options, Planner
+from fstore.workflows.extract.sources import ImageSource, Source, StoredSource
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from torch import Tensor
 
     from fstore.extractor.devices import Runner
     from fstore.extractor.extract import Clock
-    from fstore.extractor.loading import BadSample, InputBatch, InputSample
-    from fstore.extractor.preprocess import Preprocess
+    from fstore.extractor.loading import BadSample
     from fstore.store import Store
+    from fstore.store.runs import Run
     from fstore.store.sink import ShardReport
-    from fstore.workflows.extract.plan import Start
 
-__all__ = ["Options", "Progress", "Run", "Summary", "extract", "input_samples"]
+__all__ = ["Extraction", "Options", "Progress", "Summary", "extract"]
 
 
+LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "pyarrow", "deltalake")
+"""On whose versions responses may depend, or how they are stored."""
 CHECKED = 3
 """Samples that the checks before the first commit compute."""
 TRIED = 24
@@ -54,7 +52,7 @@ class Progress:
 class Summary:
     """What a run added and where its time went."""
 
-    run_id: str
+    run_id: str = ""
     device: str = ""
     samples: int = 0
     present: int = 0
@@ -125,18 +123,20 @@ def extract(
         The disk is full, or the store cannot be written.
     """
     chosen = Chosen(layers, ckpts, datasets, views, network, part, from_stored)
-    run = Run(store, chosen, options or Options(), on_progress)
-    try:
-        run.work(run.plan())
-    except BaseException as error:
-        run.record(error)
-        raise
-    run.record(None)
-    return run.summary
+    work = Extraction(store, chosen, options or Options(), on_progress)
+    with recorded(store, "extract", asdict(chosen), libraries=LIBRARIES) as run:
+        work.summary.run_id = run.run_id
+        try:
+            with noting_unreadable(store, work.summary.quarantined):
+                work.do(work.plan())
+        finally:
+            work.summary.seconds = work.seconds
+            work.tell(run)
+    return work.summary
 
 
-class Run:
-    """One call of :func:`extract`: its plan, its counters, its row in table ``runs``."""
+class Extraction:
+    """One call of :func:`extract`: its plan and its counters."""
 
     def __init__(
         self,
@@ -150,9 +150,8 @@ class Run:
         self.options = options
         self.planner = Planner(store, chosen, options)
         self.on_progress = on_progress or (lambda _: None)
-        self.summary = Summary(run_id=uuid4().hex)
+        self.summary = Summary()
         self.fingerprints: dict[str, str] = {}
-        self.started = datetime.now(UTC)
         self._began = perf_counter()
         self._behind: Future[ShardReport] | None = None
         self._checked: set[tuple[object, ...]] = set()
@@ -165,9 +164,14 @@ class Run:
             self.fingerprints |= {str(p): i.fingerprint for p, i in job.identities.items()}
         return jobs
 
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return perf_counter() - self._began
+
     # Working
 
-    def work(self, jobs: Sequence[Job]) -> None:
+    def do(self, jobs: Sequence[Job]) -> None:
         """Run the jobs one after another; one writer thread encodes and commits behind."""
         from fstore.extractor.extract import Clock
 
@@ -204,7 +208,7 @@ class Run:
                 )
             del batches
 
-    def _check(self, job: Job, source: "Source", runner: "Runner") -> None:
+    def _check(self, job: Job, source: Source, runner: "Runner") -> None:
         """Before the first commit with a checkpoint, check the taps, and that samples stand alone.
 
         Raises
@@ -276,7 +280,7 @@ class Run:
             start=None if job.start is None else job.start.layer,
         )
 
-    def source(self, job: Job) -> "Source":
+    def source(self, job: Job) -> Source:
         """Return where the job's inputs come from; on a GPU regions are warped there."""
         from fstore.extractor.devices import find_devices
 
@@ -290,7 +294,7 @@ class Run:
     def compute(
         self,
         job: Job,
-        source: "Source",
+        source: Source,
         shard: NDArray[np.int64],
         runners: "Sequence[Runner]",
         *,
@@ -322,8 +326,8 @@ class Run:
 
     def _report(self, job: Job, total: int) -> None:
         done = self.summary.samples + len(self.summary.quarantined)
-        seconds = perf_counter() - self._began
-        self.on_progress(Progress(job.title, done, total, self.summary.samples / seconds))
+        speed = self.summary.samples / self.seconds
+        self.on_progress(Progress(job.title, done, total, speed))
 
     def _count(self, report: "ShardReport") -> None:
         self.summary.rows += report.rows
@@ -342,106 +346,12 @@ class Run:
                 f"{self.options.max_bad} are allowed (--max-bad); the last: {last['reason']}"
             )
 
-    # Recording
-
-    def record(self, error: BaseException | None) -> None:
-        """Append the run to table ``runs``; a failing store must not hide the first error."""
-        self.summary.seconds = perf_counter() - self._began
-        outcome = "ok" if error is None else "failed"
-        if isinstance(error, KeyboardInterrupt):
-            outcome = "interrupted"
-        row = {
-            "run_id": self.summary.run_id,
-            "kind": "extract",
-            "started_at": self.started,
-            "finished_at": datetime.now(UTC),
-            "exit": outcome,
-            "message": "" if error is None else f"{type(error).__name__}: {error}",
-            "parameters": json.dumps(asdict(self.chosen), default=list),
-            "fingerprints": json.dumps(self.fingerprints),
-            "versions": json.dumps(_versions()),
-            "device": self.summary.device,
-            "samples": self.summary.samples,
-            "rows": self.summary.rows,
-            "bytes": self.summary.bytes,
-            "images_per_s": self.summary.images_per_s,
-            "quarantined": self.summary.quarantined,
-        }
-        try:
-            self.store.append("runs", [row])
-        except FstoreError:
-            if error is None:
-                raise
-
-
-class Source(Protocol):
-    """Where the inputs of a job's samples come from."""
-
-    def batches(self, samples: NDArray[np.int64], size: int) -> "Generator[InputBatch, None, None]":
-        """Yield the inputs of samples, ``size`` at a time."""
-        ...
-
-
-class ImageSource:
-    """Images and boxes, decoded and preprocessed ahead in threads."""
-
-    def __init__(
-        self,
-        store: "Store",
-        job: Job,
-        preprocess: "Preprocess",
-        workers: int,
-        *,
-        warp_later: bool = False,
-    ) -> None:
-        columns = ["sample_id", "uri", "digest", "box"]
-        self._rows = store.samples(job.dataset.name, job.view, columns)
-        self._root = job.dataset.root
-        self._preprocess = preprocess
-        self._workers = workers
-        self._warp_later = warp_later
-
-    def batches(self, samples: NDArray[np.int64], size: int) -> "Generator[InputBatch, None, None]":
-        """Yield the inputs of samples, ``size`` at a time."""
-        from fstore.extractor.loading import load_batches
-
-        batches = list(_chunks(input_samples(self._rows.take(samples)), size))
-        return load_batches(
-            self._root,
-            batches,
-            self._preprocess,
-            workers=self._workers,
-            warp_later=self._warp_later,
-        )
-
-
-class StoredSource:
-    """Responses of a stored layer; those of one shard are read at a time."""
-
-    def __init__(self, store: "Store", start: "Start") -> None:
-        self._store = store
-        self._partition = start.partition
-
-    def batches(self, samples: NDArray[np.int64], size: int) -> "Generator[InputBatch, None, None]":
-        """Yield the stored responses of samples, ``size`` at a time."""
-        from fstore.extractor.loading import InputBatch
-        from fstore.store.features import read_features
-
-        blocks = [X for _, X in read_features(self._store, self._partition, samples=samples)]
-        X = np.concatenate(blocks, axis=1)  # (samples, channels, positions)
-        for first in range(0, len(samples), size):
-            yield InputBatch(samples[first : first + size], X[first : first + size])
-
-
-def input_samples(rows: "pa.Table") -> "list[InputSample]":
-    """Return what is needed to load samples; of columns sample_id, uri, digest and box."""
-    from fstore.extractor.loading import InputSample
-
-    columns = ("sample_id", "uri", "digest", "box")
-    return [
-        InputSample(i, uri, digest, tuple(box.values()) if box else None)
-        for i, uri, digest, box in zip(*(rows[c].to_pylist() for c in columns), strict=True)
-    ]
+    def tell(self, run: "Run") -> None:
+        """Put what came of it on record."""
+        summary = self.summary
+        run.fingerprints, run.device = self.fingerprints, summary.device
+        run.samples, run.rows, run.bytes = summary.samples, summary.rows, summary.bytes
+        run.images_per_s, run.quarantined = summary.images_per_s, summary.quarantined
 
 
 def _non_finite(batch: ActivationBatch) -> int:
@@ -452,20 +362,7 @@ def _non_finite(batch: ActivationBatch) -> int:
     )
 
 
-def _chunks(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
-    rest = iter(items)
-    while chunk := list(islice(rest, size)):
-        yield chunk
-
-
 def _cores() -> int:
     import os
 
     return min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    names = ("fstore", "torch", "torchvision", "numpy", "pillow", "pyarrow", "deltalake")
-    return {"python": sys.version.split()[0], **{name: version(name) for name in names}}

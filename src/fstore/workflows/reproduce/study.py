@@ -1,19 +1,20 @@
 """Reproduce a study: from raw files to its reports, doing only what is missing."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from fstore.errors import FstoreError, UnknownNameError
-from fstore.queries.studies.study import Study, UnboundError, parse_study
+from fstore.queries.studies.study import Study, parse_study
 from fstore.types import OnProgress
 from fstore.workflows.reproduce.steps import Context, Step, making_steps, unsearched
 
 if TYPE_CHECKING:
+    from fstore.queries.cells.missing import Missing
+    from fstore.queries.refresh.driver import Brought
     from fstore.queries.refresh.extractions import Extraction
     from fstore.queries.refresh.standing import Standing
     from fstore.store import Store
@@ -206,53 +207,43 @@ def _extraction_step(context: Context, extraction: "Extraction") -> Step:
 
 def _reports(context: Context, watch: Watch, *, pending: bool, dry_run: bool) -> Iterator[Result]:
     """Refresh every report; ``pending``: what it reads is to be made first."""
-    from fstore.queries.refresh.standing import standing
+    from fstore.queries.refresh.driver import brought
+
+    def watched(name: str, standing: "Standing") -> AbstractContextManager[OnProgress]:
+        command = f"fstore report show {name}"
+        return watch(Step(_title(name), command, not standing.stale, lambda _: ""))
+
+    for done in brought(context.store, context.study, compute=not dry_run, watch=watched):
+        if done.raised is not None and not isinstance(done.raised, FstoreError):
+            raise done.raised  # a bug is not a step that failed
+        yield _result(done, pending=pending)
+
+
+def _title(name: str) -> str:
     from fstore.queries.reports import REPORTS
 
-    refresh_id = uuid4().hex
-    for entry in REPORTS:
-        title = f"{entry.name}: {entry.meta['title']}"
-        try:
-            found = standing(context.store, context.study, entry.name)
-        except UnboundError as error:
-            yield Result(title, "left out", 0.0, str(error))
-        except FstoreError as error:
-            yield Result(title, "to do" if pending else "failed", 0.0, str(error))
-        else:
-            step = Step(title, f"fstore report show {entry.name}", not found.stale, lambda _: "")
-            asked = "" if dry_run else refresh_id
-            result = _report(context, entry.name, step, found, watch, refresh_id=asked)
-            yield Result(title, "to do", 0.0, "") if pending else result
+    return f"{name}: {REPORTS[name].meta['title']}"
 
 
-def _report(
-    context: Context, name: str, step: Step, found: "Standing", watch: Watch, *, refresh_id: str
-) -> Result:
-    """Refresh one report, as part of a refresh of all, or of none in a dry run.
+def _result(done: "Brought", *, pending: bool) -> Result:
+    """Tell what became of a report as of any step."""
+    from fstore.queries.refresh.standing import State
 
-    Its error does not stop the others.
-    """
+    title, missing = _title(done.report), done.missing
+    if done.raised is not None:
+        state = "left out" if done.state is State.LEFT_OUT else "to do" if pending else "failed"
+        return Result(title, state, done.seconds, done.error)
+    if pending:
+        return Result(title, "to do", 0.0, "")
+    states = {State.COMPUTED: "done", State.STALE: "to do"}
+    state = states.get(done.state, "was there" if done.standing.stamps else _without(missing))
+    more = f" (and {len(missing) - 1} more)" if missing[1:] else ""
+    return Result(title, state, done.seconds, f"{missing[0]}{more}" if missing else "")
+
+
+def _without(missing: "Sequence[Missing]") -> str:
+    """Return the state of a report without a cell: left out, where no proposals are made."""
     from fstore.queries.cells.inputs import NO_PROPOSALS
-    from fstore.queries.refresh.compute import show_report
 
-    began = perf_counter()
-    more = f" (and {len(found.missing) - 1} more)" if found.missing[1:] else ""
-    note = str(found.missing[0]) + more if found.missing else ""
-    state = "done" if refresh_id else "to do"
-    if not found.stale:
-        unsearched = any(m.lack.startswith(NO_PROPOSALS) for m in found.missing)
-        without = "left out" if unsearched else "failed"
-        state = "was there" if found.stamps else without
-    with watch(step) as on_progress:
-        try:
-            if refresh_id and found.stamps and not found.is_noted:
-                show_report(
-                    context.store,
-                    context.study,
-                    name,
-                    on_progress=on_progress,
-                    refresh_id=refresh_id,
-                )
-        except FstoreError as error:
-            state, note = "failed", str(error)
-    return Result(step.title, state, perf_counter() - began, note)
+    unsearched = any(m.lack.startswith(NO_PROPOSALS) for m in missing)
+    return "left out" if unsearched else "failed"

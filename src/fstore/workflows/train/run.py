@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -13,6 +13,7 @@ from fstore.errors import DataError, IdentityError
 from fstore.names import check_new_name
 from fstore.seeds import check_seed
 from fstore.store.leases import working
+from fstore.store.runs import Run, recorded
 from fstore.types import CheckpointRecord
 from fstore.workflows.checkpoints import seeded_network, write_checkpoint
 
@@ -180,17 +181,33 @@ def train_into(store: "Store", plan: Plan, options: Options) -> list[CheckpointR
     if len(done) == len(plan.names):
         return done
     processes = options.processes or ALONE
-    device = _device(options.device, processes)
     folder = _state_folder(store, plan)
     held = working(store.place, f"train {plan.network.name}")
-    with held, together(processes, device=device):
-        for snapshot in _snapshots(store, plan, options, device):
-            record = _record(plan, snapshot)
-            write_checkpoint(store, record, snapshot.weights, plan.network, folder)
-        processes.wait()
-    if not processes.rank:
-        _clear(folder)
+    with _on_record(store, plan, processes) as run:
+        run.device = device = _device(options.device, processes)
+        with held, together(processes, device=device):
+            for snapshot in _snapshots(store, plan, options, device):
+                record = _record(plan, snapshot)
+                write_checkpoint(store, record, snapshot.weights, plan.network, folder)
+                run.parameters["registered"].append(record.name)
+            processes.wait()
+        if not processes.rank:
+            _clear(folder)
     return _trained(store, plan)
+
+
+LIBRARIES = ("torch", "torchvision", "numpy", "pillow")
+"""On whose versions weights may depend."""
+
+
+def _on_record(store: "Store", plan: Plan, processes: "Processes") -> AbstractContextManager[Run]:
+    """Put a run on record; of several processes that train together, the first one does."""
+    kind, iterations = str(plan.about["kind"]), plan.iterations
+    asked = {"network": plan.network.name, "checkpoints": list(plan.names.values())}
+    parameters = {**plan.about, **asked, "iterations": iterations, "registered": []}
+    if processes.rank:
+        return nullcontext(Run(kind, parameters))
+    return recorded(store, kind, parameters, libraries=LIBRARIES)
 
 
 OWN_FILES = (
