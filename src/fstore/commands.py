@@ -1,0 +1,339 @@
+"""The commands that messages suggest: built here, and nowhere else.
+
+Each function is named for the command that it builds (``report_show`` for ``fstore report show``)
+and returns one line for a shell, quoted. Its first argument is the store that the command is for,
+or None where no store is at hand.
+
+``--store PATH`` is part of the line, unless a command that is typed in this folder, with these
+environment variables, would open that store anyway (:func:`default_place`).
+
+A test gives every line to the real command line. Whether what a line names is in the store is for
+the caller to see to: ``store/remedies.py`` does so for activations.
+"""
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+__all__ = [
+    "ckpt_import",
+    "ckpt_init",
+    "dataset_add",
+    "default_place",
+    "detect_eval",
+    "detect_train",
+    "drop",
+    "extract",
+    "init",
+    "layers",
+    "portable",
+    "proposals",
+    "report_build",
+    "report_list",
+    "report_refresh",
+    "report_show",
+    "sql",
+    "status",
+    "study_set",
+    "train_finetune",
+    "train_pretrain",
+    "verify",
+]
+
+Place: TypeAlias = "str | os.PathLike[str] | None"
+"""Folder of a store; None: none is at hand, and the line has no ``--store``."""
+
+Value: TypeAlias = "str | os.PathLike[str] | float | bool | None"
+
+
+def default_place() -> str:
+    """Return where the store is that a command without ``--store`` opens."""
+    return os.environ.get("FSTORE_STORE") or "fstore-store"
+
+
+def portable(text: str, store: Place) -> str:
+    """Return a text without the ``--store`` of its commands, for readers on other machines.
+
+    Parameters
+    ----------
+    text : str
+        Holds lines that were built for the store.
+    store : path
+    """
+    words = _store_words(store)
+    return text.replace(f" {shlex.join(words)}", "") if words else text
+
+
+# The store itself
+
+
+def init(store: Place) -> str:
+    """Return the command that makes a store."""
+    return _line(store, "init")
+
+
+def status(store: Place) -> str:
+    """Return the command that lists what is stored."""
+    return _line(store, "status")
+
+
+def sql(store: Place, statement: str) -> str:
+    """Return the command that runs a statement."""
+    return _line(store, "sql", statement)
+
+
+def verify(store: Place, *, add_checksums: bool = False) -> str:
+    """Return the command that lists what is wrong in a store."""
+    return _line(store, "verify", options=_flags(add_checksums=add_checksums))
+
+
+def drop(
+    store: Place,
+    where: Mapping[str, str] | None = None,
+    *,
+    checkpoint: bool = False,
+    yes: bool = False,
+    **named: str,
+) -> str:
+    """Return the command that removes what fits some names.
+
+    Parameters
+    ----------
+    store : path
+    where : mapping or None
+        ``network``, ``ckpt``, ``dataset``, ``view``, ``layer`` to a name; any of them.
+    checkpoint, yes : bool
+        The weights go, too; without asking.
+    **named
+        As ``where``.
+    """
+    options = _options({**(where or {}), **named})
+    return _line(store, "drop", options=options + _flags(checkpoint=checkpoint, yes=yes))
+
+
+# What is stored
+
+
+def dataset_add(
+    store: Place,
+    name: str,
+    *,
+    format: str,  # noqa: A002 - the option's name
+    root: Value = None,
+    seeds: Sequence[int] = (),
+    fractions: Sequence[float] | None = None,
+    options: Mapping[str, Value] | None = None,
+) -> str:
+    """Return the command that registers a data set; ``options`` are those of its format.
+
+    An option that is False is left out, for that is what it is then.
+    """
+    words = _options({"format": format, "root": root, "seeds": _listed(seeds)})
+    words += _options({"fractions": _listed(fractions or ())})
+    given = {key: value for key, value in (options or {}).items() if value is not False}
+    return _line(store, "dataset add", name, options=words + _options(given))
+
+
+def ckpt_import(
+    store: Place,
+    file: str | os.PathLike[str] = "FILE",
+    *,
+    network: str,
+    name: str,
+    options: Mapping[str, Value] | None = None,
+) -> str:
+    """Return the command that imports weights; ``options`` such as ``iteration`` and ``mean``."""
+    words = _options({"network": network, "name": name, **(options or {})})
+    return _line(store, "ckpt import", os.fspath(file), options=words)
+
+
+def ckpt_init(store: Place, *, network: str, name: str, seed: int = 0) -> str:
+    """Return the command that registers a network's random initial weights."""
+    return _line(
+        store, "ckpt init", options=_options({"network": network, "name": name, "seed": seed})
+    )
+
+
+def proposals(
+    store: Place,
+    *,
+    dataset: str,
+    method: str | None = None,
+    max_proposals: int | None = None,
+    part: str | None = None,
+) -> str:
+    """Return the command that finds proposals in a data set's images, or in a part of them."""
+    words = _options({"dataset": dataset, "method": method, "max_proposals": max_proposals})
+    return _line(store, "proposals", options=words + _split_words(part=part))
+
+
+def extract(
+    store: Place,
+    *,
+    layers: Sequence[str],
+    ckpts: Sequence[str],
+    dataset: str,
+    view: str,
+    part: str | None = None,
+    precision: str | None = None,
+) -> str:
+    """Return the command that extracts layers of one view of a data set, or of a part of it."""
+    words = _repeated("layer", layers) + _repeated("ckpt", ckpts)
+    words += _options({"dataset": dataset, "view": view}) + _split_words(part=part)
+    return _line(store, "extract", options=words + _options({"precision": precision}))
+
+
+def layers(store: Place, network: str) -> str:
+    """Return the command that lists every layer of a network, those not declared as well."""
+    return _line(store, "layers", network, options=["--all"])
+
+
+# Training
+
+
+def train_pretrain(
+    store: Place,
+    *,
+    network: str,
+    dataset: str,
+    iterations: int,
+    snapshots: Sequence[int],
+    seed: int = 0,
+    split_seed: int = 0,
+    name_prefix: str = "",
+    changes: Mapping[str, Value] | None = None,
+) -> str:
+    """Return the command that trains a network from initial weights.
+
+    Zeros and an empty prefix, which are the defaults, are left out; ``changes`` are entries of
+    the recipe.
+    """
+    words = _options({"network": network, "dataset": dataset, "iterations": iterations})
+    words += _options({"snapshots": _listed(snapshots), "seed": seed or None})
+    words += _split_words(seed=split_seed or None)
+    words += _options({"name_prefix": name_prefix or None, **(changes or {})})
+    return _line(store, "train pretrain", options=words)
+
+
+def train_finetune(
+    store: Place,
+    *,
+    network: str,
+    parent: str | None,
+    mode: str,
+    datasets: Sequence[str],
+    view: str,
+    split: str,
+    seed: int,
+    name: str,
+    iterations: int | None = None,
+    trainval: bool = False,
+    changes: Mapping[str, Value] | None = None,
+) -> str:
+    """Return the command that fine-tunes a checkpoint, or trains one from scratch.
+
+    ``seed`` is that of the training and of the split; ``changes`` are entries of the recipe.
+    """
+    words = _options({"network": network, "from": parent, "mode": mode})
+    words += _repeated("dataset", datasets) + _options({"view": view})
+    words += _split_words(split=split, seed=None if split == "official" else seed)
+    words += _options({"seed": seed, "name": name, "iterations": iterations})
+    words += _flags(trainval=trainval) + _options(changes or {})
+    return _line(store, "train finetune", options=words)
+
+
+def detect_train(store: Place, *, layer: str, ckpt: str, dataset: str) -> str:
+    """Return the command that trains detectors."""
+    words = _options({"layer": layer, "ckpt": ckpt, "dataset": dataset})
+    return _line(store, "detect train", options=words)
+
+
+def detect_eval(store: Place, detector: str) -> str:
+    """Return the command that tests a detector."""
+    return _line(store, "detect eval", detector)
+
+
+# Studies and reports
+
+
+def study_set(store: Place, file: str | os.PathLike[str] = "FILE") -> str:
+    """Return the command that makes a file's study the one that reports are of."""
+    return _line(store, "study set", os.fspath(file))
+
+
+def report_list(store: Place) -> str:
+    """Return the command that lists how reports stand."""
+    return _line(store, "report list")
+
+
+def report_show(store: Place, name: str) -> str:
+    """Return the command that computes and shows a report."""
+    return _line(store, "report show", name)
+
+
+def report_refresh(store: Place, *names: str) -> str:
+    """Return the command that computes what is stale of some reports, or of all."""
+    return _line(store, "report refresh", *names)
+
+
+def report_build(store: Place, out: str | os.PathLike[str], *, overwrite: bool = False) -> str:
+    """Return the command that builds the page of a study."""
+    return _line(store, "report build", os.fspath(out), options=_flags(overwrite=overwrite))
+
+
+# Words
+
+
+def _split_words(
+    *, part: str | None = None, split: str | None = None, seed: int | None = None
+) -> list[str]:
+    """Return the options that choose a split, or a part of one: their spelling is only here.
+
+    Commands that read stored samples take a ``part`` (``test``, ``random:0:test``); those that
+    train take a split and its seed.
+    """
+    if part is not None:
+        return _options({"split": part})
+    return _options({"split": split, "split_seed": seed})
+
+
+def _line(store: Place, command: str, *arguments: str, options: Sequence[str] = ()) -> str:
+    """Return a whole line; arguments that look like options stand at its end, after ``--``."""
+    first = not any(word.startswith("-") for word in arguments)
+    words = [*command.split(), *(arguments if first else ()), *options, *_store_words(store)]
+    return shlex.join(["fstore", *words, *(() if first else ("--", *arguments))])
+
+
+def _store_words(store: Place) -> list[str]:
+    """Return the option that names a store, or nothing where that is not needed."""
+    if store is None or os.path.realpath(store) == os.path.realpath(default_place()):
+        return []
+    return _options({"store": Path(store)})
+
+
+def _options(values: Mapping[str, Value]) -> list[str]:
+    """Return options, those that are None left out: ``--batch-size 64 --no-mirror``."""
+    words: list[str] = []
+    for name, value in values.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        elif value is not None:
+            text = str(value)
+            words += [f"--{flag}={text}"] if text.startswith("-") else [f"--{flag}", text]
+    return words
+
+
+def _repeated(name: str, values: Sequence[str]) -> list[str]:
+    return [word for value in values for word in _options({name: value})]
+
+
+def _flags(**values: bool) -> list[str]:
+    """Return the options that are True; they have no other form."""
+    return _options({name: True for name, value in values.items() if value})
+
+
+def _listed(numbers: Sequence[float]) -> str | None:
+    return ",".join(map(str, numbers)) or None
