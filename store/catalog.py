@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from fstore import commands
 from fstore.errors import IdentityError, UnknownNameError
 from fstore.names import check_storable
 from fstore.store.leases import working
@@ -268,22 +269,28 @@ def _check_same(root: Path, known: DatasetInfo, manifest: DatasetManifest) -> No
         raise IdentityError(
             f"data set '{known.name}' is registered with {len(known.classes)} classes "
             f"({known.task}), the folder now has {len(manifest.classes)} ({manifest.task}); "
-            "register it under another name, or first: fstore drop --dataset " + known.name
+            "register it under another name, or first: " + commands.drop(root, dataset=known.name)
         )
     for view in manifest.views:
         if view.view not in known.views:
             continue
         if known.views[view.view] != manifest_hash(view):
             where = _first_difference(root, manifest.name, view)
-            raise IdentityError(_changed(known.name, view.view, "other samples", where))
+            raise IdentityError(
+                _changed(
+                    root, known.name, f"view {view.view}, is registered with other samples{where}"
+                )
+            )
         if known.labels[view.view] != labels_hash(view):
-            raise IdentityError(_changed(known.name, view.view, "other labels", ""))
+            raise IdentityError(
+                _changed(root, known.name, f"view {view.view}, is registered with other labels")
+            )
 
 
-def _changed(name: str, view: str, what: str, where: str) -> str:
+def _changed(root: Path, name: str, how: str) -> str:
     return (
-        f"data set '{name}', view {view}, is registered with {what}{where}; "
-        f"register the folder under another name, or first: fstore drop --dataset {name}"
+        f"data set '{name}', {how}; register the folder under another name, or first: "
+        + commands.drop(root, dataset=name)
     )
 
 
@@ -405,8 +412,8 @@ def _same_checkpoint(root: Path, record: CheckpointRecord) -> CheckpointRecord |
     if differ:
         raise IdentityError(
             f"checkpoint '{record.network}/{record.name}' is registered with other "
-            f"{' and '.join(differ)}; use another --name, or first: fstore drop "
-            f"--network {record.network} --ckpt {record.name} --checkpoint"
+            f"{' and '.join(differ)}; use another --name, or first: "
+            + commands.drop(root, network=record.network, ckpt=record.name, checkpoint=True)
         )
     return old
 
@@ -441,8 +448,8 @@ def _add_layers(root: Path, network: str, specs: Sequence[LayerSpec]) -> None:
                 raise IdentityError(
                     f"layer '{spec.name}' of network '{network}' was stored as "
                     f"{old['channels']}x{old['height']}x{old['width']} with another definition; "
-                    "give the changed network another name, or first: fstore drop --network "
-                    + network
+                    "give the changed network another name, or first: "
+                    + commands.drop(root, network=network)
                 )
         return [
             {

@@ -10,6 +10,7 @@ from stat import S_ISREG
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from fstore import commands
 from fstore.errors import DataError, StorageError, UnknownNameError
 from fstore.store import sums
 from fstore.store.catalog import weights_path
@@ -92,7 +93,7 @@ def plan_drop(root: Path, selection: Selection, *, checkpoint: bool = False) -> 
         going += [Going(table, " ".join(equal.values()), rows, 0)] if rows else []
     if not going:
         raise UnknownNameError(
-            f"nothing in the store fits {selection}; fstore status lists what there is"
+            f"nothing in the store fits {selection}; {commands.status(root)} lists what there is"
         )
     return going
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from fstore import commands
 from fstore.errors import IdentityError
 from fstore.store import catalog
 from fstore.store.locks import naming
@@ -133,7 +134,7 @@ def _add(root: Path, dataset: str, proposals: Proposals, overlaps: Overlaps) -> 
     known = _known(root, dataset)
     if VIEW in known.views:
         if known.views[VIEW] != manifest:
-            raise IdentityError(other_proposals(dataset))
+            raise IdentityError(other_proposals(root, dataset))
         inherit_splits(root, dataset)
         return False
     where = {"dataset": dataset, "view": VIEW}
@@ -145,11 +146,11 @@ def _add(root: Path, dataset: str, proposals: Proposals, overlaps: Overlaps) -> 
     return True
 
 
-def other_proposals(dataset: str) -> str:
+def other_proposals(root: Path, dataset: str) -> str:
     """Say that a data set has other proposals, and how to make room."""
     return (
         f"data set '{dataset}' has other proposals already; to replace them, first: "
-        f"fstore drop --dataset {dataset} --view {VIEW} (activations of them go, too)"
+        f"{commands.drop(root, dataset=dataset, view=VIEW)} (activations of them go, too)"
     )
 
 

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pyarrow as pa
 
+from fstore import commands
 from fstore.errors import SchemaError, StorageError, UnknownNameError
 from fstore.store import catalog, proposals
 from fstore.store.catalog import DatasetInfo
@@ -99,7 +100,7 @@ class Store:
             version = dict(json.loads((root / MARKER).read_text())).get("schema_version")
         except FileNotFoundError as error:
             raise StorageError(
-                f"no store at {root}; make one with: fstore --store {root} init"
+                f"no store at {root}; make one with: {commands.init(root)}"
             ) from error
         except NotADirectoryError as error:
             raise StorageError(f"{root} is a file, not the folder of a store") from error
@@ -107,7 +108,7 @@ class Store:
             raise StorageError(f"cannot read {reason(error)}") from error
         except (ValueError, TypeError, RecursionError) as error:
             raise StorageError(
-                f"{root / MARKER} is damaged: {error}; expected what fstore init writes, such as "
+                f"{root / MARKER} is damaged: {error}; expected what a new store has, such as "
                 f'{{"schema_version": {SCHEMA_VERSION}}}'
             ) from error
         if version in OLDER:

@@ -25,6 +25,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 from pyarrow import parquet as pq
 
+from fstore import commands
 from fstore.errors import StorageError
 from fstore.store.delta_log import log_entries
 
@@ -222,8 +223,9 @@ def check_files(root: Path, name: str, paths: Iterable[str]) -> None:
 
 def _refusal(root: Path, name: str, file: str, problem: str) -> StorageError:
     return StorageError(
-        f"table '{name}' is damaged: {name}/{file}: {problem}; fstore verify lists all that is "
-        "wrong; bring the file back from a copy of the store. If it was changed on purpose, remove "
+        f"table '{name}' is damaged: {name}/{file}: {problem}; {commands.verify(root)} lists all "
+        "that is wrong; bring the file back from a copy of the store. If it was changed on "
+        "purpose, remove "
         f"its line from {_place(root, name)}"
     )
 

@@ -89,28 +89,19 @@ def verify(store: Place, *, add_checksums: bool = False) -> str:
     return _line(store, "verify", options=_flags(add_checksums=add_checksums))
 
 
-def drop(
-    store: Place,
-    where: Mapping[str, str] | None = None,
-    *,
-    checkpoint: bool = False,
-    yes: bool = False,
-    **named: str,
-) -> str:
+def drop(store: Place, *, checkpoint: bool = False, yes: bool = False, **where: str) -> str:
     """Return the command that removes what fits some names.
 
     Parameters
     ----------
     store : path
-    where : mapping or None
-        ``network``, ``ckpt``, ``dataset``, ``view``, ``layer`` to a name; any of them.
     checkpoint, yes : bool
         The weights go, too; without asking.
-    **named
-        As ``where``.
+    **where
+        Any of ``network``, ``ckpt``, ``dataset``, ``view``, ``layer``.
     """
-    options = _options({**(where or {}), **named})
-    return _line(store, "drop", options=options + _flags(checkpoint=checkpoint, yes=yes))
+    words = _options(where) + _flags(checkpoint=checkpoint, yes=yes)
+    return _line(store, "drop", options=words)
 
 
 # What is stored
