@@ -161,13 +161,13 @@ def find_detector(store: "Store", name: str) -> "Detector":
     UnknownNameError
         There is none, or several and no name.
     """
-    from fstore.queries.detection.detector import detector_names, load_detector
+    from fstore.queries.detection.detector import detector_names, how_to_train, load_detector
 
     names = detector_names(store)
     if not name and len(names) > 1:
         raise UnknownNameError(f"there are several detectors, name one: {', '.join(names)}")
     if not name and not names:
-        raise UnknownNameError("no detector is trained yet; train one with: fstore detect train")
+        raise UnknownNameError(f"no detector is trained yet; train one with: {how_to_train(store)}")
     return load_detector(store, name or names[0])
 
 

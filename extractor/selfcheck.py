@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fstore import commands
 from fstore.errors import DataError
 from fstore.extractor.devices import Runner
 from fstore.extractor.outputs import Output, items, read_output
@@ -68,7 +69,7 @@ def check_taps(runner: Runner, x: Tensor, *, images: Tensor | None = None) -> li
         if nodes and derived:
             whole = Taps(runner.network, [p.spec.name for p in nodes])
             expected |= whole.collect(source)
-        notes = _check_graph(taps, model, x, slack) if nodes and not derived else []
+        notes = _check_graph(runner, x, slack) if nodes and not derived else []
     for placed in taps.placed:
         name = placed.spec.name
         if name in expected and not same(found[name], expected[name], slack):
@@ -116,8 +117,9 @@ def plain_responses(model: nn.Module, placed: Sequence[Placed], x: Tensor) -> di
     return seen
 
 
-def _check_graph(taps: Taps, model: nn.Module, x: Tensor, slack: float) -> list[str]:
+def _check_graph(runner: Runner, x: Tensor, slack: float) -> list[str]:
     """Run the traced graph to its end; it must give what the network's own code gives."""
+    taps, model = runner.taps, runner.network.model
     with torch.inference_mode():
         try:
             whole = model(x)
@@ -128,7 +130,8 @@ def _check_graph(taps: Taps, model: nn.Module, x: Tensor, slack: float) -> list[
     if ours.keys() != theirs.keys() or not all(same(ours[k], theirs[k], slack) for k in theirs):
         raise DataError(
             "the network's traced graph gives something else than its code, so its nodes are no "
-            "layers of it; nothing was stored. Ask for modules only (fstore layers --all)"
+            "layers of it; nothing was stored. Ask for modules only, which are among those of: "
+            + commands.layers(None, runner.network.name)
         )
     return []
 

@@ -3,6 +3,7 @@
 A suggestion names what the store has. Where no command would help, the text says what is lacking.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
     from fstore.store.catalog import DatasetInfo
     from fstore.store.files import Partition
     from fstore.store.store import Store
+    from fstore.types import CheckpointRecord
 
-__all__ = ["extract_command", "how_to_make", "how_to_replace", "no_view"]
+__all__ = ["extract_command", "how_to_make", "how_to_replace", "no_view", "weights_again"]
 
 
 def how_to_make(store: "Store", partition: "Partition", layers: Sequence[str] = ()) -> str:
@@ -94,3 +96,24 @@ def how_to_replace(
     """
     drop = commands.drop(root, yes=yes, **partition.values)
     return f"{drop} && {extract_command(root, partition, precision=precision)}"
+
+
+def weights_again(root: Path, record: "CheckpointRecord") -> str:
+    """Say how the weights of a checkpoint can be had again when their file is lost or damaged."""
+    network, name = record.network, record.name
+    try:
+        about = dict(json.loads(record.recipe))
+    except (ValueError, TypeError):
+        about = {}
+    copy = "restore the file from a copy"
+    if about.get("kind") == "init":
+        seed = int(about.get("seed", 0))
+        again = commands.ckpt_init(root, network=network, name=name, seed=seed)
+        return f"{copy}, or draw them again (with --classes, if it was given): {again}"
+    if about.get("kind") == "import":
+        key = {"key": about.get("key")}
+        file = str(about.get("file", "FILE"))
+        again = commands.ckpt_import(root, file, network=network, name=name, options=key)
+        return f"{copy}, or import them again (with --mean, if it was given): {again}"
+    drop = commands.drop(root, network=network, ckpt=name, checkpoint=True)
+    return f"{copy}, or drop the checkpoint and train it again: {drop}"

@@ -7,22 +7,11 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from fstore.errors import DataError
+from fstore.names import snapshot_name
 
 __all__ = ["Multiplier", "Recipe", "run_length", "snapshot_name"]
 
 AMP = ("off", "bfloat16", "float16")
-
-
-def snapshot_name(iteration: int) -> str:
-    """Return the name of the checkpoint after that many iterations.
-
-    Examples
-    --------
-    >>> [snapshot_name(i) for i in (5, 300, 5000, 305_000, 1500)]
-    ['5', '300', '5k', '305k', '1500']
-    """
-    thousands, rest = divmod(iteration, 1000)
-    return f"{thousands}k" if thousands and not rest else str(iteration)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Ablated features of boxes, some samples at a time: rows of the matrix that SVMs see."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from fstore.queries.samples.ablations import parse_ablation
 from fstore.queries.samples.labels import readable
 from fstore.store.features import layer_shape, read_samples
 from fstore.store.permutation import permutation
+from fstore.store.remedies import how_to_replace
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -69,7 +71,7 @@ def feature_rows(
     there = readable(store, partition, ids)
     for found, X in read_samples(store, partition, there, what=change.what, max_bytes=BLOCK_BYTES):
         if not np.isfinite(X.sum()):
-            _refuse(partition, found, X)
+            raise DataError(_not_finite(partition, found, X, root=store.path))
         orders = None
         if change.shuffles:
             orders = np.stack([_permutation(partition, X.shape[2], seed, int(i)) for i in found])
@@ -113,12 +115,14 @@ def _permutation(
     )
 
 
-def _refuse(partition: "Partition", ids: NDArray[np.int64], X: NDArray[np.float32]) -> None:
+def _not_finite(
+    partition: "Partition", ids: NDArray[np.int64], X: NDArray[np.float32], *, root: Path
+) -> str:
     bad = np.argwhere(~np.isfinite(X).all(axis=2))
     if len(bad) == 0:
-        raise DataError(f"responses of {partition} are too large to be summed in float32")
+        return f"responses of {partition} are too large to be summed in float32"
     sample, channel = bad[0]
-    raise DataError(
+    return (
         f"{partition}: a response is NaN or infinite, that of sample {ids[sample]}, channel "
-        f"{channel}; use another checkpoint, or remove it with fstore drop and extract again"
+        f"{channel}; use another checkpoint, or replace them: {how_to_replace(root, partition)}"
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fstore import commands
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.samples.labels import Samples, class_names, parts_there, sample_ids
 from fstore.store.schema import TABLES
@@ -147,7 +148,8 @@ def detection_set(
     if not images:
         raise DataError(
             f"none of {unsearched} images of {', '.join(datasets)} has proposals; find them with: "
-            f"fstore proposals --dataset {datasets[0]}"
+            f"{commands.drop(store.path, dataset=datasets[0], view='proposal')} && "
+            + commands.proposals(store.path, dataset=datasets[0])
         )
     return DetectionSet(classes, tuple(images), tuple(objects), tuple(regions), unsearched)
 
@@ -187,7 +189,7 @@ def _proposals(store: "Store", dataset: str, *, needed: bool) -> "pa.Table":
     if needed:
         raise UnknownNameError(
             f"data set '{dataset}' has no proposals; find them with: "
-            f"fstore proposals --dataset {dataset}"
+            + commands.proposals(store.path, dataset=dataset)
         )
     return TABLES["samples"].schema.empty_table().select(COLUMNS)
 

@@ -9,7 +9,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import FstoreError
-from fstore.queries.cells.needs import ROW_COLUMNS, Need, Row, paper_numbers
+from fstore.queries.cells.needs import ROW_COLUMNS, Need, Row, needs_of, paper_numbers
 from fstore.queries.findings._api import CLAIMS, Facts, Finding, Judgement, Snapshot, Verdict
 from fstore.queries.findings._enough import too_few, without
 from fstore.queries.findings._judging import said_of_cell, with_notes
@@ -74,7 +74,7 @@ def study_facts(
     for name in dict.fromkeys(name for entry in CLAIMS for name in entry.meta["reports"]):
         needs: Sequence[Need] = ()
         with suppress(Exception):  # not bound, not there, or broken: told below
-            needs = REPORTS[name].meta["needs"](frozen, study)
+            needs = needs_of(frozen, study, name)
             wanted[name] = {(need.row, need.col) for need in needs}
         try:
             found = report_rows(store, study, name, compute=compute, on_progress=on_progress)

@@ -3,10 +3,11 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from fstore.commands import portable
 from fstore.errors import FstoreError, UnknownNameError
 from fstore.queries.cells.missing import Missing
 from fstore.queries.cells.needs import BESIDE, REPORTS, titled
@@ -139,6 +140,8 @@ def exhibit(
 ) -> Exhibit:
     """Return a report as the page shows it; an error of the report is its state, never raised.
 
+    Its commands do not name the store: a page is read on other machines.
+
     Parameters
     ----------
     store : Store
@@ -149,6 +152,14 @@ def exhibit(
         Compute and store the cells that are not stored; else show what is.
     on_progress : callable or None
     """
+    shown = _exhibit(store, study, name, compute=compute, on_progress=on_progress)
+    missing = [replace(m, command=portable(m.command, store.path)) for m in shown.missing]
+    return replace(shown, why=portable(shown.why, store.path), missing=tuple(missing))
+
+
+def _exhibit(
+    store: "Store", study: Study, name: str, *, compute: bool, on_progress: OnProgress | None
+) -> Exhibit:
     meta = REPORTS[name].meta
     about = (name, titled(name, study), str(meta["answers"]))
     try:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache, partial
-from shlex import quote
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from fstore import commands
 from fstore.errors import FstoreError, UnknownNameError
 from fstore.queries.cells.inputs import Inputs
 from fstore.queries.cells.missing import Missing
@@ -17,7 +17,8 @@ from fstore.queries.cells.why import stale_reasons, summary
 from fstore.queries.refresh.compute import Brought, alone_at, bring_up
 from fstore.queries.refresh.standing import Standing, standing
 from fstore.queries.reports import REPORTS
-from fstore.queries.studies.study import Study, UnboundError
+from fstore.queries.studies.study import Study, UnboundError, not_current
+from fstore.queries.studies.ways import dataset_command
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -229,11 +230,8 @@ def unregistered(store: "Store", study: Study, error: UnknownNameError) -> Missi
     study : Study
     error : UnknownNameError
     """
-    name, why = error.dataset or "NAME", str(error)
-    known = {d.name: d.format for d in store.datasets()}
-    formats = known | {d.name: d.format for d in study.make.datasets}
-    command = f"fstore dataset add {quote(name)} --format {formats.get(name, 'FORMAT')}"
-    return Missing((), why, command + (" --seeds 0,1,2" if name in known else ""))
+    name = error.dataset or "NAME"
+    return Missing((), str(error), dataset_command(store, study, name))
 
 
 # How reports stand
@@ -304,9 +302,10 @@ def _refreshed(call: _Refresh, names: Sequence[str]) -> Iterator[Refreshed]:
         try:
             found = _look(inputs, call.study, name)
             settled = _is_settled(inputs, call.study, name, found)
-            done = _outcome(name, found if settled else _settle(call, name, found, refresh_id))
+            done = found if settled else _settle(call, name, found, refresh_id)
+            done = _outcome(call, name, done)
         except Exception as error:  # noqa: BLE001 - the other reports have a right to be computed
-            done = Refreshed(name, FAILED, error=_told(name, error))
+            done = Refreshed(name, FAILED, error=_told(call, name, error))
         if not settled:
             inputs = Inputs.now(call.store)  # that took time
         yield replace(done, seconds=perf_counter() - began)
@@ -345,14 +344,14 @@ def _settle(
     )
 
 
-def _outcome(name: str, done: Standing | Brought | _Unknown) -> Refreshed:
+def _outcome(call: _Refresh, name: str, done: Standing | Brought | _Unknown) -> Refreshed:
     if isinstance(done, _Unknown):
         return Refreshed(name, done.state, missing=done.missing, error=done.why)
     if isinstance(done, Standing):
         done = Brought(done)
     found, computed = done.found, done.computed
     state = COMPUTED if computed else MISSING if found.missing else FRESH
-    told = "" if done.error is None else _told(name, done.error)
+    told = "" if done.error is None else _told(call, name, done.error)
     return Refreshed(
         name,
         FAILED if told else state,
@@ -363,8 +362,10 @@ def _outcome(name: str, done: Standing | Brought | _Unknown) -> Refreshed:
     )
 
 
-def _told(name: str, error: Exception) -> str:
+def _told(call: _Refresh, name: str, error: Exception) -> str:
     """Return an error for readers; one that is a bug with its kind."""
     if isinstance(error, FstoreError):
         return str(error)
-    return f"{type(error).__name__}: {error} (fstore report show {name} shows where)"
+    of_study = not_current(call.store, call.study.name)
+    again = commands.report_show(call.store.path, name, study=of_study)
+    return f"{type(error).__name__}: {error} ({again} shows where)"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fstore.queries.cells.code import code_version
 from fstore.queries.cells.inputs import Inputs
 from fstore.queries.cells.missing import Missing, what_is_missing
-from fstore.queries.cells.needs import REPORTS, Need, paper_numbers
+from fstore.queries.cells.needs import REPORTS, Need, needs_of, paper_numbers
 from fstore.queries.cells.noted import last_noted
 from fstore.queries.studies.study import Study
 
@@ -84,7 +84,7 @@ def standing(store: "Store", study: Study, name: str, *, inputs: Inputs | None =
     """
     inputs = inputs or Inputs.now(store)
     frozen = inputs.store
-    needs: Sequence[Need] = REPORTS[name].meta["needs"](frozen, study)
+    needs = needs_of(frozen, study, name)
     lacks = {need: inputs.lacks(need) for need in needs}
     ready = [need for need in needs if not lacks[need]]
     return Standing(

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fstore import commands
 from fstore.queries.cells.missing import Missing
 from fstore.queries.refresh.compute import show_report
 from fstore.queries.refresh.standing import standing, with_paper
-from fstore.queries.studies.study import Study
+from fstore.queries.studies.study import Study, not_current
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def report_rows(
         return AtHand(shown.rows, _note(name, shown.missing))
     found = standing(store, study, name)
     waiting = len(found.stale)
-    command = f"fstore report show {name}"
+    command = commands.report_show(store.path, name, study=not_current(store, study.name))
     stale = f"{name}: {waiting} cells are not computed; compute them with: {command}."
     notes = [stale] if waiting else []
     notes += [note] if (note := _note(name, found.missing)) else []

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
-from shlex import join
+from pathlib import Path
 from typing import Any, TypeAlias
 
+from fstore import commands
 from fstore.errors import DataError
+from fstore.names import snapshot_name
 from fstore.queries.studies.toml_values import (
     check_keys,
     one_of,
@@ -60,13 +62,15 @@ class MakeProposals:
     max_proposals: int | None = None
     split: str | None = None
 
-    @property
-    def command(self) -> str:
-        """The command that finds them."""
-        words = ["fstore", "proposals", "--dataset", self.dataset, "--method", self.method]
-        if self.max_proposals is not None:
-            words += ["--max-proposals", str(self.max_proposals)]
-        return join([*words, "--split", self.split] if self.split else words)
+    def command(self, store: Path | None) -> str:
+        """Return the command that finds them in a store."""
+        return commands.proposals(
+            store,
+            dataset=self.dataset,
+            method=self.method,
+            max_proposals=self.max_proposals,
+            part=self.split,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,11 @@ class MakePretrain:
     split_seed: int = 0
     name_prefix: str = ""
     changes: Pairs = ()
+
+    @property
+    def ckpts(self) -> tuple[str, ...]:
+        """The names of the checkpoints that it makes."""
+        return tuple(self.name_prefix + snapshot_name(i) for i in self.snapshots)
 
 
 @dataclass(frozen=True, slots=True)

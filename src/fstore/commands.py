@@ -235,9 +235,19 @@ def train_finetune(
     return _line(store, "train finetune", options=words)
 
 
-def detect_train(store: Place, *, layer: str, ckpt: str, dataset: str) -> str:
+def detect_train(
+    store: Place,
+    *,
+    layer: str,
+    ckpt: str,
+    datasets: Sequence[str],
+    ablation: str | None = None,
+    name: str | None = None,
+    overwrite: bool = False,
+) -> str:
     """Return the command that trains detectors."""
-    words = _options({"layer": layer, "ckpt": ckpt, "dataset": dataset})
+    words = _options({"layer": layer, "ckpt": ckpt}) + _repeated("dataset", datasets)
+    words += _options({"ablation": ablation, "name": name}) + _flags(overwrite=overwrite)
     return _line(store, "detect train", options=words)
 
 
@@ -254,19 +264,21 @@ def study_set(store: Place, file: str | os.PathLike[str] = "FILE") -> str:
     return _line(store, "study set", os.fspath(file))
 
 
-def report_list(store: Place) -> str:
-    """Return the command that lists how reports stand."""
-    return _line(store, "report list")
+def report_list(store: Place, *, study: str | None = None) -> str:
+    """Return the command that lists how reports stand; ``study`` None is the one set last."""
+    return _line(store, "report list", options=_options({"study": study}))
 
 
-def report_show(store: Place, name: str) -> str:
-    """Return the command that computes and shows a report."""
-    return _line(store, "report show", name)
+def report_show(
+    store: Place, name: str, *, study: str | None = None, plot: str | None = None
+) -> str:
+    """Return the command that computes and shows a report, or draws it to a file."""
+    return _line(store, "report show", name, options=_options({"study": study, "plot": plot}))
 
 
-def report_refresh(store: Place, *names: str) -> str:
+def report_refresh(store: Place, *names: str, study: str | None = None) -> str:
     """Return the command that computes what is stale of some reports, or of all."""
-    return _line(store, "report refresh", *names)
+    return _line(store, "report refresh", *names, options=_options({"study": study}))
 
 
 def report_build(store: Place, out: str | os.PathLike[str], *, overwrite: bool = False) -> str:

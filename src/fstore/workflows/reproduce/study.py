@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from fstore import commands
 from fstore.errors import FstoreError, UnknownNameError
 from fstore.queries.studies.study import Study, UnboundError, parse_study
 from fstore.types import OnProgress
@@ -48,6 +49,7 @@ def reproduce(
     data: Path | None = None,
     device: str = "auto",
     dry_run: bool = False,
+    shown: Path | None = None,
     watch: Watch | None = None,
 ) -> Iterator[Result]:
     """Do what a study lacks, step by step: data sets, checkpoints, activations, reports.
@@ -67,6 +69,8 @@ def reproduce(
         For training and extraction: ``auto``, ``cpu``, ``cuda``.
     dry_run : bool
         Change nothing; say what would be done.
+    shown : Path or None
+        The store that the steps' commands name; None: this one.
     watch : callable or None
         ``watch(step)``, called before each step that is not left out, gives the context in which
         it is done, and there what to call as it goes on.
@@ -83,7 +87,7 @@ def reproduce(
         of one report does not stop the others.
     """
     study = parse_study(toml, source=source)
-    context = Context(store, study, data, device)
+    context = Context(store, study, data, device, shown)
     watch = watch or (lambda _: nullcontext(_silent))
     pending = False
     for step in _steps(context, toml, source, dry_run=dry_run):
@@ -126,7 +130,8 @@ def _setting_step(context: Context, toml: str, source: str) -> Step:
             set_study(store, toml, source=source)
         return ""
 
-    return Step(f"Set study {name}", f"fstore study set {source}", there, run)
+    command = commands.study_set(context.place, source)
+    return Step(f"Set study {name}", command, there, run)
 
 
 # Activations
@@ -140,11 +145,11 @@ def _extraction_steps(context: Context, *, dry_run: bool) -> Iterator[Step]:
     known = {d.name for d in store.datasets()}
     if dry_run and (absent := [d.name for d in study.make.datasets if d.name not in known]):
         title = f"Extract what the reports read, known once {', '.join(absent)} is registered"
-        yield Step(title, "fstore extract ...", there=False, run=lambda _: "")
+        yield Step(title, "", there=False, run=lambda _: "")
         return
     if dry_run and (absent := unsearched(context)):
         title = f"Extract features of proposals, known once {', '.join(absent)} is searched"
-        yield Step(title, "fstore extract --view proposal ...", there=False, run=lambda _: "")
+        yield Step(title, "", there=False, run=lambda _: "")
     needs, _ = study_needs(store, study)
     missing = missing_extractions(
         store,
@@ -153,17 +158,15 @@ def _extraction_steps(context: Context, *, dry_run: bool) -> Iterator[Step]:
         to_come=_to_come(study) if dry_run else (),
     )
     if not missing:
-        yield Step("Extract what the reports read", "fstore extract ...", True, lambda _: "")
+        yield Step("Extract what the reports read", "", there=True, run=lambda _: "")
     for extraction in missing:
         yield _extraction_step(context, extraction)
 
 
 def _to_come(study: Study) -> set[tuple[str, str]]:
     """Return the checkpoints that the study file says how to make."""
-    from fstore.extractor.training import snapshot_name
-
     names = {c.name for c in study.make.checkpoints}
-    names |= {p.name_prefix + snapshot_name(i) for p in study.make.pretrain for i in p.snapshots}
+    names |= {ckpt for training in study.make.pretrain for ckpt in training.ckpts}
     tuned = [t for t in study.tuned if study.make.recipe(t.task, t.mode)]
     names |= {ckpt for t in tuned for ckpt in t.ckpts}
     return {(study.network, name) for name in names}
@@ -195,7 +198,7 @@ def _extraction_step(context: Context, extraction: "Extraction") -> Step:
         f"Extract {' '.join(extraction.layers)} for {extraction.dataset}.{extraction.view}{part} "
         f"at {' '.join(ckpts)}"
     )
-    return Step(title, extraction.command, there=False, run=run)
+    return Step(title, extraction.command(context.place), there=False, run=run)
 
 
 # Reports
@@ -216,7 +219,8 @@ def _reports(context: Context, watch: Watch, *, pending: bool, dry_run: bool) ->
         except FstoreError as error:
             yield Result(title, "to do" if pending else "failed", 0.0, str(error))
         else:
-            step = Step(title, f"fstore report show {entry.name}", not found.stale, lambda _: "")
+            command = commands.report_show(context.place, entry.name)
+            step = Step(title, command, not found.stale, lambda _: "")
             asked = "" if dry_run else refresh_id
             result = _report(context, entry.name, step, found, watch, refresh_id=asked)
             yield Result(title, "to do", 0.0, "") if pending else result
