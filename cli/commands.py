@@ -26,11 +26,11 @@ __all__ = ["Command", "Group", "Program"]
 INT64 = range(-(2**63), 2**63)
 
 ELSEWHERE: dict[tuple[str, str], Callable[[str], str]] = {
-    ("dataset", "remove"): lambda store: commands.drop(store, dataset="NAME"),
-    ("dataset", "drop"): lambda store: commands.drop(store, dataset="NAME"),
-    ("ckpt", "remove"): lambda store: commands.drop(store, ckpt="NAME", checkpoint=True),
-    ("ckpt", "drop"): lambda store: commands.drop(store, ckpt="NAME", checkpoint=True),
-    ("fstore", "remove"): commands.drop,
+    ("dataset", "remove"): lambda store: commands.drop(store, {"dataset": "NAME"}),
+    ("dataset", "drop"): lambda store: commands.drop(store, {"dataset": "NAME"}),
+    ("ckpt", "remove"): lambda store: commands.drop(store, {"ckpt": "NAME"}, checkpoint=True),
+    ("ckpt", "drop"): lambda store: commands.drop(store, {"ckpt": "NAME"}, checkpoint=True),
+    ("fstore", "remove"): lambda store: commands.drop(store, {"dataset": "NAME"}),
     ("fstore", "query"): lambda store: commands.sql(store, "SELECT ..."),
     ("fstore", "list"): commands.status,
 }

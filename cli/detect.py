@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fstore.cli.app import HELP_OPTIONS, Group, app, open_store
+from fstore.cli.commands import Program
 from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.errors import DataError, UnknownNameError
 
@@ -33,7 +34,7 @@ def _is_picture(word: str) -> bool:
     return word.lower().endswith(PICTURES) or Path(word).is_file()
 
 
-detect = typer.Typer(
+detect = Program(
     cls=Pictures,
     name="detect",
     help="Find objects in a picture (fstore detect IMAGE); train, evaluate, export detectors.",

@@ -269,7 +269,8 @@ def _check_same(root: Path, known: DatasetInfo, manifest: DatasetManifest) -> No
         raise IdentityError(
             f"data set '{known.name}' is registered with {len(known.classes)} classes "
             f"({known.task}), the folder now has {len(manifest.classes)} ({manifest.task}); "
-            "register it under another name, or first: " + commands.drop(root, dataset=known.name)
+            "register it under another name, or first: "
+            + commands.drop(root, {"dataset": known.name})
         )
     for view in manifest.views:
         if view.view not in known.views:
@@ -290,7 +291,7 @@ def _check_same(root: Path, known: DatasetInfo, manifest: DatasetManifest) -> No
 def _changed(root: Path, name: str, how: str) -> str:
     return (
         f"data set '{name}', {how}; register the folder under another name, or first: "
-        + commands.drop(root, dataset=name)
+        + commands.drop(root, {"dataset": name})
     )
 
 
@@ -413,7 +414,7 @@ def _same_checkpoint(root: Path, record: CheckpointRecord) -> CheckpointRecord |
         raise IdentityError(
             f"checkpoint '{record.network}/{record.name}' is registered with other "
             f"{' and '.join(differ)}; use another --name, or first: "
-            + commands.drop(root, network=record.network, ckpt=record.name, checkpoint=True)
+            + commands.drop(root, {"network": record.network, "ckpt": record.name}, checkpoint=True)
         )
     return old
 
@@ -449,7 +450,7 @@ def _add_layers(root: Path, network: str, specs: Sequence[LayerSpec]) -> None:
                     f"layer '{spec.name}' of network '{network}' was stored as "
                     f"{old['channels']}x{old['height']}x{old['width']} with another definition; "
                     "give the changed network another name, or first: "
-                    + commands.drop(root, network=network)
+                    + commands.drop(root, {"network": network})
                 )
         return [
             {

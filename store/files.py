@@ -201,7 +201,7 @@ def make_again(file: StoredFile) -> str:
 
 def drop_command(file: StoredFile) -> str:
     """Return the command that removes the partition of a file."""
-    return commands.drop(file.root, **file.partition.values)
+    return commands.drop(file.root, file.partition.values)
 
 
 def new_path(root: Path, partition: Partition) -> Path:

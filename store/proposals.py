@@ -148,9 +148,10 @@ def _add(root: Path, dataset: str, proposals: Proposals, overlaps: Overlaps) -> 
 
 def other_proposals(root: Path, dataset: str) -> str:
     """Say that a data set has other proposals, and how to make room."""
+    first = commands.drop(root, {"dataset": dataset, "view": VIEW})
     return (
-        f"data set '{dataset}' has other proposals already; to replace them, first: "
-        f"{commands.drop(root, dataset=dataset, view=VIEW)} (activations of them go, too)"
+        f"data set '{dataset}' has other proposals already; to replace them, first: {first} "
+        "(activations of them go, too)"
     )
 
 

@@ -94,7 +94,7 @@ def how_to_replace(
     yes : bool
         Remove it without asking.
     """
-    drop = commands.drop(root, yes=yes, **partition.values)
+    drop = commands.drop(root, partition.values, yes=yes)
     return f"{drop} && {extract_command(root, partition, precision=precision)}"
 
 
@@ -115,5 +115,5 @@ def weights_again(root: Path, record: "CheckpointRecord") -> str:
         file = str(about.get("file", "FILE"))
         again = commands.ckpt_import(root, file, network=network, name=name, options=key)
         return f"{copy}, or import them again (with --mean, if it was given): {again}"
-    drop = commands.drop(root, network=network, ckpt=name, checkpoint=True)
+    drop = commands.drop(root, {"network": network, "ckpt": name}, checkpoint=True)
     return f"{copy}, or drop the checkpoint and train it again: {drop}"

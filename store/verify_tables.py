@@ -209,7 +209,7 @@ def _checkpoint_problems(root: Path, record: CheckpointRecord) -> Iterable[str]:
         said_and_found.append(
             ("the preprocessing of the record", record.preprocessing_hash, preprocessing)
         )
-    drop = commands.drop(root, network=record.network, ckpt=record.name, checkpoint=True)
+    drop = commands.drop(root, {"network": record.network, "ckpt": record.name}, checkpoint=True)
     return [
         f"{what} changed: expected sha256 {_short(said)}, found {_short(there)}; bring the file "
         f"back from a copy, or: {drop}"

@@ -146,10 +146,10 @@ def detection_set(
         objects.append(_objects(store, dataset, names, first, classes))
         regions.append(Regions(dataset, *_placed(table, names, first)[0]))
     if not images:
+        of_others = commands.drop(store.path, {"dataset": datasets[0], "view": "proposal"})
         raise DataError(
             f"none of {unsearched} images of {', '.join(datasets)} has proposals; find them with: "
-            f"{commands.drop(store.path, dataset=datasets[0], view='proposal')} && "
-            + commands.proposals(store.path, dataset=datasets[0])
+            f"{of_others} && {commands.proposals(store.path, dataset=datasets[0])}"
         )
     return DetectionSet(classes, tuple(images), tuple(objects), tuple(regions), unsearched)
 

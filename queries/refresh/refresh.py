@@ -148,7 +148,8 @@ def refresh(
         No such report.
     """
     chosen = _chosen(names)
-    return _refreshed(_Refresh(store, study, on_progress, on_wait), chosen)
+    named = not_current(store, study.name)
+    return _refreshed(_Refresh(store, study, named, on_progress, on_wait), chosen)
 
 
 def states(store: "Store", study: Study, names: Sequence[str] = ()) -> list[ReportState]:
@@ -287,10 +288,11 @@ def _due(inputs: Inputs, study: Study, name: str) -> Iterator[Due]:
 
 @dataclass(frozen=True, slots=True)
 class _Refresh:
-    """One call of :func:`refresh`."""
+    """One call of :func:`refresh`; ``named`` is the study's name where a command must say it."""
 
     store: "Store"
     study: Study
+    named: str | None
     on_progress: OnProgress | None
     on_wait: Callable[[str], object] | None
 
@@ -302,8 +304,8 @@ def _refreshed(call: _Refresh, names: Sequence[str]) -> Iterator[Refreshed]:
         try:
             found = _look(inputs, call.study, name)
             settled = _is_settled(inputs, call.study, name, found)
-            done = found if settled else _settle(call, name, found, refresh_id)
-            done = _outcome(call, name, done)
+            brought = found if settled else _settle(call, name, found, refresh_id)
+            done = _outcome(call, name, brought)
         except Exception as error:  # noqa: BLE001 - the other reports have a right to be computed
             done = Refreshed(name, FAILED, error=_told(call, name, error))
         if not settled:
@@ -366,6 +368,5 @@ def _told(call: _Refresh, name: str, error: Exception) -> str:
     """Return an error for readers; one that is a bug with its kind."""
     if isinstance(error, FstoreError):
         return str(error)
-    of_study = not_current(call.store, call.study.name)
-    again = commands.report_show(call.store.path, name, study=of_study)
+    again = commands.report_show(call.store.path, name, study=call.named)
     return f"{type(error).__name__}: {error} ({again} shows where)"

@@ -89,16 +89,18 @@ def verify(store: Place, *, add_checksums: bool = False) -> str:
     return _line(store, "verify", options=_flags(add_checksums=add_checksums))
 
 
-def drop(store: Place, *, checkpoint: bool = False, yes: bool = False, **where: str) -> str:
+def drop(
+    store: Place, where: Mapping[str, str], *, checkpoint: bool = False, yes: bool = False
+) -> str:
     """Return the command that removes what fits some names.
 
     Parameters
     ----------
     store : path
+    where : mapping
+        ``network``, ``ckpt``, ``dataset``, ``view``, ``layer`` to a name; any of them.
     checkpoint, yes : bool
         The weights go, too; without asking.
-    **where
-        Any of ``network``, ``ckpt``, ``dataset``, ``view``, ``layer``.
     """
     words = _options(where) + _flags(checkpoint=checkpoint, yes=yes)
     return _line(store, "drop", options=words)

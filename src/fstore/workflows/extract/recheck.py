@@ -88,7 +88,7 @@ def _group(
             placed[partition] = _place(store, network, partition)
             reason = _reason(record, network, placed[partition], files)
         except _Other as other:
-            yield partition, f"{other}; {_mend(partition)}", ""
+            yield partition, f"{other}; {_mend(files[0])}", ""
             continue
         except FstoreError as error:
             reason = str(error)
@@ -219,8 +219,7 @@ def _difference(files: "Sequence[StoredFile]", expected: Mapping[int, NDArray[np
         if stored.shape != values.shape:
             return (
                 f"sample {sample} is stored with {stored.shape[0]} channels of {stored.shape[1]}, "
-                f"the network gives {values.shape[0]} of {values.shape[1]}; "
-                + _mend(files[0].partition)
+                f"the network gives {values.shape[0]} of {values.shape[1]}; " + _mend(files[0])
             )
         gap, scale = _gap(stored, values, bits=precision == "bit")
         if gap > slack * scale:
