@@ -67,7 +67,7 @@ def used_seeds(study: "Study", dataset: str) -> list[int]:
     return sorted({seed for seeds in used for seed in seeds})
 
 
-def checkpoint_command(store: Path, study: "Study", ckpt: str) -> str:
+def checkpoint_command(store: Path | None, study: "Study", ckpt: str) -> str:
     """Return the command that makes a checkpoint of a study.
 
     One that was fine-tuned for a task is fine-tuned, without its recipe's options; a snapshot of

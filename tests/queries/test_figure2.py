@@ -162,7 +162,7 @@ def test_missing_checkpoint(store: Store, study: Study) -> None:
     (missing,) = shown.missing
     assert str(missing) == (
         "no 15: no checkpoint net/15; make it with: "
-        "fstore ckpt import FILE --network net --name 15 (or fstore train pretrain)"
+        f"fstore ckpt import FILE --network net --name 15 --store {store.path}"
     )
     drop(store.path, Selection(ckpt="300"), checkpoint=True)
     with pytest.raises(UnknownNameError, match="no 5, 15, 300, 300-ft: no checkpoint net/300;"):
