@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import load_file
 from typer.testing import CliRunner, Result
 
+from _build import add_dataset
 from _scenes import PARENT, make_scenes
 from fstore import commands
 from fstore.cli import app
@@ -18,8 +19,10 @@ from fstore.store.remedies import how_to_make, weights_again
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Give a store of scenes with boxes, rooms without, and one checkpoint; nothing extracted."""
-    return make_scenes(tmp_path_factory.mktemp("remedies") / "the store")
+    """Give a store of scenes with boxes, plain images without, and a checkpoint."""
+    store = make_scenes(tmp_path_factory.mktemp("remedies") / "the store")
+    add_dataset(store, "plain")
+    return store
 
 
 def fstore(*words: str) -> Result:
@@ -53,20 +56,21 @@ def test_the_suggested_command_makes_what_was_missing(scenes: Store) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ("analyze", "top-images", "--channel", "0"),
-        ("extract",),
-        ("export", "x.npz"),
+        ("analyze", "selectivity"),
+        ("analyze", "top-images", "--channel", "0", "--view", "gt"),
+        ("extract", "--view", "gt"),
+        ("export", "x.npz", "--view", "gt"),
     ],
 )
 def test_no_view_without_boxes_is_suggested(scenes: Store, words: tuple[str, ...]) -> None:
     """Of a data set without boxes the error says so and which views it has; it has no command."""
-    asked = ["--layer", "conv1", "--ckpt", PARENT, "--dataset", "rooms", "--view", "gt"]
+    asked = ["--layer", "conv1", "--ckpt", PARENT, "--dataset", "plain"]
     told = fstore("--store", str(scenes.path), "--quiet", *words, *asked)
     assert told.exit_code == 1
     assert told.stderr == (
-        "error: data set 'rooms' has no view 'gt'; it has no boxes; it has: image\n"
+        "error: data set 'plain' has no view 'gt'; it has no boxes; it has: image\n"
     )
-    where = Partition("caffenet-mini", PARENT, "rooms", "gt", "conv1")
+    where = Partition("caffenet-mini", PARENT, "plain", "gt", "conv1")
     assert f"error: {how_to_make(scenes, where)}\n" == told.stderr
 
 
