@@ -12,6 +12,10 @@ from _build import add_dataset
 from _scenes import PARENT, make_scenes
 from fstore import commands
 from fstore.cli import app
+from fstore.errors import UnknownNameError
+from fstore.queries.cells.noted import last_refresh
+from fstore.queries.refresh.refresh import states
+from fstore.queries.studies.study import parse_study, set_study
 from fstore.store import Store
 from fstore.store.files import Partition
 from fstore.store.remedies import how_to_make, weights_again
@@ -91,6 +95,43 @@ def test_names_that_are_not_there_are_not_suggested(scenes: Store) -> None:
             "no (data set|checkpoint) .*'; there are: ", told.replace(" of network", "'")
         )
         assert "fstore" not in told
+
+
+STUDY = """
+name = "s"
+network = "caffenet-mini"
+layers = ["conv1"]
+pretrained = "5"
+[classification]
+dataset = "rooms"
+split = "random"
+seeds = [4]
+"""
+
+
+def test_a_split_that_is_missing_is_added_by_the_suggestion(scenes: Store) -> None:
+    """A study reads a random split that is not there: the command adds that one, and no other."""
+    study = parse_study(STUDY)
+    (state,) = states(scenes, study, ["table6"])
+    assert "no part 'test' of split 'random' with seed 4" in state.why
+    (line,) = state.commands
+    assert fstore(*shlex.split(line)[1:]).exit_code == 0
+    seeds = set(scenes.splits("rooms", "image")["seed"].to_pylist())
+    assert seeds == {0, 1, 4}
+    (state,) = states(scenes, study, ["table6"])
+    assert "no checkpoint" in state.why
+
+
+def test_another_study_is_named_in_the_suggestion(scenes: Store) -> None:
+    """``--study`` is in the command of a study that is not the one set last, only there."""
+    set_study(scenes, STUDY)
+    set_study(scenes, STUDY.replace('name = "s"', 'name = "last"'))
+    for name, option in (("s", " --study s"), ("last", "")):
+        line = commands.report_refresh(scenes.path) + option
+        with pytest.raises(UnknownNameError) as caught:
+            last_refresh(scenes, name)
+        words = shlex.split(str(caught.value).split("with: ")[1])
+        assert sorted(words) == sorted(shlex.split(line))
 
 
 def test_drawn_weights_are_drawn_again(scenes: Store, tmp_path: Path) -> None:

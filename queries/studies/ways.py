@@ -40,10 +40,8 @@ def dataset_command(store: "Store", study: "Study", name: str, *, shown: Path | 
     seeds = used_seeds(study, name)
     for info in store.datasets():
         if info.name == name:
-            inside = info.root.is_relative_to(store.path)  # drawn by fstore, which finds it again
-            root = None if inside else info.root
             more = seeds or study.seeds  # what it lacks are splits
-            return commands.dataset_add(place, name, format=info.format, root=root, seeds=more)
+            return commands.dataset_add(place, name, format=info.format, root=info.root, seeds=more)
     for entry in study.make.datasets:
         if entry.name == name:
             return commands.dataset_add(

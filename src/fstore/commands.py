@@ -49,7 +49,10 @@ Value: TypeAlias = "str | os.PathLike[str] | float | bool | None"
 
 
 def default_place() -> str:
-    """Return where the store is that a command without ``--store`` opens."""
+    """Return where the store is that a command without ``--store`` opens.
+
+    The program asks here, too: what a line may leave out and what is then taken is one rule.
+    """
     return os.environ.get("FSTORE_STORE") or "fstore-store"
 
 

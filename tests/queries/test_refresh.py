@@ -267,7 +267,7 @@ def test_data_sets_that_are_not_registered(built: Built) -> None:
         STUDY.replace('"d"', '"f"'): "fstore dataset add f --format FORMAT",
         STUDY.replace('"d"', '"e"') + making: "fstore dataset add e --format voc --root r",
         STUDY + 'split = "random"\nseeds = [3, 4]' + other: (
-            "fstore dataset add d --format '' --seeds 3,4"
+            f"fstore dataset add d --format '' --root {built.store.path / 'x'} --seeds 3,4"
         ),
     }
     for toml, command in commands.items():

@@ -321,6 +321,9 @@ def test_commands_that_make_checkpoints() -> None:
     )
     assert "--mode scratch --dataset e" in checkpoint_command(None, study, "e-scratch-s3")
     assert checkpoint_command(None, study, "5").startswith("fstore ckpt import FILE --network net")
+    made = checkpoint_command(None, parse_study(with_tuned() + MAKE), "15")
+    assert made.startswith("fstore train pretrain --network net --dataset ")
+    assert " --snapshots 5,15" in made
 
 
 def test_making() -> None:
