@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"extractor", "store", "queries"},
 }
 NO_ROOM = {
+    "commands",
     "errors",
     "types",
     "registry",

@@ -32,8 +32,13 @@ class Missing:
     lack: str
     command: str
 
+    @property
+    def what(self) -> str:
+        """The rows, in words."""
+        return ", ".join(self.rows) or "cells"
+
     def __str__(self) -> str:
-        return f"no {', '.join(self.rows) or 'cells'}: {self.lack}; make it with: {self.command}"
+        return f"no {self.what}: {self.lack}; make it with: {self.command}"
 
 
 def what_is_missing(

@@ -156,7 +156,7 @@ def needs_of(store: "Store", study: Study, name: str) -> Sequence[Need]:
         needs: Sequence[Need] = REPORTS[name].meta["needs"](store, study)
     except UnboundError as error:
         again = commands.study_set(store.path)
-        raise UnboundError(f"{error}, and set the file again: {again}") from error
+        raise UnboundError(f"{error}; {again} takes the changed file") from error
     return needs
 
 

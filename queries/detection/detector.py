@@ -157,11 +157,12 @@ def how_to_train(store: "Store") -> str:
 
 def _again(store: "Store", name: str, about: Mapping[str, Any]) -> str:
     """Return the command that trains a detector again; ``about`` is what its file says of it."""
+    learned = [part["dataset"] for part in about["record"].get("trained_on", ())]
     return commands.detect_train(
         store.path,
         layer=about["layer"],
         ckpt=f"{about['network']}/{about['ckpt']}",
-        datasets=list(dict.fromkeys(part["dataset"] for part in about["record"]["trained_on"])),
+        datasets=list(dict.fromkeys(learned)) or ["DATASET"],
         ablation=about["ablation"],
         name=name,
         overwrite=True,

@@ -56,13 +56,16 @@ def report_rows(
         shown = show_report(store, study, name, on_progress=on_progress)
         return AtHand(shown.rows, _note(name, shown.missing))
     found = standing(store, study, name)
-    waiting = len(found.stale)
-    command = commands.report_show(store.path, name, study=not_current(store, study.name))
-    stale = f"{name}: {waiting} cells are not computed; compute them with: {command}."
-    notes = [stale] if waiting else []
+    notes = [_stale_note(store, study, name, len(found.stale))] if found.stale else []
     notes += [note] if (note := _note(name, found.missing)) else []
     return AtHand(with_paper(found.rows, name), " ".join(notes))
 
 
+def _stale_note(store: "Store", study: Study, name: str, n_cells: int) -> str:
+    show = commands.report_show(store.path, name, study=not_current(store, study.name))
+    return f"{name}: {n_cells} cells are not computed; {show} computes them."
+
+
 def _note(name: str, missing: list[Missing]) -> str:
-    return " ".join(f"{name}: {lack}." for lack in missing)
+    """Say what is lacking in sentences; no command stands before a full stop."""
+    return " ".join(f"{name}: no {m.what}: {m.lack}; {m.command} makes it." for m in missing)
