@@ -146,6 +146,8 @@ def test_the_store_stands_at_the_end(name: str) -> None:
     with_store, without = (cases("x")[name](store) for store in ("/far/away", None))
     assert with_store == f"{without} --store /far/away"
     assert commands.portable(f"do: {with_store}; then", "/far/away") == f"do: {without}; then"
+    assert commands.portable(with_store, "/far/away", to="/a b") == f"{without} --store '/a b'"
+    assert commands.portable(without, None, to="/a b") == without
 
 
 @pytest.mark.parametrize("words", sorted(COMMANDS))

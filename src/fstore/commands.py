@@ -56,17 +56,19 @@ def default_place() -> str:
     return os.environ.get("FSTORE_STORE") or "fstore-store"
 
 
-def portable(text: str, store: Place) -> str:
-    """Return a text without the ``--store`` of its commands, for readers on other machines.
+def portable(text: str, store: Place, *, to: Place = None) -> str:
+    """Return a text whose commands name no store, for readers on other machines, or another one.
 
     Parameters
     ----------
     text : str
         Holds lines that were built for the store.
     store : path
+    to : path or None
+        The store to name.
     """
-    words = _store_words(store)
-    return text.replace(f" {shlex.join(words)}", "") if words else text
+    old, new = (" ".join(["", *map(shlex.quote, _store_words(place))]) for place in (store, to))
+    return text.replace(old, new) if old else text
 
 
 # The store itself

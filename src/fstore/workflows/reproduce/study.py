@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -93,7 +93,9 @@ def reproduce(
     for step in _steps(context, toml, source, dry_run=dry_run):
         yield _carry_out(step, watch, dry_run=dry_run)
         pending = pending or (dry_run and not step.there)
-    yield from _reports(context, watch, pending=pending, dry_run=dry_run)
+    for result in _reports(context, watch, pending=pending, dry_run=dry_run):
+        note = commands.portable(result.note, store.path, to=context.place)
+        yield replace(result, note=note)
 
 
 def _steps(context: Context, toml: str, source: str, *, dry_run: bool) -> Iterator[Step]:
