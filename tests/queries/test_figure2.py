@@ -194,13 +194,15 @@ def test_which_tensor(tmp_path: Path) -> None:
     whole = bytearray(file.read_bytes())
     whole[-1] ^= 1
     file.write_bytes(whole)
-    with pytest.raises(DataError, match=r"cannot read .* damaged or were replaced; put the file"):
+    with pytest.raises(
+        DataError, match=r"cannot read .* damaged or were replaced; restore the file"
+    ):
         first_filters(store, "broken")
     file.write_bytes(whole[:60])
     with pytest.raises(DataError, match=r"cannot read the weights of checkpoint 'net/broken'"):
         first_filters(store, "broken")
     file.unlink()
-    with pytest.raises(DataError, match="put the file back"):
+    with pytest.raises(DataError, match="restore the file from a copy"):
         first_filters(store, "broken")
 
 

@@ -113,6 +113,7 @@ def test_layer_not_extracted(world: World) -> None:
 def test_samples_without_activations(world: World) -> None:
     """Activations of some samples only are an error that counts them and says what to do."""
     partition = Partition("net", "7", "d", "image", "fc")
+    add_checkpoint(world.store, "net", "7")
     put(world.store, partition, world.values["fc"][:50])
     samples = random_samples(world, (0,))
     with pytest.raises(UnknownNameError, match=r"lacks activations of \d+ of 30 samples; make"):
