@@ -6,7 +6,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from _build import put
+from _build import add_checkpoint, put
 from _problems import CLASSES, N, World, add_manifest, make
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.samples.labels import Samples, check_apart
