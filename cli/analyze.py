@@ -90,7 +90,7 @@ def _help(entry: "Entry[Any]") -> str:
         for name, p in _options(entry).items()
         if p.default is inspect.Parameter.empty
     ]
-    example = " ".join(["fstore analyze", entry.name, *needed])
+    example = " ".join(["fstore", "analyze", entry.name, *needed])
     return f"{entry.summary}\n\nThe paper's {entry.meta['source']}.\n\nExample: {example}"
 
 

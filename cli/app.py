@@ -1,10 +1,10 @@
 """The ``fstore`` program: its options, its commands, and where the store is."""
 
-import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fstore import commands
 from fstore.cli.commands import Group, Program
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def root(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars, no notes.")] = False,
 ) -> None:
     """Note where the store is and how much to say."""
-    location = store or os.environ.get("FSTORE_STORE") or "fstore-store"
+    location = store or commands.default_place()
     try:
         location.encode()
     except UnicodeEncodeError as error:

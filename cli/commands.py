@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 from typer.exceptions import TyperException
 
-from fstore import ending
+from fstore import commands, ending
 from fstore.cli.errors import error_text, wants_traceback
 from fstore.cli.streams import BROKEN_PIPE, silence
 from fstore.reading import is_endless
@@ -25,16 +25,16 @@ __all__ = ["Command", "Group", "Program"]
 
 INT64 = range(-(2**63), 2**63)
 
-ELSEWHERE = {
-    ("dataset", "remove"): "drop --dataset NAME",
-    ("dataset", "drop"): "drop --dataset NAME",
-    ("ckpt", "remove"): "drop --ckpt NAME --checkpoint",
-    ("ckpt", "drop"): "drop --ckpt NAME --checkpoint",
-    ("fstore", "remove"): "drop",
-    ("fstore", "query"): 'sql "SELECT ..."',
-    ("fstore", "list"): "status",
+ELSEWHERE: dict[tuple[str, str], Callable[[str], str]] = {
+    ("dataset", "remove"): lambda store: commands.drop(store, {"dataset": "NAME"}),
+    ("dataset", "drop"): lambda store: commands.drop(store, {"dataset": "NAME"}),
+    ("ckpt", "remove"): lambda store: commands.drop(store, {"ckpt": "NAME"}, checkpoint=True),
+    ("ckpt", "drop"): lambda store: commands.drop(store, {"ckpt": "NAME"}, checkpoint=True),
+    ("fstore", "remove"): lambda store: commands.drop(store, {"dataset": "NAME"}),
+    ("fstore", "query"): lambda store: commands.sql(store, "SELECT ..."),
+    ("fstore", "list"): commands.status,
 }
-"""Where a command is that somebody may look for: (group, word) to what follows ``fstore``."""
+"""Where a command is that somebody may look for: (group, word) to what is meant, of a store."""
 
 ALIASES = {"rm": "remove", "delete": "remove", "del": "remove", "ls": "list"}
 
@@ -123,7 +123,8 @@ class Group(_Shared, TyperGroup):
         """Find a command; for one that is called otherwise, say how."""
         word = ALIASES.get(args[0], args[0])
         if self.get_command(ctx, args[0]) is None and (self.name, word) in ELSEWHERE:
-            ctx.fail(f"no such command '{args[0]}'; use: fstore {ELSEWHERE[self.name or '', word]}")
+            meant = ELSEWHERE[self.name or "", word](_store_of(ctx))
+            ctx.fail(f"no such command '{args[0]}'; use: {meant}")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
@@ -137,6 +138,12 @@ class Group(_Shared, TyperGroup):
             raise typer.Exit(getattr(why, "status", 130)) from None
         except BaseException as error:  # noqa: BLE001 - a panic of Rust is no Exception
             _end(error)
+
+
+def _store_of(ctx: Any) -> str:  # noqa: ANN401
+    """Return the store of a group's command: as noted, or as given to the program itself."""
+    noted = ctx.obj or ctx.params
+    return str(noted.get("store") or commands.default_place())
 
 
 def _end(error: BaseException) -> NoReturn:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fstore import commands
 from fstore.errors import MissingExtraError
 from fstore.queries.reports import REPORTS
 
@@ -209,7 +210,7 @@ defs = dg.Definitions(
     sensors=[partitions_of_the_store],
     resources={
         "place": Place(
-            store=str(Path(os.environ.get("FSTORE_STORE") or "fstore-store").absolute()),
+            store=str(Path(commands.default_place()).absolute()),
             study=os.environ.get("FSTORE_STUDY") or "",
             device=os.environ.get("FSTORE_DEVICE") or "auto",
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fstore.cli.app import HELP_OPTIONS, Group, app, open_store
+from fstore.cli.commands import Program
 from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.errors import DataError, UnknownNameError
 
@@ -33,7 +34,7 @@ def _is_picture(word: str) -> bool:
     return word.lower().endswith(PICTURES) or Path(word).is_file()
 
 
-detect = typer.Typer(
+detect = Program(
     cls=Pictures,
     name="detect",
     help="Find objects in a picture (fstore detect IMAGE); train, evaluate, export detectors.",
@@ -161,13 +162,13 @@ def find_detector(store: "Store", name: str) -> "Detector":
     UnknownNameError
         There is none, or several and no name.
     """
-    from fstore.queries.detection.detector import detector_names, load_detector
+    from fstore.queries.detection.detector import detector_names, how_to_train, load_detector
 
     names = detector_names(store)
     if not name and len(names) > 1:
         raise UnknownNameError(f"there are several detectors, name one: {', '.join(names)}")
     if not name and not names:
-        raise UnknownNameError("no detector is trained yet; train one with: fstore detect train")
+        raise UnknownNameError(f"no detector is trained yet; train one with: {how_to_train(store)}")
     return load_detector(store, name or names[0])
 
 

@@ -229,6 +229,8 @@ def plot(
         note(f"no curves are known of {', '.join(without)}: not trained here")
     rows = [row for found in curves.values() for row in found]
     if not rows:
-        raise DataError("there are no curves to draw; they are kept by fstore train")
+        raise DataError(
+            "there are no curves to draw; only networks that were trained here have some"
+        )
     draw = partial(plot_curves, log=log)
     typer.echo(save_plot(draw, rows, out, columns=CURVE_COLUMNS, overwrite=overwrite))

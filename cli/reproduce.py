@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fstore import commands
 from fstore.cli.app import app
 from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.cli.progress import bar
@@ -62,7 +63,8 @@ def reproduce(
     with _store(Path(ctx.obj["store"]), dry_run=dry_run) as store:
         results = run(
             store, toml, source=str(file), study=study, data=data, device=device,
-            dry_run=dry_run, watch=lambda step: _watched(step, quiet=quiet),
+            dry_run=dry_run, shown=Path(ctx.obj["store"]),
+            watch=lambda step: _watched(step, quiet=quiet),
         )  # fmt: skip
         rows = [_told(result, quiet=quiet) for result in results]
         shown = ({**asdict(row), "seconds": round(row.seconds, 1)} for row in rows)
@@ -94,7 +96,8 @@ def _build(store: "Store", study: "Study", out: Path, *, quiet: bool) -> None:
     from fstore.queries.publish import build_page
 
     if not quiet:
-        note(f"\n# Build the page\n$ fstore report build {out} --overwrite")
+        command = commands.report_build(store.place, out, overwrite=True)
+        note(f"\n# Build the page\n$ {command}")
     with bar(quiet=quiet) as update:
         index = build_page(store, study, out, overwrite=True, on_progress=update)
     note(str(index))
@@ -119,7 +122,7 @@ def _store(path: Path, *, dry_run: bool) -> "Iterator[Store]":
 def _watched(step: "Step", *, quiet: bool) -> "Iterator[OnProgress]":
     """Say what comes, as one would type it, and draw a bar while it is done."""
     if not quiet:
-        note(f"\n# {step.title}\n$ {step.command}")
+        note(f"\n# {step.title}" + (f"\n$ {step.command}" if step.command else ""))
     with bar(quiet=quiet) as update:
         yield update
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fstore import commands
 from fstore.cli.app import app, open_store
 from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.cli.splits import OldSeed, PartName, SplitName, part_meant
@@ -167,7 +168,8 @@ def _checksums(store: "Store", *, add: bool) -> None:
     elif without := sum(map(len, unchecked(store.place).values())):
         note(
             f"{_count(without, 'file')} without a checksum, written by another program or by "
-            "fstore before it noted them; note them as they are now: fstore verify --add-checksums"
+            "fstore before it noted them; note them as they are now: "
+            + commands.verify(store.place, add_checksums=True)
         )
 
 

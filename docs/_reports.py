@@ -72,7 +72,8 @@ def session(*commands: str) -> str:
 
 def _run(command: str) -> str:
     words, _, pipe = command.partition(" | ")
-    result = CliRunner().invoke(app, ["--store", str(_store().path), *words.split()])
+    where = {"FSTORE_STORE": str(_store().path)}  # so that suggested commands do not name it
+    result = CliRunner().invoke(app, words.split(), env=where)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     lines, notes = (text.rstrip().splitlines() for text in (result.stdout, result.stderr))

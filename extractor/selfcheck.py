@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fstore import commands
 from fstore.errors import DataError
 from fstore.extractor.devices import Runner
 from fstore.extractor.outputs import Output, items, read_output
@@ -130,7 +131,8 @@ def _check_graph(runner: Runner, x: Tensor, slack: float) -> list[str]:
     if ours.keys() != theirs.keys() or not all(same(ours[k], theirs[k], slack) for k in theirs):
         raise DataError(
             "the network's traced graph gives something else than its code, so its nodes are no "
-            "layers of it; nothing was stored. Ask for modules only (fstore layers --all)"
+            "layers of it; nothing was stored. Ask for modules only, which are among those of: "
+            + commands.layers(None, runner.network.name)
         )
     return []
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from fstore import commands
 from fstore.errors import IdentityError
 from fstore.names import check_storable
 from fstore.store.locks import naming
@@ -275,22 +276,29 @@ def _check_same(root: "Place", known: DatasetInfo, manifest: DatasetManifest) ->
         raise IdentityError(
             f"data set '{known.name}' is registered with {len(known.classes)} classes "
             f"({known.task}), the folder now has {len(manifest.classes)} ({manifest.task}); "
-            "register it under another name, or first: fstore drop --dataset " + known.name
+            "register it under another name, or first: "
+            + commands.drop(root, {"dataset": known.name})
         )
     for view in manifest.views:
         if view.view not in known.views:
             continue
         if known.views[view.view] != manifest_hash(view):
             where = _first_difference(root, manifest.name, view)
-            raise IdentityError(_changed(known.name, view.view, "other samples", where))
+            raise IdentityError(
+                _changed(
+                    root, known.name, f"view {view.view}, is registered with other samples{where}"
+                )
+            )
         if known.labels[view.view] != labels_hash(view):
-            raise IdentityError(_changed(known.name, view.view, "other labels", ""))
+            raise IdentityError(
+                _changed(root, known.name, f"view {view.view}, is registered with other labels")
+            )
 
 
-def _changed(name: str, view: str, what: str, where: str) -> str:
+def _changed(root: "Place", name: str, how: str) -> str:
     return (
-        f"data set '{name}', view {view}, is registered with {what}{where}; "
-        f"register the folder under another name, or first: fstore drop --dataset {name}"
+        f"data set '{name}', {how}; register the folder under another name, or first: "
+        + commands.drop(root, {"dataset": name})
     )
 
 

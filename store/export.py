@@ -16,9 +16,10 @@ from pyarrow import parquet as pq
 from fstore.ending import leftover
 from fstore.errors import DataError, UnknownNameError
 from fstore.store.commits import storage
-from fstore.store.features import What, extract_command, layer_shape, read_features, stored_samples
+from fstore.store.features import What, layer_shape, read_features, stored_samples
 from fstore.store.files import Partition
 from fstore.store.place import outside
+from fstore.store.remedies import how_to_make, no_view
 
 if TYPE_CHECKING:
     from fstore.store.store import Store
@@ -47,11 +48,7 @@ def find_partition(
     """
     info = store.dataset(dataset)
     if view not in info.views:
-        boxes = "; it has no boxes" if view == "gt" and "gt" not in info.views else ""
-        raise UnknownNameError(
-            f"data set '{dataset}' has no view '{view}'{boxes}; it has: {', '.join(info.views)}",
-            dataset=dataset,
-        )
+        raise UnknownNameError(no_view(store, info, view), dataset=dataset)
     where = {"layer": layer, "dataset": dataset, "view": view}
     stored = {file.partition for file in store.files(**where)}
     names = {ckpt, *([f"{network}/{ckpt}"] if network else [])}
@@ -68,8 +65,8 @@ def find_partition(
     there = ", ".join(sorted({f"{p.network}/{p.ckpt}" for p in stored})) or "no checkpoint"
     raise UnknownNameError(
         f"no activations of layer '{layer}' for checkpoint '{ckpt}' and {dataset}.{view}; "
-        f"of this layer there are those of {there}; make them with: "
-        + extract_command(Partition(network or "", ckpt, dataset, view, layer))
+        f"of this layer there are those of {there}; "
+        + how_to_make(store, Partition(network or "", ckpt, dataset, view, layer))
     )
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from shlex import quote
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -13,6 +12,7 @@ from pyarrow import parquet as pq
 from fstore.errors import DataError, UnknownNameError
 from fstore.store.commits import storage
 from fstore.store.files import Partition, StoredFile, make_again, present
+from fstore.store.remedies import how_to_make, how_to_replace
 from fstore.store.schema import ACT_MAX, CHANNEL, MAP, SAMPLE_ID
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ __all__ = [
     "Block",
     "LayerShape",
     "What",
-    "extract_command",
     "layer_shape",
     "read_features",
     "read_samples",
@@ -277,7 +276,7 @@ class _ForeignReader(_Reader):
             raise DataError(
                 f"{self.file.partition}: another program wrote {self.file.path.name}, in which "
                 "not every sample has a whole map in every channel, so it is no matrix; SQL reads "
-                f"what is left. {make_again(self.file.partition)}"
+                f"what is left. {make_again(self.file)}"
             )
         block = values.reshape(n_channels, len(ids), positions)
         out[:, _as_slice(self.to)] = block[:, self.rows]
@@ -329,13 +328,14 @@ def refuse_bits(files: Sequence[StoredFile]) -> None:
         raise DataError(
             f"{foreign.partition}: another program wrote {foreign.path.name}, which does not say "
             "whether it has responses or only their signs; sql and export read it as it is. "
-            + make_again(foreign.partition)
+            + make_again(foreign)
         )
     if files and files[0].identity.parts.get("stored precision") == "bit":
         raise DataError(
             f"{files[0].partition} is stored as bits (1 where a response is above 0), which tell "
             "binarized features only; for this question extract the layer under another checkpoint "
-            "name, or drop it and extract it with --precision tf32"
+            "name, or replace it: "
+            + how_to_replace(files[0].root, files[0].partition, precision="tf32")
         )
 
 
@@ -343,21 +343,9 @@ def _files(store: "Store", partition: Partition) -> list[StoredFile]:
     files = store.files(**partition.values)
     if not files:
         raise UnknownNameError(
-            f"no activations of {partition} in the store; make them with: "
-            + extract_command(partition)
+            f"no activations of {partition} in the store; {how_to_make(store, partition)}"
         )
     return files
-
-
-def extract_command(partition: Partition, layers: Sequence[str] = ()) -> str:
-    """Return the command that makes a partition, or the given layers beside it.
-
-    Without a network in the partition the checkpoint stands alone.
-    """
-    wanted = " ".join(f"--layer {quote(layer)}" for layer in layers or [partition.layer])
-    name = "/".join(part for part in (partition.network, partition.ckpt) if part)
-    place = f"--ckpt {quote(name)} --dataset {quote(partition.dataset)} --view {partition.view}"
-    return f"fstore extract {wanted} {place}"
 
 
 def _wanted_channels(

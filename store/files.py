@@ -12,7 +12,6 @@ it was computed from nobody knows, so nothing is added to its partition.
 import hashlib
 import json
 import re
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyarrow import parquet as pq
 
+from fstore import commands
 from fstore.errors import IdentityError, StorageError
 from fstore.store import sums
 from fstore.store.commits import storage, until_committed, writing
@@ -139,6 +139,11 @@ class StoredFile:
         return cls(path, partition, first, last, len(ids), "", checksum)
 
     @property
+    def root(self) -> Path | None:
+        """The store that the file lies in; None if another program's log has it elsewhere."""
+        return next((p.parent for p in self.path.parents if p.name == ACTIVATIONS), None)
+
+    @property
     def is_foreign(self) -> bool:
         """Whether another program than fstore wrote the file."""
         return not self.fingerprint
@@ -173,7 +178,7 @@ class StoredFile:
         except (KeyError, ValueError) as error:
             raise StorageError(
                 f"{self.path} does not say what it was computed from: no {IDENTITY_KEY} in its "
-                f"footer; another program wrote it. {make_again(self.partition)}"
+                f"footer; another program wrote it. {make_again(self)}"
             ) from error
 
 
@@ -187,20 +192,18 @@ def _foreign_samples(path: Path) -> NDArray[np.int64]:
     return ids
 
 
-def make_again(partition: Partition) -> str:
-    """Say how a partition gets files of fstore's own again."""
+def make_again(file: StoredFile) -> str:
+    """Say how the partition of a file gets files of fstore's own again."""
     return (
         "To have fstore's files back, undo what that program did "
         "(deltalake: DeltaTable(FOLDER).restore(VERSION), as long as it has not vacuumed), or "
-        f"remove and extract it again: {drop_command(partition)}"
+        f"remove and extract it again: {drop_command(file)}"
     )
 
 
-def drop_command(partition: Partition) -> str:
-    """Return the command that removes a partition."""
-    return "fstore drop " + " ".join(
-        f"--{column} {shlex.quote(value)}" for column, value in partition.values.items()
-    )
+def drop_command(file: StoredFile) -> str:
+    """Return the command that removes the partition of a file."""
+    return commands.drop(file.root, file.partition.values)
 
 
 def new_path(root: "Place", partition: Partition) -> Path:
@@ -264,7 +267,7 @@ def check_identity(files: Sequence[StoredFile], partition: Partition, identity: 
         raise IdentityError(
             f"{partition} holds a file that another program wrote ({foreign.path.name}): what it "
             "was computed from cannot be told, so nothing is added to it; sql and export read it. "
-            + make_again(partition)
+            + make_again(foreign)
         )
     other = next((f for f in files if f.fingerprint != identity.fingerprint), None)
     if other is None:
@@ -278,7 +281,7 @@ def check_identity(files: Sequence[StoredFile], partition: Partition, identity: 
     ]
     raise IdentityError(
         f"{partition} is stored already with other content; it differs in: {', '.join(differ)}. "
-        f"Use another name, or make room with: {drop_command(partition)}"
+        f"Use another name, or make room with: {drop_command(other)}"
     )
 
 

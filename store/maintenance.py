@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from fstore import commands
 from fstore.errors import DataError, StorageError, UnknownNameError
 from fstore.store import sums
 from fstore.store.commits import committing, storage, until_committed
@@ -96,7 +97,7 @@ def plan_drop(root: "Place", selection: Selection, *, checkpoint: bool = False) 
         going += [Going(table, " ".join(equal.values()), rows, 0)] if rows else []
     if not going:
         raise UnknownNameError(
-            f"nothing in the store fits {selection}; fstore status lists what there is"
+            f"nothing in the store fits {selection}; {commands.status(root)} lists what there is"
         )
     return going
 

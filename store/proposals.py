@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from fstore import commands
 from fstore.errors import IdentityError
 from fstore.store import catalog
 from fstore.store.locks import naming
@@ -150,7 +151,7 @@ def _add(
     known = _known(root, dataset)
     if VIEW in known.views:
         if known.views[VIEW] != manifest:
-            raise IdentityError(other_proposals(dataset))
+            raise IdentityError(other_proposals(root, dataset))
         inherit_splits(root, dataset)
         if found_how and not known.proposals:
             _register(
@@ -166,11 +167,12 @@ def _add(
     return True
 
 
-def other_proposals(dataset: str) -> str:
+def other_proposals(root: "Place", dataset: str) -> str:
     """Say that a data set has other proposals, and how to make room."""
+    first = commands.drop(root, {"dataset": dataset, "view": VIEW})
     return (
-        f"data set '{dataset}' has other proposals already; to replace them, first: "
-        f"fstore drop --dataset {dataset} --view {VIEW} (activations of them go, too)"
+        f"data set '{dataset}' has other proposals already; to replace them, first: {first} "
+        "(activations of them go, too)"
     )
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
+from fstore import commands
 from fstore.ending import leftover
 from fstore.errors import FstoreError, MissingExtraError, QueryError, StorageError
 from fstore.store.commits import storage
@@ -303,7 +304,7 @@ class Session:
             check_table(self._root, name, delta)
             raise StorageError(
                 f"table '{name}' cannot be read: {error}. Statements that do not name it still "
-                "work; fstore verify lists what is wrong"
+                f"work; {commands.verify(self._root)} lists what is wrong"
             ) from error
         if name == ACTIVATIONS:
             self._list_files(delta)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from fstore import commands
 from fstore.errors import SchemaError, StorageError, UnknownNameError
 from fstore.store import catalog, networks, proposals
 from fstore.store.catalog import DatasetInfo
@@ -96,7 +97,7 @@ class Store:
             version = dict(json.loads(root.read(MARKER))).get("schema_version")
         except FileNotFoundError as error:
             raise StorageError(
-                f"no store at {root}; make one with: fstore --store {root} init"
+                f"no store at {root}; make one with: {commands.init(root)}"
             ) from error
         except NotADirectoryError as error:
             raise StorageError(f"{root} is a file, not the folder of a store") from error
@@ -104,7 +105,7 @@ class Store:
             raise StorageError(f"cannot read {reason(error)}") from error
         except (ValueError, TypeError, RecursionError) as error:
             raise StorageError(
-                f"{root.uri(MARKER)} is damaged: {error}; expected what fstore init writes, such "
+                f"{root.uri(MARKER)} is damaged: {error}; expected what a new store has, such "
                 f'as {{"schema_version": {SCHEMA_VERSION}}}'
             ) from error
         if version in OLDER:

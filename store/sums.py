@@ -22,6 +22,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from fstore import commands
 from fstore.errors import StorageError
 from fstore.store.delta_log import is_parquet, log_entries
 
@@ -218,9 +219,9 @@ def check_files(root: "Place", name: str, paths: Iterable[str]) -> None:
 
 def _refusal(root: "Place", name: str, file: str, problem: str) -> StorageError:
     return StorageError(
-        f"table '{name}' is damaged: {name}/{file}: {problem}; fstore verify lists all that is "
-        "wrong; bring the file back from a copy of the store. If it was changed on purpose, remove "
-        f"its line from {root.uri(_place(name))}"
+        f"table '{name}' is damaged: {name}/{file}: {problem}; {commands.verify(root)} lists all "
+        "that is wrong; bring the file back from a copy of the store. If it was changed on "
+        f"purpose, remove its line from {root.uri(_place(name))}"
     )
 
 

@@ -121,7 +121,7 @@ def _check_file(logged: LoggedFile) -> tuple[list[str], NDArray[np.int64]]:
     try:
         if logged.file.is_foreign:
             told = "another program wrote this file: it has no checksum or identity to compare"
-            return [f"{told}. {make_again(logged.file.partition)}"], logged.file.sample_ids
+            return [f"{told}. {make_again(logged.file)}"], logged.file.sample_ids
         found = _read(logged)
     except Exception as error:  # noqa: BLE001 - damaged bytes lead to errors of every kind
         return [f"the file cannot be read: {type(error).__name__}: {error}"], none

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from pyarrow import parquet as pq
 
+from fstore import commands
 from fstore.errors import FstoreError
 from fstore.store import sums
 from fstore.store.catalog import DatasetInfo, datasets, hashes_of_rows
@@ -215,7 +216,7 @@ def _checkpoint_problems(root: "Place", record: CheckpointRecord) -> Iterable[st
         said_and_found.append(
             ("the preprocessing of the record", record.preprocessing_hash, preprocessing)
         )
-    drop = f"fstore drop --network {record.network} --ckpt {record.name} --checkpoint"
+    drop = commands.drop(root, {"network": record.network, "ckpt": record.name}, checkpoint=True)
     return [
         f"{what} changed: expected sha256 {_short(said)}, found {_short(there)}; bring the file "
         f"back from a copy, or: {drop}"

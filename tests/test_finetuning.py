@@ -143,7 +143,11 @@ def test_scratch_starts_from_the_seeds_weights(plan_of: Callable[..., Plan]) -> 
             "no checkpoint 'squeezed' of network 'caffenet-mini'",
         ),
         ({"parent": PARENT, "dataset": "none"}, UnknownNameError, "no data set 'none'"),
-        ({"parent": PARENT, "view": "gt"}, UnknownNameError, "no view 'gt'; it has: image"),
+        (
+            {"parent": PARENT, "view": "gt"},
+            UnknownNameError,
+            "no view 'gt'; it has no boxes; it has: image",
+        ),
         ({"parent": PARENT, "view": "crop"}, UnknownNameError, "no view 'crop'; there are: image"),
         (
             {"parent": PARENT, "view": "proposal", "dataset": "scenes"},

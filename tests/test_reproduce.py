@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -537,6 +538,10 @@ def test_command(tmp_path: Path, data: Path) -> None:
     dry = CliRunner().invoke(app, [*where, "--dry-run", "--json"])
     assert dry.exit_code == 0
     assert not (tmp_path / "s").exists()
+    # of the store to come, not of the one that a dry run throws away
+    assert set(re.findall(r"--store [^\s\"]+", f"{dry.stderr}\n{dry.stdout}")) == {
+        f"--store {tmp_path / 's'}"
+    }
     result = CliRunner().invoke(app, [*where, "--json"])
     assert result.exit_code == 0, result.stderr
     rows = json.loads(result.stdout)

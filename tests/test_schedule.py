@@ -196,7 +196,8 @@ def test_missing_inputs_are_no_failure(store: Store) -> None:
     world = World(acts=[lambda _s, _n: states])
     outcome = run_once(store, JOB, world.around)
     assert (outcome.exit, outcome.message, outcome.attempts) == ("ok", "", 1)
-    assert "table6: missing inputs, see: fstore report list" in world.said
+    see = f"fstore report list --store {store.path}"
+    assert f"table6: missing inputs, see: {see}" in world.said
 
 
 @pytest.mark.parametrize(

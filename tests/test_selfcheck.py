@@ -210,9 +210,8 @@ def test_verify_finds_a_layer_that_another_module_was_stored_as(
     assert found["conv_2"] == found["add"] == ""
     assert "sample 0 is not what the network gives" in found["l"]
     assert "fstore drop --network own_networks:numbered --ckpt c --dataset d" in found["l"]
-    assert (
-        "--layer l --yes && fstore extract --layer l --ckpt own_networks:numbered/c" in found["l"]
-    )
+    again = f"--layer l --yes --store {store.path} && fstore extract --layer l"
+    assert f"{again} --ckpt own_networks:numbered/c" in found["l"]
 
 
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16", "bit"])

@@ -9,23 +9,12 @@ from typing import Any
 from msgspec.structs import asdict as table
 
 from fstore.errors import DataError
+from fstore.names import snapshot_name
 from fstore.toml_file import Table
 
 __all__ = ["Multiplier", "Recipe", "run_length", "snapshot_name"]
 
 AMP = ("off", "bfloat16", "float16")
-
-
-def snapshot_name(iteration: int) -> str:
-    """Return the name of the checkpoint after that many iterations.
-
-    Examples
-    --------
-    >>> [snapshot_name(i) for i in (5, 300, 5000, 305_000, 1500)]
-    ['5', '300', '5k', '305k', '1500']
-    """
-    thousands, rest = divmod(iteration, 1000)
-    return f"{thousands}k" if thousands and not rest else str(iteration)
 
 
 class Multiplier(Table, frozen=True):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fstore import commands
 from fstore.errors import UnknownNameError
 from fstore.queries.analyses._api import analysis
 
@@ -158,7 +159,7 @@ def _counts(store: "Store", dataset: str) -> list[int]:
     if "proposal" not in views:
         raise UnknownNameError(
             f"data set '{dataset}' has no proposals; find them with: "
-            f"fstore proposals --dataset {dataset}"
+            + commands.proposals(store.place, dataset=dataset)
         )
     if "gt" not in views:
         raise UnknownNameError(f"data set '{dataset}' has no labelled boxes to compare with")

@@ -27,6 +27,7 @@ OUTSIDE = (
     "fstore.csv_text",
     "fstore.system_errors",
     "fstore.store.hints",
+    "fstore.store.remedies",
     # which cells there are, and what they read: that stands in their inputs, value by value
     "fstore.queries.studies",
     "fstore.queries.cells.registry",

@@ -32,8 +32,13 @@ class Missing:
     lack: str
     command: str
 
+    @property
+    def what(self) -> str:
+        """The rows, in words."""
+        return ", ".join(self.rows) or "cells"
+
     def __str__(self) -> str:
-        return f"no {', '.join(self.rows) or 'cells'}: {self.lack}; make it with: {self.command}"
+        return f"no {self.what}: {self.lack}; make it with: {self.command}"
 
 
 def what_is_missing(
@@ -51,13 +56,13 @@ def what_is_missing(
     there = {record.name for record in store.checkpoints(study.network)}
     every = [(need.row, what, lack) for need, own in lacks.items() for what, lack in own]
     return [
-        *_proposals(study, every),
-        *_checkpoints(study, every, there),
-        *_activations(every, there),
+        *_proposals(store, study, every),
+        *_checkpoints(store, study, every, there=there),
+        *_activations(store, every, there),
     ]
 
 
-def _proposals(study: Study, lacks: _Lacks) -> list[Missing]:
+def _proposals(store: "Store", study: Study, lacks: _Lacks) -> list[Missing]:
     rows = _grouped(
         (what.samples.dataset, row)
         for row, what, lack in lacks
@@ -67,13 +72,15 @@ def _proposals(study: Study, lacks: _Lacks) -> list[Missing]:
         Missing(
             tuple(own),
             f"{NO_PROPOSALS} of data set {dataset}",
-            study.make.proposals_of(dataset).command,
+            study.make.proposals_of(dataset).command(store.place),
         )
         for dataset, own in rows.items()
     ]
 
 
-def _checkpoints(study: Study, lacks: _Lacks, there: Collection[str]) -> list[Missing]:
+def _checkpoints(
+    store: "Store", study: Study, lacks: _Lacks, *, there: Collection[str]
+) -> list[Missing]:
     from fstore.queries.studies.ways import checkpoint_command
 
     rows = _grouped(
@@ -83,14 +90,16 @@ def _checkpoints(study: Study, lacks: _Lacks, there: Collection[str]) -> list[Mi
     )
     return [
         Missing(
-            tuple(own), f"no checkpoint {study.network}/{ckpt}", checkpoint_command(study, ckpt)
+            tuple(own),
+            f"no checkpoint {study.network}/{ckpt}",
+            checkpoint_command(store, study, ckpt),
         )
         for ckpt, own in rows.items()
     ]
 
 
-def _activations(lacks: _Lacks, there: Collection[str]) -> list[Missing]:
-    from fstore.store.features import extract_command
+def _activations(store: "Store", lacks: _Lacks, there: Collection[str]) -> list[Missing]:
+    from fstore.store.remedies import extract_command
 
     readings = _grouped(
         ((what.network, what.ckpt, what.samples.dataset, what.samples.view, lack), (row, what))
@@ -101,7 +110,9 @@ def _activations(lacks: _Lacks, there: Collection[str]) -> list[Missing]:
         Missing(
             tuple(dict.fromkeys(row for row, _ in own)),
             f"{lack} of {dataset}.{view} at {network}/{ckpt}",
-            extract_command(partition_of(own[0][1]), list(dict.fromkeys(r.layer for _, r in own))),
+            extract_command(
+                store.place, partition_of(own[0][1]), list(dict.fromkeys(r.layer for _, r in own))
+            ),
         )
         for (network, ckpt, dataset, view, lack), own in readings.items()
     ]

@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from fstore import commands
 from fstore.errors import UnknownNameError
+from fstore.queries.studies.study import not_current
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -73,7 +75,9 @@ def stored_as_of(store: "Store", study: str, name: str, time: datetime) -> list[
     before = [row for row in noted if row["finished_at"] <= time]
     if not before:
         first = noted[0]["finished_at"].isoformat(timespec="seconds") if noted else ""
-        more = f"; the first time was {first}" if first else ": fstore report refresh " + name
+        of_study = not_current(store, study)
+        again = commands.report_refresh(store.place, name, study=of_study)
+        more = f"; the first time was {first}" if first else f": {again}"
         raise UnknownNameError(
             f"report '{name}' of study '{study}' was not refreshed before "
             f"{time.isoformat(timespec='seconds')}{more}"
@@ -106,9 +110,8 @@ def last_refresh(
     rows = store.rows("refreshes", study=study).to_pylist()
     noted = [row for row in rows if not names or row["report"] in names]
     if not noted:
-        raise UnknownNameError(
-            f"no refresh of study '{study}' is on record; make one with: fstore report refresh"
-        )
+        make = commands.report_refresh(store.place, study=not_current(store, study))
+        raise UnknownNameError(f"no refresh of study '{study}' is on record; make one with: {make}")
     last = max(noted, key=lambda row: row["finished_at"])
     times = [r["finished_at"] for r in noted if r["refresh_id"] == last["refresh_id"]]
     return min(times), max(times)

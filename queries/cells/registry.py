@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from fstore import commands
 from fstore.queries.cells.needs import Cell, Need, Row
-from fstore.queries.studies.study import Study
+from fstore.queries.studies.study import Study, UnboundError
 from fstore.registry import Registry
 from fstore.words import worded
 
@@ -74,6 +75,24 @@ def report(
     meta = {"title": title, "answers": answers, "paper": paper, "columns": tuple(columns)}
     shown = {"plot": plot, "illustrate": illustrate, "on": on, "paper_row": paper_row}
     return REPORTS.register(name, **meta, **shown, needs=needs)
+
+
+def needs_of(store: "Store", study: Study, name: str) -> Sequence[Need]:
+    """Return the cells of a report and what each of them reads.
+
+    Raises
+    ------
+    UnboundError
+        The study does not bind a part that the report needs; the message says how to.
+    UnknownNameError
+        No such report; a data set or split is not registered.
+    """
+    try:
+        needs: Sequence[Need] = REPORTS[name].meta["needs"](store, study)
+    except UnboundError as error:
+        again = commands.study_set(store.place)
+        raise UnboundError(f"{error}; {again} takes the changed file") from error
+    return needs
 
 
 def column_words(name: str) -> Callable[[str], str]:

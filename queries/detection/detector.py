@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 from numpy.typing import NDArray
 
+from fstore import commands
 from fstore.errors import DataError, UnknownNameError
 from fstore.names import check_storable
 from fstore.store.commits import storage
@@ -19,7 +20,7 @@ from fstore.store.commits import storage
 if TYPE_CHECKING:
     from fstore.store import Store
 
-__all__ = ["Detector", "detector_names", "load_detector", "save_detector"]
+__all__ = ["Detector", "detector_names", "how_to_train", "load_detector", "save_detector"]
 
 FOLDER, SUFFIX = "detectors", ".safetensors"
 
@@ -118,7 +119,7 @@ def load_detector(store: "Store", name: str) -> Detector:
     if store.place.entry(key) is None:
         names = ", ".join(detector_names(store)) or "none yet"
         raise UnknownNameError(
-            f"no detector '{name}'; there are: {names}; train one with: fstore detect train"
+            f"no detector '{name}'; there are: {names}; train one with: {how_to_train(store)}"
         )
     path = store.place.local(key)
     try:
@@ -131,10 +132,41 @@ def load_detector(store: "Store", name: str) -> Detector:
     if said is not None and said != _sha256(W, b):
         raise DataError(
             f"{path} is damaged: its SVMs are not those that were trained; bring the file back "
-            "from a copy, or train it again with: fstore detect train --overwrite"
+            f"from a copy, or train it again, with the options it had: {_again(store, name, about)}"
         )
     about["classes"] = tuple(about["classes"])
     return Detector(name=name, W=W, b=b, **about)
+
+
+def how_to_train(store: "Store") -> str:
+    """Return the command that trains a detector, on responses to proposals that are stored.
+
+    Where there are none, words in capitals stand for what is to be chosen.
+    """
+    stored = sorted({file.partition for file in store.files(view="proposal")})
+    if not stored:
+        return commands.detect_train(store.place, layer="LAYER", ckpt="CKPT", datasets=["DATASET"])
+    where = stored[0]
+    return commands.detect_train(
+        store.place,
+        layer=where.layer,
+        ckpt=f"{where.network}/{where.ckpt}",
+        datasets=[where.dataset],
+    )
+
+
+def _again(store: "Store", name: str, about: Mapping[str, Any]) -> str:
+    """Return the command that trains a detector again; ``about`` is what its file says of it."""
+    learned = [part["dataset"] for part in about["record"].get("trained_on", ())]
+    return commands.detect_train(
+        store.place,
+        layer=about["layer"],
+        ckpt=f"{about['network']}/{about['ckpt']}",
+        datasets=list(dict.fromkeys(learned)) or ["DATASET"],
+        ablation=about["ablation"],
+        name=name,
+        overwrite=True,
+    )
 
 
 def _sha256(W: NDArray[np.float32], b: NDArray[np.float32]) -> str:

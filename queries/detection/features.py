@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fstore import commands
 from fstore.errors import DataError
 from fstore.queries.methods.gram import MEAN_NORM
 from fstore.queries.samples.ablations import parse_ablation
 from fstore.queries.samples.labels import readable
 from fstore.store.features import layer_shape, read_samples
 from fstore.store.permutation import permutation
+from fstore.store.remedies import how_to_replace
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -74,7 +76,7 @@ def feature_rows(
     stored = readable(store, partition, ids)
     for read, X in read_samples(store, partition, stored, what=change.what, max_bytes=BLOCK_BYTES):
         if not np.isfinite(X.sum()):
-            _refuse(partition, read, X)
+            raise DataError(_not_finite(partition, read, X, root=store.place))
         orders = None
         if change.shuffles:
             orders = np.stack([_permutation(partition, X.shape[2], seed, int(i)) for i in read])
@@ -118,12 +120,14 @@ def _permutation(
     )
 
 
-def _refuse(partition: "Partition", ids: NDArray[np.int64], X: NDArray[np.float32]) -> None:
+def _not_finite(
+    partition: "Partition", ids: NDArray[np.int64], X: NDArray[np.float32], *, root: commands.Where
+) -> str:
     bad = np.argwhere(~np.isfinite(X).all(axis=2))
     if len(bad) == 0:
-        raise DataError(f"responses of {partition} are too large to be summed in float32")
+        return f"responses of {partition} are too large to be summed in float32"
     sample, channel = bad[0]
-    raise DataError(
+    return (
         f"{partition}: a response is NaN or infinite, that of sample {ids[sample]}, channel "
-        f"{channel}; use another checkpoint, or remove it with fstore drop and extract again"
+        f"{channel}; use another checkpoint, or replace them: {how_to_replace(root, partition)}"
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fstore import commands
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.samples.labels import class_names
 from fstore.store.parts import Samples, Split, sample_ids, used_parts
@@ -145,9 +146,10 @@ def detection_set(
         objects.append(_objects(store, dataset, names, first, classes))
         regions.append(Regions(dataset, *_placed(table, names, first)[0]))
     if not images:
+        of_others = commands.drop(store.place, {"dataset": datasets[0], "view": "proposal"})
         raise DataError(
             f"none of {unsearched} images of {', '.join(datasets)} has proposals; find them with: "
-            f"fstore proposals --dataset {datasets[0]}"
+            f"{of_others} && {commands.proposals(store.place, dataset=datasets[0])}"
         )
     return DetectionSet(classes, tuple(images), tuple(objects), tuple(regions), unsearched)
 
@@ -187,7 +189,7 @@ def _proposals(store: "Store", dataset: str, *, needed: bool) -> "pa.Table":
     if needed:
         raise UnknownNameError(
             f"data set '{dataset}' has no proposals; find them with: "
-            f"fstore proposals --dataset {dataset}"
+            + commands.proposals(store.place, dataset=dataset)
         )
     return TABLES["samples"].schema.empty_table().select(COLUMNS)
 

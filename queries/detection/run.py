@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fstore import commands
 from fstore.errors import UnknownNameError
 from fstore.queries.detection.detector import Detector
 from fstore.queries.detection.mining import Options
@@ -206,7 +207,7 @@ def _stored(store: "Store", detector: Detector, images: DetectionSet) -> list[Sc
     if not sum(len(of_class.image) for of_class in detections):
         raise UnknownNameError(
             f"no detections of '{detector.name}' in these images are stored; make them with: "
-            f"fstore detect eval {detector.name}"
+            + commands.detect_eval(store.place, detector.name)
         )
     return detections
 

@@ -121,7 +121,7 @@ def pixels(picture: Picture) -> NDArray[np.uint8]:
     if p is None:
         raise DataError(
             f"{picture.uri}: its checkpoint has no record of its preprocessing, so what it "
-            "saw cannot be drawn; register the checkpoint again with: fstore ckpt import"
+            "saw cannot be drawn; import the weights under another name, and extract again"
         )
     data = read_bytes_checked(picture.path, picture.digest, uri=picture.uri)
     image = decode(data, uri=picture.uri)

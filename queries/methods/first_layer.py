@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.errors import DataError
+from fstore.store.remedies import weights_again
 from fstore.store.weights import tensor_sums
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ def _only_image_weights(store: "Store", record: "CheckpointRecord") -> Filters:
                 return np.asarray(file.get_tensor(fit[0]), dtype=np.float32)
     except (SafetensorError, OSError, DataError) as error:
         raise DataError(
-            f"cannot read the weights of checkpoint '{name}' ({path}): {error}; put the file back, "
-            "or import the checkpoint again with: fstore ckpt import"
+            f"cannot read the weights of checkpoint '{name}' ({path}): {error}; "
+            + weights_again(store.place, record)
         ) from error
     what = f"several: {', '.join(sorted(fit))}" if fit else "none"
     raise DataError(

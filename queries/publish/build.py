@@ -4,13 +4,14 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from fstore.commands import portable
 from fstore.ending import leftover
 from fstore.errors import DataError
 from fstore.queries.cells.needs import ROW_COLUMNS
@@ -237,7 +238,8 @@ def _site(store: "Store", study: Study, folder: Path, exhibits: Sequence[Exhibit
 def _found(store: "Store", study: Study) -> tuple[Sequence[Finding], str]:
     """Return the findings on what is stored by now, or why there are none."""
     try:
-        return check_findings(store, study, compute=False), ""
+        found = check_findings(store, study, compute=False)
+        return [replace(f, evidence=portable(f.evidence, store.place)) for f in found], ""
     except Exception as error:  # noqa: BLE001 - tables and figures are shown all the same
         return (), f"{type(error).__name__}: {error}"
 

@@ -130,6 +130,8 @@ def _place(name: str) -> tuple[object, ...]:
 def exhibit(study: Study, done: Brought) -> Exhibit:
     """Return a report as the page shows it; an error of the report is its state, never raised.
 
+    Its commands do not name the store: a page is read on other machines.
+
     Parameters
     ----------
     study : Study

@@ -3,13 +3,13 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from shlex import quote
 from typing import TYPE_CHECKING
 
+from fstore import commands
 from fstore.errors import FstoreError
 from fstore.queries.cells.inputs import NO_PROPOSALS, Inputs
 from fstore.queries.cells.needs import Need
-from fstore.queries.reports import REPORTS
+from fstore.queries.reports import REPORTS, needs_of
 from fstore.queries.studies.study import Study
 from fstore.store.parts import TRAINVAL, Part, Samples, Split
 
@@ -29,14 +29,16 @@ class Extraction:
     view: str
     part: str | None
 
-    @property
-    def command(self) -> str:
-        """The command that does it."""
-        words = [w for layer in self.layers for w in ("--layer", layer)]
-        words += [w for ckpt in self.ckpts for w in ("--ckpt", ckpt)]
-        words += ["--dataset", self.dataset, "--view", self.view]
-        words += Part.parse(self.part).options() if self.part else []
-        return " ".join(quote(word) for word in ["fstore", "extract", *words])
+    def command(self, store: commands.Where) -> str:
+        """Return the command that does it to a store."""
+        return commands.extract(
+            store,
+            layers=self.layers,
+            ckpts=self.ckpts,
+            dataset=self.dataset,
+            view=self.view,
+            part=self.part,
+        )
 
 
 def study_needs(
@@ -57,7 +59,7 @@ def study_needs(
     needs, left_out = {}, {}
     for entry in REPORTS:
         try:
-            needs[entry.name] = entry.meta["needs"](store, study)
+            needs[entry.name] = needs_of(store, study, entry.name)
         except FstoreError as error:
             left_out[entry.name] = error
     return needs, left_out

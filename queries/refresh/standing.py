@@ -15,7 +15,7 @@ from fstore.queries.cells.inputs import Inputs
 from fstore.queries.cells.missing import Missing, what_is_missing
 from fstore.queries.cells.needs import Need
 from fstore.queries.cells.noted import last_noted
-from fstore.queries.reports import REPORTS, paper_numbers
+from fstore.queries.reports import REPORTS, needs_of, paper_numbers
 from fstore.queries.samples.ablations import ablation_module
 from fstore.queries.studies.study import Study, UnboundError
 
@@ -120,7 +120,7 @@ def standing(store: "Store", study: Study, name: str, *, inputs: Inputs | None =
         The study does not bind a part that the report needs.
     """
     inputs = inputs or Inputs.now(store)
-    needs: Sequence[Need] = REPORTS[name].meta["needs"](inputs.store, study)
+    needs: Sequence[Need] = needs_of(inputs.store, study, name)
     return _of_needs(inputs, study, name, needs)
 
 
@@ -137,7 +137,7 @@ def look(inputs: Inputs, study: Study, name: str) -> Standing:
     """
     needs: Sequence[Need] = ()
     try:
-        needs = REPORTS[name].meta["needs"](inputs.store, study)
+        needs = needs_of(inputs.store, study, name)
         return _of_needs(inputs, study, name, needs)
     except Exception as error:  # noqa: BLE001 - the other reports have a right to be looked at
         noted = last_noted(inputs.store, study.name).get(name)

@@ -4,7 +4,14 @@ A file says what each cell needs and computes it; how rows are drawn belongs in 
 """
 
 from fstore.queries.cells.needs import Cell, Need, Reading
-from fstore.queries.cells.registry import REPORTS, column_words, paper_numbers, report, titled
+from fstore.queries.cells.registry import (
+    REPORTS,
+    column_words,
+    needs_of,
+    paper_numbers,
+    report,
+    titled,
+)
 from fstore.registry import import_siblings
 
 __all__ = [
@@ -13,6 +20,7 @@ __all__ = [
     "Need",
     "Reading",
     "column_words",
+    "needs_of",
     "paper_numbers",
     "report",
     "titled",

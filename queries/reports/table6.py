@@ -102,6 +102,8 @@ def table6(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[C
 def _cells(
     store: "Store", files: "Sequence[StoredFile]", samples: Sequence[Samples]
 ) -> Iterator[Cell]:
+    from fstore.store.remedies import how_to_replace
+
     store.load_totals(files)
     statement, parameters = sparsity_sql(files, samples)
     rows = list(store.sql(statement, parameters).rows())
@@ -109,7 +111,8 @@ def _cells(
     if told != stored:
         raise SchemaError(
             f"the footers of {files[0].partition} and its like count {told} samples of {stored}: "
-            "an older fstore wrote them; remove them with fstore drop, and extract again"
+            "an older fstore wrote them; replace each of them, as this one: "
+            + how_to_replace(files[0].root, files[0].partition)
         )
     for row in rows:
         yield Cell(row["layer"], COLUMN, row["value"], row["std"], row["n"])

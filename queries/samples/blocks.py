@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from fstore import commands
 from fstore.errors import DataError
 from fstore.queries.samples.ablations import parse_ablation
 from fstore.store.features import layer_shape, read_features
 from fstore.store.files import Partition
 from fstore.store.permutation import permutation
+from fstore.store.remedies import how_to_replace
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -85,21 +87,28 @@ def ablated_blocks(
     for block, X in _stacked(streams):
         # before the change: binarized, a NaN would be an ordinary 0
         if not np.isfinite(X.sum()):
-            raise DataError(_not_finite(rows, block, X))
+            raise DataError(_not_finite(rows, block, X, root=store.place))
         yield block, change.apply(X, orders)
 
 
-def _not_finite(rows: Sequence[Rows], channels: NDArray[np.int32], X: NDArray[np.float32]) -> str:
+def _not_finite(
+    rows: Sequence[Rows],
+    channels: NDArray[np.int32],
+    X: NDArray[np.float32],
+    *,
+    root: commands.Where,
+) -> str:
     bad = np.argwhere(~np.isfinite(X).all(axis=2))
     if len(bad) == 0:
         return f"responses of {_names(rows)} are too large to be summed in float32"
     sample, channel = bad[0]
     which = np.searchsorted(np.cumsum([len(r.ids) for r in rows]), sample, side="right")
     ids = np.concatenate([r.ids for r in rows])
+    again = how_to_replace(root, rows[which].partition)
     return (
         f"{rows[which].partition}: responses of {len(np.unique(bad[:, 0]))} samples are NaN or "
         f"infinite, the first of them sample {ids[sample]}, channel {channels[channel]}; use "
-        "another checkpoint, or remove it with fstore drop and extract again"
+        f"another checkpoint, or replace them: {again}"
     )
 
 

@@ -33,7 +33,8 @@ def readable(store: "Store", partition: "Partition", ids: NDArray[np.int64]) -> 
         The partition is not stored, or lacks a sample for another reason; the message has the
         ``fstore extract`` command that makes it.
     """
-    from fstore.store.features import extract_command, stored_samples
+    from fstore.store.features import stored_samples
+    from fstore.store.remedies import how_to_make
     from fstore.store.unreadable import unreadable
 
     absent = np.setdiff1d(ids, stored_samples(store, partition))
@@ -42,8 +43,8 @@ def readable(store: "Store", partition: "Partition", ids: NDArray[np.int64]) -> 
     bad = unreadable(store)[partition.dataset, partition.view]
     if lacking := set(absent.tolist()) - bad:
         raise UnknownNameError(
-            f"{partition} lacks activations of {len(lacking)} of {len(ids)} samples; make them "
-            f"with: {extract_command(partition)}"
+            f"{partition} lacks activations of {len(lacking)} of {len(ids)} samples; "
+            + how_to_make(store, partition)
         )
     return np.setdiff1d(ids, absent)
 

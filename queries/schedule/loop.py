@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from fstore import commands
 from fstore.errors import FstoreError
 from fstore.queries.cells.code import code_changed
 from fstore.queries.refresh.standing import State
@@ -31,7 +32,7 @@ from fstore.queries.schedule.log import (
     seen,
     summary,
 )
-from fstore.queries.studies.study import load_study
+from fstore.queries.studies.study import load_study, not_current
 
 if TYPE_CHECKING:
     from fstore.queries.refresh.driver import Brought
@@ -252,8 +253,9 @@ def _attempt(
     with _caught(around, outcome):
         study = load_study(store, job.study)
         watch = {"on_progress": _stopping(around), "on_wait": _waiting(around)}
+        see = commands.report_list(store.place, study=not_current(store, study.name))
         for done in around.refresh(store, study, names, **watch):
-            _note(done, around, outcome)
+            _note(done, around, outcome, see=see)
             _stop_if_told(around)
 
 
@@ -312,8 +314,11 @@ def _stop_if_told(around: Surroundings) -> None:
         raise KeyboardInterrupt
 
 
-def _note(done: "Brought", around: Surroundings, outcome: Outcome) -> None:
-    """Count a report; what an earlier attempt computed of it stays counted."""
+def _note(done: "Brought", around: Surroundings, outcome: Outcome, *, see: str) -> None:
+    """Count a report; what an earlier attempt computed of it stays counted.
+
+    ``see`` is the command that lists what is missing.
+    """
     before = outcome.reports.get(done.report, {"computed": 0})
     computed = before["computed"] + done.computed
     outcome.reports[done.report] = {**done.counts, "computed": computed}
@@ -321,4 +326,4 @@ def _note(done: "Brought", around: Surroundings, outcome: Outcome) -> None:
         why = f"failed ({done.error}), " if done.state is State.FAILED else ""
         around.say(f"{done.report}: {why}computed {done.computed}, reused {done.reused}")
     elif done.state is State.MISSING:
-        around.say(f"{done.report}: missing inputs, see: fstore report list")
+        around.say(f"{done.report}: missing inputs, see: {see}")

@@ -1,12 +1,13 @@
 """What a study file says of how its data sets and checkpoints are made from raw files."""
 
 from collections.abc import Mapping
-from shlex import join
 from typing import Annotated, Any, TypeAlias
 
 from msgspec import Meta
 
+from fstore import commands
 from fstore.errors import DataError
+from fstore.names import snapshot_name
 from fstore.queries.studies.tuned import MODES, Mode, Task
 from fstore.toml_file import Seed, Seeds, Table, Text, WholeNumber, WholeNumbers
 
@@ -67,13 +68,15 @@ class MakeProposals(Table, frozen=True):
     max_proposals: WholeNumber | None = None
     split: Text | None = None
 
-    @property
-    def command(self) -> str:
-        """The command that finds them."""
-        words = ["fstore", "proposals", "--dataset", self.dataset, "--method", self.method]
-        if self.max_proposals is not None:
-            words += ["--max-proposals", str(self.max_proposals)]
-        return join([*words, "--split", self.split] if self.split else words)
+    def command(self, store: commands.Where) -> str:
+        """Return the command that finds them in a store."""
+        return commands.proposals(
+            store,
+            dataset=self.dataset,
+            method=self.method,
+            max_proposals=self.max_proposals,
+            part=self.split,
+        )
 
 
 class MakeCheckpoint(Table, frozen=True):
@@ -95,6 +98,11 @@ class MakePretrain(RecipeChanges, frozen=True):
     seed: Seed = 0
     split_seed: Seed = 0
     name_prefix: Text = ""
+
+    @property
+    def ckpts(self) -> tuple[str, ...]:
+        """The names of the checkpoints that it makes."""
+        return tuple(self.name_prefix + snapshot_name(i) for i in self.snapshots)
 
 
 class MakeFinetune(RecipeChanges, frozen=True):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from fstore import commands
 from fstore.errors import DataError, UnknownNameError
 from fstore.names import check_storable
 from fstore.queries.studies.bound import Bound
@@ -22,6 +23,7 @@ __all__ = [
     "UnboundError",
     "keep_study",
     "load_study",
+    "not_current",
     "parse_study",
     "set_study",
     "study_rows",
@@ -156,7 +158,7 @@ class Study(Table, frozen=True):
     def _unbound(self, role: str, line: str) -> str:
         return (
             f"study '{self.name}' says nothing of '{role}', which this report needs; "
-            f"add {line} to its file and set it again: fstore study set FILE"
+            f"add {line} to its file"
         )
 
 
@@ -295,9 +297,15 @@ def study_text(store: "Store", name: str | None = None) -> str:
     if fit:
         return str(fit[-1])
     if name is None:
-        raise UnknownNameError("no study is set; set one with: fstore study set FILE")
+        raise UnknownNameError(f"no study is set; set one with: {commands.study_set(store.place)}")
     names = ", ".join(sorted({row["name"] for row in rows})) or "none yet"
     raise UnknownNameError(f"no study '{name}' is set; there are: {names}")
+
+
+def not_current(store: "Store", name: str) -> str | None:
+    """Return a study's name where a command must say it: another one was set last, or none."""
+    rows = sorted(store.rows("studies").to_pylist(), key=lambda row: row["set_at"])
+    return None if rows and rows[-1]["name"] == name else name
 
 
 def load_study(store: "Store", name: str | None = None) -> Study:

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from fstore.errors import DataError
 
-__all__ = ["LONGEST", "check_new_name", "check_storable"]
+__all__ = ["LONGEST", "check_new_name", "check_storable", "snapshot_name"]
 
 LONGEST = 200
 """Bytes of a name as it stands in the name of a folder (``dataset=NAME``), percent-encoded; file
@@ -66,3 +66,15 @@ def check_new_name(name: str, what: str) -> str:
             f"{name!a} cannot name a {what}; use letters, digits and . _ + : -, no sign first"
         )
     return check_storable(name, what)
+
+
+def snapshot_name(iteration: int) -> str:
+    """Return the name of the checkpoint after that many iterations.
+
+    Examples
+    --------
+    >>> [snapshot_name(i) for i in (5, 300, 5000, 305_000, 1500)]
+    ['5', '300', '5k', '305k', '1500']
+    """
+    thousands, rest = divmod(iteration, 1000)
+    return f"{thousands}k" if thousands and not rest else str(iteration)

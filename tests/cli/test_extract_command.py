@@ -125,7 +125,11 @@ def test_views(run: Run) -> None:
     """``--view`` chooses a view; one that a named data set lacks is an error."""
     words = ("--layer", "fc7", "--ckpt", "random")
     assert run(*words, "--view", "image").exit_code == 0
-    refused(run(*words, "--view", "gt", "--dataset", "one"), 1, "no view 'gt'; it has: image")
+    refused(
+        run(*words, "--view", "gt", "--dataset", "one"),
+        1,
+        "no view 'gt'; it has no boxes; it has: image",
+    )
     refused(run(*words, "--view", "proposal"), 1, "no chosen data set has a view 'proposal'")
     refused(run(*words, "--view", "image", "--view", "typo"), 1, "view 'typo'; there are: image")
 

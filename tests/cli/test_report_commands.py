@@ -70,6 +70,7 @@ def test_report_list_of_what_is_missing(ready: Store) -> None:
     done = run(ready, "report", "list", "--json")
     (row,) = [row for row in json.loads(done.stdout) if row["name"] == "table6"]
     command = "fstore extract --layer fc --ckpt net/5 --dataset d --view image"
+    command += f" --store {ready.path}"
     assert row["commands"] == [command]
     assert command in done.stderr.splitlines()[-1]
 

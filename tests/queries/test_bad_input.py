@@ -298,7 +298,7 @@ def test_accuracy_of_several_classes(world: StudyWorld) -> None:
         ("classification", "c", np.nan, "C must be above 0 and finite, got nan"),
         ("accuracy", "ablation", ("none", "blur"), "no ablation 'blur'"),
         ("retrieval", "network", "other", "no activations of layer 'conv5'"),
-        ("retrieval", "ckpt", "16", "there are those of net/15k, net/5k; make them with"),
+        ("retrieval", "ckpt", "16", "there are those of net/15k, net/5k; no checkpoint '16'"),
     ],
 )
 def test_options(world: StudyWorld, name: str, option: str, value: object, message: str) -> None:

@@ -233,6 +233,7 @@ def test_other_proposals_are_another_cell(tmp_path: Path) -> None:
     scenes.store.drop(dataset="e", view="proposal")
     lines = [str(missing) for missing in standing(scenes.store, study, "table1").missing]
     command = "fstore proposals --dataset e --method selective-search"
+    command += f" --store {scenes.store.path}"
     assert lines == [f"no {LARGE} e: no proposals of data set e; make it with: {command}"]
     own = np.flatnonzero(scenes.image < 24)[::2]
     add_proposals_of(scenes, "e", np.arange(24), own)

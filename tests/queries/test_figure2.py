@@ -163,7 +163,7 @@ def test_missing_checkpoint(store: Store, study: Study) -> None:
     (missing,) = shown.missing
     assert str(missing) == (
         "no 15: no checkpoint net/15; make it with: "
-        "fstore ckpt import FILE --network net --name 15 (or fstore train pretrain)"
+        f"fstore ckpt import FILE --network net --name 15 --store {store.path}"
     )
     drop(store.place, Selection(ckpt="300"), checkpoint=True)
     with pytest.raises(UnknownNameError, match="no 5, 15, 300, 300-ft: no checkpoint net/300;"):
@@ -195,13 +195,13 @@ def test_which_tensor(tmp_path: Path) -> None:
     whole = bytearray(file.read_bytes())
     whole[-1] ^= 1
     file.write_bytes(whole)
-    with pytest.raises(DataError, match=r"cannot read .* damaged or were replaced; put the file"):
+    with pytest.raises(DataError, match=r"cannot read .* damaged or were replaced; restore"):
         first_filters(store, "broken")
     file.write_bytes(whole[:60])
     with pytest.raises(DataError, match=r"cannot read the weights of checkpoint 'net/broken'"):
         first_filters(store, "broken")
     file.unlink()
-    with pytest.raises(DataError, match="put the file back"):
+    with pytest.raises(DataError, match="restore the file from a copy"):
         first_filters(store, "broken")
 
 

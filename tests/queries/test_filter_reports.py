@@ -231,7 +231,8 @@ def test_missing_checkpoint(tmp_path: Path, name: str, layer: str) -> None:
     assert {"finetuned" in row["row"] for row in shown.rows} == {False}
     (missing,) = shown.missing
     assert missing.command == (
-        f"fstore extract --layer {layer} --ckpt net/15k --dataset g --view gt"
+        f"fstore extract --layer {layer} --ckpt net/15k --dataset g --view gt "
+        f"--store {world.store.path}"
     )
 
 

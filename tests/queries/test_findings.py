@@ -557,7 +557,7 @@ def test_check_findings(world: StudyWorld) -> None:
     assert {f.verdict for f in before.values()} == {"not enough data"}
     assert store.rows("reports").num_rows == 0
     table7 = before["binarizing-is-nearly-free-at-fc"]
-    assert "compute them with: fstore report show table7" in table7.evidence
+    assert "cells are not computed; fstore report show table7 --study" in table7.evidence
     assert "has no view 'image'" in before["place-matters-in-detection"].evidence
     computed = check_findings(store, study, compute=True)
     stored = store.rows("reports").num_rows

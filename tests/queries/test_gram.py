@@ -120,7 +120,7 @@ def test_norm_factor() -> None:
 
 def test_missing(known: Known) -> None:
     """Activations that are not there, devices that are not, and no features are named errors."""
-    with pytest.raises(UnknownNameError, match="fstore extract --layer fc7"):
+    with pytest.raises(UnknownNameError, match="no checkpoint '7' of network"):
         gram(known.store, [Rows(Partition(NETWORK, "7", "d", "image", "fc7"), np.arange(2))])
     with pytest.raises(DataError, match="device 'cuda:7' cannot be used"):
         accumulator(3, "cuda:7")

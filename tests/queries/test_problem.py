@@ -6,7 +6,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from _build import put
+from _build import add_checkpoint, put
 from _problems import CLASSES, N, World, add_manifest, make
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.samples.labels import check_apart
@@ -114,6 +114,7 @@ def test_layer_not_extracted(world: World) -> None:
 def test_samples_without_activations(world: World) -> None:
     """Activations of some samples only are an error that counts them and says what to do."""
     partition = Partition("net", "7", "d", "image", "fc")
+    add_checkpoint(world.store, "net", "7")
     put(world.store, partition, world.values["fc"][:50])
     samples = random_samples(world, (0,))
     with pytest.raises(UnknownNameError, match=r"lacks activations of \d+ of 30 samples; make"):

@@ -250,6 +250,7 @@ def test_a_deleted_partition(built: Built, study: Study) -> None:
     drop(built.store.place, Selection(layer="fc"))
     (found,) = states(built.store, study, ["table6"])
     command = "fstore extract --layer fc --ckpt net/5 --dataset d --view image"
+    command += f" --store {built.store.path}"
     assert (found.state, found.commands) == ("missing inputs", (command,))
     assert found.why == "no fc: no activations of d.image at net/5"
     (done,) = brought(built.store, study, ["table6"])
@@ -268,13 +269,14 @@ def test_data_sets_that_are_not_registered(built: Built) -> None:
     other = '\n[pretrain]\ndataset = "random"'  # the name of the split that is not there
     commands = {
         STUDY.replace('"d"', '"f"'): "fstore dataset add f --format FORMAT",
-        STUDY.replace('"d"', '"e"') + making: "fstore dataset add e --format voc",
-        STUDY + 'split = "random"' + other: "fstore dataset add d --format  --seeds 0,1,2",
+        STUDY.replace('"d"', '"e"') + making: "fstore dataset add e --format voc --root r",
+        STUDY + 'split = "random"\nseeds = [3, 4]' + other: (
+            f"fstore dataset add d --format '' --root {built.store.path / 'x'} --seeds 3,4"
+        ),
     }
-    known = built.store.datasets()[0].format
     for toml, command in commands.items():
         (found,) = states(built.store, parse_study(toml), ["table6"])
-        expected = command.replace("--format  ", f"--format {known} ")
+        expected = f"{command} --store {built.store.path}"
         assert (found.state, found.commands) == ("missing inputs", (expected,))
         (done,) = brought(built.store, parse_study(toml), ["table6"])
         assert (done.state, done.missing[0].command) == ("missing inputs", expected)

@@ -152,17 +152,18 @@ def test_analysis_says_what_it_is(name: str) -> None:
 
 @pytest.mark.parametrize("name", ANALYSIS_NAMES)
 def test_analysis_of_a_layer_that_is_not_there(world: StudyWorld, name: str) -> None:
-    """A layer, or a checkpoint, that is not extracted: the command that would do it."""
+    """Of a layer that is not extracted: the command; of a checkpoint: those that there are."""
     given = options(name)
     view = inspect.signature(ANALYSES[name].function).parameters["view"].default
-    for change in ({"layer": "conv9"}, {"ckpt": "305k"}):
-        wanted = {**given, **change}
-        command = (
-            f"fstore extract --layer {wanted['layer']} --ckpt {wanted['ckpt']} "
-            f"--dataset {wanted['dataset']} --view {view}"
-        )
-        with pytest.raises(UnknownNameError, match=command):
-            list(ANALYSES[name].function(world.store, **wanted))
+    command = (
+        f"fstore extract --layer conv9 --ckpt {given['ckpt']} "
+        f"--dataset {given['dataset']} --view {view} --store {world.store.path}"
+    )
+    with pytest.raises(UnknownNameError, match=command):
+        list(ANALYSES[name].function(world.store, **{**given, "layer": "conv9"}))
+    with pytest.raises(UnknownNameError, match="no checkpoint '305k'; there are: ") as caught:
+        list(ANALYSES[name].function(world.store, **{**given, "ckpt": "305k"}))
+    assert "fstore extract" not in str(caught.value)
 
 
 # reports

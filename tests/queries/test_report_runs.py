@@ -113,7 +113,8 @@ def test_missing_layer_has_no_row(built: Built, study: Study) -> None:
     (missing,) = shown.missing
     assert str(missing) == (
         "no fc: no activations of d.image at net/5; make it with: "
-        "fstore extract --layer fc --ckpt net/5 --dataset d --view image"
+        "fstore extract --layer fc --ckpt net/5 --dataset d --view image "
+        f"--store {built.store.path}"
     )
 
 
@@ -142,7 +143,7 @@ def test_nothing_to_show(built: Built, study: Study) -> None:
     with pytest.raises(UnknownNameError) as caught:
         show_report(built.store, study, "table6")
     command = "fstore extract --layer conv1 --layer fc --ckpt net/5 --dataset d --view image"
-    assert str(caught.value).endswith(command)
+    assert str(caught.value).endswith(f"{command} --store {built.store.path}")
 
 
 def test_what_is_not_there(built: Built, study: Study) -> None:

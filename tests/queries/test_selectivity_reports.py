@@ -186,7 +186,7 @@ def test_missing_checkpoint(tmp_path: Path) -> None:
     for name in ("figure1", "s_figure1"):
         shown = show_report(world.store, world.study, name)
         assert {row["row"].rsplit(" ", 1)[1] for row in shown.rows} == {"pretrained"}
-        assert [m.command for m in shown.missing] == [command]
+        assert [m.command for m in shown.missing] == [f"{command} --store {world.store.path}"]
     with pytest.raises(LookupError, match=command):
         show_report(world.store, world.study, "table9")
 

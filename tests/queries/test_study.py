@@ -314,9 +314,9 @@ def test_tuned_for_several_data_sets() -> None:
     text = with_tuned().replace('[detection]\ndataset = "d"\n', more)
     study = parse_study(text)
     assert study.tuned[-1].ckpts == ("5-d+e-gt-ft",)
-    assert "--dataset d --dataset e --view gt" in checkpoint_command(study, "5-d+e-gt-ft")
+    assert "--dataset d --dataset e --view gt" in checkpoint_command(None, study, "5-d+e-gt-ft")
     mixed = parse_study(text.replace(more, more + 'split = "random"\nseeds = [0]\n'))
-    assert checkpoint_command(mixed, "5-d+e-gt-ft").startswith("fstore ckpt import FILE")
+    assert checkpoint_command(None, mixed, "5-d+e-gt-ft").startswith("fstore ckpt import FILE")
     last = 'mode = "ft", parent = "5" },\n]'
     named = text.replace(last, last.replace(" }", ', ckpts = ["x"] }'))
     assert parse_study(named).tuned[-1].ckpts == ("x",)
@@ -325,16 +325,19 @@ def test_tuned_for_several_data_sets() -> None:
 def test_commands_that_make_checkpoints() -> None:
     """The command names the run's split and seed; a checkpoint that was not tuned is imported."""
     study = parse_study(with_tuned())
-    assert checkpoint_command(study, "5-e-ft-s4") == (
+    assert checkpoint_command(None, study, "5-e-ft-s4") == (
         "fstore train finetune --network net --from 5 --mode ft --dataset e --view image "
         "--split random --split-seed 4 --seed 4 --name 5-e-ft-s4"
     )
-    assert checkpoint_command(study, "5-d-gt-ft") == (
+    assert checkpoint_command(None, study, "5-d-gt-ft") == (
         "fstore train finetune --network net --from 5 --mode ft --dataset d --view gt "
         "--split official --seed 0 --name 5-d-gt-ft"
     )
-    assert "--mode scratch --dataset e" in checkpoint_command(study, "e-scratch-s3")
-    assert checkpoint_command(study, "5").startswith("fstore ckpt import FILE --network net")
+    assert "--mode scratch --dataset e" in checkpoint_command(None, study, "e-scratch-s3")
+    assert checkpoint_command(None, study, "5").startswith("fstore ckpt import FILE --network net")
+    made = checkpoint_command(None, parse_study(with_tuned() + MAKE), "15")
+    assert made.startswith("fstore train pretrain --network net --dataset ")
+    assert " --snapshots 5,15" in made
 
 
 def test_making() -> None:
@@ -343,10 +346,10 @@ def test_making() -> None:
     (dataset,) = make.datasets
     assert (dataset.root, dataset.seeds, dataset.fractions) == ("VOCdevkit", (0,), (0.6, 0.1, 0.3))
     assert dataset.options == (("year", "2007"),)
-    assert make.proposals_of("d").command == (
+    assert make.proposals_of("d").command(None) == (
         "fstore proposals --dataset d --method components --max-proposals 7 --split test"
     )
-    assert make.proposals_of("e").command.endswith("--dataset e --method selective-search")
+    assert make.proposals_of("e").command(None).endswith("--dataset e --method selective-search")
     assert (make.checkpoints[0].file, make.checkpoints[0].iteration) == ("a.npz", 5)
     assert make.pretrain[0].snapshots == (5, 15)
     assert make.pretrain[0].changes == (("lr", 0.01), ("mirror", True))

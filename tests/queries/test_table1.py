@@ -105,12 +105,12 @@ def test_missing_checkpoints_are_named(world: World) -> None:
     lines = [str(missing) for missing in shown.missing]
     assert lines[0] == (
         "no scene classification on d: no checkpoint net/25; make it with: fstore ckpt import FILE "
-        "--network net --name 25 (or fstore train pretrain)"
+        f"--network net --name 25 --store {world.store.path}"
     )
     assert lines[2] == (
         "no scene classification on d: no checkpoint net/25-d-ft-s1; make it with: fstore train "
         "finetune --network net --from 25 --mode ft --dataset d --view image --split random "
-        "--split-seed 1 --seed 1 --name 25-d-ft-s1"
+        f"--split-seed 1 --seed 1 --name 25-d-ft-s1 --store {world.store.path}"
     )
     assert len(lines) == 4
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from _build import add_dataset, add_layers, build, put, relu
+from _build import add_checkpoint, add_dataset, add_layers, build, put, relu
 from fstore.errors import DataError, UnknownNameError
 from fstore.store import Store
 from fstore.store.export import export_features, find_partition
@@ -131,6 +131,8 @@ def test_what_is_not_there(wide: tuple[Store, NDArray[np.float32]]) -> None:
     """A missing partition, channel or sample is named; the partition with its command."""
     store, _ = wide
     add_layers(store, "n", {"other": (3, 2, 2)})
+    add_dataset(store)
+    add_checkpoint(store, "n", "5")
     other = Partition("n", "5", "d", "image", "other")
     with pytest.raises(UnknownNameError, match="fstore extract --layer other --ckpt n/5"):
         next(read_features(store, other))

@@ -320,6 +320,8 @@ def test_the_command_in_the_error_can_be_pasted(store: Store) -> None:
         "image",
         "--layer",
         "x;y",
+        "--store",
+        str(store.path),
     ]
 
 

@@ -139,7 +139,9 @@ def test_rows_of_another_shape_are_refused() -> None:
 
 def test_a_missing_store_names_the_command(tmp_path: Path) -> None:
     """Opening what is not there says how to make it."""
-    with pytest.raises(StorageError, match=f"no store at {tmp_path}.*fstore --store .* init"):
+    with pytest.raises(
+        StorageError, match=f"no store at {tmp_path}.*fstore init --store {tmp_path}"
+    ):
         Store.open(tmp_path)
 
 

@@ -175,7 +175,7 @@ def load_network(store: "Store", record: CheckpointRecord) -> "Network":
     IdentityError
         The network's function states another preprocessing than that of the record.
     """
-    return _loaded(record, store.checkpoint_path(record))
+    return _loaded(store, record, store.checkpoint_path(record))
 
 
 def check_weights(store: "Store", record: CheckpointRecord) -> list[str]:
@@ -267,17 +267,18 @@ def write_checkpoint(
     with held, place as temporary, leftover(Path(temporary)):
         path = Path(temporary) / "weights.safetensors"
         save_checkpoint(weights, path, mean_image=preprocess.mean_image)
-        gives = compare(network, weights, _loaded(record, path))
+        gives = compare(network, weights, _loaded(store, record, path))
         if say is not None:
             say(f"{record.network}/{record.name}: loads back, and one image gives {gives}")
         return store.add_checkpoint(record, path)
 
 
-def _loaded(record: CheckpointRecord, path: Path) -> "Network":
+def _loaded(store: "Store", record: CheckpointRecord, path: Path) -> "Network":
     """Load a record's file; weights and preprocessing must be those of the record."""
     from fstore.extractor.weights import network_of, read_checkpoint, tensors_sha256
+    from fstore.store.remedies import weights_again
 
-    whole, again = f"{record.network}/{record.name}", _put_back(record)
+    whole, again = f"{record.network}/{record.name}", weights_again(store.place, record)
     try:
         weights, image = read_checkpoint(path)
     except DataError as exc:
@@ -291,27 +292,6 @@ def _loaded(record: CheckpointRecord, path: Path) -> "Network":
     network = network_of(record.network, weights, image, source=str(path))
     _check_preprocessing(network, record)
     return network
-
-
-def _put_back(record: CheckpointRecord) -> str:
-    """Say how the weights of a record can be had again."""
-    try:
-        about = json.loads(record.recipe)
-    except ValueError:
-        about = {}
-    copy, name = "restore the file from a copy", f"--network {record.network} --name {record.name}"
-    if about.get("kind") == "init":
-        seed = about.get("seed", 0)
-        again = f"fstore ckpt init {name} --seed {seed} (and --classes, if it was given)"
-        return f"{copy}, or draw them again: {again}"
-    if about.get("kind") == "import":
-        return (
-            f"{copy}, or import them again: fstore ckpt import {about.get('file', 'FILE')} {name}"
-        )
-    return (
-        f"{copy}, or drop the checkpoint and train it again: fstore drop --network "
-        f"{record.network} --ckpt {record.name} --checkpoint"
-    )
 
 
 def _check_preprocessing(network: "Network", record: CheckpointRecord) -> None:

@@ -186,9 +186,8 @@ class _Work:
         mine = json.loads(json.dumps(self.identity))
         if differ := [k for k in {**stored, **mine} if stored.get(k) != mine.get(k)]:
             texts = [f"{k} (stored {stored.get(k)}, now {mine.get(k)})" for k in differ]
-            raise IdentityError(
-                f"{other_proposals(self.info.name)}; they differ in: {', '.join(texts)}"
-            )
+            told = other_proposals(self.store.place, self.info.name)
+            raise IdentityError(f"{told}; they differ in: {', '.join(texts)}")
         self.store.inherit_splits(self.info.name)
         return Added(**{**noted["added"], "new": False})
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fstore import commands
 from fstore.errors import IdentityError, UnknownNameError
 from fstore.types import CheckpointRecord, LayerSpec, Precision
 
@@ -139,7 +140,8 @@ class Planner:
         names = dict.fromkeys(chosen.datasets)
         datasets = [store.dataset(name) for name in names] or store.datasets()
         if not datasets:
-            raise UnknownNameError("no data set is registered; add one with: fstore dataset add")
+            add = commands.dataset_add(store.place, "NAME", format="FORMAT")
+            raise UnknownNameError(f"no data set is registered; add one with: {add}")
         strange = [v for v in chosen.views if not any(v in d.views for d in datasets)]
         if strange and not chosen.datasets:
             there = ", ".join(dict.fromkeys(v for d in datasets for v in d.views))
@@ -150,7 +152,7 @@ class Planner:
             self._job(record, dataset, view, register=register)
             for record in {(r.network, r.name): r for r in records}.values()
             for dataset in datasets
-            for view in _views(dataset, chosen.views, named=bool(chosen.datasets))
+            for view in _views(store, dataset, chosen.views, named=bool(chosen.datasets))
         ]
         if not jobs:
             views = ", ".join(DEFAULT_VIEWS)
@@ -237,8 +239,9 @@ class Planner:
     def _start(self, record: CheckpointRecord, dataset: "DatasetInfo", view: str) -> Start | None:
         """Find the stored layer to go on from; it must come of the same weights and samples."""
         from fstore.extractor.taps import Taps, layer_specs
-        from fstore.store.features import extract_command, refuse_bits
+        from fstore.store.features import refuse_bits
         from fstore.store.files import Partition
+        from fstore.store.remedies import extract_command
 
         layer = self.chosen.from_stored
         if layer is None:
@@ -252,7 +255,7 @@ class Planner:
         if not files:
             raise UnknownNameError(
                 f"nothing to go on from: {partition} is not stored; make it with: "
-                + extract_command(partition)
+                + extract_command(self.store.place, partition)
             )
         refuse_bits(files)
         parts = files[0].identity.parts
@@ -269,16 +272,17 @@ class Planner:
         return readable(self.store, start.partition, todo) if len(todo) else todo
 
 
-def _views(dataset: "DatasetInfo", views: Sequence[str], *, named: bool) -> list[str]:
+def _views(
+    store: "Store", dataset: "DatasetInfo", views: Sequence[str], *, named: bool
+) -> list[str]:
     """Return the views to extract; a view that was named must be there if its data set was."""
+    from fstore.store.remedies import no_view
+
     if not views:
         return [v for v in DEFAULT_VIEWS if v in dataset.views]
     absent = [v for v in views if v not in dataset.views]
     if absent and named:
-        raise UnknownNameError(
-            f"data set '{dataset.name}' has no view '{absent[0]}'; it has: "
-            + ", ".join(dataset.views)
-        )
+        raise UnknownNameError(no_view(store, dataset, absent[0]))
     return [v for v in dict.fromkeys(views) if v in dataset.views]
 
 

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,7 +88,7 @@ def _group(
             placed[partition] = _place(store, network, partition)
             reason = _reason(record, network, placed[partition], files)
         except _Other as other:
-            yield partition, f"{other}; {_mend(partition)}", ""
+            yield partition, f"{other}; {_mend(files[0])}", ""
             continue
         except FstoreError as error:
             reason = str(error)
@@ -220,14 +219,13 @@ def _difference(files: "Sequence[StoredFile]", expected: Mapping[int, NDArray[np
         if stored.shape != values.shape:
             return (
                 f"sample {sample} is stored with {stored.shape[0]} channels of {stored.shape[1]}, "
-                f"the network gives {values.shape[0]} of {values.shape[1]}; "
-                + _mend(files[0].partition)
+                f"the network gives {values.shape[0]} of {values.shape[1]}; " + _mend(files[0])
             )
         gap, scale = _gap(stored, values, bits=precision == "bit")
         if gap > slack * scale:
             return (
                 f"sample {sample} is not what the network gives: stored values differ by up to "
-                f"{gap:.3g}, where {slack * scale:.3g} is allowed; {_mend(files[0].partition)}"
+                f"{gap:.3g}, where {slack * scale:.3g} is allowed; {_mend(files[0])}"
             )
     return ""
 
@@ -271,13 +269,8 @@ def _stored(
     return None
 
 
-def _mend(partition: "Partition") -> str:
-    """Return the commands that put right values in place of a partition's."""
-    from fstore.store.features import extract_command
+def _mend(file: "StoredFile") -> str:
+    """Return the commands that put right values in place of those of a file's partition."""
+    from fstore.store.remedies import how_to_replace
 
-    where = {
-        "network": partition.network, "ckpt": partition.ckpt, "dataset": partition.dataset,
-        "view": partition.view, "layer": partition.layer,
-    }  # fmt: skip
-    drop = " ".join(f"--{option} {quote(value)}" for option, value in where.items())
-    return f"mend it with: fstore drop {drop} --yes && {extract_command(partition)}"
+    return f"mend it with: {how_to_replace(file.root, file.partition, yes=True)}"

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import join
 from typing import TYPE_CHECKING, Any
 
+from fstore import commands
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.studies.bound import Bound
 from fstore.queries.studies.making import (
@@ -17,7 +17,12 @@ from fstore.queries.studies.making import (
 )
 from fstore.queries.studies.study import ROLES, Study
 from fstore.queries.studies.tuned import VIEWS, Tuned
-from fstore.queries.studies.ways import finetune_words
+from fstore.queries.studies.ways import (
+    dataset_command,
+    finetune_command,
+    pretrain_command,
+    used_seeds,
+)
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -29,17 +34,28 @@ __all__ = ["Context", "Step", "making_steps", "registered", "unsearched"]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a study is reproduced with: store, study, folder of raw data, a torch device."""
+    """What a study is reproduced with: store, study, folder of raw data, a torch device.
+
+    ``shown`` is the store that commands name, where it is another: in a dry run, the one to come.
+    """
 
     store: "Store"
     study: Study
     data: Path | None
     device: str
+    shown: Path | None = None
+
+    @property
+    def place(self) -> commands.Where:
+        """The store that the commands of steps name."""
+        return self.shown or self.store.place
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One step: its title, the command that does the same, and whether it was done before.
+
+    The command is empty where none can be told yet, or there is nothing to do.
 
     ``run`` does it, which is quick where it was done before: names that stand for something else
     are refused. It returns a note, or nothing.
@@ -98,9 +114,8 @@ class _Dataset:
 def _described(context: Context, entry: MakeDataset) -> _Dataset:
     """Complete an entry: its folder below that of the data, and the seeds that the study uses."""
     root = None if entry.root is None else _path(context, entry.root)
-    bounds = [b for role in ROLES for b in getattr(context.study, role)]
-    used = {s for b in bounds if (b.dataset, b.split) == (entry.name, "random") for s in b.seeds}
-    return _Dataset(entry, root, tuple(sorted(used.union(entry.seeds))))
+    used = used_seeds(context.study, entry.name)
+    return _Dataset(entry, root, tuple(sorted({*used, *entry.seeds})))
 
 
 def _path(context: Context, path: str) -> Path:
@@ -122,9 +137,12 @@ def _check_datasets(context: Context, entries: Sequence[_Dataset]) -> None:
     for role in ROLES:
         for bound in getattr(context.study, role):
             if bound.dataset not in known:
+                add = dataset_command(
+                    context.store, context.study, bound.dataset, shown=context.place
+                )
                 raise UnknownNameError(
                     f"{role} of study '{context.study.name}': no data set '{bound.dataset}' is "
-                    "registered; add it with fstore dataset add, or say in the study file how it "
+                    f"registered; add it with: {add}; or say in the study file how it "
                     f'is made: [[make.datasets]] with name = "{bound.dataset}", format, root'
                 )
     for entry in context.study.make.proposals:
@@ -157,13 +175,17 @@ def _dataset_step(context: Context, dataset: _Dataset) -> Step:
         sizes = ", ".join(f"{len(v.samples)} {v.view}" for v in added.manifest.views)
         return "; ".join([sizes, *notes])
 
-    words = ["fstore", "dataset", "add", entry.name, "--format", entry.format]
-    words += ["--root", str(dataset.root)] if dataset.root else []
-    words += ["--seeds", _listed(dataset.seeds)] if dataset.seeds else []
-    words += ["--fractions", _listed(entry.fractions)] if entry.fractions else []
-    words += _options(entry.options)
+    command = commands.dataset_add(
+        context.place,
+        entry.name,
+        format=entry.format,
+        root=dataset.root,
+        seeds=dataset.seeds,
+        fractions=entry.fractions,
+        options=dict(entry.options),
+    )
     there = _is_registered(context.store, dataset)
-    return Step(f"Register data set {entry.name}", join(words), there, run)
+    return Step(f"Register data set {entry.name}", command, there, run)
 
 
 def _is_registered(store: "Store", dataset: _Dataset) -> bool:
@@ -196,7 +218,8 @@ def _proposals_step(context: Context, entry: MakeProposals) -> Step:
         return f"{added.kept} proposals in {added.images} images"
 
     there = entry.dataset not in unsearched(context)
-    return Step(f"Find proposals in {entry.dataset}", entry.command, there, run)
+    command = entry.command(context.place)
+    return Step(f"Find proposals in {entry.dataset}", command, there, run)
 
 
 # Checkpoints
@@ -220,17 +243,18 @@ def _import_step(context: Context, entry: MakeCheckpoint) -> Step:
         )
         return ""
 
-    words = ["fstore", "ckpt", "import", str(file), "--network", study.network]
-    words += ["--name", entry.name]
-    more = {"iteration": entry.iteration, "parent": entry.parent, "mean": mean}
-    words += _options([(k, str(v)) for k, v in more.items() if v is not None])
+    command = commands.ckpt_import(
+        context.place,
+        file,
+        network=study.network,
+        name=entry.name,
+        options={"iteration": entry.iteration, "parent": entry.parent, "mean": mean},
+    )
     there = entry.name in registered(context.store, study.network)
-    return Step(f"Import checkpoint {entry.name}", join(words), there, run)
+    return Step(f"Import checkpoint {entry.name}", command, there, run)
 
 
 def _pretrain_step(context: Context, entry: MakePretrain) -> Step:
-    from fstore.extractor.training import snapshot_name
-
     store, network = context.store, context.study.network
     changes: dict[str, Any] = dict(entry.changes)
 
@@ -251,15 +275,11 @@ def _pretrain_step(context: Context, entry: MakePretrain) -> Step:
         )
         return _reached(records[-1].recipe)
 
-    words = ["fstore", "train", "pretrain", "--network", network, "--dataset", entry.dataset]
-    words += ["--iterations", str(entry.iterations), "--snapshots", _listed(entry.snapshots)]
-    words += ["--seed", str(entry.seed)] if entry.seed else []
-    words += ["--split-seed", str(entry.split_seed)] if entry.split_seed else []
-    words += ["--name-prefix", entry.name_prefix] if entry.name_prefix else []
-    names = {entry.name_prefix + snapshot_name(i) for i in entry.snapshots}
     title = f"Pre-train {network} on {entry.dataset}, {entry.iterations} iterations"
-    there = names <= registered(store, network)
-    return Step(title, join([*words, *_options(entry.changes)]), there, run)
+    there = registered(store, network).issuperset(entry.ckpts)
+    return Step(
+        title, pretrain_command(context.store, network, entry, shown=context.place), there, run
+    )
 
 
 def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: str) -> Step:
@@ -294,14 +314,20 @@ def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: s
         )
         return _reached(records[-1].recipe)
 
-    words = [*finetune_words(study, entry, ckpt), "--iterations", str(recipe.iterations)]
-    words += ["--trainval"] if trainval else []
-    words += _options(recipe.changes)
+    command = finetune_command(
+        context.place,
+        study,
+        entry,
+        ckpt=ckpt,
+        iterations=recipe.iterations,
+        trainval=trainval,
+        changes=changes,
+    )
     origin = f"Fine-tune {entry.parent}" if entry.parent else f"Train {study.network} from scratch"
     samples = "boxes of " if VIEWS[entry.task] == "gt" else ""
     title = f"{origin} on {samples}{' and '.join(names)} ({entry.mode}): {ckpt}"
     there = ckpt in registered(context.store, study.network)
-    return Step(title, join(words), there, run)
+    return Step(title, command, there, run)
 
 
 def _one_split(entry: Tuned, bounds: Sequence[Bound], ckpt: str) -> tuple[str, int]:
@@ -365,19 +391,3 @@ def _shown(on_progress: OnProgress) -> "Callable[[Iteration], None]":
 
     note = step_notes()
     return lambda step: on_progress("training", step.iteration, step.of, note(step))
-
-
-def _listed(numbers: Sequence[float]) -> str:
-    return ",".join(map(str, numbers))
-
-
-def _options(pairs: Sequence[tuple[str, Any]]) -> list[str]:
-    """Return options of the command line: ``--batch-size 64 --no-mirror``."""
-    words: list[str] = []
-    for name, value in pairs:
-        flag = name.replace("_", "-")
-        if isinstance(value, bool):
-            words.append(f"--{flag}" if value else f"--no-{flag}")
-        else:
-            words += [f"--{flag}", str(value)]
-    return words

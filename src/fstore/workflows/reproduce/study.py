@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from fstore import commands
 from fstore.errors import FstoreError, UnknownNameError
 from fstore.queries.studies.study import Study, parse_study
 from fstore.types import OnProgress
@@ -50,6 +51,7 @@ def reproduce(
     data: Path | None = None,
     device: str = "auto",
     dry_run: bool = False,
+    shown: Path | None = None,
     watch: Watch | None = None,
 ) -> Iterator[Result]:
     """Do what a study lacks, step by step: data sets, checkpoints, activations, reports.
@@ -71,6 +73,8 @@ def reproduce(
         For training and extraction: ``auto``, ``cpu``, ``cuda``.
     dry_run : bool
         Change nothing; say what would be done.
+    shown : Path or None
+        The store that the steps' commands name; None: this one.
     watch : callable or None
         ``watch(step)``, called before each step that is not left out, gives the context in which
         it is done, and there what to call as it goes on.
@@ -87,13 +91,15 @@ def reproduce(
         of one report does not stop the others.
     """
     study = parse_study(toml, source=source) if study is None else study
-    context = Context(store, study, data, device)
+    context = Context(store, study, data, device, shown)
     watch = watch or (lambda _: nullcontext(_silent))
     pending = False
     for step in _steps(context, toml, source, dry_run=dry_run):
         yield _carry_out(step, watch, dry_run=dry_run)
         pending = pending or (dry_run and not step.there)
-    yield from _reports(context, watch, pending=pending, dry_run=dry_run)
+    for result in _reports(context, watch, pending=pending, dry_run=dry_run):
+        note = commands.portable(result.note, store.place, to=context.place)
+        yield replace(result, note=note)
 
 
 def _steps(context: Context, toml: str, source: str, *, dry_run: bool) -> Iterator[Step]:
@@ -130,7 +136,8 @@ def _setting_step(context: Context, toml: str, source: str) -> Step:
             keep_study(store, context.study, toml)
         return ""
 
-    return Step(f"Set study {name}", f"fstore study set {source}", there, run)
+    command = commands.study_set(context.place, source)
+    return Step(f"Set study {name}", command, there, run)
 
 
 # Activations
@@ -144,11 +151,11 @@ def _extraction_steps(context: Context, *, dry_run: bool) -> Iterator[Step]:
     known = {d.name for d in store.datasets()}
     if dry_run and (absent := [d.name for d in study.make.datasets if d.name not in known]):
         title = f"Extract what the reports read, known once {', '.join(absent)} is registered"
-        yield Step(title, "fstore extract ...", there=False, run=lambda _: "")
+        yield Step(title, "", there=False, run=lambda _: "")
         return
     if dry_run and (absent := unsearched(context)):
         title = f"Extract features of proposals, known once {', '.join(absent)} is searched"
-        yield Step(title, "fstore extract --view proposal ...", there=False, run=lambda _: "")
+        yield Step(title, "", there=False, run=lambda _: "")
     needs, _ = study_needs(store, study)
     missing = missing_extractions(
         store,
@@ -157,17 +164,15 @@ def _extraction_steps(context: Context, *, dry_run: bool) -> Iterator[Step]:
         to_come=_to_come(study) if dry_run else (),
     )
     if not missing:
-        yield Step("Extract what the reports read", "fstore extract ...", True, lambda _: "")
+        yield Step("Extract what the reports read", "", there=True, run=lambda _: "")
     for extraction in missing:
         yield _extraction_step(context, extraction)
 
 
 def _to_come(study: Study) -> set[tuple[str, str]]:
     """Return the checkpoints that the study file says how to make."""
-    from fstore.extractor.training import snapshot_name
-
     names = {c.name for c in study.make.checkpoints}
-    names |= {p.name_prefix + snapshot_name(i) for p in study.make.pretrain for i in p.snapshots}
+    names |= {ckpt for training in study.make.pretrain for ckpt in training.ckpts}
     tuned = [t for t in study.tuned if study.make.recipe(t.task, t.mode)]
     names |= {ckpt for t in tuned for ckpt in t.ckpts}
     return {(study.network, name) for name in names}
@@ -199,7 +204,7 @@ def _extraction_step(context: Context, extraction: "Extraction") -> Step:
         f"Extract {' '.join(extraction.layers)} for {extraction.dataset}.{extraction.view}{part} "
         f"at {' '.join(ckpts)}"
     )
-    return Step(title, extraction.command, there=False, run=run)
+    return Step(title, extraction.command(context.place), there=False, run=run)
 
 
 # Reports
@@ -210,7 +215,7 @@ def _reports(context: Context, watch: Watch, *, pending: bool, dry_run: bool) ->
     from fstore.queries.refresh.driver import brought
 
     def watched(name: str, standing: "Standing") -> AbstractContextManager[OnProgress]:
-        command = f"fstore report show {name}"
+        command = commands.report_show(context.place, name)
         return watch(Step(_title(name), command, not standing.stale, lambda _: ""))
 
     for done in brought(context.store, context.study, compute=not dry_run, watch=watched):

@@ -88,7 +88,7 @@ def outputs(store: "Store", learning: Learning) -> list[str]:
 
     infos = [store.dataset(name) for name in learning.datasets]
     for other in infos:
-        _check_view(other, learning.view)
+        _check_view(store, other, learning.view)
     classes, info = list(class_names(store, learning.datasets)), infos[0]
     if differ := {other.task for other in infos} - {info.task}:
         raise DataError(
@@ -107,22 +107,18 @@ def outputs(store: "Store", learning: Learning) -> list[str]:
     return classes
 
 
-def _check_view(info: "DatasetInfo", view: str) -> None:
+def _check_view(store: "Store", info: "DatasetInfo", view: str) -> None:
+    from fstore.store.remedies import no_view
+
     if view not in VIEWS:
         raise UnknownNameError(f"no view {view!r}; there are: {', '.join(VIEWS)}")
     needed = ["image", "gt", view] if view != "image" else [view]
     absent = [v for v in needed if v not in info.views]
     if not absent:
         return
-    make = (
-        f"; make proposals with: fstore proposals --dataset {info.name}, or learn from boxes drawn "
-        "around the ground truth: --view gt"
-        if absent == ["proposal"]
-        else ""
-    )
-    raise UnknownNameError(
-        f"data set {info.name!r} has no view {absent[0]!r}; it has: {', '.join(info.views)}{make}"
-    )
+    drawn = "; or learn from boxes drawn around the ground truth: --view gt"
+    other = drawn if absent == ["proposal"] else ""
+    raise UnknownNameError(no_view(store, info, absent[0]) + other)
 
 
 def training_data(

@@ -1,0 +1,118 @@
+"""What to do about activations that are not as they should be: commands that work on the store.
+
+A suggestion names what the store has. Where no command would help, the text says what is lacking.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fstore import commands
+from fstore.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from fstore.store.catalog import DatasetInfo
+    from fstore.store.files import Partition
+    from fstore.store.store import Store
+    from fstore.types import CheckpointRecord
+
+__all__ = ["extract_command", "how_to_make", "how_to_replace", "no_view", "weights_again"]
+
+
+def how_to_make(store: "Store", partition: "Partition", layers: Sequence[str] = ()) -> str:
+    """Say how activations that are not stored are made, or what stands in the way.
+
+    Parameters
+    ----------
+    store : Store
+    partition : Partition
+        Without a network the checkpoint may be that of any.
+    layers : sequence of str
+        Layers that are wanted in place of the partition's.
+
+    Returns
+    -------
+    str
+        ``make them with: fstore extract ...``; or that the checkpoint, the data set or its view
+        is not there, which others there are, and how it is made if a command makes it.
+    """
+    try:
+        dataset = store.dataset(partition.dataset)
+        if partition.view not in dataset.views:
+            return no_view(store, dataset, partition.view)
+        store.find_checkpoint(partition.ckpt, partition.network or None)
+    except UnknownNameError as error:
+        return str(error)
+    return f"make them with: {extract_command(store.place, partition, layers)}"
+
+
+def no_view(store: "Store", dataset: "DatasetInfo", view: str) -> str:
+    """Say that a data set has no such view, which it has, and how it gets proposals."""
+    has = f"it has: {', '.join(dataset.views)}"
+    if view == "proposal" and "image" in dataset.views:
+        find = commands.proposals(store.place, dataset=dataset.name)
+        return f"data set '{dataset.name}' has no view '{view}'; {has}; find proposals with: {find}"
+    boxes = "; it has no boxes" if view == "gt" else ""
+    return f"data set '{dataset.name}' has no view '{view}'{boxes}; {has}"
+
+
+def extract_command(
+    root: commands.Where,
+    partition: "Partition",
+    layers: Sequence[str] = (),
+    *,
+    precision: str | None = None,
+) -> str:
+    """Return the command that makes a partition, or the given layers beside it.
+
+    Without a network in the partition the checkpoint stands alone.
+    """
+    name = "/".join(part for part in (partition.network, partition.ckpt) if part)
+    return commands.extract(
+        root,
+        layers=layers or [partition.layer],
+        ckpts=[name],
+        dataset=partition.dataset,
+        view=partition.view,
+        precision=precision,
+    )
+
+
+def how_to_replace(
+    root: commands.Where, partition: "Partition", *, precision: str | None = None, yes: bool = False
+) -> str:
+    """Return the commands that remove a partition and, that done, extract it again.
+
+    Parameters
+    ----------
+    root : Place or None
+        The store.
+    partition : Partition
+    precision : str or None
+        What stored values are rounded to then.
+    yes : bool
+        Remove it without asking.
+    """
+    drop = commands.drop(root, partition.values, yes=yes)
+    return f"{drop} && {extract_command(root, partition, precision=precision)}"
+
+
+def weights_again(root: commands.Where, record: "CheckpointRecord") -> str:
+    """Say how the weights of a checkpoint can be had again when their file is lost or damaged."""
+    network, name = record.network, record.name
+    try:
+        about = dict(json.loads(record.recipe))
+    except (ValueError, TypeError):
+        about = {}
+    copy = "restore the file from a copy"
+    if about.get("kind") == "init":
+        seed = int(about.get("seed", 0))
+        again = commands.ckpt_init(root, network=network, name=name, seed=seed)
+        return f"{copy}, or draw them again (with --classes, if it was given): {again}"
+    if about.get("kind") == "import":
+        key = {"key": about.get("key")}
+        file = str(about.get("file", "FILE"))
+        again = commands.ckpt_import(root, file, network=network, name=name, options=key)
+        return f"{copy}, or import them again (with --mean, if it was given): {again}"
+    drop = commands.drop(root, {"network": network, "ckpt": name}, checkpoint=True)
+    return f"{copy}, or drop the checkpoint and train it again: {drop}"
