@@ -90,7 +90,7 @@ def build_page(
     exhibits = []
     progress("page", 0, len(every), every[0])
     for done in brought(store, study, every, compute=compute, on_progress=on_progress):
-        exhibits.append(exhibit(study, done))
+        exhibits.append(exhibit(store, study, done))
         progress("page", len(exhibits), len(every), done.report)
     with _replaced(out) as folder:
         site = _site(store, study, folder, exhibits)

@@ -3,16 +3,20 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from fstore.commands import portable
 from fstore.queries.cells.missing import Missing
 from fstore.queries.cells.needs import BESIDE
 from fstore.queries.refresh.driver import Brought
 from fstore.queries.refresh.standing import Standing, State, told, with_paper
 from fstore.queries.reports import REPORTS, titled
 from fstore.queries.studies.study import Study
+
+if TYPE_CHECKING:
+    from fstore.store import Store
 
 __all__ = ["STATES", "Exhibit", "Key", "Provenance", "exhibit", "label", "names"]
 
@@ -127,13 +131,14 @@ def _place(name: str) -> tuple[object, ...]:
     return (bool(supplement), kind == "figure", number, rest)
 
 
-def exhibit(study: Study, done: Brought) -> Exhibit:
+def exhibit(store: "Store", study: Study, done: Brought) -> Exhibit:
     """Return a report as the page shows it; an error of the report is its state, never raised.
 
     Its commands do not name the store: a page is read on other machines.
 
     Parameters
     ----------
+    store : Store
     study : Study
     done : Brought
         The report, brought up or looked at.
@@ -145,10 +150,10 @@ def exhibit(study: Study, done: Brought) -> Exhibit:
         titled(name, study),
         str(REPORTS[name].meta["answers"]),
         _state(done, shown=bool(rows)),
-        told(done.raised),
+        portable(told(done.raised), store.place),
         rows,
         provenance,
-        done.missing,
+        tuple(replace(m, command=portable(m.command, store.place)) for m in done.missing),
         {} if standing.error is not None else _absent(standing),
     )
 

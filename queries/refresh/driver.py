@@ -8,17 +8,18 @@ is done is on record in table ``runs``; the cells that a report has then, in ``r
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from fstore import commands
 from fstore.errors import FstoreError
 from fstore.queries.cells.inputs import Inputs
 from fstore.queries.cells.missing import Missing
 from fstore.queries.refresh.compute import Computed, bring_up
 from fstore.queries.refresh.standing import Standing, State, look, told, with_paper
 from fstore.queries.reports import REPORTS
-from fstore.queries.studies.study import Study
+from fstore.queries.studies.study import Study, not_current
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Brought:
         Why it failed or is left out, or what is not registered.
     standing : Standing
         How it stands now.
+    show : str
+        The command that computes and shows it.
     raised : Exception or None
         What ``error`` tells, for who wants it raised.
     """
@@ -61,6 +64,7 @@ class Brought:
     seconds: float = 0.0
     error: str = ""
     standing: Standing = field(default_factory=Standing)
+    show: str = ""
     raised: Exception | None = None
 
     @property
@@ -84,13 +88,10 @@ class Brought:
         """What is not among the rows and why, in sentences; empty if nothing is."""
         if self.raised is not None:
             return f"{self.report}: {told(self.raised)}."
-        stale = len(self.standing.stale)
-        command = f"fstore report show {self.report}"
-        lacks = [f"{self.report}: {lack}." for lack in self.missing]
-        if stale:
-            how = f"{stale} cells are not computed; compute them with: {command}."
-            lacks.insert(0, f"{self.report}: {how}")
-        return " ".join(lacks)
+        notes = [f"no {m.what}: {m.lack}; {m.command} makes it." for m in self.missing]
+        if stale := len(self.standing.stale):
+            notes.insert(0, f"{stale} cells are not computed; {self.show} computes them.")
+        return " ".join(f"{self.report}: {note}" for note in notes)  # no command before a full stop
 
 
 def wait_notes(say: Callable[[str], object]) -> Callable[[str], None]:
@@ -166,7 +167,7 @@ def chosen_reports(names: Sequence[str]) -> list[str]:
     return [REPORTS[name].name for name in dict.fromkeys(names)] or [e.name for e in REPORTS]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Call:
     """One call of :func:`brought`."""
 
@@ -177,6 +178,11 @@ class _Call:
     on_wait: Callable[[str], object] | None
     watch: Watch | None
     on_record: bool
+
+    @cached_property
+    def named(self) -> str | None:
+        """The study's name, where a command must say it."""
+        return not_current(self.store, self.study.name)
 
     def watched(self, name: str, standing: Standing) -> AbstractContextManager[OnProgress | None]:
         """Return the context in which a report is brought up."""
@@ -211,7 +217,7 @@ def _brought(call: _Call, names: Sequence[str]) -> Iterator[Brought]:
                     except Exception as error:  # noqa: BLE001 - the other reports are computed
                         done = replace(done, error=error)
                     inputs = Inputs.now(call.store)  # that took time
-            seen.append(_outcome(name, done, perf_counter() - began))
+            seen.append(_outcome(call, name, done, seconds=perf_counter() - began))
             if run is not None:
                 _tell(run, seen)
             yield seen[-1]
@@ -240,8 +246,9 @@ def _tell(run: "Run", seen: Sequence[Brought]) -> None:
         run.fail("; ".join(f"{done.report}: {done.error}" for done in failed))
 
 
-def _outcome(name: str, done: Computed, seconds: float) -> Brought:
+def _outcome(call: _Call, name: str, done: Computed, *, seconds: float) -> Brought:
     standing, computed = done.standing, done.computed
+    show = commands.report_show(call.store.place, name, study=call.named)
     state = State.COMPUTED if computed else standing.state
     return Brought(
         name,
@@ -249,14 +256,15 @@ def _outcome(name: str, done: Computed, seconds: float) -> Brought:
         computed,
         len(standing.stamps) - len(standing.stale) - computed,
         seconds,
-        _with_hint(name, done.error or standing.error),
+        _with_hint(done.error or standing.error, show),
         standing,
+        show,
         done.error or standing.error,
     )
 
 
-def _with_hint(name: str, error: Exception | None) -> str:
+def _with_hint(error: Exception | None, show: str) -> str:
     """Return an error for readers; of one that is a bug, also what shows where it is."""
     if error is None or isinstance(error, FstoreError):
         return told(error)
-    return f"{told(error)} (fstore report show {name} shows where)"
+    return f"{told(error)} ({show} shows where)"

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import FstoreError, UnknownNameError
@@ -18,6 +17,7 @@ from fstore.queries.cells.noted import last_noted
 from fstore.queries.reports import REPORTS, needs_of, paper_numbers
 from fstore.queries.samples.ablations import ablation_module
 from fstore.queries.studies.study import Study, UnboundError
+from fstore.queries.studies.ways import dataset_command
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -162,11 +162,8 @@ def _of_needs(inputs: Inputs, study: Study, name: str, needs: Sequence[Need]) ->
 
 def _unregistered(store: "Store", study: Study, error: Exception | None) -> Missing:
     """Say which command registers the data set or the split that an error is about."""
-    name, why = getattr(error, "dataset", None) or "NAME", str(error)
-    registered = {d.name: d.format for d in store.datasets()}
-    formats = registered | {d.name: d.format for d in study.make.datasets}
-    command = f"fstore dataset add {quote(name)} --format {formats.get(name, 'FORMAT')}"
-    return Missing((), why, command + (" --seeds 0,1,2" if name in registered else ""))
+    name = getattr(error, "dataset", None) or "NAME"
+    return Missing((), str(error), dataset_command(store, study, name))
 
 
 def told(error: Exception | None) -> str:

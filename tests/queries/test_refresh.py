@@ -316,7 +316,7 @@ def test_only_what_is_not_bound_is_left_out(
     assert (found.state, found.error) == ("failed", "data sets differ in their classes")
     assert state(world.store, world.study) == ("failed", "data sets differ in their classes")
     (seen,) = brought(world.store, world.study, ["table6"], compute=False)
-    assert exhibit(world.study, seen).state == "failed"
+    assert exhibit(world.store, world.study, seen).state == "failed"
 
 
 @pytest.mark.parametrize("error", [DataError("no such luck"), ZeroDivisionError("no such luck")])
