@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fstore import commands
 from fstore.errors import IdentityError, UnknownNameError
 from fstore.names import check_storable
 from fstore.store.commits import storage
@@ -129,8 +130,8 @@ def _same_checkpoint(root: "Place", record: CheckpointRecord) -> CheckpointRecor
     if differ:
         raise IdentityError(
             f"checkpoint '{record.network}/{record.name}' is registered with other "
-            f"{' and '.join(differ)}; use another --name, or first: fstore drop "
-            f"--network {record.network} --ckpt {record.name} --checkpoint"
+            f"{' and '.join(differ)}; use another --name, or first: "
+            + commands.drop(root, {"network": record.network, "ckpt": record.name}, checkpoint=True)
         )
     return old
 
@@ -165,8 +166,8 @@ def _add_layers(root: "Place", network: str, specs: Sequence[LayerSpec]) -> None
                 raise IdentityError(
                     f"layer '{spec.name}' of network '{network}' was stored as "
                     f"{old['channels']}x{old['height']}x{old['width']} with another definition; "
-                    "give the changed network another name, or first: fstore drop --network "
-                    + network
+                    "give the changed network another name, or first: "
+                    + commands.drop(root, {"network": network})
                 )
         return [
             {

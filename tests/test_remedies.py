@@ -113,7 +113,7 @@ def test_a_split_that_is_missing_is_added_by_the_suggestion(scenes: Store) -> No
     """A study reads a random split that is not there: the command adds that one, and no other."""
     study = parse_study(STUDY)
     (state,) = states(scenes, study, ["table6"])
-    assert "no part 'test' of split 'random' with seed 4" in state.why
+    assert "no part 'random:4:test'" in state.why
     (line,) = state.commands
     assert fstore(*shlex.split(line)[1:]).exit_code == 0
     seeds = set(scenes.splits("rooms", "image")["seed"].to_pylist())

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fstore import commands
 from fstore.errors import DataError
 from fstore.queries.figures.plots import Row
 
@@ -54,7 +55,8 @@ def plot_figure2(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
 
     shown = [row for row in rows if row["col"] == "cosine"]
     if not shown or not all("filters" in row for row in shown):
-        raise DataError("the rows have no filters; draw them with: fstore report show figure2")
+        draw = commands.report_show(None, "figure2", plot="figure2.png")
+        raise DataError(f"the rows have no filters; draw them with: {draw}")
     frame, drawn = panels(ax, len(shown), n_columns=PANELS, size=(2.3, 2.5))
     for row, panel in zip(shown, drawn, strict=True):
         filters: NDArray[np.float32] = row["filters"]

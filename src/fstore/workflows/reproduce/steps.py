@@ -291,6 +291,7 @@ def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: s
     trainval = recipe.trainval and _spares_val(context.store, bounds, seed)
     names = [bound.dataset for bound in bounds]
     changes: dict[str, Any] = dict(recipe.changes)
+    length: dict[str, Any] = {"iterations": recipe.iterations, "trainval": trainval}
 
     def run(on_progress: OnProgress) -> str:
         from fstore.workflows.train.finetune import finetune
@@ -304,30 +305,25 @@ def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: s
             mode=entry.mode,
             view=VIEWS[entry.task],
             name=ckpt,
-            iterations=recipe.iterations,
             seed=seed,
             split=split,
             split_seed=seed,
-            trainval=trainval,
             options=Options(context.device, on_step=_shown(on_progress)),
+            **length,
             **changes,
         )
         return _reached(records[-1].recipe)
 
-    command = finetune_command(
-        context.place,
-        study,
-        entry,
-        ckpt=ckpt,
-        iterations=recipe.iterations,
-        trainval=trainval,
-        changes=changes,
-    )
+    place, title = context.place, f"{_origin(study, entry, names)} ({entry.mode}): {ckpt}"
+    command = finetune_command(place, study, entry, ckpt=ckpt, changes=changes, **length)
+    return Step(title, command, ckpt in registered(context.store, study.network), run)
+
+
+def _origin(study: Study, entry: Tuned, datasets: Sequence[str]) -> str:
+    """Say what is trained, and on what."""
     origin = f"Fine-tune {entry.parent}" if entry.parent else f"Train {study.network} from scratch"
     samples = "boxes of " if VIEWS[entry.task] == "gt" else ""
-    title = f"{origin} on {samples}{' and '.join(names)} ({entry.mode}): {ckpt}"
-    there = ckpt in registered(context.store, study.network)
-    return Step(title, command, there, run)
+    return f"{origin} on {samples}{' and '.join(datasets)}"
 
 
 def _one_split(entry: Tuned, bounds: Sequence[Bound], ckpt: str) -> tuple[str, int]:
