@@ -191,15 +191,15 @@ def parameter_help(docstring: str) -> dict[str, str]:
     )
     if section is None:
         return {}
-    found: dict[str, str] = {}
+    told: dict[str, str] = {}
     names: list[str] = []
     for line in section[1].splitlines():
         if line and not line.startswith(" "):
             names = [name.strip() for name in line.split(":", 1)[0].split(",")]
         elif line.strip():
             for name in names:
-                found[name] = f"{found.get(name, '')} {line.strip()}".strip()
-    return found
+                told[name] = f"{told.get(name, '')} {line.strip()}".strip()
+    return told
 
 
 def _run(

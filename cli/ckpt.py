@@ -151,8 +151,8 @@ def _fields(record: "CheckpointRecord") -> "Iterator[dict[str, Any]]":
     """Yield what is known of a checkpoint, a field a row; curves are drawn."""
     from fstore.queries.figures.curves import curve_rows, recipe_of, sparkline
 
-    known = asdict(record)
-    yield from ({"field": name, "value": known[name]} for name in DETAILS)
+    fields = asdict(record)
+    yield from ({"field": name, "value": fields[name]} for name in DETAILS)
     recipe = recipe_of(record)
     recipe |= recipe.pop("recipe", {})
     yield from ({"field": f"recipe: {k}", "value": v} for k, v in recipe.items())

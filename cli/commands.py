@@ -171,8 +171,8 @@ def _reader_is_gone() -> bool:
 
 def _global_options(own: list[Any]) -> list[Any]:
     """Return ``--store`` and ``--quiet`` for a command without such options; help is silent."""
-    there = {name for param in own for name in param.opts}
-    return [option for option in _after() if option.opts[0] not in there]
+    own_names = {name for param in own for name in param.opts}
+    return [option for option in _after() if option.opts[0] not in own_names]
 
 
 def _after() -> list[TyperOption]:

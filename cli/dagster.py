@@ -121,16 +121,16 @@ def _extract(store: "Store", study: "Study", ckpt: str, dataset: str, device: st
 def partitions_of_the_store(context: dg.SensorEvaluationContext, place: Place) -> dg.SensorResult:
     """Make the store's checkpoints and data sets known as partitions; forget those dropped."""
     store = place.open()
-    there = (
+    stored = (
         (CHECKPOINTS, [f"{record.network}/{record.name}" for record in store.checkpoints()]),
         (DATASETS, [info.name for info in store.datasets()]),
     )
     requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
-    for partitions, names in there:
-        known = context.instance.get_dynamic_partitions(partitions.name or "")
-        if new := [name for name in names if name not in known]:
+    for partitions, names in stored:
+        registered = context.instance.get_dynamic_partitions(partitions.name or "")
+        if new := [name for name in names if name not in registered]:
             requests.append(partitions.build_add_request(new))
-        if gone := [name for name in known if name not in names]:
+        if gone := [name for name in registered if name not in names]:
             requests.append(partitions.build_delete_request(gone))
     return dg.SensorResult(dynamic_partitions_requests=requests)
 

@@ -84,13 +84,13 @@ def image(
     from fstore.workflows.detect import DETECTION_COLUMNS, Search, detect_image, searched_how
 
     store = open_store(ctx)
-    found = find_detector(store, detector)
+    trained = find_detector(store, detector)
     if out is not None:
         _check_drawing(out, overwrite=overwrite)
-    usual = searched_how(store, found.record["trained_on"][0]["dataset"])
+    usual = searched_how(store, trained.record["trained_on"][0]["dataset"])
     search = Search(method or usual.method, max_proposals or usual.max_proposals)
     keep = Keep(max_iou=max_iou, per_image=limit)
-    all_rows = detect_image(store, found, picture, search=search, keep=keep, device=device)
+    all_rows = detect_image(store, trained, picture, search=search, keep=keep, device=device)
     rows = [row for row in all_rows if row["score"] >= min_score]
     if not rows and not ctx.obj["quiet"]:
         best = all_rows[0]
@@ -101,7 +101,7 @@ def image(
     if out is None or as_json or as_csv:
         emit(rows, columns=DETECTION_COLUMNS, as_json=as_json, as_csv=as_csv)
     if out is not None:
-        _draw(picture, rows, found, out)
+        _draw(picture, rows, trained, out)
         (note if as_json or as_csv else typer.echo)(str(out))
 
 
@@ -112,11 +112,13 @@ def _check_drawing(out: Path, *, overwrite: bool) -> None:
         raise DataError(f"{out} exists; choose another name, or add --overwrite")
 
 
-def _draw(picture: Path, rows: Sequence[Mapping[str, Any]], found: "Detector", out: Path) -> None:
+def _draw(
+    picture: Path, rows: Sequence[Mapping[str, Any]], detector: "Detector", out: Path
+) -> None:
     from fstore.store.commits import storage
     from fstore.workflows.detect import draw_detections, open_image
 
-    drawn = draw_detections(open_image(picture), rows, found.classes)
+    drawn = draw_detections(open_image(picture), rows, detector.classes)
     with storage(f"cannot write {out}"):
         out.parent.mkdir(parents=True, exist_ok=True)
         drawn.save(out)
@@ -141,16 +143,16 @@ def list_(ctx: typer.Context, *, as_json: AsJson = False, as_csv: AsCsv = False)
     emit(rows, columns=LIST_COLUMNS, as_json=as_json, as_csv=as_csv)
 
 
-def _listed(found: "Detector") -> dict[str, Any]:
+def _listed(detector: "Detector") -> dict[str, Any]:
     return {
-        "detector": found.name,
-        **{key: getattr(found, key) for key in ("network", "ckpt", "layer", "ablation")},
+        "detector": detector.name,
+        **{key: getattr(detector, key) for key in ("network", "ckpt", "layer", "ablation")},
         "trained_on": ", ".join(
-            dict.fromkeys(f"{p['dataset']} {p['part']}" for p in found.record["trained_on"])
+            dict.fromkeys(f"{p['dataset']} {p['part']}" for p in detector.record["trained_on"])
         ),
-        "images": found.record["n_images"],
-        "classes": len(found.classes),
-        "trained_at": found.record["trained_at"],
+        "images": detector.record["n_images"],
+        "classes": len(detector.classes),
+        "trained_at": detector.record["trained_at"],
     }
 
 
@@ -172,6 +174,6 @@ def find_detector(store: "Store", name: str) -> "Detector":
     return load_detector(store, name or names[0])
 
 
-def learned_from(found: "Detector") -> list[str]:
+def learned_from(detector: "Detector") -> list[str]:
     """Return the data sets that a detector was trained on."""
-    return list(dict.fromkeys(p["dataset"] for p in found.record["trained_on"]))
+    return list(dict.fromkeys(p["dataset"] for p in detector.record["trained_on"]))

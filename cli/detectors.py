@@ -125,12 +125,15 @@ def _train(
     place = find_partition(store, view="proposal", **chosen)
     features = Features(place.network, place.ckpt, place.layer, ablation)
     with bar(quiet=ctx.obj["quiet"]) as advance:
-        found = train_detector(store, parts, features, on_progress=advance, **options)
+        detector = train_detector(store, parts, features, on_progress=advance, **options)
     if not ctx.obj["quiet"]:
-        note(f"{found.name}: {len(found.classes)} classes, {found.record['seconds']} s of training")
-        if found.record["left_out"]:
-            note(f"left out, without a box to learn from: {', '.join(found.record['left_out'])}")
-    return [{"detector": found.name, **row} for row in found.record["classes"]]
+        note(
+            f"{detector.name}: {len(detector.classes)} classes, "
+            f"{detector.record['seconds']} s of training"
+        )
+        if detector.record["left_out"]:
+            note(f"left out, without a box to learn from: {', '.join(detector.record['left_out'])}")
+    return [{"detector": detector.name, **row} for row in detector.record["classes"]]
 
 
 @detect.command("eval")
@@ -185,13 +188,13 @@ def eval_(
         evaluated = run.evaluate_results(store, results, parts)
     else:
         keep = Keep(max_iou=max_iou, per_image=limit, min_score=min_score)
-        found = find_detector(store, detector)
-        names = dataset or learned_from(found)
+        trained = find_detector(store, detector)
+        names = dataset or learned_from(trained)
         which = split_meant(ctx, store, names, split=split, seed=seed)
         parts = set_parts(store, names, split=which, wanted=[part])
         with bar(quiet=ctx.obj["quiet"]) as advance:
             evaluated = run.evaluate_detector(
-                store, found, parts, keep=None if stored else keep, on_progress=advance
+                store, trained, parts, keep=None if stored else keep, on_progress=advance
             )
     if not ctx.obj["quiet"]:
         _tell(evaluated)
@@ -248,13 +251,13 @@ def export(
     from fstore.store.parts import Samples
 
     store = open_store(ctx)
-    found = find_detector(store, detector)
-    names = [dataset] if dataset else learned_from(found)
+    trained = find_detector(store, detector)
+    names = [dataset] if dataset else learned_from(trained)
     if len(names) > 1:
         raise DataError("a results folder is of one data set; name it with --dataset")
     which = split_meant(ctx, store, names, split=split, seed=seed)
     chosen = Samples(names[0], "image", which.name, which.seed, part)
     for file in export_results(
-        store, found, chosen, folder, competition=competition, overwrite=overwrite
+        store, trained, chosen, folder, competition=competition, overwrite=overwrite
     ):
         typer.echo(file)

@@ -30,8 +30,8 @@ def error_text(error: BaseException) -> str:
     """
     if isinstance(error, FstoreError):
         return _printable(str(error))
-    known = isinstance(error, OSError) and error.errno in REASONS
-    return _printable(reason(error)) if known else _text(error)
+    worded = isinstance(error, OSError) and error.errno in REASONS
+    return _printable(reason(error)) if worded else _text(error)
 
 
 def _text(error: BaseException) -> str:
@@ -52,8 +52,8 @@ def _text(error: BaseException) -> str:
 def _unicode_text(error: UnicodeDecodeError | UnicodeEncodeError) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"bytes that are no {error.encoding}, at byte {error.start}; convert them to UTF-8"
-    found = error.object[error.start : error.end]
-    return f"a text holds {found!a}, which {error.encoding} cannot write; give valid UTF-8"
+    bad = error.object[error.start : error.end]
+    return f"a text holds {bad!a}, which {error.encoding} cannot write; give valid UTF-8"
 
 
 def _told(error: BaseException) -> str:

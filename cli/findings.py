@@ -52,8 +52,8 @@ def findings(
     store = open_store(ctx)
     current = load_study(store, study or None)
     with bar(quiet=ctx.obj["quiet"]) as advance:
-        found = check_findings(store, current, compute=compute, on_progress=advance)
-    rows = [{**asdict(finding), "reports": list(finding.reports)} for finding in found]
+        judged = check_findings(store, current, compute=compute, on_progress=advance)
+    rows = [{**asdict(finding), "reports": list(finding.reports)} for finding in judged]
     if as_json or as_csv:
         emit(rows, columns=COLUMNS, as_json=as_json, as_csv=as_csv)
     else:

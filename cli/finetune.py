@@ -187,13 +187,13 @@ def evaluate(
     which = split_meant(
         ctx, store, [dataset], split=split, seed=split_seed, seed_option="--split-seed"
     )
-    found = run(
+    measured = run(
         store, ckpt, dataset=dataset, layer=layer, view=view.value, network=network,
         split=which.name, split_seed=which.seed, c=None if choose_c else c, device=device,
     )  # fmt: skip
-    if found.note and not ctx.obj["quiet"]:
-        note(f"no result of its own classifier: {found.note}")
-    emit([asdict(found)], columns=EVALUATION_COLUMNS, as_json=as_json, as_csv=as_csv)
+    if measured.note and not ctx.obj["quiet"]:
+        note(f"no result of its own classifier: {measured.note}")
+    emit([asdict(measured)], columns=EVALUATION_COLUMNS, as_json=as_json, as_csv=as_csv)
 
 
 @train.command("plot")
@@ -225,9 +225,9 @@ def plot(
     curves = {
         f"{r.network}/{r.name}": curve_rows(r) for r in records or longest_runs(store.checkpoints())
     }
-    if without := [name for name, found in curves.items() if not found]:
+    if without := [name for name, curve in curves.items() if not curve]:
         note(f"no curves are known of {', '.join(without)}: not trained here")
-    rows = [row for found in curves.values() for row in found]
+    rows = [row for curve in curves.values() for row in curve]
     if not rows:
         raise DataError(
             "there are no curves to draw; only networks that were trained here have some"

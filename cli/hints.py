@@ -48,20 +48,22 @@ def tell_names(store: "Store", statement: str) -> None:
         return
     for column, values in _compared(statement).items():
         try:
-            found = store.sql(f'SELECT DISTINCT "{column}" AS name FROM partitions ORDER BY name')
-            there = [row["name"] for row in found.rows()]
+            distinct = store.sql(
+                f'SELECT DISTINCT "{column}" AS name FROM partitions ORDER BY name'
+            )
+            names = [row["name"] for row in distinct.rows()]
         except FstoreError:
             return
         for value in values:
-            if value not in there:
-                listed = ", ".join(there[:LISTED]) + (", ..." if len(there) > LISTED else "")
+            if value not in names:
+                listed = ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")
                 note(f"no activations of {column} '{value}'; there are: {listed or 'none'}")
 
 
 def _compared(statement: str) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    compared: dict[str, list[str]] = {}
     for match in COMPARED.finditer(statement):
         values = TEXT.findall(match["one"] or match["several"])
         texts = [value[1:-1].replace("''", "'") for value in values]
-        found.setdefault(match["column"].lower(), []).extend(texts)
-    return found
+        compared.setdefault(match["column"].lower(), []).extend(texts)
+    return compared

@@ -79,9 +79,9 @@ def _tables(
                 failed += [done] if done.state == "failed" else []
     for file in write_tables(store, study, out, form.value, overwrite=overwrite):
         typer.echo(file)
-    for found in states(store, study, names):
-        if found.state not in {"left out", "fresh"}:
-            note(f"{found.name} is not complete: {found.state}: {found.why}")
+    for state in states(store, study, names):
+        if state.state not in {"left out", "fresh"}:
+            note(f"{state.name} is not complete: {state.state}: {state.why}")
     for done in failed:
         note(f"{done.report} failed: {done.error}")
     if failed:

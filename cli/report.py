@@ -52,12 +52,12 @@ def list_(
     """
     from fstore.queries.refresh.listing import ReportState
 
-    found = _states(ctx, study)
+    states = _states(ctx, study)
     whole = as_json or as_csv
     columns = [f.name for f in fields(ReportState)] if whole else _LIST_COLUMNS
-    rows = (_listed(one, whole=whole) for one in found)
+    rows = (_listed(one, whole=whole) for one in states)
     emit(rows, columns=columns, as_json=as_json, as_csv=as_csv)
-    tell_commands(ctx, [command for one in found for command in one.commands])
+    tell_commands(ctx, [command for one in states for command in one.commands])
 
 
 def _states(ctx: typer.Context, study: str) -> "list[ReportState]":

@@ -178,13 +178,13 @@ def _count(n: int, what: str) -> str:
 
 
 def _recomputed(
-    store: "Store", known: Sequence[dict[str, Any]], equal: dict[str, str]
+    store: "Store", checked: Sequence[dict[str, Any]], equal: dict[str, str]
 ) -> list[dict[str, Any]]:
     """Return what a few samples show that are computed again; say of which layers none were."""
     from fstore.store.verify import PROBLEM_COLUMNS
     from fstore.workflows.extract.recheck import recheck
 
-    damaged = {tuple(row.get(c) for c in PROBLEM_COLUMNS[:-2]) for row in known}
+    damaged = {tuple(row.get(c) for c in PROBLEM_COLUMNS[:-2]) for row in checked}
     rows = []
     for partition, problem, reason in recheck(store, **equal):
         where = partition.values

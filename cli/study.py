@@ -26,10 +26,10 @@ def set_(
     from fstore.queries.studies.study import set_study, unknown_names
 
     toml, store = read_study(file), open_store(ctx)
-    found = set_study(store, toml, source=str(file))
-    for line in unknown_names(store, found):
+    parsed = set_study(store, toml, source=str(file))
+    for line in unknown_names(store, parsed):
         note(f"warning: {line}")
-    note(f"study '{found.name}' is set")
+    note(f"study '{parsed.name}' is set")
 
 
 @study.command("show")

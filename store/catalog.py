@@ -99,10 +99,10 @@ def add_dataset(root: "Place", manifest: DatasetManifest) -> bool:
 
 
 def _add_dataset(root: "Place", manifest: DatasetManifest) -> bool:
-    known = next((d for d in datasets(root) if d.name == manifest.name), None)
-    if known is not None:
-        _check_same(root, known, manifest)
-    new = [v for v in manifest.views if known is None or v.view not in known.views]
+    registered = next((d for d in datasets(root) if d.name == manifest.name), None)
+    if registered is not None:
+        _check_same(root, registered, manifest)
+    new = [v for v in manifest.views if registered is None or v.view not in registered.views]
     for view in new:
         where = {"dataset": manifest.name, "view": view.view}
         replace_rows(root, "samples", sample_rows(manifest.name, view), **where)
@@ -115,9 +115,11 @@ def _add_dataset(root: "Place", manifest: DatasetManifest) -> bool:
         lambda: _missing_splits(root, manifest),
         key=f"splits:{manifest.name}",
     )
-    row = _dataset_row(root, manifest, known)
-    moved = known is not None and known.root != _images_root(root, known.name, str(row["root"]))
-    if known is None or new or moved:
+    row = _dataset_row(root, manifest, registered)
+    moved = registered is not None and registered.root != _images_root(
+        root, registered.name, str(row["root"])
+    )
+    if registered is None or new or moved:
         replace_rows(root, "datasets", [row], name=manifest.name)
     return bool(new or added or moved)
 
@@ -197,7 +199,7 @@ def _hash_rows(samples: Sequence[SampleRecord], part: Callable[[SampleRecord], o
 
 
 def _dataset_row(
-    root: "Place", manifest: DatasetManifest, known: DatasetInfo | None
+    root: "Place", manifest: DatasetManifest, registered: DatasetInfo | None
 ) -> dict[str, object]:
     views: dict[str, dict[str, object]] = {
         v.view: {
@@ -208,10 +210,10 @@ def _dataset_row(
         }
         for v in manifest.views
     }
-    if known is not None:
-        for view, samples in known.views.items():
-            kept = {"samples": known.counts[view], "manifest": samples}
-            views.setdefault(view, {"view": view, **kept, "labels": known.labels[view]})
+    if registered is not None:
+        for view, samples in registered.views.items():
+            kept = {"samples": registered.counts[view], "manifest": samples}
+            views.setdefault(view, {"view": view, **kept, "labels": registered.labels[view]})
     key = root.key_of(manifest.root)
     return {
         "name": manifest.name,
@@ -221,7 +223,9 @@ def _dataset_row(
         "root": str(manifest.root.resolve()) if key is None else key or ".",
         "views": list(views.values()),
         "registered_at": datetime.now(UTC),
-        "proposals": json.dumps(known.proposals) if known and known.proposals else None,
+        "proposals": json.dumps(registered.proposals)
+        if registered and registered.proposals
+        else None,
     }
 
 
@@ -271,27 +275,31 @@ def _missing_splits(root: "Place", manifest: DatasetManifest) -> list[dict[str, 
     return rows
 
 
-def _check_same(root: "Place", known: DatasetInfo, manifest: DatasetManifest) -> None:
-    if known.classes != manifest.classes or known.task != manifest.task:
+def _check_same(root: "Place", registered: DatasetInfo, manifest: DatasetManifest) -> None:
+    if registered.classes != manifest.classes or registered.task != manifest.task:
         raise IdentityError(
-            f"data set '{known.name}' is registered with {len(known.classes)} classes "
-            f"({known.task}), the folder now has {len(manifest.classes)} ({manifest.task}); "
+            f"data set '{registered.name}' is registered with {len(registered.classes)} classes "
+            f"({registered.task}), the folder now has {len(manifest.classes)} ({manifest.task}); "
             "register it under another name, or first: "
-            + commands.drop(root, {"dataset": known.name})
+            + commands.drop(root, {"dataset": registered.name})
         )
     for view in manifest.views:
-        if view.view not in known.views:
+        if view.view not in registered.views:
             continue
-        if known.views[view.view] != manifest_hash(view):
+        if registered.views[view.view] != manifest_hash(view):
             where = _first_difference(root, manifest.name, view)
             raise IdentityError(
                 _changed(
-                    root, known.name, f"view {view.view}, is registered with other samples{where}"
+                    root,
+                    registered.name,
+                    f"view {view.view}, is registered with other samples{where}",
                 )
             )
-        if known.labels[view.view] != labels_hash(view):
+        if registered.labels[view.view] != labels_hash(view):
             raise IdentityError(
-                _changed(root, known.name, f"view {view.view}, is registered with other labels")
+                _changed(
+                    root, registered.name, f"view {view.view}, is registered with other labels"
+                )
             )
 
 

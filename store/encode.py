@@ -85,10 +85,10 @@ def check_shapes(batch: ActivationBatch, specs: Sequence[LayerSpec]) -> None:
     for spec in specs:
         given = batch.layers.get(spec.name)
         expected = (len(batch.sample_ids), spec.channels, spec.positions)
-        found = None if given is None else _shape(given)
-        if found != expected:
+        shape = None if given is None else _shape(given)
+        if shape != expected:
             raise DataError(
-                f"layer {spec.name!r} has {found} samples, channels and positions in a batch; "
+                f"layer {spec.name!r} has {shape} samples, channels and positions in a batch; "
                 f"expected {expected}; nothing of it was stored"
             )
 
@@ -158,10 +158,10 @@ def _check_alike(
     sample_ids: Sequence[NDArray[np.int64]], batches: Sequence[LayerResponses]
 ) -> None:
     for ids, batch in zip(sample_ids, batches, strict=True):
-        found, expected = _shape(batch), (len(ids), *_shape(batches[0])[1:])
-        if found != expected:
+        shape, expected = _shape(batch), (len(ids), *_shape(batches[0])[1:])
+        if shape != expected:
             raise DataError(
-                f"a batch has {found} samples, channels and positions; expected {expected}"
+                f"a batch has {shape} samples, channels and positions; expected {expected}"
             )
 
 

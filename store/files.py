@@ -114,17 +114,17 @@ class StoredFile:
     @classmethod
     def named(cls, path: Path, partition: Partition) -> "StoredFile":
         """Describe a file by its name, or by its rows if the name is not ours."""
-        found = NAME.fullmatch(path.name)
-        if found is None:
+        parts = NAME.fullmatch(path.name)
+        if parts is None:
             return cls._foreign(path, partition)
         return cls(
             path=path,
             partition=partition,
-            first_sample=int(found["first"]),
-            last_sample=int(found["last"]),
-            n_samples=int(found["n"]),
-            fingerprint=found["fingerprint"],
-            checksum=int(found["checksum"], 16),
+            first_sample=int(parts["first"]),
+            last_sample=int(parts["last"]),
+            n_samples=int(parts["n"]),
+            fingerprint=parts["fingerprint"],
+            checksum=int(parts["checksum"], 16),
         )
 
     @classmethod

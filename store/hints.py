@@ -9,9 +9,8 @@ NO_COLUMN = re.compile(r'(?:Referenced column|column named) "(?P<name>[^"]+)"[^\
 
 def quotes_hint(message: str) -> str:
     """Return a line about quotes, if DuckDB took a text for the name of a column; else nothing."""
-    found = NO_COLUMN.search(message)
-    if found is None:
+    column = NO_COLUMN.search(message)
+    if column is None:
         return ""
-    return (
-        f"\nIf {found['name']} is a text and no column: text needs single quotes, '{found['name']}'"
-    )
+    name = column["name"]
+    return f"\nIf {name} is a text and no column: text needs single quotes, '{name}'"

@@ -181,9 +181,9 @@ def gc(root: "Place", *, older_than_hours: float = 24) -> list[tuple[str, int]]:
     latest = time.time() - older_than_hours * 3600
     # Candidates first, then the leases, then the log: what is committed in between has a lease at
     # the second step, or is known as wanted at the third.
-    found = [f for f in _data_files(root) if f.written <= latest]
+    settled = [f for f in _data_files(root) if f.written <= latest]
     since = root.oldest_lease()
-    candidates = [(f.key, f.size_bytes) for f in found if f.touched < since]
+    candidates = [(f.key, f.size_bytes) for f in settled if f.touched < since]
     wanted = {key for name in TABLES for key in _referred(open_table(root, name), name)}
     records = read_rows(root, CHECKPOINTS).to_pylist()
     wanted |= {w for r in records if (w := _weights(root, r)) is not None}
@@ -281,12 +281,12 @@ def _referred(delta: "DeltaTable", name: str, **equal: str) -> set[str]:
 
 def _own(root: "Place", name: str, delta: "DeltaTable", equal: Mapping[str, str]) -> set[str]:
     """Return the files of some partitions that lie below their table, where drop may delete."""
-    found = set()
+    values = set()
     for entry in log_entries(delta, **equal)["path"].to_pylist():
         path = f"{name}/{unquote(entry)}"
         with suppress(StorageError):
-            found.add(inside(root, path, table=name, row="its log", folder=name))
-    return found
+            values.add(inside(root, path, table=name, row="its log", folder=name))
+    return values
 
 
 def _data_files(root: "Place") -> Iterator["Entry"]:

@@ -45,17 +45,19 @@ def find_checkpoint(root: "Place", name: str, network: str | None = None) -> Che
     UnknownNameError
         There is none, or several networks have one of that name (all are listed).
     """
-    known = checkpoints(root)
-    exact = [r for r in known if f"{r.network}/{r.name}" == name and network in (None, r.network)]
-    found = exact or [r for r in known if r.name == name and network in (None, r.network)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(f"{r.network}/{r.name}" for r in found)
+    registered = checkpoints(root)
+    exact = [
+        r for r in registered if f"{r.network}/{r.name}" == name and network in (None, r.network)
+    ]
+    fitting = exact or [r for r in registered if r.name == name and network in (None, r.network)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        names = ", ".join(f"{r.network}/{r.name}" for r in fitting)
         raise UnknownNameError(
             f"checkpoint '{name}' is ambiguous: {names}; add --network, or write NETWORK/NAME"
         )
-    names = ", ".join(f"{r.network}/{r.name}" for r in known[-20:]) or "none yet"
+    names = ", ".join(f"{r.network}/{r.name}" for r in registered[-20:]) or "none yet"
     of = f" of network '{network}'" if network else ""
     raise UnknownNameError(f"no checkpoint '{name}'{of}; there are: {names}")
 
@@ -115,10 +117,10 @@ def weights_key(root: "Place", record: CheckpointRecord) -> str:
 
 
 def _same_checkpoint(root: "Place", record: CheckpointRecord) -> CheckpointRecord | None:
-    known = [r for r in checkpoints(root, record.network) if r.name == record.name]
-    if not known:
+    same_name = [r for r in checkpoints(root, record.network) if r.name == record.name]
+    if not same_name:
         return None
-    old = known[0]
+    old = same_name[0]
     differ = [
         label
         for label, a, b in (
@@ -159,9 +161,9 @@ def add_layers(root: "Place", network: str, specs: Sequence[LayerSpec]) -> None:
 
 def _add_layers(root: "Place", network: str, specs: Sequence[LayerSpec]) -> None:
     def missing() -> list[dict[str, Any]]:
-        known = {r["layer"]: r for r in read_rows(root, "layers", network=network).to_pylist()}
+        recorded = {r["layer"]: r for r in read_rows(root, "layers", network=network).to_pylist()}
         for spec in specs:
-            old = known.get(spec.name)
+            old = recorded.get(spec.name)
             if old is not None and old["definition"] != spec.definition:
                 raise IdentityError(
                     f"layer '{spec.name}' of network '{network}' was stored as "
@@ -181,7 +183,7 @@ def _add_layers(root: "Place", network: str, specs: Sequence[LayerSpec]) -> None
                 "definition": s.definition,
             }
             for s in specs
-            if s.name not in known
+            if s.name not in recorded
         ]
 
     append_once(root, "layers", missing, key=f"layers:{network}")

@@ -100,9 +100,11 @@ def floats(leaf: Leaf, values: NDArray[Any], *, zeros_as_null: bool = False) -> 
         if not zeros_as_null:
             pages.append(Page(_present(len(part)) + _split_bytes(part), len(part)))
             continue
-        there = _not_zero(part)
-        levels = _bit_packed(np.packbits(there, bitorder="little").tobytes(), len(part))
-        pages.append(Page(_with_length(levels) + _split_bytes(np.compress(there, part)), len(part)))
+        not_zero = _not_zero(part)
+        levels = _bit_packed(np.packbits(not_zero, bitorder="little").tobytes(), len(part))
+        pages.append(
+            Page(_with_length(levels) + _split_bytes(np.compress(not_zero, part)), len(part))
+        )
     return Chunk(leaf, pages, BYTE_STREAM_SPLIT)
 
 
@@ -115,9 +117,11 @@ def lists(leaf: Leaf, values: NDArray[Any], *, zeros_as_null: bool = False) -> C
         part = values[start : start + step].reshape(-1)
         repetition = _with_length(_list_starts(length) * (len(part) // length))
         if zeros_as_null:
-            there = _not_zero(part)
-            levels = _bit_packed(SPREAD[np.packbits(there, bitorder="little")].tobytes(), len(part))
-            body = _with_length(levels) + _split_bytes(np.compress(there, part))
+            not_zero = _not_zero(part)
+            levels = _bit_packed(
+                SPREAD[np.packbits(not_zero, bitorder="little")].tobytes(), len(part)
+            )
+            body = _with_length(levels) + _split_bytes(np.compress(not_zero, part))
         else:
             body = _with_length(_run(len(part), leaf.max_def)) + _split_bytes(part)
         pages.append(Page(repetition + body, len(part)))

@@ -77,10 +77,10 @@ def check_place(path: Path) -> Path:
     """
     place = path.resolve()
     text = str(place)
-    found = MISREAD.search(text)
-    if found is not None:
+    misread = MISREAD.search(text)
+    if misread is not None:
         raise StorageError(
-            f"a store cannot be below {text!r}: {found[0]!r} in the path of a table is taken for "
+            f"a store cannot be below {text!r}: {misread[0]!r} in the path of a table is taken for "
             "something else by the library that writes the tables; rename the folder, or move "
             "the store (refused are [ ] ^ | \\, control characters, and % before two hex digits)"
         )

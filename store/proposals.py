@@ -148,14 +148,14 @@ def _add(
     found_how: Mapping[str, Any] | None,
 ) -> bool:
     manifest = manifest_hash(root, dataset, proposals)
-    known = _known(root, dataset)
-    if VIEW in known.views:
-        if known.views[VIEW] != manifest:
+    info = _known(root, dataset)
+    if VIEW in info.views:
+        if info.views[VIEW] != manifest:
             raise IdentityError(other_proposals(root, dataset))
         inherit_splits(root, dataset)
-        if found_how and not known.proposals:
+        if found_how and not info.proposals:
             _register(
-                root, dataset, {"samples": known.counts[VIEW], "manifest": manifest}, found_how
+                root, dataset, {"samples": info.counts[VIEW], "manifest": manifest}, found_how
             )
         return False
     where = {"dataset": dataset, "view": VIEW}
@@ -198,8 +198,8 @@ def inherit_splits(root: "Place", dataset: str) -> int:
             root, "samples", ["sample_id", "image_id"], dataset=dataset, view="image"
         )
         theirs = read_rows(root, "splits", dataset=dataset, view="image")
-        there = _kinds(read_rows(root, "splits", dataset=dataset, view=VIEW))
-        new = [kind for kind in _kinds(theirs) if kind not in there]
+        inherited = _kinds(read_rows(root, "splits", dataset=dataset, view=VIEW))
+        new = [kind for kind in _kinds(theirs) if kind not in inherited]
         return _split_rows(dataset, mine, images, theirs, new)
 
     with naming(root):
@@ -222,7 +222,7 @@ def _split_rows(
     """Rows of table ``splits`` for samples, from those of their images."""
     samples = samples.sort_by("sample_id")
     place = pc.index_in(samples["image_id"], images["image_id"])
-    found = [TABLES["splits"].schema.empty_table()]
+    tables = [TABLES["splits"].schema.empty_table()]
     for split, seed in wanted:
         mask = pc.and_(pc.equal(splits["split"], split), pc.equal(splits["seed"], seed))
         chosen = splits.filter(mask)
@@ -230,8 +230,8 @@ def _split_rows(
         table = pa.table({"sample_id": samples["sample_id"], "part": chosen["part"].take(at)})
         table = table.filter(pc.is_valid(table["part"]))
         fixed = {"dataset": dataset, "view": VIEW, "split": split, "seed": seed}
-        found.append(_with_constants("splits", table, fixed))
-    return pa.concat_tables(found)
+        tables.append(_with_constants("splits", table, fixed))
+    return pa.concat_tables(tables)
 
 
 def _images(root: "Place", dataset: str, proposals: Proposals, columns: Sequence[str]) -> pa.Table:

@@ -60,13 +60,13 @@ def check_read_only(duck: "duckdb.DuckDBPyConnection", text: str) -> Named:
     import duckdb
 
     try:
-        found = duck.extract_statements(text)
+        statements = duck.extract_statements(text)
     except duckdb.Error as error:
         raise QueryError(str(error)) from error
-    if len(found) != 1:
-        raise QueryError(f"expected one statement, got {len(found)}; {HELP}")
+    if len(statements) != 1:
+        raise QueryError(f"expected one statement, got {len(statements)}; {HELP}")
     try:
-        kind = found[0].type
+        kind = statements[0].type
     except ValueError as error:  # a kind that DuckDB's own Python does not know
         raise QueryError(HELP) from error
     if kind == duckdb.StatementType.EXPLAIN:

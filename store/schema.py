@@ -234,9 +234,9 @@ def check_rows(table: Table, rows: pa.Table) -> pa.Table:
     SchemaError
         A column is missing, unknown, or does not convert without loss.
     """
-    expected, found = set(table.schema.names), set(rows.schema.names)
-    if expected != found:
-        missing, unknown = sorted(expected - found), sorted(found - expected)
+    expected, given = set(table.schema.names), set(rows.schema.names)
+    if expected != given:
+        missing, unknown = sorted(expected - given), sorted(given - expected)
         raise SchemaError(
             f"rows for table '{table.name}' lack columns {missing} and have unknown {unknown}"
         )

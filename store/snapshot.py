@@ -65,8 +65,8 @@ class Snapshot(Store):
         """Return what was read before under a key, or read it."""
         if key not in self._known:
             self._known[key] = read()
-        found: T = self._known[key]
-        return found
+        value: T = self._known[key]
+        return value
 
 
 def _where(rows: pa.Table, equal: Mapping[str, str]) -> pa.Table:

@@ -71,7 +71,7 @@ def status(root: "Place") -> list[dict[str, Any]]:
     files: dict[Partition, list[LoggedFile]] = defaultdict(list)
     for logged in logged_files(root):
         files[logged.file.partition].append(logged)
-    rows = [_row(p, found, layers.get((p.network, p.layer))) for p, found in files.items()]
+    rows = [_row(p, stored, layers.get((p.network, p.layer))) for p, stored in files.items()]
 
     def place(row: dict[str, Any]) -> tuple[object, ...]:
         layer = layers.get((row["network"], row["layer"]))

@@ -192,7 +192,7 @@ class Store:
     def add_proposals(
         self,
         dataset: str,
-        found: Proposals,
+        boxes: Proposals,
         overlaps: Overlaps,
         *,
         found_how: Mapping[str, Any] | None = None,
@@ -201,7 +201,7 @@ class Store:
         with naming(self.place):
             self.dataset(dataset)
             return proposals.add_proposals(
-                self.place, dataset, found, overlaps, found_how=found_how
+                self.place, dataset, boxes, overlaps, found_how=found_how
             )
 
     def datasets(self) -> list[DatasetInfo]:
@@ -216,11 +216,11 @@ class Store:
         UnknownNameError
             There is none of that name; the message lists those there are.
         """
-        known = {d.name: d for d in self.datasets()}
-        if name not in known:
-            names = ", ".join(known) or "none yet"
+        by_name = {d.name: d for d in self.datasets()}
+        if name not in by_name:
+            names = ", ".join(by_name) or "none yet"
             raise UnknownNameError(f"no data set '{name}'; there are: {names}", dataset=name)
-        return known[name]
+        return by_name[name]
 
     def samples(self, dataset: str, view: str, columns: Sequence[str] = ()) -> pa.Table:
         """Return a view's samples, or some columns of them, in order of ``sample_id``."""
@@ -239,10 +239,10 @@ class Store:
     def _view_rows(
         self, table: str, dataset: str, view: str, columns: Sequence[str] = ()
     ) -> pa.Table:
-        known = self.dataset(dataset)
-        if view not in known.views:
+        info = self.dataset(dataset)
+        if view not in info.views:
             raise UnknownNameError(
-                f"data set '{dataset}' has no view '{view}'; it has: {', '.join(known.views)}",
+                f"data set '{dataset}' has no view '{view}'; it has: {', '.join(info.views)}",
                 dataset=dataset,
             )
         names = columns or TABLES[table].schema.names

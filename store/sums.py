@@ -58,9 +58,11 @@ def record(root: "Place", name: str) -> None:
     A disk that is full now does not undo a commit: what could not be noted is noted next time.
     """
     with suppress(OSError, ValueError):
-        known = noted(root, name)
-        last = max(map(_version, known), default=-1)
-        versions = sorted(f for f in _log(root, name) if f.endswith(".json") and f not in known)
+        noted_sums = noted(root, name)
+        last = max(map(_version, noted_sums), default=-1)
+        versions = sorted(
+            f for f in _log(root, name) if f.endswith(".json") and f not in noted_sums
+        )
         new = [f for f in versions if _version(f) > last] if last >= 0 else versions[-1:]
         _append(root, name, new)
 
@@ -73,8 +75,8 @@ def forget_if_none(root: "Place", name: str) -> None:
 
 def add_missing(root: "Place", name: str, files: Iterable[str]) -> int:
     """Note the sums of files as they are now; return their number."""
-    known = noted(root, name)
-    new = [f for f in files if f not in known and root.entry(f"{name}/{f}")]
+    noted_sums = noted(root, name)
+    new = [f for f in files if f not in noted_sums and root.entry(f"{name}/{f}")]
     _write(root, name, ((f, _sha256(root, f"{name}/{f}")) for f in new))
     return len(new)
 
@@ -95,8 +97,8 @@ def _append(root: "Place", name: str, commits: Iterable[str]) -> None:
 
 
 def _added(line: bytes) -> dict[str, str]:
-    found: dict[str, str] = json.loads(line).get("add") or {}
-    return found
+    added: dict[str, str] = json.loads(line).get("add") or {}
+    return added
 
 
 def _write(root: "Place", name: str, sums: Iterable[tuple[str, str]]) -> None:
@@ -128,9 +130,9 @@ def noted(root: "Place", name: str) -> dict[str, str]:
 
 def damage(root: "Place", name: str, files: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield each of some files that is not what was noted: (file, what is wrong)."""
-    known = noted(root, name)
+    noted_sums = noted(root, name)
     for file in files:
-        said = known.get(file)
+        said = noted_sums.get(file)
         if said is None:
             continue
         try:
@@ -154,13 +156,13 @@ def log_files(root: "Place", name: str, *, all_of_it: bool = False) -> list[str]
     all_of_it : bool
         Those before the last checkpoint of the log as well.
     """
-    there = _log(root, name)
-    known = [f for f in noted(root, name) if f.startswith(f"{LOG}/")]
-    marks = [_version(f) for f in there if ".checkpoint" in f]
+    present = _log(root, name)
+    noted_log = [f for f in noted(root, name) if f.startswith(f"{LOG}/")]
+    marks = [_version(f) for f in present if ".checkpoint" in f]
     last = max(marks, default=-1)
-    newest = max(map(_version, there), default=-1)
-    gone = [f for f in known if f.endswith(".json") and _version(f) > newest]
-    kept = [f for f in there if all_of_it or _version(f) > last or _is_mark(f, last)]
+    newest = max(map(_version, present), default=-1)
+    gone = [f for f in noted_log if f.endswith(".json") and _version(f) > newest]
+    kept = [f for f in present if all_of_it or _version(f) > last or _is_mark(f, last)]
     return sorted({*kept, *gone})
 
 
@@ -227,10 +229,10 @@ def _refusal(root: "Place", name: str, file: str, problem: str) -> StorageError:
 
 def prune(root: "Place", name: str) -> None:
     """Forget the sums of files that are gone, of the log's only if others follow."""
-    known = noted(root, name)
-    wanted = {*log_files(root, name), *(f for f in known if root.entry(f"{name}/{f}"))}
-    if len(wanted & known.keys()) < len(known):
-        text = "".join(f"{s}  {f}\n" for f, s in known.items() if f in wanted)
+    noted_sums = noted(root, name)
+    wanted = {*log_files(root, name), *(f for f in noted_sums if root.entry(f"{name}/{f}"))}
+    if len(wanted & noted_sums.keys()) < len(noted_sums):
+        text = "".join(f"{s}  {f}\n" for f, s in noted_sums.items() if f in wanted)
         root.write(_place(name), text.encode())
 
 

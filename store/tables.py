@@ -123,17 +123,17 @@ def _check_protocol(name: str, delta: "DeltaTable") -> None:
 
 
 def _check_columns(name: str, delta: "DeltaTable") -> None:
-    found = {field.name: field.type for field in delta.schema().fields}
+    columns = {field.name: field.type for field in delta.schema().fields}
     expected = {field.name: field.type for field in _delta_schema(name).fields}
     hint = "was the store written by another version of fstore?"
-    if found.keys() != expected.keys():
+    if columns.keys() != expected.keys():
         raise SchemaError(
-            f"table '{name}' has columns {sorted(found)}, expected {sorted(expected)}; {hint}"
+            f"table '{name}' has columns {sorted(columns)}, expected {sorted(expected)}; {hint}"
         )
     for column, kind in expected.items():
-        if found[column] != kind:
+        if columns[column] != kind:
             raise SchemaError(
-                f"table '{name}' has column {column} of type {found[column]}, expected {kind}; "
+                f"table '{name}' has column {column} of type {columns[column]}, expected {kind}; "
                 + hint
             )
 
@@ -189,12 +189,12 @@ def _values(table: Table, entry: dict[str, Any]) -> "Expression | None":
     """Return what a file's partition columns are, as an expression."""
     from pyarrow import dataset as ds
 
-    known = None
+    values = None
     for column in table.partition:
         value = entry[f"partition.{column}"]
         here = ds.field(column).is_null() if value is None else ds.field(column) == value
-        known = here if known is None else known & here
-    return known
+        values = here if values is None else values & here
+    return values
 
 
 def append_once(

@@ -122,37 +122,37 @@ def _check_file(logged: LoggedFile) -> tuple[list[str], NDArray[np.int64]]:
         if logged.file.is_foreign:
             told = "another program wrote this file: it has no checksum or identity to compare"
             return [f"{told}. {make_again(logged.file)}"], logged.file.sample_ids
-        found = _read(logged)
+        read = _read(logged)
     except Exception as error:  # noqa: BLE001 - damaged bytes lead to errors of every kind
         return [f"the file cannot be read: {type(error).__name__}: {error}"], none
-    return _differences(logged, found), found.sample_ids
+    return _differences(logged, read), read.sample_ids
 
 
 def _read(logged: LoggedFile) -> _Found:
     path = logged.file.path
-    found = _Found(fingerprint=logged.file.identity.fingerprint, totals=file_totals(path))
+    content = _Found(fingerprint=logged.file.identity.fingerprint, totals=file_totals(path))
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         for i in range(file.metadata.num_row_groups):
-            _add(found, file.read_row_group(i))
-    return found
+            _add(content, file.read_row_group(i))
+    return content
 
 
-def _add(found: _Found, group: pa.Table) -> None:
+def _add(content: _Found, group: pa.Table) -> None:
     """Count the rows of a row group. NULL is how a sparse layer keeps a zero."""
     ids, channels = group[SAMPLE_ID].to_numpy(), group[CHANNEL].to_numpy()
     act_max = group[ACT_MAX].combine_chunks().fill_null(0).to_numpy()
     sums = group[ACT_SUM].combine_chunks()
     one_value = sums.null_count == len(sums)  # the map is 1x1
     act_sum = act_max.astype(np.float64) if one_value else sums.fill_null(0).to_numpy()
-    found.disagree += 0 if one_value else _disagreeing(group, act_max)
+    content.disagree += 0 if one_value else _disagreeing(group, act_max)
     nnz = act_max != 0 if one_value else group[NNZ].to_numpy()
     samples, places = np.unique(ids, return_inverse=True)
     counts = np.bincount(places, weights=nnz).astype(np.int64)
-    found.nnz.update(dict(zip(samples.tolist(), counts.tolist(), strict=True)))
-    found.rows += len(ids)
-    found.channels = max(found.channels, int(channels.max()) + 1)
-    found.sample_ids = np.union1d(found.sample_ids, ids)
-    found.checksum = (found.checksum + row_checksum(ids, channels, act_max, act_sum)) % 2**64
+    content.nnz.update(dict(zip(samples.tolist(), counts.tolist(), strict=True)))
+    content.rows += len(ids)
+    content.channels = max(content.channels, int(channels.max()) + 1)
+    content.sample_ids = np.union1d(content.sample_ids, ids)
+    content.checksum = (content.checksum + row_checksum(ids, channels, act_max, act_sum)) % 2**64
 
 
 def _disagreeing(group: pa.Table, act_max: NDArray[np.float32]) -> int:
@@ -169,23 +169,23 @@ def _disagreeing(group: pa.Table, act_max: NDArray[np.float32]) -> int:
     return int(wrong.sum())
 
 
-def _differences(logged: LoggedFile, found: _Found) -> list[str]:
-    file, ids = logged.file, found.sample_ids
+def _differences(logged: LoggedFile, content: _Found) -> list[str]:
+    file, ids = logged.file, content.sample_ids
     said_and_found = (
-        ("rows", logged.rows, found.rows),
-        ("rows, samples times channels,", len(ids) * found.channels, found.rows),
+        ("rows", logged.rows, content.rows),
+        ("rows, samples times channels,", len(ids) * content.channels, content.rows),
         ("samples", file.n_samples, len(ids)),
         ("a first sample", file.first_sample, int(ids[0]) if len(ids) else None),
         ("a last sample", file.last_sample, int(ids[-1]) if len(ids) else None),
-        ("a row checksum", f"{file.checksum:016x}", f"{found.checksum:016x}"),
-        ("a fingerprint", file.fingerprint, found.fingerprint),
-        ("totals in the footer", dict(found.nnz) == found.totals, True),
-        ("a number of rows whose map belies their summary", 0, found.disagree),
+        ("a row checksum", f"{file.checksum:016x}", f"{content.checksum:016x}"),
+        ("a fingerprint", file.fingerprint, content.fingerprint),
+        ("totals in the footer", dict(content.nnz) == content.totals, True),
+        ("a number of rows whose map belies their summary", 0, content.disagree),
     )
     return [
-        f"expected {what} of {said}, found {there}"
-        for what, said, there in said_and_found
-        if said != there
+        f"expected {what} of {said}, found {counted}"
+        for what, said, counted in said_and_found
+        if said != counted
     ]
 
 

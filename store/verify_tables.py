@@ -42,11 +42,11 @@ def check_table_log(root: "Place", name: str) -> Iterator[Problem]:
     """Yield what is wrong with a table's log, files that no longer matter included."""
     for file, problem in sums.damage(root, name, sums.log_files(root, name, all_of_it=True)):
         yield f"{name}/{file}", problem
-    known = sums.noted(root, name)
+    noted_sums = sums.noted(root, name)
     for file in sums.log_files(root, name):
         if (
             file.endswith(".json")
-            and file not in known
+            and file not in noted_sums
             and (problem := _strange(root, f"{name}/{file}"))
         ):
             yield f"{name}/{file}", problem
@@ -54,7 +54,7 @@ def check_table_log(root: "Place", name: str) -> Iterator[Problem]:
         open_table(root, name, check=False)
     except FstoreError as error:
         yield f"{name}/{sums.LOG}", str(error)
-        data = [f for f in known if not f.startswith(sums.LOG) and root.entry(f"{name}/{f}")]
+        data = [f for f in noted_sums if not f.startswith(sums.LOG) and root.entry(f"{name}/{f}")]
         for file, problem in sums.damage(root, name, data):  # perhaps of rows that went
             yield f"{name}/{file}", problem
 
@@ -79,8 +79,8 @@ def check_rows_of(root: "Place", name: str) -> Iterator[Problem]:
         file = unquote(row["path"])
         problem = _place_problem(root, name, row)
         if not problem and name != ACTIVATIONS:
-            found = (problem for _, problem in sums.damage(root, name, [file]))
-            problem = next(found, "") or _file_problem(root, name, row)
+            problems = (problem for _, problem in sums.damage(root, name, [file]))
+            problem = next(problems, "") or _file_problem(root, name, row)
         if problem:
             yield f"{name}/{file}", problem
 
@@ -93,10 +93,10 @@ def _place_problem(root: "Place", name: str, row: dict[str, Any]) -> str:
     except FstoreError as error:
         return str(error)
     folders = [part.split("=", 1) for part in file.split("/")[:-1]]
-    found = {pair[0]: unquote(pair[1]) for pair in folders if len(pair) == 2}
+    values = {pair[0]: unquote(pair[1]) for pair in folders if len(pair) == 2}
     said = {column: row[f"partition.{column}"] for column in TABLES[name].partition}
-    if found and found != said:
-        return f"the file lies in the folder of {found}, the log says {said}"
+    if values and values != said:
+        return f"the file lies in the folder of {values}, the log says {said}"
     return ""
 
 
@@ -128,14 +128,14 @@ def unchecked(root: "Place") -> dict[str, list[str]]:
     StorageError
         A table is damaged.
     """
-    found = {}
+    counts = {}
     for name in TABLES:
-        known = sums.noted(root, name)
+        noted_sums = sums.noted(root, name)
         files = [unquote(row["path"]) for row in log_entries(open_table(root, name)).to_pylist()]
         files += sums.log_files(root, name)
-        if new := [file for file in files if file not in known]:
-            found[name] = new
-    return found
+        if new := [file for file in files if file not in noted_sums]:
+            counts[name] = new
+    return counts
 
 
 def check_catalog(
@@ -149,12 +149,12 @@ def check_catalog(
     """
     try:
         whole = {"datasets", "samples", "labels"}.isdisjoint(without)
-        known = datasets(root) if whole else []
+        registered = datasets(root) if whole else []
         records = [] if "checkpoints" in without else checkpoints(root)
     except FstoreError as error:
         yield {}, "datasets", str(error)
         return
-    for dataset in known:
+    for dataset in registered:
         for view in dataset.views:
             for problem in _view_problems(root, dataset, view):
                 yield {"dataset": dataset.name, "view": view}, "samples", problem
@@ -178,7 +178,7 @@ def _view_problems(root: "Place", dataset: DatasetInfo, view: str) -> Iterable[s
         ids = samples["sample_id"].to_pylist()
         if ids != list(range(dataset.counts[view])):
             return [f"expected samples 0 to {dataset.counts[view] - 1}, found {len(ids)} rows"]
-        found = (
+        counted = (
             (hash_of_rows(samples), dataset.labels[view])
             if view == PROPOSAL
             else hashes_of_rows(samples.to_pylist(), labels)
@@ -188,7 +188,7 @@ def _view_problems(root: "Place", dataset: DatasetInfo, view: str) -> Iterable[s
     said = (dataset.views[view], dataset.labels[view])
     return [
         f"the {what} are not those that were registered: their hash begins {b[:12]}, not {a[:12]}"
-        for what, a, b in zip(("samples", "labels"), said, found, strict=True)
+        for what, a, b in zip(("samples", "labels"), said, counted, strict=True)
         if a != b
     ]
 
@@ -200,7 +200,7 @@ def _checkpoint_problems(root: "Place", record: CheckpointRecord) -> Iterable[st
         key = weights_key(root, record)
         if root.entry(key) is None:
             return ["the file is missing"]
-        found = tensor_sums(root.local(key))
+        content = tensor_sums(root.local(key))
     except FstoreError as error:
         return [str(error)]
     try:
@@ -209,8 +209,8 @@ def _checkpoint_problems(root: "Place", record: CheckpointRecord) -> Iterable[st
         return [f"the record's preprocessing cannot be read: {error}"]
     preprocessing = hashlib.sha256(record.preprocessing.encode()).hexdigest()
     said_and_found = [
-        ("the weights", record.sha256, found.weights),
-        ("the mean image", mean_image, found.mean_image),
+        ("the weights", record.sha256, content.weights),
+        ("the mean image", mean_image, content.mean_image),
     ]
     if record.preprocessing_hash:
         said_and_found.append(
@@ -218,10 +218,10 @@ def _checkpoint_problems(root: "Place", record: CheckpointRecord) -> Iterable[st
         )
     drop = commands.drop(root, {"network": record.network, "ckpt": record.name}, checkpoint=True)
     return [
-        f"{what} changed: expected sha256 {_short(said)}, found {_short(there)}; bring the file "
+        f"{what} changed: expected sha256 {_short(said)}, found {_short(counted)}; bring the file "
         f"back from a copy, or: {drop}"
-        for what, said, there in said_and_found
-        if said != there
+        for what, said, counted in said_and_found
+        if said != counted
     ]
 
 

@@ -25,11 +25,11 @@ def partition_version(files: Iterable[StoredFile]) -> str:
     str
         16 hex digits of a sha256; empty if there are no files.
     """
-    there = list(files)
-    if not there:
+    listed = list(files)
+    if not listed:
         return ""
-    fingerprints = sorted({file.fingerprint for file in there})
-    n_samples = sum(file.n_samples for file in there)
-    checksum = sum(file.checksum for file in there) % 2**64
+    fingerprints = sorted({file.fingerprint for file in listed})
+    n_samples = sum(file.n_samples for file in listed)
+    checksum = sum(file.checksum for file in listed) % 2**64
     text = f"{','.join(fingerprints)} {n_samples} {checksum:016x}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -63,21 +63,27 @@ class Inputs:
             " ".join((s.dataset, s.view, s.split, str(s.seed), s.part)): self._version(s)
             for s in dict.fromkeys(r.samples for r in need.readings)
         }
-        found = {"partitions": partitions, "samples": samples, "parameters": dict(need.parameters)}
+        described = {
+            "partitions": partitions,
+            "samples": samples,
+            "parameters": dict(need.parameters),
+        }
         if need.labels:
             views = dict.fromkeys((r.samples.dataset, r.samples.view) for r in need.readings)
-            found["labels"] = {f"{name}.{view}": self._labels(name, view) for name, view in views}
+            described["labels"] = {
+                f"{name}.{view}": self._labels(name, view) for name, view in views
+            }
         weights = {f"{w.network}/{w.ckpt}": self._sha256(w) for w in need.weights}
-        return found | ({"weights": weights} if weights else {})
+        return described | ({"weights": weights} if weights else {})
 
     def files(self, reading: Reading) -> "list[StoredFile]":
         """Return the committed files of the partition that a reading is from."""
         key = (reading.network, reading.ckpt)
         if key not in self._files:
-            found: dict[Partition, list[StoredFile]] = defaultdict(list)
+            by_partition: dict[Partition, list[StoredFile]] = defaultdict(list)
             for file in self.store.files(network=reading.network, ckpt=reading.ckpt):
-                found[file.partition].append(file)
-            self._files[key] = found
+                by_partition[file.partition].append(file)
+            self._files[key] = by_partition
         return self._files[key].get(partition_of(reading), [])
 
     def lack(self, reading: Reading) -> str:
@@ -116,8 +122,8 @@ class Inputs:
     def _sha256(self, weights: Weights) -> str:
         """Return the hash of a checkpoint's weights, or nothing."""
         if self._checkpoints is None:
-            known = self.store.checkpoints()
-            self._checkpoints = {Weights(r.network, r.name): r.sha256 for r in known}
+            records = self.store.checkpoints()
+            self._checkpoints = {Weights(r.network, r.name): r.sha256 for r in records}
         return self._checkpoints.get(weights, "")
 
     def _labels(self, dataset: str, view: str) -> str:
@@ -125,9 +131,9 @@ class Inputs:
 
         Proposals have their labels from the ground-truth boxes that they overlap.
         """
-        known = self.store.dataset(dataset)
-        labels = known.labels.get("gt" if view == "proposal" else view, "")
-        text = json.dumps([known.classes, labels])
+        info = self.store.dataset(dataset)
+        labels = info.labels.get("gt" if view == "proposal" else view, "")
+        text = json.dumps([info.classes, labels])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _version(self, samples: Samples) -> str:

@@ -53,12 +53,12 @@ def what_is_missing(
     lacks : mapping
         What each need lacks.
     """
-    there = {record.name for record in store.checkpoints(study.network)}
+    registered = {record.name for record in store.checkpoints(study.network)}
     every = [(need.row, what, lack) for need, own in lacks.items() for what, lack in own]
     return [
         *_proposals(store, study, every),
-        *_checkpoints(store, study, every, there=there),
-        *_activations(store, every, there),
+        *_checkpoints(store, study, every, registered=registered),
+        *_activations(store, every, registered),
     ]
 
 
@@ -79,14 +79,14 @@ def _proposals(store: "Store", study: Study, lacks: _Lacks) -> list[Missing]:
 
 
 def _checkpoints(
-    store: "Store", study: Study, lacks: _Lacks, *, there: Collection[str]
+    store: "Store", study: Study, lacks: _Lacks, *, registered: Collection[str]
 ) -> list[Missing]:
     from fstore.queries.studies.ways import checkpoint_command
 
     rows = _grouped(
         (what.ckpt, row)
         for row, what, _ in lacks
-        if isinstance(what, Weights) or what.ckpt not in there
+        if isinstance(what, Weights) or what.ckpt not in registered
     )
     return [
         Missing(
@@ -98,13 +98,13 @@ def _checkpoints(
     ]
 
 
-def _activations(store: "Store", lacks: _Lacks, there: Collection[str]) -> list[Missing]:
+def _activations(store: "Store", lacks: _Lacks, registered: Collection[str]) -> list[Missing]:
     from fstore.store.remedies import extract_command
 
     readings = _grouped(
         ((what.network, what.ckpt, what.samples.dataset, what.samples.view, lack), (row, what))
         for row, what, lack in lacks
-        if isinstance(what, Reading) and what.ckpt in there and lack != NO_PROPOSALS
+        if isinstance(what, Reading) and what.ckpt in registered and lack != NO_PROPOSALS
     )
     return [
         Missing(
@@ -120,7 +120,7 @@ def _activations(store: "Store", lacks: _Lacks, there: Collection[str]) -> list[
 
 def _grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
     """Return the values of each key, each once, in order."""
-    found: dict[K, dict[V, None]] = defaultdict(dict)
+    grouped: dict[K, dict[V, None]] = defaultdict(dict)
     for key, value in pairs:
-        found[key][value] = None
-    return {key: list(values) for key, values in found.items()}
+        grouped[key][value] = None
+    return {key: list(values) for key, values in grouped.items()}

@@ -22,11 +22,11 @@ def next_time(store: "Store", study: str) -> datetime:
     """
     from fstore.store.tables import read_columns
 
-    known = [datetime.now(UTC)]
+    moments = [datetime.now(UTC)]
     for table, column in (("reports", "computed_at"), ("refreshes", "finished_at")):
         times = read_columns(store.place, table, [column], study=study)[column].to_pylist()
-        known += [time + timedelta(microseconds=1) for time in times]
-    return max(known)
+        moments += [time + timedelta(microseconds=1) for time in times]
+    return max(moments)
 
 
 def last_noted(store: "Store", study: str) -> dict[str, dict[str, Any]]:

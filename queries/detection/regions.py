@@ -164,9 +164,9 @@ def near_objects(
     array of shape (n_regions, n_classes), bool
     """
     statement = 'SELECT sample_id, class FROM "overlaps" WHERE dataset = ? AND iou >= ?::FLOAT'
-    found = store.sql(statement, [regions.dataset, iou]).arrow()
-    ids = found["sample_id"].to_numpy()
-    column = _codes(found["class"], classes)
+    overlapping = store.sql(statement, [regions.dataset, iou]).arrow()
+    ids = overlapping["sample_id"].to_numpy()
+    column = _codes(overlapping["class"], classes)
     mine = np.isin(ids, regions.ids) & (column >= 0)
     near = np.zeros((len(regions.ids), len(classes)), dtype=np.bool_)
     near[np.searchsorted(regions.ids, ids[mine]), column[mine]] = True

@@ -126,15 +126,15 @@ def evaluate_detector(
     """
     parts = [replace(p, view="image") for p in parts]
     learned = [replace(Samples(**p), view="image") for p in detector.record.get("trained_on", ())]
-    there = [p for p in learned if is_there(store, p)]
+    stored = [p for p in learned if is_there(store, p)]
     remedy = (
         f"test '{detector.name}' on images that it did not learn from (another --dataset, "
         "--split or --part), or train a detector without these"
     )
-    check_apart(store, there, [p for p in parts if p not in there], remedy=remedy)
+    check_apart(store, stored, [p for p in parts if p not in stored], remedy=remedy)
     result = _evaluated(store, detector, parts, keep, on_progress)
-    gone = dict.fromkeys(p.dataset for p in learned if p not in there)
-    own = [f"{p.dataset} ({p.part})" for p in parts if p in there]
+    gone = dict.fromkeys(p.dataset for p in learned if p not in stored)
+    own = [f"{p.dataset} ({p.part})" for p in parts if p in stored]
     return replace(result, gone=tuple(gone), own=tuple(own))
 
 

@@ -82,9 +82,9 @@ def default_name(store: "Store", features: Features, parts: Sequence[Samples]) -
         own.setdefault((p.dataset, p.split, p.seed), []).append(p.part)
     datasets = []
     for (dataset, split, seed), learned in own.items():
-        there = set_parts(store, [dataset], split=Split(split, seed), wanted=("train", "val"))
+        used = set_parts(store, [dataset], split=Split(split, seed), wanted=("train", "val"))
         words = [dataset] if split == "official" else [dataset, f"{split}{seed}"]
-        words += [] if {s.part for s in there} <= set(learned) else learned
+        words += [] if {s.part for s in used} <= set(learned) else learned
         datasets.append(".".join(words))
     what = (features.network, features.ckpt, features.layer, features.ablation)
     return "-".join(["+".join(datasets), *what])

@@ -141,8 +141,8 @@ def binary_codes_retrieve(facts: Facts) -> Judgement:
         return lacking(facts, "retrieval with a fully connected layer", "retrieval")
     pairs = {row: (a.of_mean, b.of_mean) for row, (a, b) in plain.items()}
     missing = _absent(facts, "retrieval", facts.flat, pairs=pairs, cols=("hamming", "cosine"))
-    found = _kept(pairs, AS_WELL, "binary codes", missing=missing)
-    return replace(found, evidence=f"{found.evidence} ± is the standard error over queries.")
+    judged = _kept(pairs, AS_WELL, "binary codes", missing=missing)
+    return replace(judged, evidence=f"{judged.evidence} ± is the standard error over queries.")
 
 
 @claim(

@@ -238,8 +238,8 @@ def _site(store: "Store", study: Study, folder: Path, exhibits: Sequence[Exhibit
 def _found(store: "Store", study: Study) -> tuple[Sequence[Finding], str]:
     """Return the findings on what is stored by now, or why there are none."""
     try:
-        found = check_findings(store, study, compute=False)
-        return [replace(f, evidence=portable(f.evidence, store.place)) for f in found], ""
+        findings = check_findings(store, study, compute=False)
+        return [replace(f, evidence=portable(f.evidence, store.place)) for f in findings], ""
     except Exception as error:  # noqa: BLE001 - tables and figures are shown all the same
         return (), f"{type(error).__name__}: {error}"
 

@@ -51,7 +51,7 @@ def marks_of(findings: Sequence[Finding], report: str) -> Marks:
         the cell has the finding's verdict, and None that nothing is said.
     report : str
     """
-    found: dict[tuple[str, str], list[Mark]] = {}
+    marks_by_cell: dict[tuple[str, str], list[Mark]] = {}
     letters = iter(ascii_lowercase)
     for finding in findings:
         cells = [
@@ -61,8 +61,8 @@ def marks_of(findings: Sequence[Finding], report: str) -> Marks:
             continue
         mark = Mark(next(letters), finding.verdict, finding.claim, finding.name)
         for row in cells:
-            found.setdefault((str(row["row"]), str(row["col"])), []).append(mark)
-    return {cell: tuple(marks) for cell, marks in found.items()}
+            marks_by_cell.setdefault((str(row["row"]), str(row["col"])), []).append(mark)
+    return {cell: tuple(marks) for cell, marks in marks_by_cell.items()}
 
 
 def legend(marks: Marks) -> list[Mark]:

@@ -113,17 +113,17 @@ def label(name: str) -> str:
     >>> label("table10"), label("s_figure2"), label("table7_accuracy"), label("retrieval")
     ('Table 10', 'Supplementary Figure 2', 'Table 7, accuracy', 'Retrieval')
     """
-    found = _parts(name)
-    if found is None:
+    parts = _parts(name)
+    if parts is None:
         return name.replace("_", " ").capitalize()
-    supplement, kind, number, rest = found
+    supplement, kind, number, rest = parts
     text = f"{'Supplementary ' if supplement else ''}{kind.capitalize()} {number}"
     return text + (f", {rest.replace('_', ' ')}" if rest else "")
 
 
 def _parts(name: str) -> tuple[str, str, int, str] | None:
-    found = re.fullmatch(r"(s_)?(table|figure)(\d+)_?(.*)", name)
-    return (found[1] or "", found[2], int(found[3]), found[4]) if found else None
+    parts = re.fullmatch(r"(s_)?(table|figure)(\d+)_?(.*)", name)
+    return (parts[1] or "", parts[2], int(parts[3]), parts[4]) if parts else None
 
 
 def _place(name: str) -> tuple[object, ...]:

@@ -52,8 +52,8 @@ class Cron:
     def after(self, moment: datetime) -> datetime:
         """Return the first time after a moment, aware, in the expression's time zone."""
         at = moment.astimezone(UTC)
-        found = self._by_the_clock(at) if self._every_hour() else self._set_time(at)
-        return found.astimezone(self.timezone)
+        next_time = self._by_the_clock(at) if self._every_hour() else self._set_time(at)
+        return next_time.astimezone(self.timezone)
 
     def _every_hour(self) -> bool:
         from cronsim import CronSim
@@ -83,10 +83,10 @@ class Cron:
         while True:
             offset = at.astimezone(self.timezone).utcoffset() or timedelta()
             wall = next(_walk(self.calendar, at.replace(tzinfo=None) + offset))
-            found = (wall - offset).replace(tzinfo=UTC)
-            change = self._change(at, found)
+            moment = (wall - offset).replace(tzinfo=UTC)
+            change = self._change(at, moment)
             if change is None:
-                return found
+                return moment
             if self._shown(change):
                 return change
             at = change

@@ -287,8 +287,8 @@ def changes(store: "Store", job: Job, since: str) -> tuple[dict[str, int], str]:
     start, end = _time(since), _time(latest)
     if end <= start:
         return {}, since
-    found = history.changes(store, job.study, job.reports, start=start, end=end)
-    return dict(Counter(change.report for change in found)), latest
+    changed = history.changes(store, job.study, job.reports, start=start, end=end)
+    return dict(Counter(change.report for change in changed)), latest
 
 
 def _time(text: str) -> datetime:

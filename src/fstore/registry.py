@@ -59,8 +59,8 @@ class Registry(Generic[F]):
         try:
             return self._entries[name]
         except KeyError:
-            known = ", ".join(sorted(self._entries))
-            raise UnknownNameError(f"no {self.kind} {name!r}; there are: {known}") from None
+            names = ", ".join(sorted(self._entries))
+            raise UnknownNameError(f"no {self.kind} {name!r}; there are: {names}") from None
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries

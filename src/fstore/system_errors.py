@@ -38,9 +38,9 @@ def reason(error: BaseException) -> str:
         where = " -> ".join(_short(str(name)) for name in names if name is not None)
         return f"{where}: {REASONS[number]}" if where else REASONS[number]
     text = " ".join(str(error).replace("↳", "").split())
-    found = OF_RUST.search(text)
-    if found is not None and int(found[1]) in REASONS:
-        return REASONS[int(found[1])]
+    worded = OF_RUST.search(text)
+    if worded is not None and int(worded[1]) in REASONS:
+        return REASONS[int(worded[1])]
     return text or type(error).__name__
 
 

@@ -68,9 +68,9 @@ def read_bytes_checked(path: Path, digest: str, *, uri: str = "") -> bytes:
                 "set was registered, or register the folder under a new name"
             ) from exc
         raise DataError(f"{name}: cannot be read: {exc.strerror or exc}") from exc
-    if digest and (found := digest_bytes(data)) != digest:
+    if digest and (content := digest_bytes(data)) != digest:
         raise ChangedFileError(
-            f"{name}: the file changed since the data set was registered (digest {found}, "
+            f"{name}: the file changed since the data set was registered (digest {content}, "
             f"registered {digest}); restore it, or register the folder under a new name"
         )
     return data

@@ -283,11 +283,11 @@ def _loaded(store: "Store", record: CheckpointRecord, path: Path) -> "Network":
         weights, image = read_checkpoint(path)
     except DataError as exc:
         raise StorageError(f"weights of checkpoint {whole} are damaged: {exc}; {again}") from exc
-    found = tensors_sha256(weights)
-    if found != record.sha256:
+    content = tensors_sha256(weights)
+    if content != record.sha256:
         raise StorageError(
             f"weights of checkpoint {whole} are damaged or were replaced: {path} has sha256 "
-            f"{found[:12]}, registered is {record.sha256[:12]}; {again}"
+            f"{content[:12]}, registered is {record.sha256[:12]}; {again}"
         )
     network = network_of(record.network, weights, image, source=str(path))
     _check_preprocessing(network, record)

@@ -157,9 +157,9 @@ def _features(
         for batch, bad in extract(loaded, runners):
             if batch is None or bad:
                 raise DataError(f"cannot cut a region out of {path}: {bad[0].reason}")
-            found = batch.layers[detector.layer]
-            whole = found.maps if found.maps is not None and change.what == "map" else None
-            X = found.act_max[:, :, None] if whole is None else whole
+            responses = batch.layers[detector.layer]
+            whole = responses.maps if responses.maps is not None and change.what == "map" else None
+            X = responses.act_max[:, :, None] if whole is None else whole
             parts.append(change.apply(np.array(X), None).reshape(len(X), -1))
     return np.concatenate(parts)
 

@@ -195,10 +195,10 @@ class _Work:
         """Collect the boxes of all images, and register them."""
         from fstore.queries.detection.overlaps import Collector, ground_truth
 
-        found = self._read() if self.choice.files else self._search(workers, on_progress)
+        by_image = self._read() if self.choice.files else self._search(workers, on_progress)
         objects = ground_truth(self.store, self.info.name)
         collected = Collector(objects, max_proposals=self.choice.max_proposals)
-        for image, boxes in found:
+        for image, boxes in by_image:
             collected.add(image["sample_id"], image["image_id"], boxes)
             self.added.images += 1
         if not self.added.images:
@@ -220,7 +220,7 @@ class _Work:
         from fstore.extractor.proposals import SearchImage, search
 
         wanted = [SearchImage(r["sample_id"], r["uri"], r["digest"]) for r in self.images]
-        found = search(
+        searching = search(
             self.info.root,
             wanted,
             method=self.choice.method,
@@ -228,7 +228,7 @@ class _Work:
             workers=workers,
             on_progress=on_progress,
         )
-        for row, searched in zip(self.images, found, strict=True):
+        for row, searched in zip(self.images, searching, strict=True):
             if searched.boxes is None:
                 self._unreadable(searched)
             else:
@@ -250,10 +250,10 @@ class _Work:
 
         boxes: dict[str, Boxes] = {}
         for file in self.choice.files:
-            for name, found in read_published(file).items():
+            for name, published in read_published(file).items():
                 if name in boxes:
                     raise DataError(f"{file} has boxes of image {name!r}, and so has another file")
-                boxes[name] = found
+                boxes[name] = published
         self._check_names(boxes)
         for row in self.images:
             name = row["image_id"]
@@ -265,8 +265,8 @@ class _Work:
 
     def _check_names(self, boxes: Mapping[str, object]) -> None:
         table = self.store.samples(self.info.name, "image", ["sample_id", "image_id"])
-        known = set(table["image_id"].to_pylist())
-        strange = [name for name in boxes if name not in known]
+        registered = set(table["image_id"].to_pylist())
+        strange = [name for name in boxes if name not in registered]
         self.added.skipped = len(strange)
         if strange and not self.choice.skip_unknown:
             raise UnknownNameError(
@@ -300,8 +300,8 @@ def _chosen_images(store: "Store", dataset: str, choice: Choice) -> list[dict[st
         rows = [row for row in rows if row["sample_id"] in part]
     if choice.image_list is not None:
         listed = _listed(choice.image_list)
-        known = set(table["image_id"].to_pylist())
-        if strange := [name for name in listed if name not in known]:
+        registered = set(table["image_id"].to_pylist())
+        if strange := [name for name in listed if name not in registered]:
             raise UnknownNameError(
                 f"{choice.image_list} names {len(strange)} images that data set '{dataset}' does "
                 f"not have, the first of them {strange[0]!r}"
@@ -323,13 +323,13 @@ def _searched(method: str) -> dict[str, object]:
     from fstore.extractor.proposals import METHODS
 
     entry = METHODS[method]
-    found: dict[str, object] = {"method": method, "version": entry.meta["version"]}
+    identity: dict[str, object] = {"method": method, "version": entry.meta["version"]}
     for library in entry.meta["libraries"]:
         try:
-            found[library] = version(library)
+            identity[library] = version(library)
         except PackageNotFoundError:  # another distribution may hold it; else the method says so
-            found[library] = "unknown"
-    return found
+            identity[library] = "unknown"
+    return identity
 
 
 def _published(files: Sequence[Path]) -> dict[str, object]:

@@ -84,13 +84,13 @@ def _rows(work: Extraction, job: Job) -> list[dict[str, Any]]:
                 "measured": measured,
             }
         )
-    known = [row["bytes"] for row in rows if row["bytes"] is not None]
+    known_sizes = [row["bytes"] for row in rows if row["bytes"] is not None]
     whole = {
         **rows[0],
         "layer": "(all)",
         "samples": len(job.wanted),
         "present": total - len(job.wanted),
-        "bytes": sum(known) if known else None,
+        "bytes": sum(known_sizes) if known_sizes else None,
         "raw_bytes": sum(row["raw_bytes"] for row in rows),
         "seconds": len(job.wanted) * seconds / measured if measured else None,
         "images_per_s": measured / seconds if measured else None,

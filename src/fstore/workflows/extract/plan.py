@@ -144,9 +144,9 @@ class Planner:
             raise UnknownNameError(f"no data set is registered; add one with: {add}")
         strange = [v for v in chosen.views if not any(v in d.views for d in datasets)]
         if strange and not chosen.datasets:
-            there = ", ".join(dict.fromkeys(v for d in datasets for v in d.views))
+            known_views = ", ".join(dict.fromkeys(v for d in datasets for v in d.views))
             raise UnknownNameError(
-                f"no chosen data set has a view '{strange[0]}'; there are: {there}"
+                f"no chosen data set has a view '{strange[0]}'; there are: {known_views}"
             )
         jobs = [
             self._job(record, dataset, view, register=register)

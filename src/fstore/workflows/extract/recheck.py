@@ -98,14 +98,14 @@ def _group(
     wanted = {p: _ends(partitions[p]) for p in placed}
     ids = np.unique(np.concatenate([np.empty(0, dtype=np.int64), *wanted.values()]))
     try:
-        known, x = _images(store, network, next(iter(placed)), ids) if placed else (ids, None)
+        readable, x = _images(store, network, next(iter(placed)), ids) if placed else (ids, None)
         expected = {} if x is None else _responses(network, list(placed.values()), x)
     except FstoreError as error:
         yield from ((p, "", str(error)) for p in placed)
         return
     for partition, place in placed.items():
         values = expected[place.spec.name]
-        rows = {int(i): values[k] for k, i in enumerate(known) if i in wanted[partition]}
+        rows = {int(i): values[k] for k, i in enumerate(readable) if i in wanted[partition]}
         if not rows:
             yield partition, "", "its images cannot be read"
             continue
@@ -127,11 +127,11 @@ def _place(store: "Store", network: "Network", partition: "Partition") -> "Place
         raise
     except Exception as error:  # users' own code runs
         raise DataError(f"the network fails: {error}") from error
-    there, spec = layer_shape(store, partition), place.spec
-    if (there.channels, there.height, there.width) != (spec.channels, spec.height, spec.width):
+    stored, spec = layer_shape(store, partition), place.spec
+    if (stored.channels, stored.height, stored.width) != (spec.channels, spec.height, spec.width):
         raise _Other(
-            f"on record the layer has {there.channels} channels of {there.height} x {there.width}, "
-            f"in the network {spec.channels} of {spec.height} x {spec.width}"
+            f"on record the layer has {stored.channels} channels of "
+            f"{stored.height} x {stored.width}, in the network {spec.channels} of {spec.height} x {spec.width}"
         )
     return place
 
@@ -191,15 +191,17 @@ def _responses(
 
     try:
         with undisturbed(network.model):
-            found = plain_responses(network.model, placed, x)
-            nodes = [p.spec.name for p in placed if p.spec.name not in found]
+            responses = plain_responses(network.model, placed, x)
+            nodes = [p.spec.name for p in placed if p.spec.name not in responses]
             if nodes:
-                found |= Taps(network, nodes).collect(x)
+                responses |= Taps(network, nodes).collect(x)
     except FstoreError:
         raise
     except Exception as error:  # users' own code runs
         raise DataError(f"the network fails: {error}") from error
-    return {name: t.float().reshape(len(t), t.shape[1], -1).numpy() for name, t in found.items()}
+    return {
+        name: t.float().reshape(len(t), t.shape[1], -1).numpy() for name, t in responses.items()
+    }
 
 
 def _difference(files: "Sequence[StoredFile]", expected: Mapping[int, NDArray[np.float32]]) -> str:

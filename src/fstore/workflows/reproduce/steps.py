@@ -90,8 +90,8 @@ def making_steps(context: Context) -> Iterator[Step]:
 
 def unsearched(context: Context) -> list[str]:
     """Return the data sets of which the study file says how proposals are made, and has none."""
-    there = {d.name for d in context.store.datasets() if "proposal" in d.views}
-    return [m.dataset for m in context.study.make.proposals if m.dataset not in there]
+    searched = {d.name for d in context.store.datasets() if "proposal" in d.views}
+    return [m.dataset for m in context.study.make.proposals if m.dataset not in searched]
 
 
 def registered(store: "Store", network: str) -> set[str]:
@@ -133,10 +133,10 @@ def _check_datasets(context: Context, entries: Sequence[_Dataset]) -> None:
 
     for dataset in entries:
         check_format(dataset.entry.format, dict(dataset.entry.options))
-    known = {d.name for d in context.store.datasets()}.union(d.entry.name for d in entries)
+    datasets = {d.name for d in context.store.datasets()}.union(d.entry.name for d in entries)
     for role in ROLES:
         for bound in getattr(context.study, role):
-            if bound.dataset not in known:
+            if bound.dataset not in datasets:
                 add = dataset_command(
                     context.store, context.study, bound.dataset, shown=context.place
                 )
@@ -147,10 +147,10 @@ def _check_datasets(context: Context, entries: Sequence[_Dataset]) -> None:
                 )
     for entry in context.study.make.proposals:
         METHODS[entry.method]  # or an error that lists them
-        if entry.dataset not in known:
+        if entry.dataset not in datasets:
             raise UnknownNameError(
                 f"make.proposals of study '{context.study.name}': no data set '{entry.dataset}'; "
-                f"there are: {', '.join(sorted(known)) or 'none'}"
+                f"there are: {', '.join(sorted(datasets)) or 'none'}"
             )
 
 
@@ -184,8 +184,8 @@ def _dataset_step(context: Context, dataset: _Dataset) -> Step:
         fractions=entry.fractions,
         options=dict(entry.options),
     )
-    there = _is_registered(context.store, dataset)
-    return Step(f"Register data set {entry.name}", command, there, run)
+    is_done = _is_registered(context.store, dataset)
+    return Step(f"Register data set {entry.name}", command, is_done, run)
 
 
 def _is_registered(store: "Store", dataset: _Dataset) -> bool:
@@ -217,9 +217,9 @@ def _proposals_step(context: Context, entry: MakeProposals) -> Step:
         )
         return f"{added.kept} proposals in {added.images} images"
 
-    there = entry.dataset not in unsearched(context)
+    is_done = entry.dataset not in unsearched(context)
     command = entry.command(context.place)
-    return Step(f"Find proposals in {entry.dataset}", command, there, run)
+    return Step(f"Find proposals in {entry.dataset}", command, is_done, run)
 
 
 # Checkpoints
@@ -250,8 +250,8 @@ def _import_step(context: Context, entry: MakeCheckpoint) -> Step:
         name=entry.name,
         options={"iteration": entry.iteration, "parent": entry.parent, "mean": mean},
     )
-    there = entry.name in registered(context.store, study.network)
-    return Step(f"Import checkpoint {entry.name}", command, there, run)
+    is_done = entry.name in registered(context.store, study.network)
+    return Step(f"Import checkpoint {entry.name}", command, is_done, run)
 
 
 def _pretrain_step(context: Context, entry: MakePretrain) -> Step:
@@ -276,9 +276,9 @@ def _pretrain_step(context: Context, entry: MakePretrain) -> Step:
         return _reached(records[-1].recipe)
 
     title = f"Pre-train {network} on {entry.dataset}, {entry.iterations} iterations"
-    there = registered(store, network).issuperset(entry.ckpts)
+    is_done = registered(store, network).issuperset(entry.ckpts)
     return Step(
-        title, pretrain_command(context.store, network, entry, shown=context.place), there, run
+        title, pretrain_command(context.store, network, entry, shown=context.place), is_done, run
     )
 
 
@@ -329,20 +329,20 @@ def _origin(study: Study, entry: Tuned, datasets: Sequence[str]) -> str:
 def _one_split(entry: Tuned, bounds: Sequence[Bound], ckpt: str) -> tuple[str, int]:
     """Return the split and the seed of a checkpoint's run, which all its data sets have."""
     number = entry.ckpts.index(ckpt)
-    found = {(bound.split, bound.seed(number)) for bound in bounds}
-    if len(found) > 1:
+    splits = {(bound.split, bound.seed(number)) for bound in bounds}
+    if len(splits) > 1:
         raise DataError(
             f"make.finetune: the data sets of task '{entry.task}' have other splits or seeds than "
             f"one another ({'; '.join(map(str, bounds))}); give them the same ones"
         )
-    return found.pop()
+    return splits.pop()
 
 
 def _check_whole(store: "Store", entry: Tuned, bounds: Sequence[Bound], seed: int) -> None:
     """Refuse parts of several data sets: fine-tuning takes all that their splits have."""
     for bound in bounds:
-        there = _parts_there(store, bound, seed) or set()
-        if unused := sorted(part for part in there if not bound.uses(part)):
+        parts = _parts_there(store, bound, seed) or set()
+        if unused := sorted(part for part in parts if not bound.uses(part)):
             raise DataError(
                 f"make.finetune: task '{entry.task}' leaves out part {' and '.join(unused)} of "
                 f"'{bound.dataset}'; fine-tuning on several data sets takes all of their parts: "
@@ -357,7 +357,7 @@ def _spares_val(store: "Store", bounds: Sequence[Bound], seed: int) -> bool:
     """
     tests = (_parts_there(store, bound, seed) for bound in bounds if bound.uses("test"))
     return all(bound.uses("val") for bound in bounds) and any(
-        there is None or "test" in there for there in tests
+        parts is None or "test" in parts for parts in tests
     )
 
 
@@ -374,8 +374,8 @@ def _reached(recipe: str) -> str:
     """Return what a training recorded on held-out samples, in words."""
     import json
 
-    found = {k: v for k, v in json.loads(recipe).items() if k in _REACHED and v is not None}
-    return ", ".join(f"{_REACHED[k]} {100 * v:.1f} %" for k, v in found.items())
+    measured = {k: v for k, v in json.loads(recipe).items() if k in _REACHED and v is not None}
+    return ", ".join(f"{_REACHED[k]} {100 * v:.1f} %" for k, v in measured.items())
 
 
 _REACHED = {"held_out_accuracy": "held-out accuracy", "held_out_mean_ap": "held-out mean AP"}

@@ -127,17 +127,17 @@ def _setting_step(context: Context, toml: str, source: str) -> Step:
 
     store, name = context.store, context.study.name
     try:
-        there = study_text(store) == toml
+        is_set = study_text(store) == toml
     except UnknownNameError:
-        there = False
+        is_set = False
 
     def run(_: OnProgress) -> str:
-        if not there:
+        if not is_set:
             keep_study(store, context.study, toml)
         return ""
 
     command = commands.study_set(context.place, source)
-    return Step(f"Set study {name}", command, there, run)
+    return Step(f"Set study {name}", command, is_set, run)
 
 
 # Activations
@@ -148,8 +148,8 @@ def _extraction_steps(context: Context, *, dry_run: bool) -> Iterator[Step]:
     from fstore.queries.refresh.extractions import missing_extractions, study_needs
 
     store, study = context.store, context.study
-    known = {d.name for d in store.datasets()}
-    if dry_run and (absent := [d.name for d in study.make.datasets if d.name not in known]):
+    datasets = {d.name for d in store.datasets()}
+    if dry_run and (absent := [d.name for d in study.make.datasets if d.name not in datasets]):
         title = f"Extract what the reports read, known once {', '.join(absent)} is registered"
         yield Step(title, "", there=False, run=lambda _: "")
         return

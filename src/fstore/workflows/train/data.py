@@ -159,14 +159,14 @@ def training_data(
         )
 
     def images(ids: Sequence[Ids]) -> "ShuffledExamples":
-        found = [
+        parts = [
             _image_examples(
                 store, info, own, classes, preprocess, workers=workers, share=len(infos)
             )
             for info, own in zip(infos, ids, strict=True)
             if len(own)
         ]
-        return found[0] if len(found) == 1 else JoinedExamples(found)
+        return parts[0] if len(parts) == 1 else JoinedExamples(parts)
 
     return TrainingData(images(learnt), images(held), identity)
 
@@ -211,8 +211,8 @@ def _images(store: "Store", parts: "Sequence[Samples]") -> Ids:
     """Return the images of parts, ascending; none of no part."""
     from fstore.store.parts import sample_ids
 
-    found = [sample_ids(store, part, difficult=True) for part in parts]
-    return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
+    ids = [sample_ids(store, part, difficult=True) for part in parts]
+    return np.unique(np.concatenate(ids)) if ids else np.empty(0, np.int64)
 
 
 def _image_examples(

@@ -117,14 +117,14 @@ def evaluate(
     record = store.find_checkpoint(ckpt, network)
     layer = layer or _top_layer(record.network)
     samples = split_samples(store, dataset, view, split, split_seed)
-    found = problem(store, samples, network=record.network, ckpt=record.name, layer=layer)
-    parts = found.splits[split_seed]
+    asked = problem(store, samples, network=record.network, ckpt=record.name, layer=layer)
+    parts = asked.splits[split_seed]
     single = store.dataset(dataset).task == "single"
     measure = _svm_accuracy if single else _svm_mean_ap
-    svm = measure(gram(store, found.rows, device=device).kernel, found.Y, parts, c)
-    note = _other_classes(store, record, found.classes, view)
-    scores = None if note else _own_scores(store, record, found, parts, device)
-    own = None if scores is None else _own(scores, found.Y, parts, single=single)
+    svm = measure(gram(store, asked.rows, device=device).kernel, asked.Y, parts, c)
+    note = _other_classes(store, record, asked.classes, view)
+    scores = None if note else _own_scores(store, record, asked, parts, device)
+    own = None if scores is None else _own(scores, asked.Y, parts, single=single)
     return Evaluation(
         record.network, record.name, dataset, view, split, split_seed, layer,
         "accuracy" if single else "mean AP", svm.value, own, note,
@@ -172,8 +172,8 @@ def _other_classes(
     recipe = json.loads(record.recipe)
     own = recipe.get("classes")
     if own is None and recipe.get("kind") == "pretrain":
-        known = {d.name: d.classes for d in store.datasets()}
-        own = known.get(recipe["dataset"])
+        classes_of = {d.name: d.classes for d in store.datasets()}
+        own = classes_of.get(recipe["dataset"])
     name = f"{record.network}/{record.name}"
     if own is None:
         return f"which classes {name} tells apart is not known (it was not trained here)"
@@ -187,7 +187,7 @@ def _other_classes(
 
 
 def _own_scores(
-    store: "Store", record: CheckpointRecord, found: "Problem", parts: "SplitRows", device: str
+    store: "Store", record: CheckpointRecord, asked: "Problem", parts: "SplitRows", device: str
 ) -> NDArray[np.float64]:
     """Return scores of the test samples, (n_test, n_classes); background is left out.
 
@@ -198,7 +198,7 @@ def _own_scores(
     from fstore.extractor.scores import output_scores
     from fstore.workflows.checkpoints import load_network
 
-    rows = found.rows[0]
+    rows = asked.rows[0]
     place = rows.partition
     columns = ["sample_id", "uri", "digest", "box"]
     table = store.samples(place.dataset, place.view, columns).take(rows.ids[parts.test])
@@ -213,8 +213,8 @@ def _own_scores(
     if "held_out_mean_ap" not in recipe:  # trained with a softmax
         own -= own.max(axis=1, keepdims=True)
         own -= np.log(np.exp(own).sum(axis=1, keepdims=True))
-    outputs = recipe.get("classes", found.classes)
-    return own[:, [outputs.index(name) for name in found.classes]]
+    outputs = recipe.get("classes", asked.classes)
+    return own[:, [outputs.index(name) for name in asked.classes]]
 
 
 def _own(

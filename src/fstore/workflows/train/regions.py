@@ -51,8 +51,8 @@ def region_examples(
     from fstore.extractor.training.region_examples import RegionExamples
 
     images, truth, source = _united(tables, ids)
-    known = truth + source.background(np.random.default_rng(0), 1)  # every class is in it
-    return RegionExamples(images, known, preprocess, source=source, workers=workers)
+    every_class = truth + source.background(np.random.default_rng(0), 1)  # every class is in it
+    return RegionExamples(images, every_class, preprocess, source=source, workers=workers)
 
 
 def held_out_regions(
@@ -151,8 +151,8 @@ class RegionTables:
     def of(self, ids: NDArray[np.int64]) -> _Part:
         """Return some images, ascending, and their regions; those of unknown size are left out."""
         ids = ids[self._images["width"].to_numpy()[ids] > 0]
-        found = (_select(regions, ids) for regions in (self._plain, self._fore, self._back))
-        return _Part(self._region_images(ids), *found)
+        selected = (_select(regions, ids) for regions in (self._plain, self._fore, self._back))
+        return _Part(self._region_images(ids), *selected)
 
     def _region_images(self, ids: NDArray[np.int64]) -> "list[RegionImage]":
         """Return files and all ground-truth boxes, difficult ones included."""
@@ -162,13 +162,13 @@ class RegionTables:
         of_box = self._truth.images[order]
         first, last = (np.searchsorted(of_box, ids, side=side) for side in ("left", "right"))
         rows = self._images.select(["uri", "digest", "width", "height"]).take(ids).to_pylist()
-        found = []
+        images = []
         for row, a, b in zip(rows, first, last, strict=True):
             own = self._truth.take(order[a:b])
             boxes = np.asarray(own.boxes, np.float64)
-            found.append(RegionImage(self._root, **row, boxes=boxes, labels=own.labels,
+            images.append(RegionImage(self._root, **row, boxes=boxes, labels=own.labels,
                                      difficult=self._difficult[order[a:b]]))  # fmt: skip
-        return found
+        return images
 
     def _read_truth(self, store: "Store") -> "tuple[Regions, NDArray[np.bool_]]":
         """Return all ground-truth boxes in order of sample, and which are difficult."""
@@ -203,8 +203,8 @@ def _select(regions: "Regions", ids: NDArray[np.int64]) -> "Regions":
     """Return the regions of some images, which then count by their place in ``ids``."""
     from fstore.extractor.training.regions import Regions
 
-    found = regions.take(np.flatnonzero(np.isin(regions.images, ids)))
-    return Regions(np.searchsorted(ids, found.images), found.boxes, found.labels)
+    selected = regions.take(np.flatnonzero(np.isin(regions.images, ids)))
+    return Regions(np.searchsorted(ids, selected.images), selected.boxes, selected.labels)
 
 
 def _best_overlaps(
@@ -218,10 +218,10 @@ def _best_overlaps(
     samples, truth = rows["sample_id"].to_numpy(), rows["gt_sample_id"].to_numpy()
     overlap = rows["iou"].to_numpy()
     order = np.lexsort((-truth, overlap))  # the last one written to a place stays
-    best, found = np.zeros(n_proposals, np.float32), np.zeros(n_proposals, np.int64)
+    best, classes = np.zeros(n_proposals, np.float32), np.zeros(n_proposals, np.int64)
     best[samples[order]] = overlap[order]
-    found[samples[order]] = truth[order]
-    return best, found
+    classes[samples[order]] = truth[order]
+    return best, classes
 
 
 def _places(rows: "pa.Table", images: "pa.Table") -> NDArray[np.int64]:
@@ -229,8 +229,8 @@ def _places(rows: "pa.Table", images: "pa.Table") -> NDArray[np.int64]:
     import pyarrow.compute as pc
 
     names = images["image_id"].combine_chunks()
-    found: NDArray[np.int64] = pc.index_in(rows["image_id"], value_set=names).to_numpy()
-    return found.astype(np.int64)
+    places: NDArray[np.int64] = pc.index_in(rows["image_id"], value_set=names).to_numpy()
+    return places.astype(np.int64)
 
 
 def _boxes(rows: "pa.Table") -> NDArray[np.float64]:

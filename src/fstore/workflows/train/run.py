@@ -237,13 +237,13 @@ def step_notes() -> "Callable[[Step], str]":
 
     def note(step: "Step") -> str:
         nonlocal first, began
-        known = "" if step.held_out is None else f"  held out {step.held_out:.3f}"
+        held_out = "" if step.held_out is None else f"  held out {step.held_out:.3f}"
         speed = ""
         if not first:
             first, began = step.iteration, perf_counter()
         elif spent := perf_counter() - began:
             speed = f"  {(step.iteration - first) * step.images / spent:.0f} images/s"
-        return f"loss {step.loss:.3f}{known}{speed}"
+        return f"loss {step.loss:.3f}{held_out}{speed}"
 
     return note
 
@@ -276,11 +276,11 @@ def _device(device: str, processes: "Processes") -> str:
             f"a process trains on one device, not {device!r}; for several GPUs: torchrun "
             "--nproc-per-node 2 -m fstore.cli train ..."
         )
-    found = find_devices(device)[0]
+    chosen = find_devices(device)[0]
     return (
         f"cuda:{processes.local_rank}"
-        if found.type == "cuda" and processes.world > 1
-        else str(found)
+        if chosen.type == "cuda" and processes.world > 1
+        else str(chosen)
     )
 
 
@@ -368,8 +368,8 @@ def _trained(store: "Store", plan: Plan) -> list[CheckpointRecord]:
     network, names = plan.network.name, set(plan.names.values())
     for name in names:
         check_new_name(name, "checkpoint")
-    there = [record for record in store.checkpoints(network) if record.name in names]
-    for record in there:
+    trained = [record for record in store.checkpoints(network) if record.name in names]
+    for record in trained:
         stored = json.loads(record.recipe)
         differ = [key for key, value in plan.about.items() if stored.get(key) != value]
         if differ:
@@ -377,4 +377,4 @@ def _trained(store: "Store", plan: Plan) -> list[CheckpointRecord]:
                 f"checkpoint {record.name!r} of {network} was made with other {', '.join(differ)}; "
                 "choose another name, or drop it first"
             )
-    return sorted(there, key=lambda record: record.iteration or 0)
+    return sorted(trained, key=lambda record: record.iteration or 0)
