@@ -105,7 +105,7 @@ def fstore(images: Path, names: list[str], _network: Network, out: Path) -> int:
     """Extract into a store."""
     del images, names
     store = Store.open(out / "store")
-    options = extraction.Options(batch_size=BATCH)
+    options = extraction.ExtractionOptions(batch_size=BATCH)
     summary = extraction.extract(store, layers=["all"], ckpts=["random"], options=options)
     print(
         f"fstore: {summary.seconds:.1f} s, waited {summary.images_s:.1f} s for images, "

@@ -27,7 +27,7 @@ from fstore.queries.refresh.listing import due, states
 from fstore.queries.studies.study import Study, load_study, set_study
 from fstore.store import Store
 from fstore.workflows import add_dataset, init_checkpoint
-from fstore.workflows.extract.run import Options, extract
+from fstore.workflows.extract.run import ExtractionOptions, extract
 from fstore.workflows.proposals import Choice, add_proposals
 
 NETWORK = "caffenet-mini"
@@ -89,7 +89,7 @@ def build(folder: Path, n: int) -> None:
             ckpts=names[-1:],
             datasets=[dataset],
             views=[view],
-            options=Options(device="cpu"),
+            options=ExtractionOptions(device="cpu"),
         )
     set_study(store, toml(names, names[-1]))
 
@@ -97,7 +97,7 @@ def build(folder: Path, n: int) -> None:
 def add_checkpoint(store: Store, name: str, seed: int) -> None:
     """Register random weights, and extract all layers of the scenes and their boxes."""
     init_checkpoint(store, network=NETWORK, name=name, seed=seed)
-    options = Options(device="cpu")
+    options = ExtractionOptions(device="cpu")
     extract(store, layers=["all"], ckpts=[name], datasets=["scenes"], options=options)
 
 

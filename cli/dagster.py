@@ -92,7 +92,7 @@ def activations(context: dg.AssetExecutionContext, place: Place) -> dg.Materiali
 def _extract(store: "Store", study: "Study", ckpt: str, dataset: str, device: str) -> int:
     """Extract what reports lack of a checkpoint and a data set; return the number of samples."""
     from fstore.queries.refresh.extractions import missing_extractions, study_needs
-    from fstore.workflows.extract.run import Options, extract
+    from fstore.workflows.extract.run import ExtractionOptions, extract
 
     needs, _ = study_needs(store, study)
     missing = missing_extractions(
@@ -107,7 +107,7 @@ def _extract(store: "Store", study: "Study", ckpt: str, dataset: str, device: st
             datasets=[dataset],
             views=[each.view],
             part=each.part,
-            options=Options(device=device),
+            options=ExtractionOptions(device=device),
         ).samples
         for each in mine
     )

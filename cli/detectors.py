@@ -77,14 +77,14 @@ def train(
 
     Example: fstore detect train --layer conv5 --ckpt 305k --dataset voc07
     """
-    from fstore.queries.detection.mining import Options
+    from fstore.queries.detection.mining import MiningOptions
     from fstore.queries.detection.regions import set_parts
 
     store = open_store(ctx)
     ablations = list(dict.fromkeys(ablation or ["none"]))
     if name and len(ablations) > 1:
         raise DataError("one --name cannot stand for detectors of several ablations; leave it out")
-    options = Options(C=c, passes=passes, cache_bytes=cache_mib << 20)
+    options = MiningOptions(C=c, passes=passes, cache_bytes=cache_mib << 20)
     which = split_meant(ctx, store, dataset, split=split, seed=seed)
     parts = set_parts(store, dataset, split=which, wanted=part or ["train", "val"])
     if not ctx.obj["quiet"]:

@@ -91,7 +91,7 @@ def extract(
     """
     from fstore.workflows.extract import run as extraction
 
-    options = extraction.Options(
+    options = extraction.ExtractionOptions(
         precision=precision.value,
         compute=compute.value,
         device=device,

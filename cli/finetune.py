@@ -127,7 +127,7 @@ def finetune(
     Example: fstore train finetune --from 305k --mode ft --dataset voc07 --view gt
     """
     from fstore.workflows.train.finetune import finetune as run
-    from fstore.workflows.train.run import Options
+    from fstore.workflows.train.run import TrainingOptions
 
     entries = stated(
         recipe, iterations=iterations, snapshots=numbers("--snapshots", snapshots) or None, lr=lr,
@@ -136,7 +136,7 @@ def finetune(
     )  # fmt: skip
     here = processes()
     with progress(quiet=ctx.obj["quiet"] or here.rank > 0) as on_step:
-        options = Options(
+        options = TrainingOptions(
             device=device, workers=workers, save_every=save_every,
             validate_every=validate_every, processes=here, on_step=on_step,
         )  # fmt: skip

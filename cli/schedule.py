@@ -15,7 +15,7 @@ from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.errors import FstoreError
 
 if TYPE_CHECKING:
-    from fstore.queries.schedule.log import Job, Outcome
+    from fstore.queries.schedule.log import Outcome, ScheduledJob
     from fstore.queries.schedule.loop import Surroundings
     from fstore.store import Store
 
@@ -125,14 +125,14 @@ def runs(
     emit(rows, columns=RUN_COLUMNS, as_json=as_json, as_csv=as_csv)
 
 
-def _job(store: "Store", study: str, reports: Any, **retries: Any) -> "Job":  # noqa: ANN401
+def _job(store: "Store", study: str, reports: Any, **retries: Any) -> "ScheduledJob":  # noqa: ANN401
     """Return what is to be done; unknown names are refused now, not at night."""
     from fstore.queries.reports import REPORTS
-    from fstore.queries.schedule.log import Job
+    from fstore.queries.schedule.log import ScheduledJob
     from fstore.queries.studies.study import load_study
 
     name = load_study(store, study or None).name
-    return Job(study=name, reports=tuple(REPORTS[r].name for r in reports), **retries)
+    return ScheduledJob(study=name, reports=tuple(REPORTS[r].name for r in reports), **retries)
 
 
 def _surroundings(

@@ -87,7 +87,7 @@ def pretrain(
 
     Example: fstore train pretrain --network caffenet-mini --dataset digits --iterations 300
     """
-    from fstore.workflows.train.run import Options
+    from fstore.workflows.train.run import TrainingOptions
     from fstore.workflows.train.run import pretrain as run
 
     entries = stated(
@@ -97,7 +97,7 @@ def pretrain(
     )  # fmt: skip
     here = processes()
     with progress(quiet=ctx.obj["quiet"] or here.rank > 0) as on_step:
-        options = Options(
+        options = TrainingOptions(
             device=device, workers=workers, save_every=save_every,
             validate_every=validate_every, processes=here, on_step=on_step,
         )  # fmt: skip

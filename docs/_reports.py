@@ -14,7 +14,7 @@ from fstore.cli import app
 from fstore.queries.studies.study import set_study
 from fstore.store import Store
 from fstore.workflows import init_checkpoint
-from fstore.workflows.extract.run import Options, extract
+from fstore.workflows.extract.run import ExtractionOptions, extract
 
 STUDY = """
 name = "docs"
@@ -43,7 +43,7 @@ def _store() -> Store:
 
 
 def _extract(store: Store, layers: list[str]) -> None:
-    options = Options(device="cpu")
+    options = ExtractionOptions(device="cpu")
     extract(
         store, layers=layers, ckpts=["random0"], datasets=["digits"], part="test", options=options
     )

@@ -18,7 +18,7 @@ from fstore.store import Store
 from fstore.store.macros import FUNCTIONS, MACROS
 from fstore.store.schema import TABLES
 from fstore.workflows import add_dataset, init_checkpoint
-from fstore.workflows.extract.run import Options, extract
+from fstore.workflows.extract.run import ExtractionOptions, extract
 
 RECIPES = Path(__file__).parent / "recipes"
 CKPTS = ("random0", "random1")
@@ -31,7 +31,7 @@ def build(path: Path) -> Store:
     add_dataset(store, "scenes", "digit-scenes", images=60)
     for seed, name in enumerate(CKPTS):
         init_checkpoint(store, network="caffenet-mini", name=name, seed=seed)
-    options = Options(device="cpu")
+    options = ExtractionOptions(device="cpu")
     extract(store, layers=["all"], ckpts=CKPTS, datasets=["digits"], part="val", options=options)
     return store
 

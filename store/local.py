@@ -16,7 +16,7 @@ from uuid import uuid4
 from fstore.errors import StorageError
 from fstore.store import leases, locks
 from fstore.store.paths import check_place, local_path
-from fstore.store.place import PARTS, Entry
+from fstore.store.place import STORE_FOLDERS, Entry
 from fstore.store.schema import TABLES
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class LocalPlace:
     def _homes(self) -> Iterator[tuple[str, Path]]:
         """Yield the folder, and where links at its top lead to: (name, folder)."""
         yield "", self.path.resolve()
-        for name in sorted(PARTS):
+        for name in sorted(STORE_FOLDERS):
             if (top := self.path / name).is_symlink():
                 yield name, top.resolve()
 
@@ -132,10 +132,10 @@ class LocalPlace:
     def follow(self, key: str) -> str | None:
         """Follow links; the key of a file in a linked part begins with the link's name."""
         top = key.partition("/")[0]
-        own = self.path / top if top in PARTS else self.path
+        own = self.path / top if top in STORE_FOLDERS else self.path
         try:
             real = (self.path / key).resolve()
-            homes = {top if top in PARTS else "": own.resolve(), "": self.path.resolve()}
+            homes = {top if top in STORE_FOLDERS else "": own.resolve(), "": self.path.resolve()}
         except (OSError, RuntimeError):  # links in a circle
             return None
         for name, home in homes.items():

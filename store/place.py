@@ -23,9 +23,9 @@ from fstore.store.schema import TABLES
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-__all__ = ["PARTS", "Entry", "Place", "inside", "outside"]
+__all__ = ["STORE_FOLDERS", "Entry", "Place", "inside", "outside"]
 
-PARTS = {
+STORE_FOLDERS = {
     "images",
     "checkpoints",
     "detectors",
@@ -224,6 +224,6 @@ def outside(root: Place, path: Path) -> Path:
     key = root.key_of(path)
     if key is not None:
         top = key.split("/")[0]
-        if not key or top in PARTS or (key == top and top.startswith("fstore.json")):
+        if not key or top in STORE_FOLDERS or (key == top and top.startswith("fstore.json")):
             raise StorageError(f"{path} is among the store's own files in {root}; write elsewhere")
     return path

@@ -13,7 +13,7 @@ from fstore.store.store import Store
 from fstore.store.tables import open_table
 from fstore.types import CheckpointRecord
 
-__all__ = ["Snapshot"]
+__all__ = ["FrozenStore"]
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ WHOLE = frozenset({"layers", "refreshes", "reports"})
 """Tables that are asked for part by part: opening one takes longer than reading all of it."""
 
 
-class Snapshot(Store):
+class FrozenStore(Store):
     """A store whose answers stay what they were when first asked for.
 
     For questions that ask many times for the same few tables, such as which cells of all reports
@@ -36,7 +36,7 @@ class Snapshot(Store):
         """Return a table's rows where columns equal the given values."""
         key = ("rows", table, *sorted(equal.items()))
         if table not in WHOLE or not equal:
-            return self._once(key, lambda: super(Snapshot, self).rows(table, **equal))
+            return self._once(key, lambda: super(FrozenStore, self).rows(table, **equal))
         return self._once(key, lambda: _where(self.rows(table), equal))
 
     def files(self, **equal: str) -> list[StoredFile]:
@@ -52,7 +52,7 @@ class Snapshot(Store):
     def checkpoints(self, network: str | None = None) -> list[CheckpointRecord]:
         """Return the checkpoints, by network, iteration and name."""
         key = ("checkpoints", network)
-        return self._once(key, lambda: super(Snapshot, self).checkpoints(network))
+        return self._once(key, lambda: super(FrozenStore, self).checkpoints(network))
 
     def _view_rows(
         self, table: str, dataset: str, view: str, columns: Sequence[str] = ()

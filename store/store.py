@@ -15,7 +15,7 @@ from fstore.store.commits import storage
 from fstore.store.files import ACTIVATIONS, StoredFile, list_files
 from fstore.store.local import place_at
 from fstore.store.locks import naming
-from fstore.store.place import PARTS, Place
+from fstore.store.place import STORE_FOLDERS, Place
 from fstore.store.proposals import Overlaps, Proposals
 from fstore.store.schema import SCHEMA_VERSION, TABLES
 from fstore.store.sql import Result, Session
@@ -64,7 +64,7 @@ class Store:
             is_store = root.entry(MARKER) is not None
             names = root.names("")
         if not is_store:
-            foreign = [n for n in names if n not in PARTS and not n.startswith(MARKER)]
+            foreign = [n for n in names if n not in STORE_FOLDERS and not n.startswith(MARKER)]
             if foreign:
                 raise StorageError(
                     f"{root} is not empty and not a store (it holds {foreign[0]!r}); "

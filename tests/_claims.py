@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fstore.queries.cells.needs import ROW_COLUMNS
-from fstore.queries.findings import Facts, Snapshot
+from fstore.queries.findings import Facts, SweepPoint
 
 CONV = ("conv1", "conv2", "conv3", "conv4", "conv5")
 LAYERS = (*CONV, "fc6", "fc7")
 SWEEP = (
-    Snapshot("5k", 5000, 0.2),
-    Snapshot("15k", 15_000, 0.4),
-    Snapshot("50k", 50_000, 0.5),
-    Snapshot("305k", 305_000, 0.6),
+    SweepPoint("5k", 5000, 0.2),
+    SweepPoint("15k", 15_000, 0.4),
+    SweepPoint("50k", 50_000, 0.5),
+    SweepPoint("305k", 305_000, 0.6),
 )
 Table = Mapping[str, Mapping[str, Any]]
 """Row -> column -> a value, or value, standard deviation and n."""
@@ -21,7 +21,7 @@ Table = Mapping[str, Mapping[str, Any]]
 def facts(
     tables: Mapping[str, Table],
     *,
-    sweep: tuple[Snapshot, ...] = SWEEP,
+    sweep: tuple[SweepPoint, ...] = SWEEP,
     wanted: Mapping[str, Table] | None = None,
 ) -> Facts:
     """Return what claims see of some tables, in a study like the paper's.

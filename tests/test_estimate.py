@@ -18,10 +18,10 @@ from fstore.store import Store
 from fstore.store.features import read_features
 from fstore.store.files import Partition
 from fstore.workflows.extract.estimate import ESTIMATE_COLUMNS, estimate
-from fstore.workflows.extract.run import Options, extract
+from fstore.workflows.extract.run import ExtractionOptions, extract
 
 N = 14
-SMALL = Options(batch_size=4, shard_bytes=1 << 19, workers=2)
+SMALL = ExtractionOptions(batch_size=4, shard_bytes=1 << 19, workers=2)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def stored(store: Store, ckpt: str, layer: str) -> NDArray[np.float32]:
 
 def test_derived_layers_equal_a_direct_pass(store: Store) -> None:
     """From conv5 in full precision, fc6 and fc7 are those of a pass over the images."""
-    exact = Options(precision="float32", batch_size=4, shard_bytes=1 << 19)
+    exact = ExtractionOptions(precision="float32", batch_size=4, shard_bytes=1 << 19)
     layers = ["fc6", "fc7"]
     extract(store, layers=["conv5", *layers], ckpts=["one"], options=exact)
     extract(store, layers=["conv5"], ckpts=["two"], options=exact)
@@ -102,7 +102,7 @@ def test_what_cannot_be_derived(store: Store) -> None:
 def test_bits_are_binarized_responses(store: Store) -> None:
     """Stored as bits, binarized features give the same inner products; others are refused."""
     extract(store, layers=["conv5"], ckpts=["one"], options=SMALL)
-    bits = Options(precision="bit", batch_size=4, shard_bytes=1 << 19)
+    bits = ExtractionOptions(precision="bit", batch_size=4, shard_bytes=1 << 19)
     extract(store, layers=["conv5"], ckpts=["two"], options=bits)
     values = stored(store, "one", "conv5")
     assert np.array_equal(stored(store, "two", "conv5"), (values > 0).astype(np.float32))

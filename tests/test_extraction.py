@@ -33,12 +33,12 @@ from fstore.types import CheckpointRecord, ViewManifest
 from fstore.workflows import checkpoints
 from fstore.workflows.extract import run as extraction
 from fstore.workflows.extract.plan import Chosen
-from fstore.workflows.extract.run import Options
+from fstore.workflows.extract.run import ExtractionOptions
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7"]
 N_IMAGES = 12
 ALL_ROWS = "SELECT * EXCLUDE (map), map::VARCHAR AS map FROM activations ORDER BY ALL"
-SMALL = Options(batch_size=3, shard_bytes=1 << 19, workers=2)
+SMALL = ExtractionOptions(batch_size=3, shard_bytes=1 << 19, workers=2)
 
 
 def make_images(folder: Path, n: int = N_IMAGES) -> Path:
@@ -73,7 +73,7 @@ def fresh(tmp_path: Path, images: Path) -> Store:
 
 
 def fill(
-    store: Store, *layers: str, options: Options = SMALL, **chosen: object
+    store: Store, *layers: str, options: ExtractionOptions = SMALL, **chosen: object
 ) -> extraction.Summary:
     """Extract layers of checkpoint ``random``."""
     wanted = {"layers": layers or ["all"], "ckpts": ["random"], **chosen}
@@ -134,7 +134,7 @@ def tf32(x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def test_float32_is_bit_equal_to_a_plain_forward_pass(fresh: Store, images: Path) -> None:
     """SQL gives back the very bits of a separate forward pass of the same batches."""
-    fill(fresh, options=Options(precision="float32", batch_size=5))
+    fill(fresh, options=ExtractionOptions(precision="float32", batch_size=5))
     expected = plain_forward(images, batch_size=5)
     for layer in LAYERS:
         found = stored_maps(fresh, layer)
@@ -143,7 +143,7 @@ def test_float32_is_bit_equal_to_a_plain_forward_pass(fresh: Store, images: Path
 
 def test_the_default_is_the_tf32_rounding_of_that_pass(fresh: Store, images: Path) -> None:
     """By default values are rounded to 10 bits of mantissa, to nearest, ties to even."""
-    fill(fresh, options=Options(batch_size=5))
+    fill(fresh, options=ExtractionOptions(batch_size=5))
     for layer, expected in plain_forward(images, batch_size=5).items():
         assert np.array_equal(stored_maps(fresh, layer), tf32(expected)), layer
 
@@ -153,7 +153,7 @@ def test_batch_size_changes_next_to_nothing(tmp_path: Path, images: Path) -> Non
     found = []
     for size in (1, 5, 12):
         store = make_store(tmp_path / f"store{size}", images)
-        fill(store, options=Options(precision="float32", batch_size=size))
+        fill(store, options=ExtractionOptions(precision="float32", batch_size=size))
         found.append({layer: stored_maps(store, layer) for layer in LAYERS})
     for layer in LAYERS:
         limit = 1e-5 * found[0][layer].max()
@@ -242,11 +242,13 @@ def test_one_pass_fills_what_each_layer_lacks(fresh: Store) -> None:
 @pytest.mark.parametrize(
     ("options", "differs"),
     [
-        (Options(precision="float32"), "stored precision"),
-        (Options(compute="bfloat16"), "compute precision"),
+        (ExtractionOptions(precision="float32"), "stored precision"),
+        (ExtractionOptions(compute="bfloat16"), "compute precision"),
     ],
 )
-def test_another_precision_is_refused(fresh: Store, options: Options, differs: str) -> None:
+def test_another_precision_is_refused(
+    fresh: Store, options: ExtractionOptions, differs: str
+) -> None:
     """The same names with another precision: an error that says which part differs."""
     fill(fresh, "conv5", part="random:0:test")
     before = all_rows(fresh)
@@ -346,7 +348,7 @@ def test_unreadable_images_are_quarantined(tmp_path: Path, images: Path) -> None
     again = fill(store, "conv5")
     assert (again.samples, again.present, len(again.quarantined)) == (0, N_IMAGES - 2, 2)
     with pytest.raises(DataError, match="at most 1 are allowed"):
-        fill(store, "conv4", options=Options(max_bad=1))
+        fill(store, "conv4", options=ExtractionOptions(max_bad=1))
 
 
 def test_unknown_names_list_what_there_is(fresh: Store) -> None:
@@ -411,7 +413,7 @@ from fstore.workflows.extract import run as extraction
 from fstore.workflows.extract.plan import Chosen
 from fstore.store import Store
 layers = sys.argv[2].split(",")
-options = extraction.Options(batch_size=3, shard_bytes=1 << 19, workers=1)
+options = extraction.ExtractionOptions(batch_size=3, shard_bytes=1 << 19, workers=1)
 print("ready", flush=True)
 extraction.extract(Store.open(sys.argv[1]), layers=layers, ckpts=["random"], options=options)
 """

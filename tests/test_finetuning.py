@@ -24,7 +24,7 @@ from fstore.workflows import add_dataset, load_network
 from fstore.workflows.train.data import BACKGROUND, Learning, outputs, training_data
 from fstore.workflows.train.finetune import finetune
 from fstore.workflows.train.regions import RegionTables, held_out_regions, region_examples
-from fstore.workflows.train.run import Options, Plan
+from fstore.workflows.train.run import Plan, TrainingOptions
 
 SHORT: dict[str, Any] = {"iterations": 2, "batch_size": 4}
 
@@ -107,7 +107,7 @@ def test_a_finished_run_is_not_repeated(mine: Store) -> None:
     given: dict[str, Any] = {"dataset": "rooms", "mode": "ft", "parent": PARENT,
                              "split": "random", **SHORT}  # fmt: skip
     steps: list[Step] = []
-    options = Options(on_step=steps.append)
+    options = TrainingOptions(on_step=steps.append)
     done = finetune(mine, **given, options=options)
     assert [s.iteration for s in steps] == [1, 2]
     assert finetune(mine, **given, options=options) == done
@@ -388,10 +388,10 @@ import sys
 from pathlib import Path
 from fstore.workflows.train.finetune import finetune
 from fstore.store import Store
-from fstore.workflows.train.run import Options
+from fstore.workflows.train.run import TrainingOptions
 
 store, n = Store.open(Path(sys.argv[1])), int(sys.argv[2])
-options = Options(workers=2, save_every=2, validate_every=5,
+options = TrainingOptions(workers=2, save_every=2, validate_every=5,
                   on_step=lambda s: print(s.iteration, flush=True))
 finetune(store, dataset="scenes", mode=sys.argv[3], parent="start", view="gt",
          iterations=n, snapshots=[3, 10], batch_size=8, mirror=True, options=options)

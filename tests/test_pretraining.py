@@ -23,7 +23,7 @@ from fstore.errors import DataError, StorageError
 from fstore.extractor.training import Multiplier, Step
 from fstore.extractor.weights import read_tensors
 from fstore.store import Store
-from fstore.workflows.train.run import Options, pretrain
+from fstore.workflows.train.run import TrainingOptions, pretrain
 
 RUN = {"network": "caffenet-mini", "dataset": "noise", "batch_size": 4, "lr": 0.002,
        "mirror": True, "seed": 1}  # fmt: skip
@@ -63,10 +63,10 @@ PRETRAIN = """
 import sys
 from pathlib import Path
 from fstore.store import Store
-from fstore.workflows.train.run import Options, pretrain
+from fstore.workflows.train.run import TrainingOptions, pretrain
 
 store = Store.open(Path(sys.argv[1]))
-options = Options(save_every=2, workers=2, on_step=lambda s: print(s.iteration, flush=True))
+options = TrainingOptions(save_every=2, workers=2, on_step=lambda s: print(s.iteration, flush=True))
 pretrain(store, network="caffenet-mini", dataset="noise", batch_size=4, lr=0.002,
          mirror=True, seed=1, iterations=int(sys.argv[2]), snapshots=[3, 10, int(sys.argv[2])],
          options=options)
@@ -111,14 +111,14 @@ def test_a_full_disk_keeps_the_last_snapshot(
 
     run: dict[str, Any] = {**RUN, "iterations": 6, "snapshots": [2, 5, 6]}
     with pytest.raises(StorageError, match="No space left"):
-        pretrain(store, **run, options=Options(on_step=fill))
+        pretrain(store, **run, options=TrainingOptions(on_step=fill))
     (record,) = Store.open(store.path).checkpoints()
     assert record.name == "2"
     weights = read_tensors(store.checkpoint_path(record))
     assert all(torch.isfinite(tensor).all() for tensor in weights.values())
     filler.unlink()
     done: list[Step] = []
-    pretrain(store, **run, options=Options(on_step=done.append))
+    pretrain(store, **run, options=TrainingOptions(on_step=done.append))
     assert [step.iteration for step in done] == [3, 4, 5, 6]  # the state is from iteration 2
     whole = make_store(tmp_path / "whole", images)
     pretrain(whole, **run)
@@ -220,7 +220,7 @@ def test_two_processes_killed_go_on(tmp_path: Path, images: Path) -> None:
 def test_workers_and_saving_change_nothing(tmp_path: Path, images: Path) -> None:
     """One decoding thread or three, saving often or seldom: the same weights."""
     stores = [make_store(tmp_path / str(i), images) for i in range(2)]
-    options = Options(workers=1, save_every=1)
+    options = TrainingOptions(workers=1, save_every=1)
     pretrain(stores[0], **RUN, iterations=4, options=options)  # type: ignore[arg-type]
     options = replace(options, workers=3, save_every=None, validate_every=2)
     pretrain(stores[1], **RUN, iterations=4, options=options)  # type: ignore[arg-type]
@@ -235,4 +235,4 @@ def test_devices_are_checked(tmp_path: Path, images: Path, device: str, message:
     """Several devices for one process, or an unknown one, are named errors."""
     store = make_store(tmp_path / "store", images)
     with pytest.raises(DataError, match=message):
-        pretrain(store, **RUN, iterations=2, options=Options(device=device))  # type: ignore[arg-type]
+        pretrain(store, **RUN, iterations=2, options=TrainingOptions(device=device))  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ from fstore.store import proposals as tables
 from fstore.store.place import Place
 from fstore.store.tables import replace_rows
 from fstore.workflows import proposals
-from fstore.workflows.extract.run import Options, extract
+from fstore.workflows.extract.run import ExtractionOptions, extract
 from fstore.workflows.proposals import Choice, add_proposals
 
 IMAGES: dict[str, Sequence[Any]] = {
@@ -408,7 +408,7 @@ def test_proposals_are_extracted_like_other_samples(store: Store) -> None:
     """A view of proposals is extracted when it is named, each box its own input."""
     add_proposals(store, "d", CHEAP, workers=1)
     workflows.init_checkpoint(store, network="caffenet-mini", name="r")
-    options = Options(batch_size=3)
+    options = ExtractionOptions(batch_size=3)
     extract(store, layers=["fc7"], ckpts=["r"], options=options)
     assert {f.partition.view for f in store.files()} == {"image", "gt"}
     summary = extract(store, layers=["fc7"], ckpts=["r"], views=["proposal"], options=options)

@@ -24,13 +24,13 @@ from fstore.queries.detection.scoring import Keep
 from fstore.queries.detection.training import Features, train_detector
 from fstore.queries.refresh.driver import brought
 from fstore.queries.reports import REPORTS
-from fstore.queries.schedule.log import Job, past_runs
+from fstore.queries.schedule.log import ScheduledJob, past_runs
 from fstore.queries.schedule.loop import run_once
 from fstore.store import Store
 from fstore.store.parts import Samples
 from fstore.store.tables import replace_rows
 from fstore.workflows.detect import Search, searched_how
-from fstore.workflows.extract.run import Options, extract
+from fstore.workflows.extract.run import ExtractionOptions, extract
 from fstore.workflows.proposals import Choice, add_proposals
 from fstore.workflows.train import run as training
 from fstore.workflows.train.finetune import finetune
@@ -84,7 +84,7 @@ def extracting(store: Store, hook: Hook) -> None:
         layers=["fc7"],
         ckpts=["random"],
         datasets=["shapes"],
-        options=Options(device="cpu", workers=1),
+        options=ExtractionOptions(device="cpu", workers=1),
         on_progress=lambda _: hook(),
     )
 
@@ -97,13 +97,13 @@ def searching(store: Store, hook: Hook) -> None:
 
 def pretraining(store: Store, hook: Hook) -> None:
     """Train from random weights."""
-    options = training.Options(device="cpu", workers=1, on_step=lambda _: hook())
+    options = training.TrainingOptions(device="cpu", workers=1, on_step=lambda _: hook())
     training.pretrain(store, network="caffenet-mini", dataset="shapes", options=options, **SMALL)
 
 
 def finetuning(store: Store, hook: Hook) -> None:
     """Fine-tune a checkpoint."""
-    options = training.Options(device="cpu", workers=1, on_step=lambda _: hook())
+    options = training.TrainingOptions(device="cpu", workers=1, on_step=lambda _: hook())
     finetune(
         store,
         dataset="shapes",
@@ -149,7 +149,7 @@ def scheduled(store: Store, hook: Hook) -> None:
 
     now = datetime.now(UTC)
     world = World(now=now, stop_at=now + timedelta(days=1), acts=[act])
-    outcome = run_once(store, Job(study="small", retries=0), world.around)
+    outcome = run_once(store, ScheduledJob(study="small", retries=0), world.around)
     if outcome.exit != "ok":
         raise {"failed": DataError, "interrupted": KeyboardInterrupt}[outcome.exit]
 
@@ -261,7 +261,7 @@ def test_a_training_tells_its_checkpoints(store: Store) -> None:
         if len(steps) == 2:
             raise KeyboardInterrupt
 
-    options = training.Options(device="cpu", workers=1, on_step=lambda _: second())
+    options = training.TrainingOptions(device="cpu", workers=1, on_step=lambda _: second())
     asked = {"network": "caffenet-mini", "dataset": "shapes", "snapshots": [1, 3]}
     with pytest.raises(KeyboardInterrupt):
         training.pretrain(store, options=options, **{**SMALL, **asked, "iterations": 3})

@@ -21,12 +21,12 @@ from fstore.queries.reports import table6
 from fstore.queries.schedule import loop as schedule
 from fstore.queries.schedule.cron import parse_cron
 from fstore.queries.schedule.hooks import Hooks
-from fstore.queries.schedule.log import Job, alone, past_runs, runs_of
+from fstore.queries.schedule.log import ScheduledJob, alone, past_runs, runs_of
 from fstore.queries.schedule.loop import missed, run_once, run_schedule
 from fstore.store import Store
 
 NIGHTLY = parse_cron("0 3 * * *", "UTC")
-JOB = Job(study="small")
+JOB = ScheduledJob(study="small")
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_nothing_missed(store: Store) -> None:
 def test_what_counts_as_missed(store: Store) -> None:
     """A run of another study or of other reports makes up for nothing; nor one from the future."""
     assert missed(store, NIGHTLY, JOB, START)  # there never was one
-    one = Job(study="small", reports=("table6",))
+    one = ScheduledJob(study="small", reports=("table6",))
     run_once(store, one, World().around)
     assert missed(store, NIGHTLY, JOB, START)
     assert not missed(store, NIGHTLY, one, START)
@@ -108,7 +108,7 @@ def test_what_counts_as_missed(store: Store) -> None:
 
 def test_a_failed_run_is_not_missed(store: Store) -> None:
     """A run that failed has finished: a restart does not repeat it before its time."""
-    run_once(store, Job(study="small", retries=0), World(acts=[failing("table7")]).around)
+    run_once(store, ScheduledJob(study="small", retries=0), World(acts=[failing("table7")]).around)
     assert exits(store) == ["failed"]
     assert not missed(store, NIGHTLY, JOB, START + timedelta(hours=1))
 
@@ -176,7 +176,7 @@ def test_retries_wait_longer_each_time(store: Store) -> None:
 def test_waits_end_at_an_hour(store: Store) -> None:
     """No wait between attempts is longer than an hour."""
     world = World(acts=[failing("table7")])
-    run_once(store, Job(study="small", retries=9), world.around)
+    run_once(store, ScheduledJob(study="small", retries=9), world.around)
     waits = [b - a for (a, _), (b, _) in zip(world.asked, world.asked[1:], strict=False)]
     assert [w.total_seconds() for w in waits[4:]] == [960, 1920, 3600, 3600, 3600]
 
@@ -223,7 +223,7 @@ def test_an_error_beside_the_reports(store: Store, error: Exception, told: str) 
 
 def test_a_study_that_is_gone_fails_the_run(empty: Store) -> None:
     """A run whose study is not set fails with the reason, as any other failure."""
-    outcome = run_once(empty, Job(study="none", retries=0), World().around)
+    outcome = run_once(empty, ScheduledJob(study="none", retries=0), World().around)
     assert outcome.exit == "failed"
     assert "no study 'none' is set" in outcome.message
 
@@ -287,7 +287,9 @@ def test_no_overlap_between_processes(store: Store) -> None:
             run_once(store, JOB, World().around)
         world = World(stop_at=START + timedelta(days=1))
         run_schedule(store, NIGHTLY, JOB, world.around)
-        run_once(store, Job(study="small", reports=("table6",)), World().around)  # another job
+        run_once(
+            store, ScheduledJob(study="small", reports=("table6",)), World().around
+        )  # another job
     assert world.asked == []
     assert sum("left out: another process" in line for line in world.said) == 2
     assert run_once(store, JOB, World().around).exit == "ok"
@@ -297,7 +299,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from _world import World, became, put_cells
-from fstore.queries.schedule.log import Job
+from fstore.queries.schedule.log import ScheduledJob
 from fstore.queries.schedule.loop import run_once
 from fstore.store import Store
 
@@ -308,7 +310,7 @@ def slow(store, names):
     print("at work", flush=True)
     time.sleep(60)
 world.acts = [slow]
-run_once(Store.open(Path(sys.argv[1])), Job(study="small"), world.around)
+run_once(Store.open(Path(sys.argv[1])), ScheduledJob(study="small"), world.around)
 """
 
 
@@ -360,7 +362,7 @@ def test_changes_in_between_are_told(store: Store) -> None:
     stopped = World(stop_at=START)
     assert run_once(store, JOB, stopped.around).changed == {}
     assert run_once(store, JOB, World().around).changed == {"table6": 1}
-    one = Job(study="small", reports=("table7",))
+    one = ScheduledJob(study="small", reports=("table7",))
     run_once(store, one, World().around)
     put_cells(store, "table6", {"fc": 3.0}, START + timedelta(hours=1))
     assert run_once(store, one, World().around).changed == {}  # not among its reports
@@ -403,7 +405,7 @@ def test_a_full_disk_does_not_stop_the_run(
     monkeypatch.setattr(store, "append", full)
     world, told = World(acts=[failing("table7")]), tmp_path / "told"
     hooks = Hooks(on_failure=("touch", str(told)))
-    outcome = run_once(store, Job(study="small", retries=0), world.around, hooks=hooks)
+    outcome = run_once(store, ScheduledJob(study="small", retries=0), world.around, hooks=hooks)
     assert outcome.exit == "failed"
     assert "cannot record the start of the run: no space left" in world.said
     assert told.exists()
@@ -431,7 +433,7 @@ def test_other_runs_stay_as_they_are(store: Store) -> None:
 
 def test_a_report_named_twice_is_the_same_job() -> None:
     """Neither their order nor how often reports are named makes another job."""
-    jobs = [Job(study="s", reports=reports) for reports in (("a", "b"), ("b", "a", "b"))]
+    jobs = [ScheduledJob(study="s", reports=reports) for reports in (("a", "b"), ("b", "a", "b"))]
     assert jobs[0].identity == jobs[1].identity
 
 

@@ -23,7 +23,7 @@ from fstore.store import Store
 from fstore.workflows.extract import run as extraction
 from fstore.workflows.extract.plan import asked_layers
 from fstore.workflows.extract.recheck import recheck
-from fstore.workflows.extract.run import Options
+from fstore.workflows.extract.run import ExtractionOptions
 
 
 class Statistics(nn.Module):
@@ -142,7 +142,7 @@ def test_a_value_that_depends_on_its_neighbours_is_refused(
 ) -> None:
     """Batch statistics, dropout, noise and differences within a batch are named; nothing stays."""
     with pytest.raises(DataError, match=f"'l' depends on the other samples.*{named}"):
-        fill(store, network, options=Options(batch_size=batch_size))
+        fill(store, network, options=ExtractionOptions(batch_size=batch_size))
     assert store.files() == []
 
 
@@ -217,7 +217,7 @@ def test_verify_finds_a_layer_that_another_module_was_stored_as(
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16", "bit"])
 def test_verify_finds_nothing_in_what_is_right(store: Store, precision: str) -> None:
     """Right values pass at every stored precision."""
-    options = Options(precision=precision)  # type: ignore[arg-type]
+    options = ExtractionOptions(precision=precision)  # type: ignore[arg-type]
     fill(store, "numbered", "l", "add", options=options)
     if precision != "bit":
         fill(store, "numbered", "conv_2", from_stored="l")

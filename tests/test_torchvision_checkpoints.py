@@ -12,7 +12,7 @@ from fstore.extractor.weights import with_weights
 from fstore.extractor.weights.undrawn import build_undrawn
 from fstore.store import Store
 from fstore.workflows.extract import run as extraction
-from fstore.workflows.extract.run import Options
+from fstore.workflows.extract.run import ExtractionOptions
 
 NAMES = [name for name in network_names() if name.startswith("torchvision:")]
 LARGEST = 250_000_000
@@ -61,7 +61,7 @@ def test_every_network_of_torchvision_goes_through_the_store(name: str, store: S
         return
     workflows.init_checkpoint(store, network=name, name="random", seed=3)
     layer = next(iter(shapes.layers))
-    options = Options(device="cpu", precision="float32")
+    options = ExtractionOptions(device="cpu", precision="float32")
     extraction.extract(store, layers=[layer], ckpts=[f"{name}/random"], options=options)
     torch.manual_seed(3)
     pixels = load_sample(store.dataset("one").root, "noise.png", None, preprocess=shapes.preprocess)

@@ -41,9 +41,9 @@ class Inputs:
     @classmethod
     def now(cls, store: "Store") -> "Inputs":
         """Return the inputs that a store has at this moment."""
-        from fstore.store.snapshot import Snapshot
+        from fstore.store.snapshot import FrozenStore
 
-        return cls(Snapshot(store.place))
+        return cls(FrozenStore(store.place))
 
     def lacks(self, need: Need) -> list[Lack]:
         """Return what a cell reads and the store lacks."""

@@ -18,14 +18,14 @@ from fstore.queries.detection.pool import Pool, PoolFullError
 from fstore.queries.detection.regions import runs
 from fstore.queries.methods.svm import BIAS, POSITIVE_WEIGHT
 
-__all__ = ["Block", "Mined", "Options", "full_objectives", "mine"]
+__all__ = ["Block", "Mined", "MiningOptions", "full_objectives", "mine"]
 
 FIRST_TOLERANCE = 1e-3
 """Duality gap at which trainings end that more negatives follow."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class MiningOptions:
     """How SVMs are trained; the defaults are R-CNN's, ``docs/detection.md`` says which are ours.
 
     Attributes
@@ -112,7 +112,7 @@ class Mined:
 def mine(
     positives: Sequence[NDArray[np.float32]],
     blocks: Blocks,
-    options: Options | None = None,
+    options: MiningOptions | None = None,
 ) -> list[Mined | None]:
     """Train one SVM a class on its positives and the hard ones among its negatives.
 
@@ -124,7 +124,7 @@ def mine(
         One a class, scaled like the blocks.
     blocks : callable
         Called once for each pass; yields :class:`Block`.
-    options : Options or None
+    options : MiningOptions or None
 
     Returns
     -------
@@ -136,7 +136,7 @@ def mine(
     DataError
         What must be kept does not fit into ``cache_bytes``.
     """
-    options = options or Options()
+    options = options or MiningOptions()
     if not any(len(X) for X in positives):
         return [None] * len(positives)
     miner = _Miner(positives, options)
@@ -164,7 +164,7 @@ class _Class:
     added: int = 0
     trainings: int = 0
 
-    def train(self, pool: Pool, options: Options, tolerance: float) -> None:
+    def train(self, pool: Pool, options: MiningOptions, tolerance: float) -> None:
         """Train on the cache from where the last training ended, then evict."""
         rows = np.concatenate([self.positives, self.negatives])
         y = np.ones(len(rows), dtype=np.int8)
@@ -201,7 +201,7 @@ class _Class:
 class _Miner:
     """All classes, the pool that they share, and their weights side by side."""
 
-    def __init__(self, positives: Sequence[NDArray[np.float32]], options: Options) -> None:
+    def __init__(self, positives: Sequence[NDArray[np.float32]], options: MiningOptions) -> None:
         self.options = options
         n_features = positives[0].shape[1]
         self.pool = Pool(n_features, options.cache_bytes)
@@ -306,7 +306,7 @@ def full_objectives(
     models: Sequence[Mined | None],
     positives: Sequence[NDArray[np.float32]],
     blocks: Blocks,
-    options: Options | None = None,
+    options: MiningOptions | None = None,
 ) -> NDArray[np.float64]:
     """Return each SVM's objective over ALL negatives, by one more pass over the boxes.
 
@@ -324,7 +324,7 @@ def full_objectives(
     array of shape (n_classes,), float64
         NaN where there is no SVM.
     """
-    options = options or Options()
+    options = options or MiningOptions()
     labels = [label for label, model in enumerate(models) if model is not None]
     trained = [model for model in models if model is not None]
     W, b = np.stack([m.w for m in trained], axis=1), np.array([m.b for m in trained])

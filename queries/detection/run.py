@@ -10,7 +10,7 @@ import numpy as np
 from fstore import commands
 from fstore.errors import UnknownNameError
 from fstore.queries.detection.detector import Detector
-from fstore.queries.detection.mining import Options
+from fstore.queries.detection.mining import MiningOptions
 from fstore.queries.detection.regions import DetectionSet, detection_set
 from fstore.queries.detection.results_files import read_results, write_results
 from fstore.queries.detection.scoring import (
@@ -226,7 +226,7 @@ def detection_map(
     layer: str,
     ablation: str = "none",
     shuffle_seed: int = 0,
-    options: Options | None = None,
+    options: MiningOptions | None = None,
     on_progress: OnProgress | None = None,
 ) -> DetectionResult:
     """Train a detector on train and val, detect on test, and evaluate by the rules of VOC.
@@ -246,7 +246,7 @@ def detection_map(
         The features.
     shuffle_seed : int
         Of the permutations of sp-shuffle.
-    options : Options or None
+    options : MiningOptions or None
         Of the training.
     on_progress : callable or None
 

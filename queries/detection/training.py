@@ -19,7 +19,7 @@ from fstore.queries.detection.detector import (
     save_detector,
 )
 from fstore.queries.detection.features import feature_rows, n_features, norm_sum, scale_of
-from fstore.queries.detection.mining import Block, Mined, Options, full_objectives, mine
+from fstore.queries.detection.mining import Block, Mined, MiningOptions, full_objectives, mine
 from fstore.queries.detection.regions import (
     DetectionSet,
     Objects,
@@ -97,7 +97,7 @@ def train_detector(
     *,
     name: str | None = None,
     classes: Sequence[str] = (),
-    options: Options | None = None,
+    options: MiningOptions | None = None,
     verify: bool = False,
     overwrite: bool = False,
     on_progress: OnProgress | None = None,
@@ -118,7 +118,7 @@ def train_detector(
         same boxes and labels is returned as it is.
     classes : sequence of str
         Which to train; none named: all.
-    options : Options or None
+    options : MiningOptions or None
     verify : bool
         Read the proposals once more at the end, to record how far the SVMs may be from those on
         all negatives.
@@ -141,12 +141,12 @@ def train_detector(
         The name stands for another detector.
     """
     name = name or default_name(store, features, parts)
-    job = _Job(
+    job = _Fitting(
         store,
         detection_set(store, parts),
         features,
         tuple(classes),
-        options or Options(),
+        options or MiningOptions(),
         on_progress or (lambda *_: None),
     )
     about = job.identity(parts)
@@ -179,14 +179,14 @@ def _same(store: "Store", name: str, about: dict[str, Any], *, overwrite: bool) 
 
 
 @dataclass(frozen=True)
-class _Job:
+class _Fitting:
     """One training: what is read, and by which rules."""
 
     store: "Store"
     images: DetectionSet
     features: Features
     wanted: tuple[str, ...]
-    options: Options
+    options: MiningOptions
     on_progress: OnProgress
 
     @property

@@ -11,7 +11,7 @@ from fstore.queries.cells.needs import BESIDE, Row
 from fstore.queries.findings._numbers import Number
 from fstore.registry import Registry
 
-__all__ = ["CLAIMS", "Facts", "Finding", "Judgement", "Snapshot", "Verdict", "claim"]
+__all__ = ["CLAIMS", "Facts", "Finding", "Judgement", "SweepPoint", "Verdict", "claim"]
 
 
 class Verdict(StrEnum):
@@ -23,7 +23,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class SweepPoint:
     """A checkpoint along pre-training; ``held_out`` is its accuracy there, 0 to 1."""
 
     name: str
@@ -46,7 +46,7 @@ class Facts:
         Those of them that are fully connected.
     mid_layer, top_layer : str
         conv5 and fc7 in the paper; empty where the study names none.
-    sweep : tuple of Snapshot
+    sweep : tuple of SweepPoint
         In order.
     notes : mapping of report to str
         Why it has no rows, or not all.
@@ -60,7 +60,7 @@ class Facts:
     flat: tuple[str, ...] = ()
     mid_layer: str = ""
     top_layer: str = ""
-    sweep: tuple[Snapshot, ...] = ()
+    sweep: tuple[SweepPoint, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
     wanted: Mapping[str, AbstractSet[tuple[str, str]]] = field(default_factory=dict)
 

@@ -8,7 +8,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from fstore.queries.cells.needs import ROW_COLUMNS, Row
-from fstore.queries.findings._api import CLAIMS, Facts, Finding, Judgement, Snapshot, Verdict
+from fstore.queries.findings._api import CLAIMS, Facts, Finding, Judgement, SweepPoint, Verdict
 from fstore.queries.findings._enough import too_few, without
 from fstore.queries.findings._judging import said_of_cell, with_notes
 from fstore.queries.refresh.driver import Brought, brought
@@ -103,17 +103,17 @@ def _flat_layers(store: "Store", network: str) -> set[str]:
     return {row["layer"] for row in rows if row["height"] * row["width"] == 1}
 
 
-def _snapshots(store: "Store", study: Study) -> tuple[Snapshot, ...]:
+def _snapshots(store: "Store", study: Study) -> tuple[SweepPoint, ...]:
     """Return the sweep, with what the recipes of its checkpoints know."""
     records = {record.name: record for record in store.checkpoints(study.network)}
     snapshots = []
     for name in study.sweep:
         if (record := records.get(name)) is None:
-            snapshots.append(Snapshot(name))
+            snapshots.append(SweepPoint(name))
             continue
         held = json.loads(record.recipe).get("held_out_accuracy")
         held = held if held is not None and isfinite(held) else None
-        snapshots.append(Snapshot(name, record.iteration, held))
+        snapshots.append(SweepPoint(name, record.iteration, held))
     return tuple(snapshots)
 
 
@@ -165,7 +165,7 @@ def _paper_facts() -> Facts:
     }
     rows["figure4"] = _paper_rows("figure4", {("conv5 pretrained", PAPER_FILTERS): 1.0})
     ckpts = dict.fromkeys(str(row["col"]) for row in rows["table3"])  # conv1 has all of them
-    sweep = tuple(Snapshot(name, 1000 * int(name.removesuffix("k"))) for name in ckpts)
+    sweep = tuple(SweepPoint(name, 1000 * int(name.removesuffix("k"))) for name in ckpts)
     return Facts(
         rows,
         tuple(dict.fromkeys(str(row["row"]) for row in rows["table3"])),

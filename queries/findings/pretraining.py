@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import hypot, log
 
-from fstore.queries.findings._api import Facts, Judgement, Snapshot, claim
+from fstore.queries.findings._api import Facts, Judgement, SweepPoint, claim
 from fstore.queries.findings._judging import (
     HIDDEN,
     judged,
@@ -144,7 +144,7 @@ def diminishing_returns(facts: Facts) -> Judgement:
     return judged([check], evidence + single_runs(three), used, hidden=hidden)
 
 
-def _dated(snapshots: Sequence[Snapshot]) -> bool:
+def _dated(snapshots: Sequence[SweepPoint]) -> bool:
     """Say whether the iterations of all are known, and rise."""
     steps = [s.iteration for s in snapshots if s.iteration is not None]
     return len(steps) == len(snapshots) and steps == sorted(set(steps))
@@ -211,7 +211,7 @@ class _Early:
     evidence: str
 
 
-def _early(along: Along, snapshot: Snapshot, *, end: int, wanted: float) -> _Early:
+def _early(along: Along, snapshot: SweepPoint, *, end: int, wanted: float) -> _Early:
     """Compare every layer's value at a snapshot with a share of its final one."""
     pairs = {k: (v[snapshot.name], _ends(v)[1]) for k, v in along.items() if snapshot.name in v}
     if not pairs:
@@ -227,7 +227,7 @@ def _early(along: Along, snapshot: Snapshot, *, end: int, wanted: float) -> _Ear
     return _Early(checks, pairs, evidence)
 
 
-def _nearest(sweep: Sequence[Snapshot], iterations: float) -> Snapshot | None:
+def _nearest(sweep: Sequence[SweepPoint], iterations: float) -> SweepPoint | None:
     """Return the snapshot next to a number of iterations, by ratio, if it is near enough."""
     if iterations <= 0:
         return None
@@ -306,7 +306,7 @@ def no_overfitting(facts: Facts) -> Judgement:
     )
 
 
-def _held(sweep: Sequence[Snapshot]) -> list[tuple[str, float]]:
+def _held(sweep: Sequence[SweepPoint]) -> list[tuple[str, float]]:
     """Return held-out accuracy by checkpoint; nothing if the last one's is not known."""
     held = [(s.name, s.held_out) for s in sweep if s.held_out is not None]
     return held if sweep[-1].held_out is not None else []

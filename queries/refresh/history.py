@@ -91,9 +91,9 @@ def changes(
     UnknownNameError
         No such report.
     """
-    from fstore.store.snapshot import Snapshot
+    from fstore.store.snapshot import FrozenStore
 
-    frozen = Snapshot(store.place)
+    frozen = FrozenStore(store.place)
     chosen = [REPORTS[name].name for name in dict.fromkeys(names)] or [e.name for e in REPORTS]
     return (
         change

@@ -26,8 +26,8 @@ __all__ = [
     "KIND",
     "RUN_COLUMNS",
     "AtWorkError",
-    "Job",
     "Outcome",
+    "ScheduledJob",
     "alone",
     "changes",
     "close_killed",
@@ -56,7 +56,7 @@ class AtWorkError(StorageError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class ScheduledJob:
     """What a run does.
 
     Attributes
@@ -139,7 +139,7 @@ class Outcome:
 
 
 @contextmanager
-def alone(store: "Store", job: Job) -> Iterator[None]:
+def alone(store: "Store", job: ScheduledJob) -> Iterator[None]:
     """Hold a job's lock, which the system frees when the process ends, however it ends.
 
     Raises
@@ -160,7 +160,7 @@ def alone(store: "Store", job: Job) -> Iterator[None]:
         yield
 
 
-def _lock(job: Job) -> str:
+def _lock(job: ScheduledJob) -> str:
     digest = hashlib.sha256(json.dumps(job.identity).encode()).hexdigest()[:16]
     return f"schedule-{digest}.lock"
 
@@ -185,7 +185,7 @@ def past_runs(store: "Store", kind: str = "") -> list[dict[str, Any]]:
 def _told(store: "Store", row: Mapping[str, Any]) -> dict[str, Any]:
     more, seconds = row["parameters"], row["seconds"]
     if row["kind"] == KIND and row["exit"] == RUNNING:
-        job = Job(study=more["study"], reports=tuple(more["reports"]))
+        job = ScheduledJob(study=more["study"], reports=tuple(more["reports"]))
         row = row if store.place.is_locked(_lock(job)) else {**row, **KILLED}
     return {
         "kind": row["kind"],
@@ -199,7 +199,7 @@ def _told(store: "Store", row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def runs_of(store: "Store", job: Job) -> list[dict[str, Any]]:
+def runs_of(store: "Store", job: ScheduledJob) -> list[dict[str, Any]]:
     """Return a job's runs, rows of table ``runs`` by their start, ``parameters`` as a mapping."""
     rows = reversed(listed_runs(store, KIND))
     return [
@@ -207,7 +207,7 @@ def runs_of(store: "Store", job: Job) -> list[dict[str, Any]]:
     ]
 
 
-def record(store: "Store", job: Job, outcome: Outcome) -> None:
+def record(store: "Store", job: ScheduledJob, outcome: Outcome) -> None:
     """Write a run's row, in place of the one that said ``running``."""
     study, reports = job.identity
     parameters = {
@@ -238,7 +238,7 @@ def record(store: "Store", job: Job, outcome: Outcome) -> None:
         replace_run(store, run.row)
 
 
-def close_killed(store: "Store", job: Job) -> list[datetime]:
+def close_killed(store: "Store", job: ScheduledJob) -> list[datetime]:
     """Put ``killed`` where a row says ``running``, and return when those runs began.
 
     Call it with the job's lock held: then nobody is at work.
@@ -252,7 +252,7 @@ def close_killed(store: "Store", job: Job) -> list[datetime]:
 # What changed
 
 
-def seen(store: "Store", job: Job) -> str:
+def seen(store: "Store", job: ScheduledJob) -> str:
     """Return up to when a job's runs have told what changed, in ISO form.
 
     Before its first run that is the last refresh there was; empty if there was none.
@@ -263,7 +263,7 @@ def seen(store: "Store", job: Job) -> str:
     return max(told, key=_time) if told else _latest(store, job)
 
 
-def changes(store: "Store", job: Job, since: str) -> tuple[dict[str, int], str]:
+def changes(store: "Store", job: ScheduledJob, since: str) -> tuple[dict[str, int], str]:
     """Return how many cells of each report got another value, appeared or disappeared.
 
     What a killed run computed, or somebody in between, counts as well: it was not told of.
@@ -271,7 +271,7 @@ def changes(store: "Store", job: Job, since: str) -> tuple[dict[str, int], str]:
     Parameters
     ----------
     store : Store
-    job : Job
+    job : ScheduledJob
     since : str
         As :func:`seen` gives it.
 
@@ -295,7 +295,7 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(text) if text else datetime.min.replace(tzinfo=UTC)
 
 
-def _latest(store: "Store", job: Job) -> str:
+def _latest(store: "Store", job: ScheduledJob) -> str:
     """Return when a report of the job's study was last refreshed to something new."""
     import pyarrow.compute as pc
 
@@ -303,7 +303,7 @@ def _latest(store: "Store", job: Job) -> str:
     return "" if latest is None else str(latest.isoformat())
 
 
-def summary(store: "Store", job: Job, outcome: Outcome) -> dict[str, Any]:
+def summary(store: "Store", job: ScheduledJob, outcome: Outcome) -> dict[str, Any]:
     """Return what hooks are told of a run, in types that JSON knows."""
     events = {"change": bool(outcome.changed), "failure": outcome.exit == "failed"}
     return {

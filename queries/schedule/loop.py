@@ -22,8 +22,8 @@ from fstore.queries.schedule.cron import Cron
 from fstore.queries.schedule.hooks import Hooks, call_hooks
 from fstore.queries.schedule.log import (
     AtWorkError,
-    Job,
     Outcome,
+    ScheduledJob,
     alone,
     changes,
     close_killed,
@@ -82,7 +82,7 @@ class Surroundings:
 def run_schedule(
     store: "Store",
     cron: Cron,
-    job: Job,
+    job: ScheduledJob,
     around: Surroundings,
     *,
     hooks: Hooks | None = None,
@@ -97,7 +97,7 @@ def run_schedule(
     ----------
     store : Store
     cron : Cron
-    job : Job
+    job : ScheduledJob
     around : Surroundings
     hooks : Hooks or None
     catch_up : bool
@@ -121,7 +121,7 @@ def run_schedule(
             around.say("scheduled times passed while this run was at work; they are left out")
 
 
-def missed(store: "Store", cron: Cron, job: Job, now: datetime) -> bool:
+def missed(store: "Store", cron: Cron, job: ScheduledJob, now: datetime) -> bool:
     """Tell whether no run that began since the latest scheduled time has finished.
 
     A run that failed has finished; one that was killed or interrupted has not. True as well if
@@ -150,7 +150,9 @@ def _next_time(cron: Cron, around: Surroundings) -> datetime | None:
     return None if around.wait(0) else due
 
 
-def _run_and_go_on(store: "Store", job: Job, around: Surroundings, hooks: Hooks | None) -> None:
+def _run_and_go_on(
+    store: "Store", job: ScheduledJob, around: Surroundings, hooks: Hooks | None
+) -> None:
     type(store).open(str(store.place))  # or an error: nothing can be done where it is gone
     try:
         run_once(store, job, around, hooks=hooks)
@@ -159,7 +161,7 @@ def _run_and_go_on(store: "Store", job: Job, around: Surroundings, hooks: Hooks 
 
 
 def run_once(
-    store: "Store", job: Job, around: Surroundings, *, hooks: Hooks | None = None
+    store: "Store", job: ScheduledJob, around: Surroundings, *, hooks: Hooks | None = None
 ) -> Outcome:
     """Refresh a study's reports, record the run in table ``runs``, and call the hooks.
 
@@ -168,7 +170,7 @@ def run_once(
     Parameters
     ----------
     store : Store
-    job : Job
+    job : ScheduledJob
     around : Surroundings
     hooks : Hooks or None
 
@@ -225,7 +227,7 @@ def _noted(around: Surroundings, what: str) -> Iterator[None]:
 # Attempts
 
 
-def _attempt_all(store: "Store", job: Job, around: Surroundings, outcome: Outcome) -> None:
+def _attempt_all(store: "Store", job: ScheduledJob, around: Surroundings, outcome: Outcome) -> None:
     """Refresh; try again at what failed, with growing waits in between."""
     names: Sequence[str] = job.reports
     for attempt in range(job.retries + 1):
@@ -246,7 +248,7 @@ def _attempt_all(store: "Store", job: Job, around: Surroundings, outcome: Outcom
 
 
 def _attempt(
-    store: "Store", job: Job, around: Surroundings, outcome: Outcome, names: Sequence[str]
+    store: "Store", job: ScheduledJob, around: Surroundings, outcome: Outcome, names: Sequence[str]
 ) -> None:
     """Refresh some reports once."""
     outcome.error = ""
@@ -261,7 +263,7 @@ def _attempt(
 
 def _publish(
     store: "Store",
-    job: Job,
+    job: ScheduledJob,
     around: Surroundings,
     outcome: Outcome,
     publish: "Callable[[Store, Study], object]",

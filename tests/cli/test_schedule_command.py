@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from _cli import run
 from fstore.cli import app
-from fstore.queries.schedule.log import Job, alone
+from fstore.queries.schedule.log import ScheduledJob, alone
 from fstore.store import Store, locks
 
 
@@ -110,7 +110,7 @@ def test_a_webhook_of_the_environment(ready: Store) -> None:
 
 def test_at_work_elsewhere(ready: Store) -> None:
     """While another process does the same, --once exits with 1 and says so."""
-    with alone(ready, Job(study="small")):
+    with alone(ready, ScheduledJob(study="small")):
         done = run(ready, "schedule", "--once")
     assert done.exit_code == 1
     assert "another process is at work on the same reports of study 'small'" in done.stderr

@@ -32,7 +32,7 @@ from _studies import StudyWorld, make_study
 from fstore.queries.findings import (
     CLAIMS,
     Finding,
-    Snapshot,
+    SweepPoint,
     Verdict,
     _enough,
     check_findings,
@@ -166,7 +166,7 @@ def test_the_papers_own_numbers_with_its_spread() -> None:
             for report, mine in read.items()
         }
         sweep = tuple(
-            Snapshot(name, 1000 * int(name[:-1]))
+            SweepPoint(name, 1000 * int(name[:-1]))
             for name in ("5k", "15k", "25k", "35k", "50k", "95k", "105k", "195k", "205k", "305k")
         )
         seen = facts({"figure4": {"conv5 pretrained": {"256": 1.0}}}, sweep=sweep)
@@ -194,7 +194,7 @@ def test_the_papers_numbers_turned_round() -> None:
     cols = list(dict.fromkeys(row["col"] for row in rows))
     mirror = dict(zip(cols, reversed(cols), strict=True))
     turned = [{**row, "col": mirror[row["col"]]} for row in rows]
-    sweep = tuple(Snapshot(col, 1000 * int(col[:-1])) for col in cols)
+    sweep = tuple(SweepPoint(col, 1000 * int(col[:-1])) for col in cols)
     seen = replace(facts({}, sweep=sweep), rows={"table3": turned})
     for name in ("longer-is-better", "no-overfitting"):
         assert CLAIMS[name].function(seen).verdict is Verdict.FAILS
@@ -619,7 +619,7 @@ def test_facts_of_a_study(world: StudyWorld) -> None:
     found = study_facts(world.store, study, compute=False)
     assert (found.layers, found.flat) == (("conv5", "fc7"), ("fc7",))
     assert (found.mid_layer, found.top_layer) == ("conv5", "fc7")
-    assert found.sweep[1:] == (Snapshot("late", 300, 0.25), Snapshot("to come"))
+    assert found.sweep[1:] == (SweepPoint("late", 300, 0.25), SweepPoint("to come"))
     assert ("conv5", "to come") in found.wanted["table3"]
     assert found.wanted["retrieval"] == {("fc7", "")}
     assert "table8" not in found.wanted

@@ -22,7 +22,7 @@ from fstore.queries.refresh.show import show_report
 from fstore.queries.refresh.standing import standing
 from fstore.queries.reports import REPORTS, Cell, Need
 from fstore.queries.schedule import log as runs
-from fstore.queries.schedule.log import Job
+from fstore.queries.schedule.log import ScheduledJob
 from fstore.queries.studies.study import Study, parse_study
 from fstore.store import Store
 from fstore.store.maintenance import Selection, drop
@@ -259,7 +259,7 @@ def test_a_clock_set_back_hides_no_change(built: Built, monkeypatch: pytest.Monk
 
     The last refresh is the one that was made last, and a schedule tells what it changed.
     """
-    job = Job(study="small")
+    job = ScheduledJob(study="small")
     note_refresh(built.store, "small", "table7", ["x"], refresh_id="other")
     since = runs.seen(built.store, job)
     set_clock_back(monkeypatch, _run, _history)

@@ -21,7 +21,7 @@ from fstore.queries.detection.detector import (
     load_detector,
     save_detector,
 )
-from fstore.queries.detection.mining import Block, Mined, Options, full_objectives, mine
+from fstore.queries.detection.mining import Block, Mined, MiningOptions, full_objectives, mine
 from fstore.queries.detection.nms import nms
 from fstore.queries.detection.pool import Pool, PoolFullError
 from fstore.queries.detection.regions import detection_set, near_objects, set_parts
@@ -157,7 +157,7 @@ def stream(
 @pytest.mark.parametrize("per_block", [70, 10_000])
 def test_mining_reaches_all_negatives(seed: int, retrain_after: int, per_block: int) -> None:
     """One pass reaches the objective of LinearSVC on all negatives within 1 %, and says so."""
-    options = Options(retrain_after=retrain_after)
+    options = MiningOptions(retrain_after=retrain_after)
     drawn = [problem(seed + k, n=2500, positives=30) for k in range(2)]
     pooled = np.concatenate([X[30:] for X, _ in drawn])
     negative = np.random.default_rng(seed).random((len(pooled), 2)) < 0.9
@@ -200,7 +200,7 @@ def test_a_second_pass_finds_what_the_first_missed(seed: int) -> None:
         calls.append(1)
         return stream(X[30:], negative, per_image=20, per_block=500)
 
-    (found,) = mine([X[:30]], blocks, Options(passes=20, tolerance=1e-5))
+    (found,) = mine([X[:30]], blocks, MiningOptions(passes=20, tolerance=1e-5))
     assert found is not None
     assert 2 <= len(calls) < 20
     least = objective(X, y, *peer(X, y))
@@ -227,7 +227,7 @@ def test_a_small_cache_trains_earlier(seed: int) -> None:
         return stream(X[30:], negative, per_image=100, per_block=500)
 
     (roomy,) = mine([X[:30]], blocks)
-    (tight,) = mine([X[:30]], blocks, Options(cache_bytes=4 * 60 * 420))
+    (tight,) = mine([X[:30]], blocks, MiningOptions(cache_bytes=4 * 60 * 420))
     assert roomy is not None
     assert tight is not None
     assert tight.trainings > roomy.trainings
@@ -244,7 +244,7 @@ def test_a_cache_that_is_too_small(boxes: int) -> None:
         mine(
             [X[:30]],
             lambda: stream(X[30:], negative, per_image=100, per_block=500),
-            Options(cache_bytes=4 * 60 * boxes),
+            MiningOptions(cache_bytes=4 * 60 * boxes),
         )
 
 
@@ -361,7 +361,7 @@ def test_a_trained_detector_is_used_again(scenes: Scenes, trained: Detector) -> 
     assert again.record["trained_at"] == trained.record["trained_at"]
     assert again.record["verified"]
     with pytest.raises(IdentityError, match="differs in options; choose another --name"):
-        train_detector(scenes.store, parts, CONV, options=Options(C=0.01))
+        train_detector(scenes.store, parts, CONV, options=MiningOptions(C=0.01))
     with pytest.raises(IdentityError, match="images, trained_on"):
         train_detector(scenes.store, scenes.samples("train"), CONV, name=trained.name)
     other = train_detector(scenes.store, parts, CONV, name="x", classes=["b"])

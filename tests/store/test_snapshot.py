@@ -7,7 +7,7 @@ import pytest
 from _build import Built, add_checkpoint, add_dataset, add_layers, build
 from fstore.store import Store
 from fstore.store.maintenance import Selection, drop
-from fstore.store.snapshot import Snapshot
+from fstore.store.snapshot import FrozenStore
 
 
 @pytest.fixture
@@ -36,16 +36,16 @@ def answers(store: Store) -> list[object]:
 
 def test_it_answers_as_the_store(built: Built) -> None:
     """A new snapshot and the store say the same."""
-    assert answers(Snapshot(built.store.place)) == answers(built.store)
+    assert answers(FrozenStore(built.store.place)) == answers(built.store)
 
 
 def test_it_does_not_change(built: Built) -> None:
     """What was asked once stays, whatever is added or dropped; a new one sees it."""
-    frozen = Snapshot(built.store.place)
+    frozen = FrozenStore(built.store.place)
     before = answers(frozen)
     add_dataset(built.store, "e")
     add_layers(built.store, "other", {"fc": (2, 1, 1)})
     add_checkpoint(built.store, "other", "1")
     drop(built.store.place, Selection(layer="fc"))
     assert answers(frozen) == before
-    assert answers(Snapshot(built.store.place)) == answers(built.store) != before
+    assert answers(FrozenStore(built.store.place)) == answers(built.store) != before

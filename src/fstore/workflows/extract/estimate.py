@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.ending import leftover
-from fstore.workflows.extract.plan import Chosen, Job, Options
+from fstore.workflows.extract.plan import Chosen, ExtractionOptions, LayerWork
 from fstore.workflows.extract.run import Extraction
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def estimate(
     network: str | None = None,
     part: str | None = None,
     from_stored: str | None = None,
-    options: Options | None = None,
+    options: ExtractionOptions | None = None,
 ) -> list[dict[str, Any]]:
     """Say what ``extract`` with the same arguments would add and take.
 
@@ -63,11 +63,11 @@ def estimate(
         As :func:`fstore.workflows.extract.run.extract`.
     """
     chosen = Chosen(layers, ckpts, datasets, views, network, part, from_stored)
-    work = Extraction(store, chosen, options or Options())
+    work = Extraction(store, chosen, options or ExtractionOptions())
     return [row for job in work.planner.jobs(register=False) for row in _rows(work, job)]
 
 
-def _rows(work: Extraction, job: Job) -> list[dict[str, Any]]:
+def _rows(work: Extraction, job: LayerWork) -> list[dict[str, Any]]:
     measured, seconds, sizes = _measure(work, job) if len(job.wanted) else (0, 0.0, {})
     total = len(work.store.samples(job.dataset.name, job.view, ["sample_id"]))
     rows: list[dict[str, Any]] = []
@@ -98,7 +98,7 @@ def _rows(work: Extraction, job: Job) -> list[dict[str, Any]]:
     return [*rows, whole]
 
 
-def _measure(work: Extraction, job: Job) -> tuple[int, float, dict[str, int]]:
+def _measure(work: Extraction, job: LayerWork) -> tuple[int, float, dict[str, int]]:
     """Return samples tried, seconds that they took, and their bytes by layer."""
     from fstore.extractor.devices import default_batch_size
     from fstore.extractor.extract import Clock

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from fstore.store.catalog import DatasetInfo
     from fstore.store.files import Identity, Partition
 
-__all__ = ["Chosen", "Job", "Options", "Planner", "Start", "asked_layers"]
+__all__ = ["Chosen", "ExtractionOptions", "LayerWork", "Planner", "Start", "asked_layers"]
 
 SHARD_BYTES = 3 << 27  # 384 MiB of raw float32 over the network's declared layers
 DEFAULT_VIEWS = ("image", "gt")  # proposals only when named: there are thousands an image
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class ExtractionOptions:
     """How to extract; none of it but ``precision`` and ``compute`` changes what is stored.
 
     Attributes
@@ -79,7 +79,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Job:
+class LayerWork:
     """One checkpoint on one view of a data set.
 
     Attributes
@@ -120,14 +120,14 @@ class Job:
 class Planner:
     """Turns names into jobs; keeps the network of the last checkpoint that was asked for."""
 
-    def __init__(self, store: "Store", chosen: Chosen, options: Options) -> None:
+    def __init__(self, store: "Store", chosen: Chosen, options: ExtractionOptions) -> None:
         self.store = store
         self.chosen = chosen
         self.options = options
         self.present = 0
         self._loaded: tuple[CheckpointRecord, Network] | None = None
 
-    def jobs(self, *, register: bool = True) -> list[Job]:
+    def jobs(self, *, register: bool = True) -> list[LayerWork]:
         """Check every name and identity, and find what is missing, before the first image is read.
 
         Parameters
@@ -170,7 +170,7 @@ class Planner:
 
     def _job(
         self, record: CheckpointRecord, dataset: "DatasetInfo", view: str, *, register: bool
-    ) -> Job:
+    ) -> LayerWork:
         from fstore.extractor.taps import layer_specs
         from fstore.store.sink import missing_samples
 
@@ -187,7 +187,7 @@ class Planner:
         missing = missing_samples(self.store.place, wanted, identities)
         todo = np.unique(np.concatenate(list(missing.values())))
         self.present += len(wanted) - len(todo)
-        return Job(
+        return LayerWork(
             record=record,
             dataset=dataset,
             view=view,

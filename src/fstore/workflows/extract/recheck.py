@@ -131,7 +131,8 @@ def _place(store: "Store", network: "Network", partition: "Partition") -> "Place
     if (stored.channels, stored.height, stored.width) != (spec.channels, spec.height, spec.width):
         raise _Other(
             f"on record the layer has {stored.channels} channels of "
-            f"{stored.height} x {stored.width}, in the network {spec.channels} of {spec.height} x {spec.width}"
+            f"{stored.height} x {stored.width}, in the network {spec.channels} of "
+            f"{spec.height} x {spec.width}"
         )
     return place
 

@@ -14,7 +14,7 @@ from fstore.errors import DataError, FstoreError
 from fstore.store.runs import recorded
 from fstore.store.unreadable import noting_unreadable
 from fstore.types import ActivationBatch
-from fstore.workflows.extract.plan import Chosen, Job, Options, Planner
+from fstore.workflows.extract.plan import Chosen, ExtractionOptions, LayerWork, Planner
 from fstore.workflows.extract.sources import ImageSource, Source, StoredSource
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fstore.store.runs import Run
     from fstore.store.sink import ShardReport
 
-__all__ = ["Extraction", "Options", "Progress", "Summary", "extract"]
+__all__ = ["Extraction", "ExtractionOptions", "Progress", "Summary", "extract"]
 
 
 LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "pyarrow", "deltalake")
@@ -85,7 +85,7 @@ def extract(
     network: str | None = None,
     part: str | None = None,
     from_stored: str | None = None,
-    options: Options | None = None,
+    options: ExtractionOptions | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Summary:
     """Fill a store with the responses of layers to data sets; what is there is not redone.
@@ -104,7 +104,7 @@ def extract(
     from_stored : str or None
         Stored layer below those asked for: its responses are read and the rest of the network is
         run on them, in place of a pass over the images.
-    options : Options
+    options : ExtractionOptions
     on_progress : called after each batch
 
     Returns
@@ -123,7 +123,7 @@ def extract(
         The disk is full, or the store cannot be written.
     """
     chosen = Chosen(layers, ckpts, datasets, views, network, part, from_stored)
-    work = Extraction(store, chosen, options or Options(), on_progress)
+    work = Extraction(store, chosen, options or ExtractionOptions(), on_progress)
     with recorded(store, "extract", asdict(chosen), libraries=LIBRARIES) as run:
         work.summary.run_id = run.run_id
         try:
@@ -142,7 +142,7 @@ class Extraction:
         self,
         store: "Store",
         chosen: Chosen,
-        options: Options,
+        options: ExtractionOptions,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self.store = store
@@ -156,7 +156,7 @@ class Extraction:
         self._behind: Future[ShardReport] | None = None
         self._checked: set[tuple[object, ...]] = set()
 
-    def plan(self) -> list[Job]:
+    def plan(self) -> list[LayerWork]:
         """Return what is to be done; note what is there."""
         jobs = self.planner.jobs()
         self.summary.present = self.planner.present
@@ -171,7 +171,7 @@ class Extraction:
 
     # Working
 
-    def do(self, jobs: Sequence[Job]) -> None:
+    def do(self, jobs: Sequence[LayerWork]) -> None:
         """Run the jobs one after another; one writer thread encodes and commits behind."""
         from fstore.extractor.extract import Clock
 
@@ -189,7 +189,9 @@ class Extraction:
             finally:
                 self.summary.images_s, self.summary.forward_s = clock.images_s, clock.forward_s
 
-    def _work_on(self, job: Job, writer: ThreadPoolExecutor, clock: "Clock", total: int) -> None:
+    def _work_on(
+        self, job: LayerWork, writer: ThreadPoolExecutor, clock: "Clock", total: int
+    ) -> None:
         from fstore.store.sink import write_shard
 
         runners, source = self.runners(job), self.source(job)
@@ -208,7 +210,7 @@ class Extraction:
                 )
             del batches
 
-    def _check(self, job: Job, source: Source, runner: "Runner") -> None:
+    def _check(self, job: LayerWork, source: Source, runner: "Runner") -> None:
         """Before the first commit with a checkpoint, check the taps, and that samples stand alone.
 
         Raises
@@ -236,7 +238,7 @@ class Extraction:
         check_neighbours(runner, x)
         self.summary.notes += check_taps(runner, x, images=images)
 
-    def _images(self, job: Job, ids: NDArray[np.int64], runner: "Runner") -> "Tensor | None":
+    def _images(self, job: LayerWork, ids: NDArray[np.int64], runner: "Runner") -> "Tensor | None":
         """Return the images of samples that are stored; None where one cannot be read."""
         from fstore.extractor.devices import to_device
 
@@ -265,7 +267,7 @@ class Extraction:
         if self._behind is not None and self._behind.exception() is None:
             self._settle()
 
-    def runners(self, job: Job) -> "list[Runner]":
+    def runners(self, job: LayerWork) -> "list[Runner]":
         """Put the job's network on the devices."""
         from fstore.extractor.devices import find_devices, make_runners
 
@@ -280,7 +282,7 @@ class Extraction:
             start=None if job.start is None else job.start.layer,
         )
 
-    def source(self, job: Job) -> Source:
+    def source(self, job: LayerWork) -> Source:
         """Return where the job's inputs come from; on a GPU regions are warped there."""
         from fstore.extractor.devices import find_devices
 
@@ -293,7 +295,7 @@ class Extraction:
 
     def compute(
         self,
-        job: Job,
+        job: LayerWork,
         source: Source,
         shard: NDArray[np.int64],
         runners: "Sequence[Runner]",
@@ -324,7 +326,7 @@ class Extraction:
                 self._report(job, total)
         return kept
 
-    def _report(self, job: Job, total: int) -> None:
+    def _report(self, job: LayerWork, total: int) -> None:
         done = self.summary.samples + len(self.summary.quarantined)
         speed = self.summary.samples / self.seconds
         self.on_progress(Progress(job.title, done, total, speed))
@@ -336,7 +338,7 @@ class Extraction:
         self.summary.encode_s += report.encode_s
         self.summary.commit_s += report.commit_s
 
-    def _quarantine(self, job: Job, bad: "Sequence[BadSample]") -> None:
+    def _quarantine(self, job: LayerWork, bad: "Sequence[BadSample]") -> None:
         where = {"dataset": job.dataset.name, "view": job.view}
         self.summary.quarantined += [{**where, **asdict(sample)} for sample in bad]
         if len(self.summary.quarantined) > self.options.max_bad:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fstore.workflows.extract.plan import Job
+from fstore.workflows.extract.plan import LayerWork
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,7 +34,7 @@ class ImageSource:
     def __init__(
         self,
         store: "Store",
-        job: Job,
+        job: LayerWork,
         preprocess: "Preprocess",
         workers: int,
         *,

@@ -259,7 +259,7 @@ def _pretrain_step(context: Context, entry: MakePretrain) -> Step:
     changes: dict[str, Any] = dict(entry.changes)
 
     def run(on_progress: OnProgress) -> str:
-        from fstore.workflows.train.run import Options, pretrain
+        from fstore.workflows.train.run import TrainingOptions, pretrain
 
         records = pretrain(
             store,
@@ -270,7 +270,7 @@ def _pretrain_step(context: Context, entry: MakePretrain) -> Step:
             seed=entry.seed,
             name_prefix=entry.name_prefix,
             split_seed=entry.split_seed,
-            options=Options(context.device, on_step=_shown(on_progress)),
+            options=TrainingOptions(context.device, on_step=_shown(on_progress)),
             **changes,
         )
         return _reached(records[-1].recipe)
@@ -295,7 +295,7 @@ def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: s
 
     def run(on_progress: OnProgress) -> str:
         from fstore.workflows.train.finetune import finetune
-        from fstore.workflows.train.run import Options
+        from fstore.workflows.train.run import TrainingOptions
 
         records = finetune(
             context.store,
@@ -308,7 +308,7 @@ def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: s
             seed=seed,
             split=split,
             split_seed=seed,
-            options=Options(context.device, on_step=_shown(on_progress)),
+            options=TrainingOptions(context.device, on_step=_shown(on_progress)),
             **length,
             **changes,
         )

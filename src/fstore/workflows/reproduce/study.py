@@ -180,7 +180,7 @@ def _to_come(study: Study) -> set[tuple[str, str]]:
 
 def _extraction_step(context: Context, extraction: "Extraction") -> Step:
     def run(on_progress: OnProgress) -> str:
-        from fstore.workflows.extract.run import Options, Progress, extract
+        from fstore.workflows.extract.run import ExtractionOptions, Progress, extract
 
         def progress(state: Progress) -> None:
             note = f"{state.images_per_s:.1f} images/s"
@@ -193,7 +193,7 @@ def _extraction_step(context: Context, extraction: "Extraction") -> Step:
             datasets=[extraction.dataset],
             views=[extraction.view],
             part=extraction.part,
-            options=Options(device=context.device),
+            options=ExtractionOptions(device=context.device),
             on_progress=progress,
         )
         return f"{summary.samples} samples, {summary.bytes / 1e6:.1f} MB"

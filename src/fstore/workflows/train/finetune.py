@@ -9,7 +9,7 @@ from fstore.errors import DataError
 from fstore.types import CheckpointRecord
 from fstore.workflows.checkpoints import load_network, seeded_network
 from fstore.workflows.train.data import Learning, outputs, training_data
-from fstore.workflows.train.run import Options, Plan, train_into
+from fstore.workflows.train.run import Plan, TrainingOptions, train_into
 
 if TYPE_CHECKING:
     from fstore.extractor.networks import Network
@@ -36,7 +36,7 @@ def finetune(
     split: str = "official",
     split_seed: int = 0,
     trainval: bool = False,
-    options: Options | None = None,
+    options: TrainingOptions | None = None,
     **changes: Any,  # noqa: ANN401 - each entry of a recipe has its own type
 ) -> list[CheckpointRecord]:
     """Fine-tune a checkpoint on data sets, or train from scratch, and register the snapshots.
@@ -73,7 +73,7 @@ def finetune(
     trainval : bool
         Learn from the parts train and val and measure on test; else learn from train and measure
         on val, or on test where there is no val.
-    options : Options or None
+    options : TrainingOptions or None
         As for ``pretrain``, but ``validate_every`` None is a tenth of all.
     **changes
         Recipe entries that differ: ``lr``, ``batch_size``, ``mirror``, ``momentum``,
@@ -100,7 +100,7 @@ def finetune(
 
     if mode not in MODES:
         raise DataError(f"no mode {mode!r} of fine-tuning; there are: {', '.join(MODES)}")
-    options = options or Options()
+    options = options or TrainingOptions()
     datasets = (dataset,) if isinstance(dataset, str) else tuple(dataset)
     learning = Learning(datasets, view, split, split_seed, trainval)
     classes = outputs(store, learning)

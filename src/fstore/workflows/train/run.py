@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from fstore.store import Store
     from fstore.store.parts import Split
 
-__all__ = ["Options", "Plan", "pretrain", "step_notes", "train_into"]
+__all__ = ["Plan", "TrainingOptions", "pretrain", "step_notes", "train_into"]
 
 
 @dataclass(frozen=True)
-class Options:
+class TrainingOptions:
     """How a run is done; nothing of it changes the weights that come out.
 
     Attributes
@@ -99,7 +99,7 @@ def pretrain(
     name_prefix: str = "",
     split: str | None = None,
     split_seed: int = 0,
-    options: Options | None = None,
+    options: TrainingOptions | None = None,
     **changes: object,
 ) -> list[CheckpointRecord]:
     """Train a network from initial weights and register its snapshots as checkpoints.
@@ -125,7 +125,7 @@ def pretrain(
         Put before the checkpoints' names.
     split, split_seed : str or None, int
         ``official``, or ``random`` and which. None: official, else the random one of the seed.
-    options : Options or None
+    options : TrainingOptions or None
         Device, progress and so on. Several processes train together if each calls this with
         its own ``options.processes``; the first one registers the checkpoints.
     **changes
@@ -152,7 +152,7 @@ def pretrain(
     from fstore.extractor.training import Recipe, run_length, snapshot_name
 
     check_seed(split_seed, "split_seed")
-    options = options or Options()
+    options = options or TrainingOptions()
     built = seeded_network(network, len(store.dataset(dataset).classes) or None, seed)
     recipe = Recipe.from_defaults(built.recipe, **changes)
     iterations, wanted = run_length(built.recipe, iterations, snapshots)
@@ -165,7 +165,7 @@ def pretrain(
     return train_into(store, plan, options)
 
 
-def train_into(store: "Store", plan: Plan, options: Options) -> list[CheckpointRecord]:
+def train_into(store: "Store", plan: Plan, options: TrainingOptions) -> list[CheckpointRecord]:
     """Carry a plan out, resuming it if it was interrupted; return its checkpoints in order.
 
     Raises
@@ -248,7 +248,9 @@ def step_notes() -> "Callable[[Step], str]":
     return note
 
 
-def _snapshots(store: "Store", plan: Plan, options: Options, device: str) -> "Iterator[Snapshot]":
+def _snapshots(
+    store: "Store", plan: Plan, options: TrainingOptions, device: str
+) -> "Iterator[Snapshot]":
     from fstore.extractor.training import ALONE, train
 
     return train(
