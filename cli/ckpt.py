@@ -91,6 +91,7 @@ def list_(
     ctx: typer.Context,
     network: Annotated[str | None, typer.Option(help="Only of this network.")] = None,
     as_json: AsJson = False,
+    *,
     as_csv: AsCsv = False,
 ) -> None:
     """List the checkpoints as a tree: each one above those that were trained from it.
@@ -117,6 +118,7 @@ def show(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="NAME, or NETWORK/NAME.")],
     network: Annotated[str | None, typer.Option(help="Where several have one of the name.")] = None,
+    *,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:

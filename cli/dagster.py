@@ -73,7 +73,7 @@ def activations(context: dg.AssetExecutionContext, place: Place) -> dg.Materiali
         raise TypeError(f"{key} is no partition of checkpoint and data set")
     ckpt, dataset = (key.keys_by_dimension[name] for name in ("checkpoint", "dataset"))
     store, study = place.load()
-    samples = _extract(store, study, ckpt, dataset, place.device)
+    samples = _extract(store, study, ckpt, dataset=dataset, device=place.device)
     parts = [
         row
         for row in store.status()
@@ -89,7 +89,7 @@ def activations(context: dg.AssetExecutionContext, place: Place) -> dg.Materiali
     )
 
 
-def _extract(store: "Store", study: "Study", ckpt: str, dataset: str, device: str) -> int:
+def _extract(store: "Store", study: "Study", ckpt: str, *, dataset: str, device: str) -> int:
     """Extract what reports lack of a checkpoint and a data set; return the number of samples."""
     from fstore.queries.refresh.extractions import missing_extractions, study_needs
     from fstore.workflows.extract.run import ExtractionOptions, extract

@@ -93,7 +93,7 @@ def train(
     rows: list[dict[str, Any]] = []
     for change in ablations:
         rows += _train(
-            ctx, store, parts, {**chosen, "ablation": change}, name=name or None,
+            ctx, store, parts, chosen={**chosen, "ablation": change}, name=name or None,
             classes=class_ or (), options=options, verify=verify, overwrite=overwrite,
         )  # fmt: skip
     emit(rows, columns=TRAINED_COLUMNS, as_json=as_json, as_csv=as_csv)
@@ -114,6 +114,7 @@ def _train(
     ctx: typer.Context,
     store: "Store",
     parts: "Sequence[Samples]",
+    *,
     chosen: dict[str, Any],
     **options: Any,  # noqa: ANN401 - those of train_detector
 ) -> list[dict[str, Any]]:
@@ -258,6 +259,6 @@ def export(
     which = split_meant(ctx, store, names, split=split, seed=seed)
     chosen = Samples(names[0], "image", which.name, which.seed, part)
     for file in export_results(
-        store, trained, chosen, folder, competition=competition, overwrite=overwrite
+        store, trained, chosen, folder=folder, competition=competition, overwrite=overwrite
     ):
         typer.echo(file)

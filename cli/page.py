@@ -47,7 +47,7 @@ def build(
     store = open_store(ctx)
     current = load_study(store, study or None)
     if form is not None:
-        _tables(ctx, store, current, out, form, compute=compute, overwrite=overwrite)
+        _tables(ctx, store, current, out=out, form=form, compute=compute, overwrite=overwrite)
         return
     with bar(quiet=ctx.obj["quiet"]) as advance:
         index = build_page(
@@ -60,9 +60,9 @@ def _tables(
     ctx: typer.Context,
     store: "Store",
     study: "Study",
+    *,
     out: Path,
     form: Format,
-    *,
     compute: bool,
     overwrite: bool,
 ) -> None:
@@ -77,7 +77,7 @@ def _tables(
         with bar(quiet=ctx.obj["quiet"]) as advance:
             for done in brought(store, study, names, on_progress=advance):
                 failed += [done] if done.state == "failed" else []
-    for file in write_tables(store, study, out, form.value, overwrite=overwrite):
+    for file in write_tables(store, study, out, form=form.value, overwrite=overwrite):
         typer.echo(file)
     for state in states(store, study, names):
         if state.state not in {"left out", "fresh"}:

@@ -56,7 +56,7 @@ def refresh(
     if dry_run:
         columns, rows = _due(store, current, names or ())
     else:
-        columns, rows = _COLUMNS, _refreshed(ctx, store, current, names or (), done)
+        columns, rows = _COLUMNS, _refreshed(ctx, store, current, names=names or (), done=done)
     with within(timeout):
         emit(rows, columns=columns, as_json=as_json, as_csv=as_csv)
     tell_commands(ctx, [m.command for one in done for m in one.missing])
@@ -77,6 +77,7 @@ def _refreshed(
     ctx: typer.Context,
     store: "Store",
     study: "Study",
+    *,
     names: Sequence[str],
     done: "list[Brought]",
 ) -> Iterator[dict[str, Any]]:

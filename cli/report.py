@@ -131,11 +131,11 @@ def show(
             raise DataError(f"report '{name}' has no plot; print it as a table, or with --csv")
         check_out(plot, overwrite=overwrite)
     if as_of:
-        rows = _past_rows(ctx, name, study, as_of, beside=beside, drawn=plot is not None)
+        rows = _past_rows(ctx, name, study, time=as_of, beside=beside, drawn=plot is not None)
     else:
         rows = _rows(ctx, name, study, beside=beside, drawn=plot is not None)
     if form is not None:
-        typer.echo(_table(ctx, name, study, rows, form), nl=False)
+        typer.echo(_table(ctx, name, study, rows=rows, form=form), nl=False)
     elif plot is None:
         emit(rows, columns=ROW_COLUMNS, as_json=as_json, as_csv=as_csv)
     else:
@@ -159,11 +159,11 @@ def _rows(
     for missing in shown.missing:
         note(f"{name}: {missing}")
     rows = _chosen(shown.rows, beside=beside)
-    return illustrated(store, current, name, rows) if drawn else rows
+    return illustrated(store, current, name, rows=rows) if drawn else rows
 
 
 def _table(
-    ctx: typer.Context, name: str, study: str, rows: list[dict[str, Any]], form: Format
+    ctx: typer.Context, name: str, study: str, *, rows: list[dict[str, Any]], form: Format
 ) -> str:
     from fstore.queries.publish.paper_tables import dressed, table_text
     from fstore.queries.studies.study import load_study
@@ -180,7 +180,7 @@ def _chosen(rows: list[dict[str, Any]], *, beside: bool) -> list[dict[str, Any]]
 
 
 def _past_rows(
-    ctx: typer.Context, name: str, study: str, time: str, *, beside: bool, drawn: bool
+    ctx: typer.Context, name: str, study: str, *, time: str, beside: bool, drawn: bool
 ) -> list[dict[str, Any]]:
     """Return a report's rows as they stood at a time."""
     from fstore.queries.refresh.history import as_of
@@ -193,5 +193,5 @@ def _past_rows(
             "time; print it as a table, or leave out --as-of"
         )
     store = open_store(ctx)
-    rows = as_of(store, load_study(store, study or None).name, name, parse_time(time))
+    rows = as_of(store, load_study(store, study or None).name, name, time=parse_time(time))
     return _chosen(rows, beside=beside)

@@ -87,7 +87,7 @@ def schedule(
     job = _job(store, study, report or (), retries=retries, retry_wait=retry_wait)
     around = _surroundings(_wait, page, quiet=ctx.obj["quiet"])
     if times is not None:
-        run_schedule(store, times, job, around, hooks=hooks, catch_up=catch_up)
+        run_schedule(store, times, job, around=around, hooks=hooks, catch_up=catch_up)
         _leave()
         return
     outcome = run_once(store, job, around, hooks=hooks)

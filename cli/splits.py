@@ -84,7 +84,7 @@ def split_meant(
     if seed is not None:
         own = splits_of(store, datasets[0])
         unused = official_first and split is None and Split() in own
-        chosen = Split() if unused else _with_seed(datasets[0], own, split, seed)
+        chosen = Split() if unused else _with_seed(datasets[0], own, split, seed=seed)
         given = ["--split", split] if split is not None else []
         _deprecated([*given, seed_option, str(seed)], chosen.options())
         return chosen
@@ -97,7 +97,7 @@ def split_meant(
     return chosen
 
 
-def _with_seed(dataset: str, own: "Sequence[Split]", split: str | None, seed: int) -> "Split":
+def _with_seed(dataset: str, own: "Sequence[Split]", split: str | None, *, seed: int) -> "Split":
     """Return which of a data set's splits a seed means, beside a name or alone."""
     from fstore.store.parts import Split, several_splits
 

@@ -125,7 +125,7 @@ def export_features(
             leftover(Path(folder)),
         ):
             matrix = Path(folder) / "features.npy"
-            _write_matrix(store, partition, matrix, ids, what)
+            _write_matrix(store, partition, matrix, ids=ids, what=what)
             finished = Path(folder) / f"out{out.suffix}"
             if out.suffix == ".npz":
                 _write_npz(finished, matrix, _describe(store, partition, ids))
@@ -145,7 +145,7 @@ def _check_out(out: Path, *, overwrite: bool) -> None:
 
 
 def _write_matrix(
-    store: "Store", partition: Partition, path: Path, ids: NDArray[np.int64], what: What
+    store: "Store", partition: Partition, path: Path, *, ids: NDArray[np.int64], what: What
 ) -> None:
     shape = layer_shape(store, partition)
     positions = shape.positions if what == "map" else 1

@@ -265,7 +265,7 @@ def _delete(root: "Place", name: str, equal: dict[str, str]) -> set[str]:
 
     def attempt() -> set[str]:
         delta = open_table(root, name)
-        gone = _own(root, name, delta, equal) if in_path else set()
+        gone = _own(root, name, delta, equal=equal) if in_path else set()
         with committing(root, name, f"cannot delete from table '{name}'"):
             delta.delete(predicate)
         return gone
@@ -279,7 +279,7 @@ def _referred(delta: "DeltaTable", name: str, **equal: str) -> set[str]:
     return {f"{name}/{unquote(path)}" for path in paths}
 
 
-def _own(root: "Place", name: str, delta: "DeltaTable", equal: Mapping[str, str]) -> set[str]:
+def _own(root: "Place", name: str, delta: "DeltaTable", *, equal: Mapping[str, str]) -> set[str]:
     """Return the files of some partitions that lie below their table, where drop may delete."""
     values = set()
     for entry in log_entries(delta, **equal)["path"].to_pylist():

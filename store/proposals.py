@@ -75,7 +75,7 @@ class Proposals:
 
 def manifest_hash(root: "Place", dataset: str, proposals: Proposals) -> str:
     """Return the sha256 over files, their content, and boxes in order: what activations see."""
-    rows = _images(root, dataset, proposals, ["image_id", "uri", "digest"]).to_pylist()
+    rows = _images(root, dataset, proposals, columns=["image_id", "uri", "digest"]).to_pylist()
     return _hash(rows, proposals.counts.tolist(), proposals.boxes)
 
 
@@ -107,8 +107,8 @@ def add_proposals(
     root: "Place",
     dataset: str,
     proposals: Proposals,
-    overlaps: Overlaps,
     *,
+    overlaps: Overlaps,
     found_how: Mapping[str, Any] | None = None,
 ) -> bool:
     """Register a data set's proposals: samples, splits, overlaps, then the view itself.
@@ -137,13 +137,14 @@ def add_proposals(
         The data set has other proposals.
     """
     with naming(root):
-        return _add(root, dataset, proposals, overlaps, found_how)
+        return _add(root, dataset, proposals, overlaps=overlaps, found_how=found_how)
 
 
 def _add(
     root: "Place",
     dataset: str,
     proposals: Proposals,
+    *,
     overlaps: Overlaps,
     found_how: Mapping[str, Any] | None,
 ) -> bool:
@@ -155,7 +156,10 @@ def _add(
         inherit_splits(root, dataset)
         if found_how and not info.proposals:
             _register(
-                root, dataset, {"samples": info.counts[VIEW], "manifest": manifest}, found_how
+                root,
+                dataset,
+                {"samples": info.counts[VIEW], "manifest": manifest},
+                found_how=found_how,
             )
         return False
     where = {"dataset": dataset, "view": VIEW}
@@ -163,7 +167,9 @@ def _add(
     replace_rows(root, "splits", [], **where)  # what a call that was cut off left
     inherit_splits(root, dataset)
     replace_rows(root, "overlaps", _overlaps(root, dataset, overlaps), dataset=dataset)
-    _register(root, dataset, {"samples": len(proposals.boxes), "manifest": manifest}, found_how)
+    _register(
+        root, dataset, {"samples": len(proposals.boxes), "manifest": manifest}, found_how=found_how
+    )
     return True
 
 
@@ -200,7 +206,7 @@ def inherit_splits(root: "Place", dataset: str) -> int:
         theirs = read_rows(root, "splits", dataset=dataset, view="image")
         inherited = _kinds(read_rows(root, "splits", dataset=dataset, view=VIEW))
         new = [kind for kind in _kinds(theirs) if kind not in inherited]
-        return _split_rows(dataset, mine, images, theirs, new)
+        return _split_rows(dataset, mine, images, splits=theirs, wanted=new)
 
     with naming(root):
         return append_once(root, "splits", missing, key=f"splits:{dataset}:{VIEW}")
@@ -216,6 +222,7 @@ def _split_rows(
     dataset: str,
     samples: pa.Table,
     images: pa.Table,
+    *,
     splits: pa.Table,
     wanted: Sequence[tuple[str, int]],
 ) -> pa.Table:
@@ -234,7 +241,9 @@ def _split_rows(
     return pa.concat_tables(tables)
 
 
-def _images(root: "Place", dataset: str, proposals: Proposals, columns: Sequence[str]) -> pa.Table:
+def _images(
+    root: "Place", dataset: str, proposals: Proposals, *, columns: Sequence[str]
+) -> pa.Table:
     """Return columns of the searched images, one row an image."""
     rows = read_columns(root, "samples", ["sample_id", *columns], dataset=dataset, view="image")
     return rows.sort_by("sample_id").take(proposals.images).select(list(columns))
@@ -243,7 +252,7 @@ def _images(root: "Place", dataset: str, proposals: Proposals, columns: Sequence
 def _samples(root: "Place", dataset: str, proposals: Proposals) -> pa.Table:
     columns = ["image_id", "uri", "digest", "width", "height"]
     repeated = np.repeat(np.arange(len(proposals.images)), proposals.counts)
-    table = _images(root, dataset, proposals, columns).take(repeated)
+    table = _images(root, dataset, proposals, columns=columns).take(repeated)
     names = ("xmin", "ymin", "xmax", "ymax")
     sides = [pa.array(np.ascontiguousarray(proposals.boxes[:, i])) for i in range(4)]
     table = table.append_column("sample_id", pa.array(np.arange(len(repeated))))
@@ -282,6 +291,7 @@ def _register(
     root: "Place",
     dataset: str,
     view: Mapping[str, object] | None,
+    *,
     found_how: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the data set's entry with the view and how it was found, or without it."""

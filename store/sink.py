@@ -124,7 +124,9 @@ def _write_shard(
         written: dict[Partition, tuple[ShardFile, str, Identity]] = {}
         try:
             started = time.perf_counter()
-            _write_all(root, batches, missing, identities, threads=threads, written=written)
+            _write_all(
+                root, batches, missing, identities=identities, threads=threads, written=written
+            )
             encoded = time.perf_counter()
             done = commit(root, written)
             encode_s += encoded - started
@@ -135,7 +137,7 @@ def _write_shard(
                     _discard(root, written)
             raise
         if done:
-            return _report(batches, written, encode_s, commit_s)
+            return _report(batches, written, encode_s, commit_s=commit_s)
         _discard(root, written)
 
 
@@ -148,15 +150,22 @@ def _write_all(
     root: "Place",
     batches: Sequence[ActivationBatch],
     missing: Mapping[Partition, NDArray[np.int64]],
-    identities: Mapping[Partition, Identity],
     *,
+    identities: Mapping[Partition, Identity],
     threads: int,
     written: dict[Partition, tuple[ShardFile, str, Identity]],
 ) -> None:
     """Write a file a partition into ``written``, those of a failing call too."""
     with ThreadPoolExecutor(threads, thread_name_prefix="fstore-encode") as pool:
         tasks = {
-            partition: pool.submit(_write, root, batches, partition, wanted, identities[partition])
+            partition: pool.submit(
+                _write,
+                root,
+                batches,
+                partition,
+                wanted=wanted,
+                identity=identities[partition],
+            )
             for partition, wanted in missing.items()
         }
     for partition, task in tasks.items():
@@ -170,6 +179,7 @@ def _write(
     root: "Place",
     batches: Sequence[ActivationBatch],
     partition: Partition,
+    *,
     wanted: NDArray[np.int64],
     identity: Identity,
 ) -> tuple[ShardFile, str, Identity]:
@@ -206,6 +216,7 @@ def _report(
     batches: Sequence[ActivationBatch],
     written: NewFiles,
     encode_s: float,
+    *,
     commit_s: float,
 ) -> ShardReport:
     first = batches[0].layers

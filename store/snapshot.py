@@ -55,11 +55,11 @@ class FrozenStore(Store):
         return self._once(key, lambda: super(FrozenStore, self).checkpoints(network))
 
     def _view_rows(
-        self, table: str, dataset: str, view: str, columns: Sequence[str] = ()
+        self, table: str, dataset: str, view: str, *, columns: Sequence[str] = ()
     ) -> pa.Table:
         key = ("view", table, dataset, view, *columns)
         read = super()._view_rows
-        return self._once(key, lambda: read(table, dataset, view, columns))
+        return self._once(key, lambda: read(table, dataset, view, columns=columns))
 
     def _once(self, key: Hashable, read: Callable[[], T]) -> T:
         """Return what was read before under a key, or read it."""

@@ -201,7 +201,7 @@ class Store:
         with naming(self.place):
             self.dataset(dataset)
             return proposals.add_proposals(
-                self.place, dataset, boxes, overlaps, found_how=found_how
+                self.place, dataset, boxes, overlaps=overlaps, found_how=found_how
             )
 
     def datasets(self) -> list[DatasetInfo]:
@@ -225,7 +225,7 @@ class Store:
     def samples(self, dataset: str, view: str, columns: Sequence[str] = ()) -> pa.Table:
         """Return a view's samples, or some columns of them, in order of ``sample_id``."""
         wanted = list(dict.fromkeys([*columns, "sample_id"])) if columns else ()
-        rows = self._view_rows("samples", dataset, view, wanted).sort_by("sample_id")
+        rows = self._view_rows("samples", dataset, view, columns=wanted).sort_by("sample_id")
         return rows.select(list(columns)) if columns else rows
 
     def labels(self, dataset: str, view: str) -> pa.Table:
@@ -237,7 +237,7 @@ class Store:
         return self._view_rows("splits", dataset, view)
 
     def _view_rows(
-        self, table: str, dataset: str, view: str, columns: Sequence[str] = ()
+        self, table: str, dataset: str, view: str, *, columns: Sequence[str] = ()
     ) -> pa.Table:
         info = self.dataset(dataset)
         if view not in info.views:

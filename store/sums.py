@@ -176,7 +176,7 @@ def check_log(root: "Place", name: str) -> None:
     """
     for file, problem in damage(root, name, log_files(root, name)):
         if ".checkpoint" not in file or is_parquet(root, f"{name}/{file}"):
-            raise _refusal(root, name, file, problem)
+            raise _refusal(root, name, file, problem=problem)
         # A checkpoint that nobody can read misleads nobody: the commits before it may be whole.
 
 
@@ -216,10 +216,10 @@ def check_files(root: "Place", name: str, paths: Iterable[str]) -> None:
         Names the file.
     """
     for file, problem in damage(root, name, map(unquote, paths)):
-        raise _refusal(root, name, file, problem)
+        raise _refusal(root, name, file, problem=problem)
 
 
-def _refusal(root: "Place", name: str, file: str, problem: str) -> StorageError:
+def _refusal(root: "Place", name: str, file: str, *, problem: str) -> StorageError:
     return StorageError(
         f"table '{name}' is damaged: {name}/{file}: {problem}; {commands.verify(root)} lists all "
         "that is wrong; bring the file back from a copy of the store. If it was changed on "

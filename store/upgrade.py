@@ -96,14 +96,14 @@ def _widen(root: "Place", name: str, columns: tuple[str, ...]) -> bool:
 
     with storage(f"cannot upgrade table '{name}'"):
         delta = DeltaTable(root.table(name))
-        if _have(root, name, delta, columns):
+        if _have(root, name, delta, columns=columns):
             return False
     with committing(root, name, f"cannot upgrade table '{name}'"):
         write_deltalake(delta, _widened(delta, name), mode="overwrite", schema_mode="overwrite")
     return True
 
 
-def _have(root: "Place", name: str, delta: "DeltaTable", columns: tuple[str, ...]) -> bool:
+def _have(root: "Place", name: str, delta: "DeltaTable", *, columns: tuple[str, ...]) -> bool:
     """Whether a table and each of its files have some columns."""
     from pyarrow import parquet as pq
 

@@ -39,7 +39,7 @@ def put_cells(store: Store, report: str, values: dict[str, float], at: datetime)
         "reports",
         [{**same, "row": r, "value": v, "fingerprint": prints[r]} for r, v in values.items()],
     )
-    note_refresh(store, "small", report, list(prints.values()), refresh_id="r", at=at)
+    note_refresh(store, "small", report, cells=list(prints.values()), refresh_id="r", at=at)
 
 
 @dataclass

@@ -50,7 +50,7 @@ def exits(store: Store) -> list[str]:
 def test_runs_at_the_times(store: Store) -> None:
     """Without anything missed, there is a run a night, each on record with its numbers."""
     world = World(stop_at=START + timedelta(days=3))
-    run_schedule(store, NIGHTLY, JOB, world.around, catch_up=False)
+    run_schedule(store, NIGHTLY, JOB, around=world.around, catch_up=False)
     assert world.times == ["26 03:00", "27 03:00", "28 03:00"]
     row = past_runs(store)[-1]
     assert row["started"] == row["ended"] == datetime(2026, 11, 26, 3, tzinfo=UTC)
@@ -70,47 +70,47 @@ def test_times_follow_the_time_zone(store: Store) -> None:
     world = World(now=datetime(2026, 3, 27, 12, tzinfo=UTC))
     world.stop_at = world.now + timedelta(days=4)
     berlin = parse_cron("0 3 * * *", "Europe/Berlin")
-    run_schedule(store, berlin, JOB, world.around, catch_up=False)
+    run_schedule(store, berlin, JOB, around=world.around, catch_up=False)
     assert world.times == ["28 02:00", "29 01:00", "30 01:00", "31 01:00"]
 
 
 def test_a_missed_time_is_made_up_for(store: Store) -> None:
     """After nights with the machine off, the start runs once at once, then at the usual times."""
     first = World(stop_at=START + timedelta(days=1))
-    run_schedule(store, NIGHTLY, JOB, first.around, catch_up=False)
+    run_schedule(store, NIGHTLY, JOB, around=first.around, catch_up=False)
     later = START + timedelta(days=5)
     again = World(now=later, stop_at=later + timedelta(days=1))
-    run_schedule(store, NIGHTLY, JOB, again.around)
+    run_schedule(store, NIGHTLY, JOB, around=again.around)
     assert again.times == ["30 12:00", "01 03:00"]
 
 
 def test_nothing_missed(store: Store) -> None:
     """A start after a finished run waits for the next time; so does one told not to catch up."""
     first = World(stop_at=START + timedelta(days=1))
-    run_schedule(store, NIGHTLY, JOB, first.around, catch_up=False)
+    run_schedule(store, NIGHTLY, JOB, around=first.around, catch_up=False)
     for days, catch_up in ((1, True), (9, False)):
         now = START + timedelta(days=days)
         again = World(now=now, stop_at=now + timedelta(hours=1))
-        run_schedule(store, NIGHTLY, JOB, again.around, catch_up=catch_up)
+        run_schedule(store, NIGHTLY, JOB, around=again.around, catch_up=catch_up)
         assert again.times == []
 
 
 def test_what_counts_as_missed(store: Store) -> None:
     """A run of another study or of other reports makes up for nothing; nor one from the future."""
-    assert missed(store, NIGHTLY, JOB, START)  # there never was one
+    assert missed(store, NIGHTLY, JOB, now=START)  # there never was one
     one = ScheduledJob(study="small", reports=("table6",))
     run_once(store, one, World().around)
-    assert missed(store, NIGHTLY, JOB, START)
-    assert not missed(store, NIGHTLY, one, START)
+    assert missed(store, NIGHTLY, JOB, now=START)
+    assert not missed(store, NIGHTLY, one, now=START)
     run_once(store, JOB, World(now=START + timedelta(days=400)).around)  # the clock was wrong
-    assert missed(store, NIGHTLY, JOB, START + timedelta(days=1))
+    assert missed(store, NIGHTLY, JOB, now=START + timedelta(days=1))
 
 
 def test_a_failed_run_is_not_missed(store: Store) -> None:
     """A run that failed has finished: a restart does not repeat it before its time."""
     run_once(store, ScheduledJob(study="small", retries=0), World(acts=[failing("table7")]).around)
     assert exits(store) == ["failed"]
-    assert not missed(store, NIGHTLY, JOB, START + timedelta(hours=1))
+    assert not missed(store, NIGHTLY, JOB, now=START + timedelta(hours=1))
 
 
 def test_times_during_a_run_are_left_out(store: Store) -> None:
@@ -122,7 +122,7 @@ def test_times_during_a_run_are_left_out(store: Store) -> None:
         return [became("table6")]
 
     world.acts = [long, failing()]
-    run_schedule(store, NIGHTLY, JOB, world.around, catch_up=False)
+    run_schedule(store, NIGHTLY, JOB, around=world.around, catch_up=False)
     assert world.times == ["26 03:00", "29 03:00"]
     assert any("left out" in line for line in world.said)
 
@@ -138,7 +138,7 @@ def test_the_machine_slept(store: Store) -> None:
         return sleep(seconds)
 
     world.wait = suspended  # type: ignore[method-assign]
-    run_schedule(store, NIGHTLY, JOB, world.around, catch_up=False)
+    run_schedule(store, NIGHTLY, JOB, around=world.around, catch_up=False)
     assert world.times == ["27 13:01", "28 03:00", "29 03:00"]
 
 
@@ -154,7 +154,7 @@ def test_the_clock_is_set_back(store: Store) -> None:
         return sleep(seconds)
 
     world.wait = set_back  # type: ignore[method-assign]
-    run_schedule(store, NIGHTLY, JOB, world.around, catch_up=False)
+    run_schedule(store, NIGHTLY, JOB, around=world.around, catch_up=False)
     assert world.times[0] == "25 03:00"
 
 
@@ -215,7 +215,7 @@ def test_an_error_beside_the_reports(store: Store, error: Exception, told: str) 
         raise error
 
     world.acts = [broken, broken, broken, broken, failing()]
-    run_schedule(store, NIGHTLY, JOB, world.around, catch_up=False)
+    run_schedule(store, NIGHTLY, JOB, around=world.around, catch_up=False)
     assert exits(store) == ["failed", "ok"]
     assert past_runs(store)[1]["message"] == told
     assert [names for _, names in world.asked] == [()] * 5
@@ -237,10 +237,10 @@ def test_stopping_keeps_what_is_done(store: Store) -> None:
         return [became("table6"), became("table7")]
 
     world.acts = [stopped]
-    run_schedule(store, NIGHTLY, JOB, world.around)
+    run_schedule(store, NIGHTLY, JOB, around=world.around)
     assert exits(store) == ["interrupted"]
     assert len(world.asked) == 1
-    assert missed(store, NIGHTLY, JOB, world.now)  # the next start makes up for it
+    assert missed(store, NIGHTLY, JOB, now=world.now)  # the next start makes up for it
 
 
 def test_stopping_after_a_report_that_is_fresh(store: Store) -> None:
@@ -275,7 +275,7 @@ def test_a_store_that_is_gone_ends_the_schedule(store: Store) -> None:
 
     world.acts = [remove]
     with pytest.raises(StorageError, match="no store at"):
-        run_schedule(store, NIGHTLY, JOB, world.around, catch_up=False)
+        run_schedule(store, NIGHTLY, JOB, around=world.around, catch_up=False)
     assert len(world.asked) == 1
     assert not any("left out" in line for line in world.said)
 
@@ -286,7 +286,7 @@ def test_no_overlap_between_processes(store: Store) -> None:
         with pytest.raises(StorageError, match="another process is at work"):
             run_once(store, JOB, World().around)
         world = World(stop_at=START + timedelta(days=1))
-        run_schedule(store, NIGHTLY, JOB, world.around)
+        run_schedule(store, NIGHTLY, JOB, around=world.around)
         run_once(
             store, ScheduledJob(study="small", reports=("table6",)), World().around
         )  # another job
@@ -328,12 +328,12 @@ def test_a_killed_run_is_healed_by_the_next(store: Store, tmp_path: Path) -> Non
         process.wait()
     assert exits(store) == ["killed"]  # also if no run of this job ever follows
     assert [row["exit"] for row in runs_of(store, JOB)] == ["running"]
-    assert missed(store, NIGHTLY, JOB, START + timedelta(hours=1))
+    assert missed(store, NIGHTLY, JOB, now=START + timedelta(hours=1))
     world, told = World(now=START + timedelta(hours=1)), tmp_path / "told.json"
     world.stop_at = world.now + timedelta(hours=1)
     world.acts = [lambda _s, _n: [became("table6", "fresh", 0, 1)]]
     hooks = Hooks(on_change=("cp", "/dev/stdin", str(told)))
-    run_schedule(store, NIGHTLY, JOB, world.around, hooks=hooks)
+    run_schedule(store, NIGHTLY, JOB, around=world.around, hooks=hooks)
     assert exits(store) == ["killed", "ok"]
     assert any("was killed" in line for line in world.said)
     assert json.loads(told.read_text())["changed"] == {"table6": 1}
@@ -480,7 +480,7 @@ def test_code_that_changes_ends_the_schedule(store: Store, monkeypatch: pytest.M
 
     world.acts = [pulled]
     with pytest.raises(FstoreError, match="code changed since this process began; restart it"):
-        run_schedule(store, NIGHTLY, JOB, world.around, catch_up=False)
+        run_schedule(store, NIGHTLY, JOB, around=world.around, catch_up=False)
     assert world.times == ["26 03:00"]
     assert exits(store) == ["ok"]
-    assert missed(store, NIGHTLY, JOB, world.now)  # a restart makes up for it
+    assert missed(store, NIGHTLY, JOB, now=world.now)  # a restart makes up for it

@@ -108,7 +108,7 @@ def selectivity(
     rows = [Rows(place, ids)]
     peaks = layer_peaks(store, rows)
     if grid:
-        aue, bound = grid_areas(store, place, ids, kind, grid, difficult=difficult)
+        aue, bound = grid_areas(store, place, ids, measure=kind, grid=grid, difficult=difficult)
     else:
         aue = layer_areas(store, rows, [kind], difficult=difficult, on_progress=on_progress)[kind]
         bound = np.zeros_like(aue)

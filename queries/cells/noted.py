@@ -39,8 +39,8 @@ def note_refresh(
     store: "Store",
     study: str,
     name: str,
-    cells: Sequence[str],
     *,
+    cells: Sequence[str],
     refresh_id: str,
     at: datetime | None = None,
 ) -> None:
@@ -50,7 +50,7 @@ def note_refresh(
     store.append("refreshes", [{**row, "finished_at": at, "fingerprints": list(cells)}])
 
 
-def stored_as_of(store: "Store", study: str, name: str, time: datetime) -> list[dict[str, Any]]:
+def stored_as_of(store: "Store", study: str, name: str, *, time: datetime) -> list[dict[str, Any]]:
     """Return a report's rows of table ``reports`` as they stood at a time.
 
     That is what the last refresh that was over by then left: neither cells of one that was still
@@ -82,11 +82,11 @@ def stored_as_of(store: "Store", study: str, name: str, time: datetime) -> list[
             f"report '{name}' of study '{study}' was not refreshed before "
             f"{time.isoformat(timespec='seconds')}{more}"
         )
-    return _rows_of(store, study, name, before[-1])
+    return _rows_of(store, study, name, noted=before[-1])
 
 
 def _rows_of(
-    store: "Store", study: str, name: str, noted: Mapping[str, Any]
+    store: "Store", study: str, name: str, *, noted: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Return the rows that a refresh left; of a cell computed twice, the later ones till then."""
     rows: dict[str, dict[datetime, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))

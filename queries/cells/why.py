@@ -64,7 +64,7 @@ def _differences(words: str, old: object, new: object) -> Iterable[str]:
 
 
 def stale_reasons(
-    store: "Store", study: str, name: str, stale: Mapping[Need, Mapping[str, str]]
+    store: "Store", study: str, name: str, *, stale: Mapping[Need, Mapping[str, str]]
 ) -> dict[Need, tuple[str, ...]]:
     """Say of each stale need of a report why its stored cells will not do.
 

@@ -99,7 +99,9 @@ def ascend(
     """
     if not ((y > 0).any() and (y < 0).any()):
         raise DataError("an SVM needs at least one positive and one negative sample")
-    dual = _Dual(X, rows, y.astype(np.float64), C * np.where(y > 0, positive_weight, 1.0), bias)
+    dual = _Dual(
+        X, rows, y.astype(np.float64), limit=C * np.where(y > 0, positive_weight, 1.0), bias=bias
+    )
     if start is not None:
         dual.b = np.clip(start, dual.low, dual.high)
     dual.settle()
@@ -123,6 +125,7 @@ class _Dual:
         X: NDArray[np.float32],
         rows: NDArray[np.intp],
         y: NDArray[np.float64],
+        *,
         limit: NDArray[np.float64],
         bias: float,
     ) -> None:

@@ -79,7 +79,9 @@ def feature_rows(
             raise DataError(_not_finite(partition, read, X, root=store.place))
         orders = None
         if change.shuffles:
-            orders = np.stack([_permutation(partition, X.shape[2], seed, int(i)) for i in read])
+            orders = np.stack(
+                [_permutation(partition, X.shape[2], seed, sample_id=int(i)) for i in read]
+            )
         yield read, np.ascontiguousarray(change.apply(X, orders)).reshape(len(read), -1)
 
 
@@ -109,7 +111,7 @@ def _orders(places: int, n: int) -> NDArray[np.int32]:
 
 
 def _permutation(
-    partition: "Partition", places: int, seed: int, sample_id: int
+    partition: "Partition", places: int, seed: int, *, sample_id: int
 ) -> NDArray[np.int32]:
     return permutation(
         places,

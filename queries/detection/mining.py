@@ -227,7 +227,9 @@ class _Miner:
         Z = block.X @ self.W + self.b
         for start, end in runs(block.image):
             part = slice(start, end)
-            for label in self._see_image(block.keys[part], block.X[part], negative[part], Z[part]):
+            for label in self._see_image(
+                block.keys[part], block.X[part], negative[part], Z=Z[part]
+            ):
                 Z[end:, label] = block.X[end:] @ self.W[:, label] + self.b[label]
 
     def _see_image(
@@ -235,6 +237,7 @@ class _Miner:
         keys: NDArray[np.int64],
         X: NDArray[np.float32],
         negative: NDArray[np.bool_],
+        *,
         Z: NDArray[np.float32],
     ) -> list[int]:
         """Add an image's hard negatives; return the classes that were trained again."""
@@ -243,7 +246,7 @@ class _Miner:
         at, trained = self._places(keys[some].tolist(), X[some])
         for label, of_class in enumerate(self.classes):
             of_class.seen += int(negative[:, label].sum())
-            self._add(of_class, keys[some], at, hard[some, label])
+            self._add(of_class, keys[some], at, hard=hard[some, label])
         # only now: what a training evicts is freed if no other class holds it
         for label, of_class in enumerate(self.classes):
             if of_class.new > self.options.retrain_after or (of_class.new and not of_class.model):
@@ -271,6 +274,7 @@ class _Miner:
         of_class: _Class,
         keys: NDArray[np.int64],
         at: NDArray[np.intp],
+        *,
         hard: NDArray[np.bool_],
     ) -> None:
         chosen = np.flatnonzero(hard)
@@ -306,6 +310,7 @@ def full_objectives(
     models: Sequence[Mined | None],
     positives: Sequence[NDArray[np.float32]],
     blocks: Blocks,
+    *,
     options: MiningOptions | None = None,
 ) -> NDArray[np.float64]:
     """Return each SVM's objective over ALL negatives, by one more pass over the boxes.

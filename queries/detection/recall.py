@@ -70,7 +70,7 @@ def recall_rows(
     asked = np.asarray(thresholds, dtype=np.float32)  # overlaps are stored as float32, too
     overlapped = best[:, :, None] >= asked  # (objects, counts, thresholds)
     names, place = np.unique(images, return_inverse=True)
-    low, high = _interval(overlapped, place, len(names), seed)
+    low, high = _interval(overlapped, place, len(names), seed=seed)
     return [
         {
             "proposals": count,
@@ -87,7 +87,7 @@ def recall_rows(
 
 
 def _interval(
-    overlapped: NDArray[np.bool_], place: NDArray[np.intp], n_images: int, seed: int
+    overlapped: NDArray[np.bool_], place: NDArray[np.intp], n_images: int, *, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """2.5th and 97.5th percentile of recall when images are drawn again, each (counts, iou)."""
     shape = overlapped.shape[1:]

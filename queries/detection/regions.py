@@ -143,7 +143,7 @@ def detection_set(
             names = kept
         first = len(images)
         images += [(dataset, name) for name in names]
-        objects.append(_objects(store, dataset, names, first, classes))
+        objects.append(_objects(store, dataset, names, first=first, classes=classes))
         regions.append(Regions(dataset, *_placed(table, names, first)[0]))
     if not images:
         of_others = commands.drop(store.place, {"dataset": datasets[0], "view": "proposal"})
@@ -200,7 +200,7 @@ def _present(names: Sequence[str], table: "pa.Table") -> list[str]:
 
 
 def _objects(
-    store: "Store", dataset: str, names: Sequence[str], first: int, classes: Sequence[str]
+    store: "Store", dataset: str, names: Sequence[str], *, first: int, classes: Sequence[str]
 ) -> Objects:
     import pyarrow.compute as pc
 

@@ -132,7 +132,7 @@ def evaluate_detector(
         "--split or --part), or train a detector without these"
     )
     check_apart(store, stored, [p for p in parts if p not in stored], remedy=remedy)
-    result = _evaluated(store, detector, parts, keep, on_progress)
+    result = _evaluated(store, detector, parts, keep=keep, on_progress=on_progress)
     gone = dict.fromkeys(p.dataset for p in learned if p not in stored)
     own = [f"{p.dataset} ({p.part})" for p in parts if p in stored]
     return replace(result, gone=tuple(gone), own=tuple(own))
@@ -142,6 +142,7 @@ def _evaluated(
     store: "Store",
     detector: Detector,
     parts: Sequence[Samples],
+    *,
     keep: Keep | None,
     on_progress: OnProgress | None,
 ) -> Evaluated:
@@ -154,7 +155,9 @@ def _evaluated(
         with recorded(store, "detect", asked, libraries=("numpy",)) as run:
             run.samples = len(images.images)
             stored = detect(store, detector, images, keep=keep, on_progress=on_progress)
-            store_detections(store, detector.name, images, detector.classes, stored)
+            store_detections(
+                store, detector.name, images, classes=detector.classes, detections=stored
+            )
     return Evaluated(evaluate_set(images, detector.classes, stored), images.unsearched)
 
 
@@ -176,8 +179,8 @@ def export_results(
     store: "Store",
     detector: Detector,
     part: Samples,
-    folder: Path,
     *,
+    folder: Path,
     competition: str = "comp3",
     overwrite: bool = False,
 ) -> list[Path]:
@@ -195,7 +198,7 @@ def export_results(
         folder,
         detector.classes,
         _stored(store, detector, images),
-        [name for _, name in images.images],
+        image_ids=[name for _, name in images.images],
         part=part.part,
         competition=competition,
         overwrite=overwrite,
@@ -203,7 +206,7 @@ def export_results(
 
 
 def _stored(store: "Store", detector: Detector, images: DetectionSet) -> list[Scored]:
-    detections = read_detections(store, detector.name, images, detector.classes)
+    detections = read_detections(store, detector.name, images, classes=detector.classes)
     if not sum(len(of_class.image) for of_class in detections):
         raise UnknownNameError(
             f"no detections of '{detector.name}' in these images are stored; make them with: "
@@ -274,5 +277,5 @@ def detection_map(
         overwrite=True,
         on_progress=on_progress,
     )
-    evaluated = _evaluated(store, detector, tested, Keep(), on_progress)
+    evaluated = _evaluated(store, detector, tested, keep=Keep(), on_progress=on_progress)
     return DetectionResult(detector, evaluated.evaluation)

@@ -197,6 +197,7 @@ def store_detections(
     store: "Store",
     detector: str,
     images: DetectionSet,
+    *,
     classes: Sequence[str],
     detections: Sequence[Scored],
 ) -> int:
@@ -215,7 +216,7 @@ def store_detections(
         for label, scored in zip(classes, detections, strict=True):
             mine = datasets[scored.image] == dataset
             constants = {"dataset": dataset, "detector": detector, "class": label}
-            tables.append(_table(constants, scored, names, mine))
+            tables.append(_table(constants, scored, names, mine=mine))
         table = pa.concat_tables([TABLES["detections"].schema.empty_table(), *tables])
         replace_rows(store.place, "detections", table, dataset=dataset, detector=detector)
         rows += table.num_rows
@@ -223,7 +224,7 @@ def store_detections(
 
 
 def _table(
-    constants: Mapping[str, str], scored: Scored, image_ids: pa.Array, mine: NDArray[np.bool_]
+    constants: Mapping[str, str], scored: Scored, image_ids: pa.Array, *, mine: NDArray[np.bool_]
 ) -> pa.Table:
     """Return the rows of one class in one data set."""
     boxes = np.asarray(scored.boxes[mine], dtype=np.float64)
@@ -239,7 +240,7 @@ def _table(
 
 
 def read_detections(
-    store: "Store", detector: str, images: DetectionSet, classes: Sequence[str]
+    store: "Store", detector: str, images: DetectionSet, *, classes: Sequence[str]
 ) -> list[Scored]:
     """Read stored detections of some images; those of other images are passed over.
 

@@ -274,7 +274,9 @@ class _Fitting:
                 f"none of {len(mined)} classes has a box and a negative proposal in the "
                 f"{len(self.images.images)} training images: there is nothing to learn"
             )
-        return mined, full_objectives(mined, positives, blocks, self.options) if verify else None
+        return mined, full_objectives(
+            mined, positives, blocks, options=self.options
+        ) if verify else None
 
     def _precision(self) -> dict[str, str]:
         """Return what the features were rounded to and computed in, to do the same to others."""

@@ -69,7 +69,7 @@ def plot_figure6(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
             if line == "sample":
                 draw_response(panel, sample["picture"], maps[channel, "none"])
             else:
-                _draw_map(panel, maps, channel, line)
+                _draw_map(panel, maps, channel, line=line)
             panel.set_title(f"filter {channel}" if i == 0 else "", fontsize="small")
             if j == 0:
                 panel.set_ylabel(worded(line), fontsize="small")
@@ -100,7 +100,7 @@ def _maps(rows: Sequence[Row]) -> dict[tuple[str, str], "NDArray[np.float32]"]:
 
 
 def _draw_map(
-    panel: "Axes", maps: "Mapping[tuple[str, str], NDArray[np.float32]]", channel: str, line: str
+    panel: "Axes", maps: "Mapping[tuple[str, str], NDArray[np.float32]]", channel: str, *, line: str
 ) -> None:
     """Draw one filter's map after an ablation, with a frame round one place."""
     from matplotlib.patches import Rectangle

@@ -126,14 +126,14 @@ def pixels(picture: Picture) -> NDArray[np.uint8]:
     data = read_bytes_checked(picture.path, picture.digest, uri=picture.uri)
     image = decode(data, uri=picture.uri)
     if picture.box is not None:
-        return np.asarray(_warped(image, picture, picture.box, p))
+        return np.asarray(_warped(image, picture, picture.box, p=p))
     wide, high = resized(*image.size, size=p.size, resize=p.resize, mode=p.mode)
     left, top = (crop_offset(side, size=p.size, mode=p.mode) for side in (wide, high))
     image = image.resize((wide, high), Image.Resampling.BILINEAR)
     return np.asarray(image.crop((left, top, left + p.size, top + p.size)))
 
 
-def _warped(image: "Image.Image", picture: Picture, box: Box, p: Preparation) -> "Image.Image":
+def _warped(image: "Image.Image", picture: Picture, box: Box, *, p: Preparation) -> "Image.Image":
     from PIL import Image
 
     x, y = (

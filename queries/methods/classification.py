@@ -106,7 +106,7 @@ def average_precisions(
             "no class has a positive and a negative sample to learn from and a positive one to "
             f"test on, among {len(split.fitted)} training and {len(split.test)} test samples"
         )
-    scores, gaps = _scores(kernel, Y[:, usable], split.fitted, split.test, C=C)
+    scores, gaps = _scores(kernel, Y[:, usable], split.fitted, test=split.test, C=C)
     results, at = [], 0
     for column, use in enumerate(usable):
         labels = Y[split.test, column]
@@ -148,7 +148,7 @@ def accuracy(
     _check_single_label(Y, split)
     if C is None:
         C = choose_c(kernel, Y, split, by_accuracy=True)
-    scores, _ = _scores(kernel, Y, split.fitted, split.test, C=C)
+    scores, _ = _scores(kernel, Y, split.fitted, test=split.test, C=C)
     truth, chosen = Y[split.test].argmax(axis=1), scores.argmax(axis=1)
     right = chosen == truth
     return Accuracy(C, _class_average(right, truth), float(right.mean()), len(truth))
@@ -175,7 +175,7 @@ def choose_c(
     Y = Y[:, usable]
     many = np.tile(Y, len(C_GRID))  # models: all classes at the first C, then at the second, ...
     models = np.repeat(C_GRID, Y.shape[1])
-    scores, _ = _scores(kernel, many, split.train, split.val, C=models)
+    scores, _ = _scores(kernel, many, split.train, test=split.val, C=models)
     labels = Y[split.val]
     worth: list[float] = []
     for of_c in np.split(scores, len(C_GRID), axis=1):
@@ -192,8 +192,8 @@ def _scores(
     kernel: NDArray[np.float32],
     Y: NDArray[np.int8],
     train: "IntArray",
-    test: "IntArray",
     *,
+    test: "IntArray",
     C: float | NDArray[np.float64],
 ) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
     """Return scores of the test rows, (n_test, n_models), and the models' gaps."""

@@ -71,7 +71,7 @@ class Dual:
             rows = self.kernel[at]  # (block, n)
             Q = self.scale * rows[:, at].astype(np.float64) + self.constant
             before = self.b[at]
-            after = _ascend(Q, self.f[at] - self.y[at], before, self.l[at], self.h[at])
+            after = _ascend(Q, self.f[at] - self.y[at], before, low=self.l[at], high=self.h[at])
             self.b[at] = after
             self.f += self._follow(rows.T, after - before)
 
@@ -99,7 +99,7 @@ class Dual:
 
     def settle(self, tolerance: float) -> None:
         """Take out the models whose gap is below the tolerance, computed in float64."""
-        near = _gaps(self.b, self.f, self.y, self.u)[1] < tolerance
+        near = _gaps(self.b, self.f, self.y, u=self.u)[1] < tolerance
         if not near.any():
             return
         self.f[:, near] = self._product(self.b[:, near])  # without the rounding of many updates
@@ -118,7 +118,7 @@ class Dual:
     def _note(self) -> NDArray[np.float64]:
         """Keep where the models that are not done stand; return their gaps."""
         self.B[:, self.active] = self.b
-        objective, gap = _gaps(self.b, self.f, self.y, self.u)
+        objective, gap = _gaps(self.b, self.f, self.y, u=self.u)
         self.objective[self.active], self.gap[self.active] = objective, gap
         return gap
 
@@ -148,6 +148,7 @@ def _ascend(
     Q: NDArray[np.float64],
     slope: NDArray[np.float64],
     b: NDArray[np.float64],
+    *,
     low: NDArray[np.float64],
     high: NDArray[np.float64],
 ) -> NDArray[np.float64]:
@@ -185,7 +186,11 @@ def _solved(Q: NDArray[np.float64], slope: NDArray[np.float64]) -> NDArray[np.fl
 
 
 def _gaps(
-    b: NDArray[np.float64], f: NDArray[np.float64], y: NDArray[np.float64], u: NDArray[np.float64]
+    b: NDArray[np.float64],
+    f: NDArray[np.float64],
+    y: NDArray[np.float64],
+    *,
+    u: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return primal objectives and relative duality gaps; f = Q b are the scores."""
     norms: NDArray[np.float64] = 0.5 * (b * f).sum(axis=0)

@@ -184,6 +184,7 @@ def subset_aps(
     train: "FloatArray",
     y_train: NDArray[np.int8],
     test: "FloatArray",
+    *,
     y_test: NDArray[np.int8],
 ) -> Subsets | None:
     """Return the average precision of nested subsets of filters for one class (section 4.2).

@@ -79,7 +79,7 @@ def gram(
     """
     blocks = ablated_blocks(store, rows, ablation=ablation, seed=seed)
     total = layer_shape(store, rows[0].partition).channels
-    seen = _watched(blocks, total, f"{rows[0].partition.layer} {ablation}", on_progress)
+    seen = _watched(blocks, total, f"{rows[0].partition.layer} {ablation}", on_progress=on_progress)
     product = gram_of(seen, device=device)
     if not np.isfinite(np.diagonal(product.kernel)).all():
         raise DataError(f"inner products of {rows[0].partition} are too large for float32")
@@ -176,6 +176,7 @@ def _watched(
     blocks: Iterable[tuple[NDArray[np.int32], NDArray[np.float32]]],
     total: int,
     what: str,
+    *,
     on_progress: OnProgress | None,
 ) -> Iterable[NDArray[np.float32]]:
     done = 0

@@ -119,9 +119,9 @@ def grid_areas(
     store: "Store",
     place: "Partition",
     ids: "NDArray[np.int64]",
+    *,
     measure: "Measure",
     grid: int,
-    *,
     difficult: bool,
 ) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
     """Return AuE and its bound by filter, from the histogram that SQL counts."""

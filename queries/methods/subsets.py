@@ -37,7 +37,7 @@ def class_subsets(
     train, held_out = responses.X[fitted] * scale, responses.X[test] * scale
     subsets = {}
     for c, name in enumerate(responses.classes):
-        one = subset_aps(train, responses.Y[fitted, c], held_out, responses.Y[test, c])
+        one = subset_aps(train, responses.Y[fitted, c], held_out, y_test=responses.Y[test, c])
         if one is not None:
             subsets[name] = one
         if on_progress is not None:

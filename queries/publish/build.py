@@ -93,7 +93,7 @@ def build_page(
         exhibits.append(exhibit(store, study, done))
         progress("page", len(exhibits), len(every), done.report)
     with _replaced(out) as folder:
-        site = _site(store, study, folder, exhibits)
+        site = _site(store, study, folder, exhibits=exhibits)
         for i, shown in enumerate(exhibits):
             progress("page", i, len(exhibits), f"drawing {shown.name}")
             _write_exhibit(site, shown)
@@ -217,7 +217,7 @@ class _Site:
         return {role: name for role, name in ckpts.items() if name}
 
 
-def _site(store: "Store", study: Study, folder: Path, exhibits: Sequence[Exhibit]) -> _Site:
+def _site(store: "Store", study: Study, folder: Path, *, exhibits: Sequence[Exhibit]) -> _Site:
     import fstore
 
     findings, error = _found(store, study)
@@ -258,7 +258,7 @@ def _write_exhibit(site: _Site, shown: Exhibit) -> None:
     drawn = _tried(lambda: _draw(site, shown, own.with_suffix(".svg")), unseen)
     marks = checks.marks_of(site.findings, shown.name)
     paper_row = REPORTS[shown.name].meta["paper_row"]
-    table = grid(shown, look, marks, site.roles, paper_row)
+    table = grid(shown, look, marks, roles=site.roles, paper_row=paper_row)
     text = site.templates.get_template("report.html").render(
         here=shown.name,
         shown=shown,
@@ -293,7 +293,7 @@ def _draw(site: _Site, shown: Exhibit, out: Path) -> Path | None:
     plot = REPORTS[shown.name].meta["plot"]
     if plot is None or not shown.rows:
         return None
-    rows = illustrated(site.store, site.study, shown.name, shown.rows)
+    rows = illustrated(site.store, site.study, shown.name, rows=shown.rows)
     return save_plot(plot, rows, out, columns=ROW_COLUMNS, overwrite=True)
 
 

@@ -91,6 +91,7 @@ def grid(
     exhibit: Exhibit,
     look: Look,
     marks: Marks,
+    *,
     roles: Mapping[str, str],
     paper_row: Callable[[str], str] = str,
 ) -> Grid | Listing:
@@ -112,9 +113,9 @@ def grid(
     columns = list(dict.fromkeys([row["col"] for row in rows] + [c for _, c in exhibit.absent]))
     names = list(dict.fromkeys([row["row"] for row in rows] + [r for r, _ in exhibit.absent]))
     if len(columns) > MAX_COLUMNS:
-        return listing(rows, look, marks, roles)
+        return listing(rows, look, marks, roles=roles)
     counts = {row["n"] for row in rows}
-    show = _Shown(exhibit, look, marks, roles, with_n=len(counts) > 1)
+    show = _Shown(exhibit, look, marks, roles=roles, with_n=len(counts) > 1)
     if look.turned:
         lines = [_line(show, [(r, c) for r in names], look.col_text(c)) for c in columns]
         headings, of = [look.row_text(r, roles) for r in names], (look.col, look.row)
@@ -152,12 +153,12 @@ def _with_papers(line: Line, paper_row: Callable[[str], str]) -> Line:
 
 
 def listing(
-    rows: Sequence[Mapping[str, Any]], look: Look, marks: Marks, roles: Mapping[str, str]
+    rows: Sequence[Mapping[str, Any]], look: Look, marks: Marks, *, roles: Mapping[str, str]
 ) -> Listing:
     """Return rows one by one, the first of them if they are many."""
     shown = rows[:MAX_LINES]
     exhibit = Exhibit("", "", "", "", rows=[dict(row) for row in shown])
-    show = _Shown(exhibit, look, marks, roles, with_n=True)
+    show = _Shown(exhibit, look, marks, roles=roles, with_n=True)
     cells = tuple(show.cell((row["row"], row["col"]), with_provenance=True) for row in shown)
     seen = {k: v for k, v in marks.items() if k in show.at}
     spread = any(row["std"] is not None for row in shown)
@@ -172,8 +173,8 @@ class _Shown:
         exhibit: Exhibit,
         look: Look,
         marks: Marks,
-        roles: Mapping[str, str],
         *,
+        roles: Mapping[str, str],
         with_n: bool,
     ) -> None:
         self.at: dict[Key, Mapping[str, Any]] = {(r["row"], r["col"]): r for r in exhibit.main}

@@ -175,7 +175,7 @@ def maps(rows: Rows, _look: Look, _roles: Roles) -> Chart:
         for i, ablation in enumerate(shown):
             facet = {"Filter": f"filter {channel}"}
             top = 1.0 if ABLATIONS[ablation].meta["binary"] else peak
-            heat = _map(channel, ablation, own[ablation], top)
+            heat = _map(channel, ablation, own[ablation], top=top)
             axes = {"xaxis": f"x{i + 1}", "yaxis": f"y{i + 1}"}
             sides = _sides(own["none"])
             if ABLATIONS[ablation].meta[
@@ -200,7 +200,9 @@ def _sides(values: Mapping[tuple[int, int], float]) -> tuple[int, int]:
     return height, width
 
 
-def _map(channel: str, ablation: str, values: Mapping[tuple[int, int], float], top: float) -> Trace:
+def _map(
+    channel: str, ablation: str, values: Mapping[tuple[int, int], float], *, top: float
+) -> Trace:
     height, width = _sides(values)
     z = [[values[r, c] for c in range(width)] for r in range(height)]
     text = [

@@ -109,7 +109,7 @@ def table_text(
         table = _wide([{**r, "row": r["col"], "col": r["row"]} for r in table.cells.values()])
     if form == "md":
         return _markdown(table, title, spread)
-    return _latex(table, title, label, spread)
+    return _latex(table, title, label, spread=spread)
 
 
 def dressed(study: "Study", name: str) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def dressed(study: "Study", name: str) -> dict[str, Any]:
 
 
 def write_tables(
-    store: "Store", study: "Study", folder: Path, form: str, *, overwrite: bool = False
+    store: "Store", study: "Study", folder: Path, *, form: str, overwrite: bool = False
 ) -> list[Path]:
     """Write the tables of a study to a folder, ``table3.tex`` and so on; return the files.
 
@@ -261,7 +261,7 @@ def _csv(table: _Wide) -> str:
 
 
 def _markdown(table: _Wide, title: str, spread: str) -> str:
-    lines = [[_md_text(row), *_cells(table, row, "{}", " ± ")] for row in table.rows]
+    lines = [[_md_text(row), *_cells(table, row, "{}", between=" ± ")] for row in table.rows]
     head = ["", *map(_md_text, table.cols)]
     ruled = [head, ["---", *["---:"] * len(table.cols)], *lines]
     body = [f"| {' | '.join(line)} |" for line in ruled]
@@ -271,8 +271,8 @@ def _markdown(table: _Wide, title: str, spread: str) -> str:
     return "\n".join([*above, *body, *below]) + "\n"
 
 
-def _latex(table: _Wide, title: str, label: str, spread: str) -> str:
-    lines = [[_tex_text(row), *_cells(table, row, "${}$", r" \pm ")] for row in table.rows]
+def _latex(table: _Wide, title: str, label: str, *, spread: str) -> str:
+    lines = [[_tex_text(row), *_cells(table, row, "${}$", between=r" \pm ")] for row in table.rows]
     head = ["", *map(_tex_text, table.cols)]
     caption = ". ".join(filter(None, [_tex_text(title), _tex_text(_note(table, spread))]))
     return "\n".join(
@@ -294,7 +294,7 @@ def _latex(table: _Wide, title: str, label: str, spread: str) -> str:
     )
 
 
-def _cells(table: _Wide, row: str, number: str, between: str) -> list[str]:
+def _cells(table: _Wide, row: str, number: str, *, between: str) -> list[str]:
     """Return a row's cells; ``number`` is put around each number, ``between`` before the spread."""
 
     def shown(value: object) -> str:

@@ -72,10 +72,11 @@ def series(rows: Rows, look: Look, roles: Roles) -> Chart:
         facets, style = labels[name], styles[tuple(labels[name].values())]
         with_source = facets | ({"Numbers": OURS} if both else {})
         traces.append(
-            _ours(mine, other, look, facets, style, group=str(i)) | {"facets": with_source}
+            _ours(mine, other, look, facets=facets, style=style, group=str(i))
+            | {"facets": with_source}
         )
         if any(row["paper"] is not None for row in mine):
-            traces.append(_papers(mine, other, look, facets, style, group=str(i)))
+            traces.append(_papers(mine, other, look, facets=facets, style=style, group=str(i)))
     facets_of = facet_list(labels.values(), styles, look)
     if both:
         marks = [{"value": OURS, "mark": ""}, {"value": PAPER, "mark": "◇"}]
@@ -102,8 +103,8 @@ def _of(rows: Rows, key: str) -> list[str]:
 
 
 def _ours(
-    rows: Rows, other: str, look: Look, facets: Mapping[str, str], style: Mapping[str, Any],
-    *, group: str,
+    rows: Rows, other: str, look: Look, *, facets: Mapping[str, str], style: Mapping[str, Any],
+    group: str,
 ) -> Trace:  # fmt: skip
     """Return the trace of our own numbers."""
     x = [row[other] for row in rows] if look.kind != "curve" else [float(r[other]) for r in rows]
@@ -112,7 +113,7 @@ def _ours(
         "x": [plain(look.text(other, v)) if isinstance(v, str) else v for v in x],
         "y": [row["value"] for row in rows],
         "name": name,
-        "hovertext": [_hover(name, row, other, look) for row in rows],
+        "hovertext": [_hover(name, row, other, look=look) for row in rows],
         "hoverinfo": "text",
         "light": style["light"],
         "dark": style["dark"],
@@ -145,8 +146,8 @@ def _error(row: Mapping[str, Any], look: Look) -> float:
 
 
 def _papers(
-    rows: Rows, other: str, look: Look, facets: Mapping[str, str], style: Mapping[str, Any],
-    *, group: str,
+    rows: Rows, other: str, look: Look, *, facets: Mapping[str, str], style: Mapping[str, Any],
+    group: str,
 ) -> Trace:  # fmt: skip
     """Return the paper's numbers as marks beside ours."""
     marked = [row for row in rows if row["paper"] is not None]
@@ -172,7 +173,7 @@ def _papers(
     return trace | ({"offsetgroup": group, "ring": True} if bars else {})
 
 
-def _hover(name: str, row: Mapping[str, Any], other: str, look: Look) -> str:
+def _hover(name: str, row: Mapping[str, Any], other: str, *, look: Look) -> str:
     """Return what is said of one point: which it is, and its value."""
     value = f"{row['value']:.{max(look.digits, 1) if look.digits else 0}f}"
     spread = f" ± {row['std']:.{look.digits}f}" if row["std"] is not None else ""

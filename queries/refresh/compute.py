@@ -68,17 +68,17 @@ def bring_up(
     Computed
         With the error, which is not raised, if computing failed.
     """
-    with _alone_at(store, study, name, on_wait):
+    with _alone_at(store, study, name, on_wait=on_wait):
         at_first = look(Inputs.now(store), study, name)  # another process may have been at it
         if at_first.is_settled:
             return Computed(at_first)
         after, error = at_first, None
         if at_first.stale:
-            error = _tried(store, study.name, name, at_first, on_progress)
+            error = _tried(store, study.name, name, standing=at_first, on_progress=on_progress)
             after = replace(at_first, kept=kept_rows(store, study.name, name))
         cells = _standing_cells(after)
         if error is None or cells != after.noted_cells:
-            note_refresh(store, study.name, name, cells, refresh_id=refresh_id)
+            note_refresh(store, study.name, name, cells=cells, refresh_id=refresh_id)
     return Computed(after, len(at_first.stale) - len(after.stale), error)
 
 
@@ -98,7 +98,7 @@ def _standing_cells(standing: Standing) -> list[str]:
 
 @contextmanager
 def _alone_at(
-    store: "Store", study: Study, name: str, on_wait: Callable[[], object] | None
+    store: "Store", study: Study, name: str, *, on_wait: Callable[[], object] | None
 ) -> Iterator[None]:
     """Hold the lock under which a report is computed and its history is written."""
     with store.place.lock(f"{quote(study.name, safe='')}.{name}.lock", on_wait):
@@ -110,18 +110,18 @@ COMMIT_SECONDS = 5
 
 
 def _tried(
-    store: "Store", study: str, name: str, standing: Standing, on_progress: OnProgress | None
+    store: "Store", study: str, name: str, *, standing: Standing, on_progress: OnProgress | None
 ) -> Exception | None:
     """Compute what is stale; return an error. An interruption passes: the refresh is not over."""
     try:
-        _compute(store, study, name, standing, on_progress)
+        _compute(store, study, name, standing=standing, on_progress=on_progress)
     except Exception as error:  # noqa: BLE001 - raised again by who asked
         return error
     return None
 
 
 def _compute(
-    store: "Store", study: str, name: str, standing: Standing, on_progress: OnProgress | None
+    store: "Store", study: str, name: str, *, standing: Standing, on_progress: OnProgress | None
 ) -> None:
     """Compute what is stale and store it, some needs at a time; an error loses none of them."""
     left, total, first = standing.stale, len(standing.stale), next_time(store, study)
@@ -137,11 +137,11 @@ def _compute(
             if on_progress is not None:
                 on_progress(name, total - len(left), total, f"{need.row} {need.col}")
             if time.perf_counter() - stored > COMMIT_SECONDS:
-                changed += _store_rows(store, name, rows, standing.stamps)
+                changed += _store_rows(store, name, rows, stamps=standing.stamps)
                 rows, stored = {}, time.perf_counter()
             began = time.perf_counter()
     finally:
-        changed += _store_rows(store, name, rows, standing.stamps)
+        changed += _store_rows(store, name, rows, stamps=standing.stamps)
     if changed:
         which = ", ".join(f"{need.row} {need.col}".strip() for need in changed[:3])
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
@@ -154,6 +154,7 @@ def _store_rows(
     store: "Store",
     name: str,
     rows: Mapping[Need, Sequence[Mapping[str, Any]]],
+    *,
     stamps: Mapping[Need, Mapping[str, str]],
 ) -> list[Need]:
     """Store what was computed from inputs that are still the same; return the other needs.
@@ -161,14 +162,14 @@ def _store_rows(
     Their values may be of other inputs than their fingerprints say.
     """
     now = Inputs.now(store) if rows else None
-    changed = [need for need in rows if now and not _holds(name, need, now, stamps[need])]
+    changed = [need for need in rows if now and not _holds(name, need, now, stamp=stamps[need])]
     right = [row for need, own in rows.items() if need not in changed for row in own]
     if right:
         store.append("reports", right)
     return changed
 
 
-def _holds(name: str, need: Need, inputs: Inputs, stamp: Mapping[str, str]) -> bool:
+def _holds(name: str, need: Need, inputs: Inputs, *, stamp: Mapping[str, str]) -> bool:
     try:
         return stamps_of(name, [need], inputs)[need] == stamp
     except FstoreError:  # they are gone

@@ -39,7 +39,7 @@ class Change:
     why: str
 
 
-def as_of(store: "Store", study: str, name: str, time: datetime) -> list[dict[str, Any]]:
+def as_of(store: "Store", study: str, name: str, *, time: datetime) -> list[dict[str, Any]]:
     """Return a report's rows as they stood at a time.
 
     They are those that the last refresh that was over by then left (``report show`` counts as one
@@ -67,7 +67,7 @@ def as_of(store: "Store", study: str, name: str, time: datetime) -> list[dict[st
         No such report, or it was not refreshed by then.
     """
     report = REPORTS[name].name  # or an error: no such report
-    return with_paper(stored_as_of(store, study, report, time), report)
+    return with_paper(stored_as_of(store, study, report, time=time), report)
 
 
 def changes(
@@ -99,7 +99,7 @@ def changes(
         change
         for name in chosen
         for change in _changes(
-            name, _stood(frozen, study, name, start), _stood(frozen, study, name, end)
+            name, _stood(frozen, study, name, time=start), _stood(frozen, study, name, time=end)
         )
     )
 
@@ -118,9 +118,9 @@ def last_refresh_span(
     return first - timedelta(microseconds=1), last
 
 
-def _stood(store: "Store", study: str, name: str, time: datetime) -> list[dict[str, Any]]:
+def _stood(store: "Store", study: str, name: str, *, time: datetime) -> list[dict[str, Any]]:
     try:
-        return stored_as_of(store, study, name, time)
+        return stored_as_of(store, study, name, time=time)
     except UnknownNameError:  # not refreshed by then
         return []
 

@@ -118,7 +118,7 @@ def _state(store: "Store", study: Study, seen: Brought) -> ReportState:
     )
     if seen.raised is not None:
         return replace(listed, why=seen.error)
-    stale = stale_reasons(store, study.name, name, standing.stale)
+    stale = stale_reasons(store, study.name, name, stale=standing.stale)
     lacks = [f"no {', '.join(m.rows)}: {m.lack}" for m in seen.missing]
     reasons = [summary(stale.values(), len(standing.stamps))] * bool(stale) + lacks
     return replace(listed, why="; ".join(reasons))
@@ -146,7 +146,7 @@ def _due(store: "Store", study: Study, seen: Brought) -> Iterator[Due]:
             command = "; ".join(m.command for m in seen.missing)
             yield Due(name, seen.state, "", "", seen.error, command)
         return
-    reasons = stale_reasons(store, study.name, name, seen.standing.stale)
+    reasons = stale_reasons(store, study.name, name, stale=seen.standing.stale)
     for need, why in reasons.items():
         yield Due(name, State.STALE, need.row, need.col, "; ".join(why))
     for missing in seen.missing:

@@ -78,7 +78,7 @@ def show_report(
 
 
 def illustrated(
-    store: "Store", study: Study, name: str, rows: Sequence[Row]
+    store: "Store", study: Study, name: str, *, rows: Sequence[Row]
 ) -> list[dict[str, Any]]:
     """Return a report's rows with all that its plot needs, ready to be drawn.
 

@@ -121,7 +121,7 @@ def standing(store: "Store", study: Study, name: str, *, inputs: Inputs | None =
     """
     inputs = inputs or Inputs.now(store)
     needs: Sequence[Need] = needs_of(inputs.store, study, name)
-    return _of_needs(inputs, study, name, needs)
+    return _of_needs(inputs, study, name, needs=needs)
 
 
 def look(inputs: Inputs, study: Study, name: str) -> Standing:
@@ -138,7 +138,7 @@ def look(inputs: Inputs, study: Study, name: str) -> Standing:
     needs: Sequence[Need] = ()
     try:
         needs = needs_of(inputs.store, study, name)
-        return _of_needs(inputs, study, name, needs)
+        return _of_needs(inputs, study, name, needs=needs)
     except Exception as error:  # noqa: BLE001 - the other reports have a right to be looked at
         noted = last_noted(inputs.store, study.name).get(name)
         untold = Standing(needs=needs, noted=noted, error=error)
@@ -147,7 +147,7 @@ def look(inputs: Inputs, study: Study, name: str) -> Standing:
     return replace(untold, missing=[_unregistered(inputs.store, study, untold.error)])
 
 
-def _of_needs(inputs: Inputs, study: Study, name: str, needs: Sequence[Need]) -> Standing:
+def _of_needs(inputs: Inputs, study: Study, name: str, *, needs: Sequence[Need]) -> Standing:
     frozen = inputs.store
     lacks = {need: inputs.lacks(need) for need in needs}
     ready = [need for need in needs if not lacks[need]]

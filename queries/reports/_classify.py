@@ -74,8 +74,8 @@ def classification_need(
     row: str,
     col: str,
     study: Study,
-    samples: Sequence[Samples],
     *,
+    samples: Sequence[Samples],
     ckpt: str,
     layer: str,
     ablation: str,
@@ -94,7 +94,9 @@ def classified(store: "Store", need: Need, measure: Measure) -> list[Cell]:
     groups: dict[str, list[Reading]] = {}
     for reading in need.readings:
         groups.setdefault(reading.ckpt, []).append(reading)
-    runs = [run for g in groups.values() for run in _runs(store, g, need.parameters, measure)]
+    runs = [
+        run for g in groups.values() for run in _runs(store, g, need.parameters, measure=measure)
+    ]
     return [spread(need, name, [run[name] for run in runs]) for name in runs[0]]
 
 
@@ -102,6 +104,7 @@ def _runs(
     store: "Store",
     readings: Sequence[Reading],
     parameters: Sequence[tuple[str, str | float | int]],
+    *,
     measure: Measure,
 ) -> list[dict[str, float]]:
     """Return what is measured in each split of one checkpoint's responses."""

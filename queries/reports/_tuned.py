@@ -80,9 +80,9 @@ def task_needs(
             entry = study.tuned_for(task, mode, parent)
             if mode == "pretrain" and parent is not None:
                 ckpts = (parent,) * len(run_seeds(study.bound(task)))
-                needs.append(_need(store, study, task, col, ckpts))
+                needs.append(_need(store, study, task, col=col, ckpts=ckpts))
             elif entry is not None:
-                need = _need(store, study, task, col, entry.ckpts)
+                need = _need(store, study, task, col=col, ckpts=entry.ckpts)
                 needs.append(_with_own(store, need))
     if not needs:
         modes = " or ".join(f"{mode} from {parent}" for mode, parent in columns.values())
@@ -90,7 +90,7 @@ def task_needs(
     return needs
 
 
-def _need(store: "Store", study: Study, task: str, col: str, ckpts: Sequence[str]) -> Need:
+def _need(store: "Store", study: Study, task: str, *, col: str, ckpts: Sequence[str]) -> Need:
     """Return a cell's need: of every run, one checkpoint's features of one seed of the split."""
     layer, bounds = study.layer("top_layer"), study.bound(task)
     readings: list[Reading] = []

@@ -65,7 +65,7 @@ def figure6(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[
         shape = layer_shape(store, place)
         cells = [Cell(f"{SAMPLE} {place.dataset} {place.view}", "sample_id", float(only.ids[0]))]
         for ablation in ablations_of(shape.positions):
-            maps = _ablated(store, only, channels, ablation, seed)
+            maps = _ablated(store, only, channels, ablation=ablation, seed=seed)
             for c in channels:
                 width = shape.width if len(maps[c]) == shape.positions else 1
                 cells += [
@@ -76,7 +76,7 @@ def figure6(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[
 
 
 def _ablated(
-    store: "Store", only: "Rows", channels: Sequence[int], ablation: str, seed: int
+    store: "Store", only: "Rows", channels: Sequence[int], *, ablation: str, seed: int
 ) -> "dict[int, NDArray[np.float32]]":
     """Return the ablated maps of some channels to one sample."""
     from fstore.queries.samples.blocks import ablated_blocks

@@ -24,7 +24,9 @@ def needs(store: "Store", study: Study) -> list[Need]:
     """Return a cell for each layer and checkpoint of the sweep, on whole images."""
     samples = samples_of(store, study.bound("classification"), "image")
     return [
-        classification_need(layer, ckpt, study, samples, ckpt=ckpt, layer=layer, ablation="none")
+        classification_need(
+            layer, ckpt, study, samples=samples, ckpt=ckpt, layer=layer, ablation="none"
+        )
         for layer in study.layers
         for ckpt in study.checkpoints("sweep")
     ]

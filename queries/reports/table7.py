@@ -31,7 +31,9 @@ def needs(store: "Store", study: Study) -> list[Need]:
     samples = samples_of(store, study.bound("classification"), "image")
     ckpt, places = study.checkpoint("pretrained"), positions(store, study.network)
     return [
-        classification_need(layer, name, study, samples, ckpt=ckpt, layer=layer, ablation=name)
+        classification_need(
+            layer, name, study, samples=samples, ckpt=ckpt, layer=layer, ablation=name
+        )
         for layer in study.layers
         for name in ablations_of(places.get(layer))
     ]

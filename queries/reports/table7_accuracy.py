@@ -36,7 +36,9 @@ def needs(store: "Store", study: Study) -> list[Need]:
     if study.scenes or not study.pretrain:
         samples = samples_of(store, study.bound("scenes"), "image")
         cells = [
-            classification_need(layer, name, study, samples, ckpt=ckpt, layer=layer, ablation=name)
+            classification_need(
+                layer, name, study, samples=samples, ckpt=ckpt, layer=layer, ablation=name
+            )
             for layer in study.layers
             for name in ablations_of(places.get(layer))
         ]
@@ -44,7 +46,9 @@ def needs(store: "Store", study: Study) -> list[Need]:
         samples = samples_of(store, study.pretrain, "image")
         row = f"{layer}, pre-training set"
         cells += [
-            classification_need(row, name, study, samples, ckpt=ckpt, layer=layer, ablation=name)
+            classification_need(
+                row, name, study, samples=samples, ckpt=ckpt, layer=layer, ablation=name
+            )
             for name in ("none", "sp_max")
         ]
     return cells

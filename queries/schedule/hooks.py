@@ -98,7 +98,7 @@ def call_hooks(hooks: Hooks, summary: Mapping[str, Any], say: Callable[[str], No
     body = json.dumps(summary).encode()
     for event, words in (("change", hooks.on_change), ("failure", hooks.on_failure)):
         if event in events and words:
-            _run(words, body, _environment(summary), say)
+            _run(words, body, _environment(summary), say=say)
     if events and hooks.webhook:
         _post(hooks.webhook, body, say)
 
@@ -114,7 +114,7 @@ def _environment(summary: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _run(
-    words: Sequence[str], body: bytes, environment: Mapping[str, str], say: Callable[[str], None]
+    words: Sequence[str], body: bytes, environment: Mapping[str, str], *, say: Callable[[str], None]
 ) -> None:
     """Run a command with JSON on its stdin; what it prints goes to stderr."""
     try:

@@ -83,8 +83,8 @@ def run_schedule(
     store: "Store",
     cron: Cron,
     job: ScheduledJob,
-    around: Surroundings,
     *,
+    around: Surroundings,
     hooks: Hooks | None = None,
     catch_up: bool = True,
 ) -> None:
@@ -112,16 +112,16 @@ def run_schedule(
         The store is gone, or cannot be opened.
     """
     _check_code()  # reads the sources, now that they are those that were imported
-    if catch_up and missed(store, cron, job, around.clock()):
+    if catch_up and missed(store, cron, job, now=around.clock()):
         around.say("no run has finished since the latest scheduled time: running now")
-        _run_and_go_on(store, job, around, hooks)
+        _run_and_go_on(store, job, around, hooks=hooks)
     while (due := _next_time(cron, around)) is not None:
-        _run_and_go_on(store, job, around, hooks)
+        _run_and_go_on(store, job, around, hooks=hooks)
         if cron.after(due) <= around.clock():
             around.say("scheduled times passed while this run was at work; they are left out")
 
 
-def missed(store: "Store", cron: Cron, job: ScheduledJob, now: datetime) -> bool:
+def missed(store: "Store", cron: Cron, job: ScheduledJob, *, now: datetime) -> bool:
     """Tell whether no run that began since the latest scheduled time has finished.
 
     A run that failed has finished; one that was killed or interrupted has not. True as well if
@@ -151,7 +151,7 @@ def _next_time(cron: Cron, around: Surroundings) -> datetime | None:
 
 
 def _run_and_go_on(
-    store: "Store", job: ScheduledJob, around: Surroundings, hooks: Hooks | None
+    store: "Store", job: ScheduledJob, around: Surroundings, *, hooks: Hooks | None
 ) -> None:
     type(store).open(str(store.place))  # or an error: nothing can be done where it is gone
     try:
@@ -194,9 +194,9 @@ def run_once(
             for killed in close_killed(store, job):
                 around.say(f"the run that began at {killed:%Y-%m-%d %H:%M:%S} UTC was killed")
             record(store, job, outcome)
-        _attempt_all(store, job, around, outcome)
+        _attempt_all(store, job, around, outcome=outcome)
         if around.publish is not None and outcome.exit in FINISHED:
-            _publish(store, job, around, outcome, around.publish)
+            _publish(store, job, around, outcome=outcome, publish=around.publish)
         if outcome.exit in FINISHED and outcome.seen is not None:
             with _noted(around, "cannot tell what changed"):
                 outcome.changed, outcome.seen = changes(store, job, outcome.seen)
@@ -227,7 +227,9 @@ def _noted(around: Surroundings, what: str) -> Iterator[None]:
 # Attempts
 
 
-def _attempt_all(store: "Store", job: ScheduledJob, around: Surroundings, outcome: Outcome) -> None:
+def _attempt_all(
+    store: "Store", job: ScheduledJob, around: Surroundings, *, outcome: Outcome
+) -> None:
     """Refresh; try again at what failed, with growing waits in between."""
     names: Sequence[str] = job.reports
     for attempt in range(job.retries + 1):
@@ -238,7 +240,7 @@ def _attempt_all(store: "Store", job: ScheduledJob, around: Surroundings, outcom
             outcome.exit = "interrupted"
             return
         outcome.attempts += 1
-        _attempt(store, job, around, outcome, names)
+        _attempt(store, job, around, outcome=outcome, names=names)
         if outcome.exit == "interrupted":
             return
         if not outcome.message:
@@ -248,7 +250,12 @@ def _attempt_all(store: "Store", job: ScheduledJob, around: Surroundings, outcom
 
 
 def _attempt(
-    store: "Store", job: ScheduledJob, around: Surroundings, outcome: Outcome, names: Sequence[str]
+    store: "Store",
+    job: ScheduledJob,
+    around: Surroundings,
+    *,
+    outcome: Outcome,
+    names: Sequence[str],
 ) -> None:
     """Refresh some reports once."""
     outcome.error = ""
@@ -265,6 +272,7 @@ def _publish(
     store: "Store",
     job: ScheduledJob,
     around: Surroundings,
+    *,
     outcome: Outcome,
     publish: "Callable[[Store, Study], object]",
 ) -> None:

@@ -113,7 +113,7 @@ def test_devkit_gives_the_same(scenes: Scenes) -> None:
     cells = values_of(show_report(scenes.store, parse_study(STUDY), "table1"))
     images = detection_set(scenes.store, scenes.samples("test"))
     classes = ("a", "b", "c")
-    found = read_detections(scenes.store, "report-d-net-tuned-conv-none", images, classes)
+    found = read_detections(scenes.store, "report-d-net-tuned-conv-none", images, classes=classes)
     aps = []
     for label, detections in enumerate(found):
         order = np.argsort(-detections.scores, kind="stable")

@@ -238,7 +238,7 @@ def test_mosaic() -> None:
 def test_plot(store: Store, study: Study) -> None:
     """A panel a checkpoint shows its filters; its title has the mean cosine."""
     rows = show_report(store, study, "figure2").rows
-    ready = illustrated(store, study, "figure2", rows)
+    ready = illustrated(store, study, "figure2", rows=rows)
     assert [{k: v for k, v in r.items() if k != "filters"} for r in ready] == rows
     ax = plot_figure2(ready)
     panels = [a for a in ax.figure.axes if a.images]

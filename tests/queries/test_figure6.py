@@ -138,7 +138,7 @@ def test_layer_without_maps(gallery: Gallery) -> None:
     rows = show_report(gallery.store, study, "figure6").rows
     assert {ablation for _, ablation in maps_of(rows)} == {"none", "binarize"}
     assert {row["col"] for row in rows[1:]} == {"0 0"}
-    plot_figure6(illustrated(gallery.store, study, "figure6", rows))
+    plot_figure6(illustrated(gallery.store, study, "figure6", rows=rows))
     mpl.pyplot.close("all")
 
 
@@ -146,7 +146,7 @@ def test_plot(gallery: Gallery) -> None:
     """A column a filter: the sample, then its maps; the frame is at one place, and goes with it."""
     study = parse_study(STUDY)
     rows = show_report(gallery.store, study, "figure6").rows
-    ready = illustrated(gallery.store, study, "figure6", rows)
+    ready = illustrated(gallery.store, study, "figure6", rows=rows)
     ax = plot_figure6(ready)
     panels = [a for a in ax.figure.axes if a is not ax]
     assert len(panels) == 5 * 3

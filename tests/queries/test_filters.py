@@ -193,8 +193,8 @@ def test_a_class_that_cannot_be_tested() -> None:
     """Without a positive to learn from, or to test on, a class has no subsets."""
     X = np.random.default_rng(0).random((10, 3))
     y = np.array([1, -1] * 5, dtype=np.int8)
-    assert subset_aps(X, -np.abs(y), X, y) is None
-    assert subset_aps(X, y, X, -np.abs(y)) is None
+    assert subset_aps(X, -np.abs(y), X, y_test=y) is None
+    assert subset_aps(X, y, X, y_test=-np.abs(y)) is None
 
 
 def test_overlap_by_hand() -> None:

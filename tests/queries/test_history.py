@@ -61,7 +61,7 @@ def replace_fc(built: Built, x: FloatArray | None, weights: str = "5") -> None:
 
 def values_at(built: Built, time: datetime) -> dict[str, float]:
     """Return the values by row, as the table stood."""
-    return {row["row"]: row["value"] for row in as_of(built.store, "small", "table6", time)}
+    return {row["row"]: row["value"] for row in as_of(built.store, "small", "table6", time=time)}
 
 
 def test_as_it_stood(built: Built, study: Study) -> None:
@@ -70,8 +70,8 @@ def test_as_it_stood(built: Built, study: Study) -> None:
     shown = show_report(built.store, study, "table6").rows
     replace_fc(built, ONES, "new")
     second = refreshed(built)
-    assert as_of(built.store, "small", "table6", first) == shown
-    assert as_of(built.store, "small", "table6", second - timedelta(microseconds=1)) == shown
+    assert as_of(built.store, "small", "table6", time=first) == shown
+    assert as_of(built.store, "small", "table6", time=second - timedelta(microseconds=1)) == shown
     assert values_at(built, second)["fc"] == 100 != values_at(built, first)["fc"]
     assert values_at(built, second)["conv1"] == values_at(built, first)["conv1"]
 
@@ -121,11 +121,11 @@ def test_before_the_first_refresh(built: Built) -> None:
     """There is no table before the first refresh: an error says when that was."""
     first = refreshed(built)
     with pytest.raises(UnknownNameError, match=r"was not refreshed before 2000.*; the first time"):
-        as_of(built.store, "small", "table6", datetime(2000, 1, 1, tzinfo=UTC))
+        as_of(built.store, "small", "table6", time=datetime(2000, 1, 1, tzinfo=UTC))
     with pytest.raises(UnknownNameError, match="fstore report refresh table3"):
-        as_of(built.store, "small", "table3", first)
+        as_of(built.store, "small", "table3", time=first)
     with pytest.raises(UnknownNameError, match="no report 'table99'"):
-        as_of(built.store, "small", "table99", first)
+        as_of(built.store, "small", "table99", time=first)
     with pytest.raises(UnknownNameError, match="no refresh of study 'other' is on record"):
         last_refresh_span(built.store, "other")
     with pytest.raises(UnknownNameError, match="no report 'tabel6'"):
@@ -194,13 +194,13 @@ def test_a_cell_that_fails_keeps_its_row(
     """A failing cell stands as before, in tables of any time, and counts as stale till it works."""
     first = refreshed(built)
     replace_fc(built, ONES, "new")
-    before = as_of(built.store, "small", "table6", first)
+    before = as_of(built.store, "small", "table6", time=first)
     with monkeypatch.context() as patch:
         failing(patch, *fine)
         (done,) = brought(built.store, study, ["table6"])
         assert done.state == "failed"
-        assert as_of(built.store, "small", "table6", first) == before
-        assert as_of(built.store, "small", "table6", datetime.now(UTC)) == before
+        assert as_of(built.store, "small", "table6", time=first) == before
+        assert as_of(built.store, "small", "table6", time=datetime.now(UTC)) == before
         (state,) = states(built.store, study, ["table6"])
         stale = [one.row for one in due(built.store, study, ["table6"])]
         assert (state.state, stale) == ("stale", [r for r in ("conv1", "fc") if r not in fine])
@@ -211,7 +211,7 @@ def test_a_cell_that_fails_keeps_its_row(
         second = refreshed(built)
         (change,) = changes(built.store, "small", start=first, end=second)
     assert (change.row, change.change, change.new) == ("fc", "changed", 100)
-    assert as_of(built.store, "small", "table6", first) == before
+    assert as_of(built.store, "small", "table6", time=first) == before
 
 
 def test_a_cell_that_went_while_another_fails(
@@ -260,7 +260,7 @@ def test_a_clock_set_back_hides_no_change(built: Built, monkeypatch: pytest.Monk
     The last refresh is the one that was made last, and a schedule tells what it changed.
     """
     job = ScheduledJob(study="small")
-    note_refresh(built.store, "small", "table7", ["x"], refresh_id="other")
+    note_refresh(built.store, "small", "table7", cells=["x"], refresh_id="other")
     since = runs.seen(built.store, job)
     set_clock_back(monkeypatch, _run, _history)
     replace_fc(built, ONES, "new")

@@ -167,7 +167,7 @@ def test_mining_reaches_all_negatives(seed: int, retrain_after: int, per_block: 
         return stream(pooled, negative, per_image=60, per_block=per_block)
 
     mined = mine(positives, blocks, options)
-    reached = full_objectives(mined, positives, blocks, options)
+    reached = full_objectives(mined, positives, blocks, options=options)
     for k, found in enumerate(mined):
         assert found is not None
         X = np.concatenate([positives[k], pooled[negative[:, k]]])
@@ -450,20 +450,25 @@ def test_detections_are_stored(scenes: Scenes, trained: Detector) -> None:
     images = detection_set(scenes.store, scenes.samples("test"))
     found = detect(scenes.store, trained, images)
     for name in ("one", "other", "one"):
-        n = store_detections(scenes.store, name, images, trained.classes, found)
+        n = store_detections(scenes.store, name, images, classes=trained.classes, detections=found)
     assert n == sum(len(f.image) for f in found)
     rows = scenes.store.sql("SELECT detector, count(*) AS n FROM detections GROUP BY ALL")
     counts = {row["detector"]: row["n"] for row in rows.rows()}
     assert (counts["one"], counts["other"]) == (n, n)
-    back = read_detections(scenes.store, "one", images, trained.classes)
+    back = read_detections(scenes.store, "one", images, classes=trained.classes)
     for one, two in zip(back, found, strict=True):
         assert one.image.tolist() == two.image.tolist()
         np.testing.assert_array_equal(one.boxes, two.boxes)
         np.testing.assert_array_equal(one.scores, two.scores)
     fewer = [dataclasses.replace(f, image=f.image[:0], boxes=f.boxes[:0], scores=f.scores[:0])
              for f in found]  # fmt: skip
-    assert store_detections(scenes.store, "one", images, trained.classes, fewer) == 0
-    assert not any(len(f.image) for f in read_detections(scenes.store, "one", images, ("a",)))
+    assert (
+        store_detections(scenes.store, "one", images, classes=trained.classes, detections=fewer)
+        == 0
+    )
+    assert not any(
+        len(f.image) for f in read_detections(scenes.store, "one", images, classes=("a",))
+    )
 
 
 def test_images_without_objects_are_tested_on(scenes: Scenes, trained: Detector) -> None:

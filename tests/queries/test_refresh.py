@@ -418,9 +418,9 @@ def test_a_report_that_is_back_is_not_emptied(
     replace_rows(store.place, "splits", splits.slice(0, 0), dataset="d")
     locked = _run._alone_at
 
-    def back(*arguments: Any) -> AbstractContextManager[None]:  # noqa: ANN401
+    def back(*given: Any, **named: Any) -> AbstractContextManager[None]:  # noqa: ANN401
         replace_rows(store.place, "splits", splits, dataset="d")
-        return locked(*arguments)
+        return locked(*given, **named)
 
     monkeypatch.setattr("fstore.queries.refresh.compute._alone_at", back)
     (found,) = brought(store, world.study, ["table6"])

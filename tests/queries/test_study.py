@@ -273,8 +273,8 @@ def test_names_are_those_of_fine_tuning() -> None:
 
     study = parse_study(with_tuned())
     parent = CheckpointRecord("net", "5")
-    assert study.tuned[0].ckpts[0] == _name(parent, "e", "ft", 3)
-    assert study.tuned[1].ckpts[0] == _name(None, "e", "scratch", 3)
+    assert study.tuned[0].ckpts[0] == _name(parent, "e", "ft", seed=3)
+    assert study.tuned[1].ckpts[0] == _name(None, "e", "scratch", seed=3)
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,7 @@ def test_mistakes(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no format 'doc'; there are: md, latex, csv"):
         table_text(ROWS, "doc")
     with pytest.raises(DataError, match="no format 'doc'"):
-        write_tables(build(tmp_path / "s").store, parse_study(STUDY), tmp_path, "doc")
+        write_tables(build(tmp_path / "s").store, parse_study(STUDY), tmp_path, form="doc")
     with pytest.raises(DataError, match="at least one row"):
         table_text([], "md")
 
@@ -252,10 +252,10 @@ dataset = "d"
 def test_write_tables(tmp_path: Path, form: str) -> None:
     """What is stored is written, a file a table; nothing is overwritten unasked."""
     store, study = build(tmp_path / "s").store, parse_study(STUDY)
-    assert write_tables(store, study, tmp_path / "none", form) == []
+    assert write_tables(store, study, tmp_path / "none", form=form) == []
     assert not (tmp_path / "none").exists()
     rows = show_report(store, study, "table6").rows
-    (file,) = write_tables(store, study, tmp_path / "out", form)
+    (file,) = write_tables(store, study, tmp_path / "out", form=form)
     assert file == tmp_path / "out" / f"table6{SUFFIXES[form]}"
     title = "Sparsity by layer, d"  # the data set that the study binds
     words = {"nonzero_percent": "non-zero (percent)"}
@@ -266,9 +266,9 @@ def test_write_tables(tmp_path: Path, form: str) -> None:
     assert form == "csv" or "standard deviation over images" in told
     assert file.read_text() == told
     with pytest.raises(DataError, match="exists"):
-        write_tables(store, study, tmp_path / "out", form)
+        write_tables(store, study, tmp_path / "out", form=form)
     assert [done.state for done in brought(store, study, ["table3", "table7"])] == ["computed"] * 2
-    more = write_tables(store, study, tmp_path / "out", form, overwrite=True)
+    more = write_tables(store, study, tmp_path / "out", form=form, overwrite=True)
     assert {"table3", "table6", "table7"} <= {path.stem for path in more}
     texts = [re.sub(r"[\\_]", " ", path.read_text()) for path in more]
     assert not any("all points" in " ".join(text.split()) for text in texts)
@@ -291,4 +291,4 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     show_report(store, study, "table6")
     (tmp_path / "out").write_text("")
     with pytest.raises(StorageError, match="cannot write"):
-        write_tables(store, study, tmp_path / "out", "csv")
+        write_tables(store, study, tmp_path / "out", form="csv")

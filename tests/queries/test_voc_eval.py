@@ -329,7 +329,7 @@ def test_results_are_read_back(tmp_path_factory: pytest.TempPathFactory, case: C
     scores = (detections.scores / np.float32(3)).astype(np.float32)
     found = Scored(detections.image, detections.boxes / 7, scores)
     folder, ids = tmp_path_factory.mktemp("r"), [f"{i:06d}" for i in range(n_images)]
-    (file,) = write_results(folder, ["cat"], [found], ids)
+    (file,) = write_results(folder, ["cat"], [found], image_ids=ids)
     assert file.name == "comp3_det_test_cat.txt"
     (back,), absent = read_results(folder, ["cat"], ids)
     assert absent == []
@@ -342,13 +342,17 @@ def test_results_are_read_back(tmp_path_factory: pytest.TempPathFactory, case: C
 def test_lines_of_results(tmp_path: Path) -> None:
     """A line is the image, the score and the box, whole numbers without a point."""
     found = scored([0, 1], [[1, 2, 30, 40], [5, 6, 7.5, 8]], [-0.25, 1])
-    (file,) = write_results(tmp_path, ["cat"], [found], ["000001", "000002"], competition="comp4")
+    (file,) = write_results(
+        tmp_path, ["cat"], [found], image_ids=["000001", "000002"], competition="comp4"
+    )
     assert file.name == "comp4_det_test_cat.txt"
     assert file.read_text() == "000001 -0.25 1 2 30 40\n000002 1 5 6 7.5 8\n"
     with pytest.raises(DataError, match="exists"):
-        write_results(tmp_path, ["cat"], [found], ["000001", "000002"], competition="comp4")
+        write_results(
+            tmp_path, ["cat"], [found], image_ids=["000001", "000002"], competition="comp4"
+        )
     with pytest.raises(DataError, match="space"):
-        write_results(tmp_path, ["cat"], [found], ["a b", "c"], overwrite=True)
+        write_results(tmp_path, ["cat"], [found], image_ids=["a b", "c"], overwrite=True)
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,9 @@ def sealed(
     """Write a file that is not committed yet."""
     from fstore.store.sink import _write
 
-    found = _write(store.place, [batch(ids, where.layer)], where, np.array(ids), ONE)
+    found = _write(
+        store.place, [batch(ids, where.layer)], where, wanted=np.array(ids), identity=ONE
+    )
     assert (store.path / found[1]).exists()
     return found
 

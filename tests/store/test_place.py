@@ -108,7 +108,7 @@ def test_drop_of_a_file_that_the_log_has_elsewhere(built: Built) -> None:
     delta = open_table(LocalPlace(root), "activations")
     assert root.parent / "precious.safetensors" not in {
         (root / key).resolve()
-        for key in _own(LocalPlace(root), "activations", delta, {"layer": "fc"})
+        for key in _own(LocalPlace(root), "activations", delta, equal={"layer": "fc"})
     }
 
 

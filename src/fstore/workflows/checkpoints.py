@@ -102,7 +102,7 @@ def import_checkpoint(
     record = CheckpointRecord(
         network, name, iteration, lr, seed, parent=parent, recipe=json.dumps(about, sort_keys=True)
     )
-    return write_checkpoint(store, record, weights, built, say=say)
+    return write_checkpoint(store, record, weights, network=built, say=say)
 
 
 def _with_mean(built: "Network", mean: Path | None, tensors: Mapping[str, "Tensor"]) -> "Network":
@@ -158,7 +158,7 @@ def init_checkpoint(
             f"network {network!r} starts with values that are no numbers in {', '.join(odd[:5])}; "
             "draw or fill every parameter in its constructor (torch.empty does neither)"
         )
-    return write_checkpoint(store, record, weights, built, say=say)
+    return write_checkpoint(store, record, weights, network=built, say=say)
 
 
 def load_network(store: "Store", record: CheckpointRecord) -> "Network":
@@ -215,9 +215,9 @@ def write_checkpoint(
     store: "Store",
     record: CheckpointRecord,
     weights: "Mapping[str, Tensor]",
+    *,
     network: "Network",
     folder: Path | None = None,
-    *,
     say: Say | None = None,
 ) -> CheckpointRecord:
     """Register weights: written beside their final place, read back, then moved there whole.

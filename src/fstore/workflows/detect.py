@@ -95,7 +95,7 @@ def detect_image(
     image = open_image(path)
     boxes = tidy(METHODS[search.method].function(image), image.width, image.height)
     boxes = boxes[: search.max_proposals]
-    scores = detector.scores(_features(store, detector, path, boxes, device))
+    scores = detector.scores(_features(store, detector, path, boxes=boxes, device=device))
     rows: list[dict[str, Any]] = []
     for name, of_class in zip(detector.classes, scores.T, strict=True):
         for i in best_boxes(boxes, of_class, keep or Keep()):
@@ -122,7 +122,7 @@ def open_image(path: Path) -> "Image.Image":
 
 
 def _features(
-    store: "Store", detector: "Detector", path: Path, boxes: NDArray[np.float64], device: str
+    store: "Store", detector: "Detector", path: Path, *, boxes: NDArray[np.float64], device: str
 ) -> NDArray[np.float32]:
     """Return the ablated features of boxes, rounded as those that were learned from."""
     from fstore.extractor.devices import find_devices, make_runners
@@ -202,7 +202,7 @@ def draw_detections(
     for row in rows:
         text = f"{row['class']}: {row['score']:.2f}"
         left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
-        place = _free_place(row, (right - left + 4, bottom - top + 4), image.size, taken)
+        place = _free_place(row, (right - left + 4, bottom - top + 4), image.size, taken=taken)
         taken.append(place)
         pen.rectangle(place, fill=_colour(row, classes))
         corner = (place[0] + 2 - left, place[1] + 2 - top)
@@ -214,6 +214,7 @@ def _free_place(
     row: Mapping[str, Any],
     label: tuple[float, float],
     image: tuple[int, int],
+    *,
     taken: Sequence[tuple[float, ...]],
 ) -> tuple[float, float, float, float]:
     """Return where a label goes: above its box, or as far below as no better label is."""

@@ -108,10 +108,10 @@ def _measure(work: Extraction, job: LayerWork) -> tuple[int, float, dict[str, in
     runners, source = work.runners(job), work.source(job)
     size = work.options.batch_size or default_batch_size([r.device for r in runners], job.values)
     first, *others = _spread(job.wanted, size)
-    work.compute(job, source, first, runners, clock=Clock(), total=0)
+    work.compute(job, source, first, runners=runners, clock=Clock(), total=0)
     chosen = np.unique(np.concatenate(others or [first]))
     began = perf_counter()
-    batches = work.compute(job, source, chosen, runners, clock=Clock(), total=0)
+    batches = work.compute(job, source, chosen, runners=runners, clock=Clock(), total=0)
     if not batches:
         return 0, 0.0, {}
     with (

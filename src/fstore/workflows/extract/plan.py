@@ -182,7 +182,7 @@ class Planner:
             new = (spec for spec in specs if spec not in declared)
             self.store.add_layers(record.network, [*declared, *new])
         start = self._start(record, dataset, view)
-        identities = self._identities(record, dataset, view, specs, start)
+        identities = self._identities(record, dataset, view, specs=specs, start=start)
         wanted = self._wanted(dataset, view)
         missing = missing_samples(self.store.place, wanted, identities)
         todo = np.unique(np.concatenate(list(missing.values())))
@@ -213,6 +213,7 @@ class Planner:
         record: CheckpointRecord,
         dataset: "DatasetInfo",
         view: str,
+        *,
         specs: Sequence[LayerSpec],
         start: Start | None,
     ) -> "dict[Partition, Identity]":
@@ -259,7 +260,9 @@ class Planner:
             )
         refuse_bits(files)
         parts = files[0].identity.parts
-        expected = self._identities(record, dataset, view, [spec], None)[partition].parts
+        expected = self._identities(record, dataset, view, specs=[spec], start=None)[
+            partition
+        ].parts
         for part in ("weights", "definition", "preprocessing", "samples"):
             if parts[part] != expected[part]:
                 raise IdentityError(f"{partition} is stored with other {part}; extract it anew")

@@ -61,7 +61,7 @@ def recheck(store: "Store", **equal: str) -> Iterator[tuple["Partition", str, st
         except FstoreError as error:
             yield from ((p, "", str(error)) for p in partitions)
             continue
-        yield from _group(store, record, loaded[1], partitions)
+        yield from _group(store, record, loaded[1], partitions=partitions)
 
 
 def _load(store: "Store", record: "CheckpointRecord") -> "Network":
@@ -79,6 +79,7 @@ def _group(
     store: "Store",
     record: "CheckpointRecord",
     network: "Network",
+    *,
     partitions: "Mapping[Partition, list[StoredFile]]",
 ) -> Iterator[tuple["Partition", str, str]]:
     """Compare the partitions of one checkpoint on one view."""
@@ -86,7 +87,7 @@ def _group(
     for partition, files in partitions.items():
         try:
             placed[partition] = _place(store, network, partition)
-            reason = _reason(record, network, placed[partition], files)
+            reason = _reason(record, network, placed[partition], files=files)
         except _Other as other:
             yield partition, f"{other}; {_mend(files[0])}", ""
             continue
@@ -98,7 +99,9 @@ def _group(
     wanted = {p: _ends(partitions[p]) for p in placed}
     ids = np.unique(np.concatenate([np.empty(0, dtype=np.int64), *wanted.values()]))
     try:
-        readable, x = _images(store, network, next(iter(placed)), ids) if placed else (ids, None)
+        readable, x = (
+            _images(store, network, next(iter(placed)), ids=ids) if placed else (ids, None)
+        )
         expected = {} if x is None else _responses(network, list(placed.values()), x)
     except FstoreError as error:
         yield from ((p, "", str(error)) for p in placed)
@@ -141,6 +144,7 @@ def _reason(
     record: "CheckpointRecord",
     network: "Network",
     place: "Placed",
+    *,
     files: "Sequence[StoredFile]",
 ) -> str:
     """Say why stored responses cannot be expected of the network as it is now."""
@@ -161,7 +165,7 @@ def _ends(files: "Sequence[StoredFile]") -> NDArray[np.int64]:
 
 
 def _images(
-    store: "Store", network: "Network", partition: "Partition", ids: NDArray[np.int64]
+    store: "Store", network: "Network", partition: "Partition", *, ids: NDArray[np.int64]
 ) -> "tuple[NDArray[np.int64], Tensor]":
     """Return which of the samples can be read, and their network inputs."""
     import torch

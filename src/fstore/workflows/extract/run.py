@@ -123,7 +123,7 @@ def extract(
         The disk is full, or the store cannot be written.
     """
     chosen = Chosen(layers, ckpts, datasets, views, network, part, from_stored)
-    work = Extraction(store, chosen, options or ExtractionOptions(), on_progress)
+    work = Extraction(store, chosen, options or ExtractionOptions(), on_progress=on_progress)
     with recorded(store, "extract", asdict(chosen), libraries=LIBRARIES) as run:
         work.summary.run_id = run.run_id
         try:
@@ -143,6 +143,7 @@ class Extraction:
         store: "Store",
         chosen: Chosen,
         options: ExtractionOptions,
+        *,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self.store = store
@@ -181,7 +182,7 @@ class Extraction:
             try:
                 for job in jobs:
                     if len(job.wanted):
-                        self._work_on(job, writer, clock, total)
+                        self._work_on(job, writer, clock, total=total)
                 self._settle()
             except BaseException:
                 self._settle_after_error()
@@ -190,14 +191,14 @@ class Extraction:
                 self.summary.images_s, self.summary.forward_s = clock.images_s, clock.forward_s
 
     def _work_on(
-        self, job: LayerWork, writer: ThreadPoolExecutor, clock: "Clock", total: int
+        self, job: LayerWork, writer: ThreadPoolExecutor, clock: "Clock", *, total: int
     ) -> None:
         from fstore.store.sink import write_shard
 
         runners, source = self.runners(job), self.source(job)
         self._check(job, source, runners[0])
         for shard in job.shards():
-            batches = self.compute(job, source, shard, runners, clock=clock, total=total)
+            batches = self.compute(job, source, shard, runners=runners, clock=clock, total=total)
             self._settle()  # one shard is computed, one written: no third in memory
             last = self.summary.samples + len(self.summary.quarantined) >= total
             if batches:
@@ -243,7 +244,7 @@ class Extraction:
         from fstore.extractor.devices import to_device
 
         preprocess = runner.network.preprocess
-        source = ImageSource(self.store, job, preprocess, 1)
+        source = ImageSource(self.store, job, preprocess, workers=1)
         try:
             with closing(source.batches(ids, len(ids))) as loaded:
                 batch = next(loaded)
@@ -291,15 +292,15 @@ class Extraction:
         preprocess = self.planner.network(job.record).preprocess
         on_gpu = find_devices(self.options.device)[0].type != "cpu"
         workers = self.options.workers or _cores()
-        return ImageSource(self.store, job, preprocess, workers, warp_later=on_gpu)
+        return ImageSource(self.store, job, preprocess, workers=workers, warp_later=on_gpu)
 
     def compute(
         self,
         job: LayerWork,
         source: Source,
         shard: NDArray[np.int64],
-        runners: "Sequence[Runner]",
         *,
+        runners: "Sequence[Runner]",
         clock: "Clock",
         total: int,
     ) -> list[ActivationBatch]:

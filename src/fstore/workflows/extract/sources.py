@@ -36,8 +36,8 @@ class ImageSource:
         store: "Store",
         job: LayerWork,
         preprocess: "Preprocess",
-        workers: int,
         *,
+        workers: int,
         warp_later: bool = False,
     ) -> None:
         columns = ["sample_id", "uri", "digest", "box"]

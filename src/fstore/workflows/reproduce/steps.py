@@ -85,7 +85,7 @@ def making_steps(context: Context) -> Iterator[Step]:
     for entry in study.tuned:
         recipe = study.make.recipe(entry.task, entry.mode)
         if recipe is not None:
-            yield from (_finetune_step(context, entry, recipe, ckpt) for ckpt in entry.ckpts)
+            yield from (_finetune_step(context, entry, recipe, ckpt=ckpt) for ckpt in entry.ckpts)
 
 
 def unsearched(context: Context) -> list[str]:
@@ -282,12 +282,12 @@ def _pretrain_step(context: Context, entry: MakePretrain) -> Step:
     )
 
 
-def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, ckpt: str) -> Step:
+def _finetune_step(context: Context, entry: Tuned, recipe: MakeFinetune, *, ckpt: str) -> Step:
     study = context.study
     bounds = study.bound(entry.task)
     split, seed = _one_split(entry, bounds, ckpt)
     if len(bounds) > 1:
-        _check_whole(context.store, entry, bounds, seed)
+        _check_whole(context.store, entry, bounds, seed=seed)
     trainval = recipe.trainval and _spares_val(context.store, bounds, seed)
     names = [bound.dataset for bound in bounds]
     changes: dict[str, Any] = dict(recipe.changes)
@@ -338,7 +338,7 @@ def _one_split(entry: Tuned, bounds: Sequence[Bound], ckpt: str) -> tuple[str, i
     return splits.pop()
 
 
-def _check_whole(store: "Store", entry: Tuned, bounds: Sequence[Bound], seed: int) -> None:
+def _check_whole(store: "Store", entry: Tuned, bounds: Sequence[Bound], *, seed: int) -> None:
     """Refuse parts of several data sets: fine-tuning takes all that their splits have."""
     for bound in bounds:
         parts = _parts_there(store, bound, seed) or set()

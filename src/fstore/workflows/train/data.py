@@ -161,7 +161,13 @@ def training_data(
     def images(ids: Sequence[Ids]) -> "ShuffledExamples":
         parts = [
             _image_examples(
-                store, info, own, classes, preprocess, workers=workers, share=len(infos)
+                store,
+                info,
+                own,
+                classes=classes,
+                preprocess=preprocess,
+                workers=workers,
+                share=len(infos),
             )
             for info, own in zip(infos, ids, strict=True)
             if len(own)
@@ -219,9 +225,9 @@ def _image_examples(
     store: "Store",
     info: "DatasetInfo",
     ids: Ids,
+    *,
     classes: Sequence[str],
     preprocess: "Preprocess",
-    *,
     workers: int | None,
     share: int,
 ) -> "FileExamples":

@@ -104,7 +104,7 @@ def finetune(
     datasets = (dataset,) if isinstance(dataset, str) else tuple(dataset)
     learning = Learning(datasets, view, split, split_seed, trainval)
     classes = outputs(store, learning)
-    start = _parent(store, mode, network, parent)
+    start = _parent(store, mode, network, parent=parent)
     parent_name = None if start is None else start.name
     built = _initial(store, start, str(network), n_outputs=len(classes), seed=seed)
     recipe = finetuning_recipe(built, mode, regions=learning.regions, **changes)
@@ -112,7 +112,7 @@ def finetune(
     data = training_data(store, learning, built.preprocess, workers=options.workers)
     how = {"seed": seed, "iterations": total, "recipe": json.loads(recipe.to_json())}
     about = _about(mode, learning, start, data=data.identity, classes=classes) | how
-    names = _names(name or _name(start, learning.name, mode, seed), total, snapshots)
+    names = _names(name or _name(start, learning.name, mode, seed=seed), total, snapshots)
     plan = Plan(built, data, recipe, total, names, seed, about, parent_name)
     every = options.validate_every or max(1, total // VALIDATIONS)
     return train_into(store, plan, replace(options, validate_every=every))
@@ -143,7 +143,7 @@ def _about(
 
 
 def _parent(
-    store: "Store", mode: str, network: str | None, parent: str | None
+    store: "Store", mode: str, network: str | None, *, parent: str | None
 ) -> CheckpointRecord | None:
     """Return the checkpoint that training starts from; None from scratch."""
     if mode != "scratch":
@@ -172,7 +172,7 @@ def _initial(
     return with_new_classifier(fresh, load_network(store, start), seed=seed)
 
 
-def _name(start: CheckpointRecord | None, dataset: str, mode: str, seed: int) -> str:
+def _name(start: CheckpointRecord | None, dataset: str, mode: str, *, seed: int) -> str:
     """Return the checkpoint's name if none is given."""
     words = [dataset, mode] if start is None else [start.name, dataset, mode]
     return "-".join([*words, f"s{seed}"] if seed else words)

@@ -121,9 +121,9 @@ def evaluate(
     parts = asked.splits[split_seed]
     single = store.dataset(dataset).task == "single"
     measure = _svm_accuracy if single else _svm_mean_ap
-    svm = measure(gram(store, asked.rows, device=device).kernel, asked.Y, parts, c)
-    note = _other_classes(store, record, asked.classes, view)
-    scores = None if note else _own_scores(store, record, asked, parts, device)
+    svm = measure(gram(store, asked.rows, device=device).kernel, asked.Y, parts, c=c)
+    note = _other_classes(store, record, asked.classes, view=view)
+    scores = None if note else _own_scores(store, record, asked, parts=parts, device=device)
     own = None if scores is None else _own(scores, asked.Y, parts, single=single)
     return Evaluation(
         record.network, record.name, dataset, view, split, split_seed, layer,
@@ -147,7 +147,7 @@ class _Svm:
 
 
 def _svm_accuracy(
-    kernel: NDArray[np.float32], Y: NDArray[np.int8], parts: "SplitRows", c: float | None
+    kernel: NDArray[np.float32], Y: NDArray[np.int8], parts: "SplitRows", *, c: float | None
 ) -> _Svm:
     from fstore.queries.methods.classification import accuracy
 
@@ -156,7 +156,7 @@ def _svm_accuracy(
 
 
 def _svm_mean_ap(
-    kernel: NDArray[np.float32], Y: NDArray[np.int8], parts: "SplitRows", c: float | None
+    kernel: NDArray[np.float32], Y: NDArray[np.int8], parts: "SplitRows", *, c: float | None
 ) -> _Svm:
     from fstore.queries.methods.classification import average_precisions, mean_ap
 
@@ -166,7 +166,7 @@ def _svm_mean_ap(
 
 
 def _other_classes(
-    store: "Store", record: CheckpointRecord, classes: tuple[str, ...], view: str
+    store: "Store", record: CheckpointRecord, classes: tuple[str, ...], *, view: str
 ) -> str:
     """Say why a checkpoint's own outputs say nothing of the samples; empty if they do."""
     recipe = json.loads(record.recipe)
@@ -187,7 +187,7 @@ def _other_classes(
 
 
 def _own_scores(
-    store: "Store", record: CheckpointRecord, asked: "Problem", parts: "SplitRows", device: str
+    store: "Store", record: CheckpointRecord, asked: "Problem", *, parts: "SplitRows", device: str
 ) -> NDArray[np.float64]:
     """Return scores of the test samples, (n_test, n_classes); background is left out.
 

@@ -156,8 +156,8 @@ def pretrain(
     built = seeded_network(network, len(store.dataset(dataset).classes) or None, seed)
     recipe = Recipe.from_defaults(built.recipe, **changes)
     iterations, wanted = run_length(built.recipe, iterations, snapshots)
-    named = _pretraining_split(store, dataset, split, split_seed)
-    data = _training_data(store, dataset, built, named, options.workers)
+    named = _pretraining_split(store, dataset, split, seed=split_seed)
+    data = _training_data(store, dataset, built, split=named, workers=options.workers)
     about = {"kind": "pretrain", "dataset": dataset, "data": data.identity, "seed": seed}
     about |= {"recipe": json.loads(recipe.to_json())}
     names = {i: name_prefix + snapshot_name(i) for i in wanted}
@@ -186,9 +186,11 @@ def train_into(store: "Store", plan: Plan, options: TrainingOptions) -> list[Che
     with _on_record(store, plan, processes) as run:
         run.device = device = _device(options.device, processes)
         with held, together(processes, device=device):
-            for snapshot in _snapshots(store, plan, options, device):
+            for snapshot in _snapshots(store, plan, options, device=device):
                 record = _record(plan, snapshot)
-                write_checkpoint(store, record, snapshot.weights, plan.network, folder)
+                write_checkpoint(
+                    store, record, snapshot.weights, network=plan.network, folder=folder
+                )
                 run.parameters["registered"].append(record.name)
             processes.wait()
         if not processes.rank:
@@ -249,7 +251,7 @@ def step_notes() -> "Callable[[Step], str]":
 
 
 def _snapshots(
-    store: "Store", plan: Plan, options: TrainingOptions, device: str
+    store: "Store", plan: Plan, options: TrainingOptions, *, device: str
 ) -> "Iterator[Snapshot]":
     from fstore.extractor.training import ALONE, train
 
@@ -287,7 +289,7 @@ def _device(device: str, processes: "Processes") -> str:
 
 
 def _training_data(
-    store: "Store", dataset: str, network: "Network", split: "Split", workers: int | None
+    store: "Store", dataset: str, network: "Network", *, split: "Split", workers: int | None
 ) -> "TrainingData":
     """Say which files of a data set are learned from, and which held out."""
     import numpy as np
@@ -339,7 +341,7 @@ def _parts(store: "Store", dataset: str, split: "Split") -> dict[int, str]:
     return {int(i): s.part for s in used for i in sample_ids(store, s, difficult=True)}
 
 
-def _pretraining_split(store: "Store", dataset: str, name: str | None, seed: int) -> "Split":
+def _pretraining_split(store: "Store", dataset: str, name: str | None, *, seed: int) -> "Split":
     """Return the split that is named; else the official one, else the random one of the seed."""
     from fstore.store.parts import Split, splits_of
 
