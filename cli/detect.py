@@ -101,7 +101,7 @@ def image(
     if out is None or as_json or as_csv:
         emit(rows, columns=DETECTION_COLUMNS, as_json=as_json, as_csv=as_csv)
     if out is not None:
-        _draw(picture, rows, trained, out)
+        _draw(picture, rows, trained, out=out)
         (note if as_json or as_csv else typer.echo)(str(out))
 
 
@@ -113,7 +113,7 @@ def _check_drawing(out: Path, *, overwrite: bool) -> None:
 
 
 def _draw(
-    picture: Path, rows: Sequence[Mapping[str, Any]], detector: "Detector", out: Path
+    picture: Path, rows: Sequence[Mapping[str, Any]], detector: "Detector", *, out: Path
 ) -> None:
     from fstore.store.commits import storage
     from fstore.workflows.detect import draw_detections, open_image

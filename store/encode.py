@@ -169,6 +169,7 @@ def row_checksum(
     sample_id: NDArray[np.int64],
     channel: NDArray[np.int32],
     act_max: NDArray[np.float32],
+    *,
     act_sum: NDArray[np.float64],
 ) -> int:
     """Return a 64-bit sum, over rows, of a hash of (sample, channel, act_max, act_sum).
@@ -269,4 +270,6 @@ def _group_checksum(group: Group) -> int:
     with np.errstate(invalid="ignore"):  # signalling NaNs
         total = act_max.astype(np.float64) if values.act_sum is None else values.act_sum
     ids = np.tile(group.sample_ids, len(group.channels))
-    return row_checksum(ids, np.repeat(group.channels, n_samples), act_max, total.reshape(-1))
+    return row_checksum(
+        ids, np.repeat(group.channels, n_samples), act_max, act_sum=total.reshape(-1)
+    )

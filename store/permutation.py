@@ -37,10 +37,12 @@ def permutation(
         ``shuffled = map[permutation]``; the same for every channel of the sample.
     """
     draw = _small if positions <= SMALL else _large
-    return draw(positions, seed, dataset, view, sample_id)
+    return draw(positions, seed, dataset, view=view, sample_id=sample_id)
 
 
-def _draw(positions: int, seed: int, dataset: str, view: str, sample_id: int) -> NDArray[np.int32]:
+def _draw(
+    positions: int, seed: int, dataset: str, *, view: str, sample_id: int
+) -> NDArray[np.int32]:
     text = json.dumps([seed, dataset, view, sample_id])
     key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
     drawn = np.random.Philox(key=key).random_raw(positions)

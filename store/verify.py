@@ -152,7 +152,9 @@ def _add(content: _Found, group: pa.Table) -> None:
     content.rows += len(ids)
     content.channels = max(content.channels, int(channels.max()) + 1)
     content.sample_ids = np.union1d(content.sample_ids, ids)
-    content.checksum = (content.checksum + row_checksum(ids, channels, act_max, act_sum)) % 2**64
+    content.checksum = (
+        content.checksum + row_checksum(ids, channels, act_max, act_sum=act_sum)
+    ) % 2**64
 
 
 def _disagreeing(group: pa.Table, act_max: NDArray[np.float32]) -> int:

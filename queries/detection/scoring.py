@@ -110,7 +110,7 @@ def detect(
         if len(regions.ids) == 0:
             continue
         whole = _Whole(regions)
-        for ids, X in features.rows(store, regions.dataset, "proposal", regions.ids):
+        for ids, X in features.rows(store, regions.dataset, "proposal", ids=regions.ids):
             for image, at, scores in whole.add(ids, detector.scores(X)):
                 kept.add(image, regions.boxes[at], scores)
             done += len(ids)

@@ -60,7 +60,7 @@ class Features:
         return Partition(self.network, self.ckpt, dataset, view, self.layer)
 
     def rows(
-        self, store: "Store", dataset: str, view: str, ids: NDArray[np.int64]
+        self, store: "Store", dataset: str, view: str, *, ids: NDArray[np.int64]
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Yield the features of samples; see :func:`fstore.queries.detection.features`."""
         return feature_rows(
@@ -293,7 +293,7 @@ class _Fitting:
             ids = regions.ids[np.isin(regions.image, chosen)]
             if len(ids) == 0:
                 continue
-            for read, X in self.features.rows(self.store, regions.dataset, "proposal", ids):
+            for read, X in self.features.rows(self.store, regions.dataset, "proposal", ids=ids):
                 total, count = total + norm_sum(X), count + len(read)
                 self.on_progress("mean norm", count, len(ids), regions.dataset)
         return scale_of(total, count)
@@ -316,7 +316,7 @@ class _Fitting:
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         if len(objects.ids) == 0:
             return iter(())
-        return self.features.rows(self.store, objects.dataset, "gt", objects.ids)
+        return self.features.rows(self.store, objects.dataset, "gt", ids=objects.ids)
 
     def _blocks(self, scale: float, near: Sequence[NDArray[np.bool_]]) -> Iterator[Block]:
         """Yield the scaled features of all proposals."""
@@ -326,7 +326,9 @@ class _Fitting:
         for regions, close in zip(self.images.regions, near, strict=True):
             if len(regions.ids) == 0:
                 continue
-            for ids, X in self.features.rows(self.store, regions.dataset, "proposal", regions.ids):
+            for ids, X in self.features.rows(
+                self.store, regions.dataset, "proposal", ids=regions.ids
+            ):
                 at = np.searchsorted(regions.ids, ids)
                 yield Block(first + at, regions.image[at], X * np.float32(scale), ~close[at])
                 done += len(ids)
