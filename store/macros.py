@@ -171,14 +171,20 @@ def register_functions(duck: "duckdb.DuckDBPyConnection") -> None:
         duck.execute(statement)
 
 
-def _permutations(*arguments: pa.ChunkedArray) -> pa.Array:
-    """Permutations for the rows of a batch: of seed, data set, view, sample and positions.
+def _permutations(
+    seed: pa.ChunkedArray,
+    dataset: pa.ChunkedArray,
+    view: pa.ChunkedArray,
+    sample_id: pa.ChunkedArray,
+    positions: pa.ChunkedArray,
+) -> pa.Array:
+    """Permutations for the rows of a batch.
 
     A function and not a table: a table would have to be filled beforehand for every data set,
     view, map size and seed that a query may ask for. What repeats, as for the channels of a
     sample, is computed once.
     """
-    columns = (argument.to_pylist() for argument in arguments)
+    columns = (c.to_pylist() for c in (seed, dataset, view, sample_id, positions))
     orders = [
         permutation(p, seed=s, dataset=d, view=v, sample_id=i)
         for s, d, v, i, p in zip(*columns, strict=True)
