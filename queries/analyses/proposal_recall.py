@@ -171,13 +171,13 @@ def _best(
 ) -> "tuple[dict[str, NDArray[Any]], NDArray[np.float32]]":
     """Return the objects, and each one's best overlap with the first ``counts`` proposals."""
     statement = BEST.replace("$counts", str(list(counts)))
-    found = store.sql(statement, [dataset] * 4).arrow()
-    ids, first = np.unique(found["sample_id"].to_numpy(), return_index=True)
+    overlaps = store.sql(statement, [dataset] * 4).arrow()
+    ids, first = np.unique(overlaps["sample_id"].to_numpy(), return_index=True)
     best = np.zeros((len(ids), len(counts)), dtype=np.float32)
-    at = np.searchsorted(ids, found["sample_id"].to_numpy())
-    best[at, found["step"].to_numpy()] = found["iou"].to_numpy()
+    at = np.searchsorted(ids, overlaps["sample_id"].to_numpy())
+    best[at, overlaps["step"].to_numpy()] = overlaps["iou"].to_numpy()
     objects = {
-        name: np.asarray(found[name].to_pylist(), dtype=kind)[first]
+        name: np.asarray(overlaps[name].to_pylist(), dtype=kind)[first]
         for name, kind in (("sample_id", np.int64), ("image_id", str), ("class", str))
     }
     return objects, np.maximum.accumulate(best, axis=1)

@@ -13,8 +13,8 @@ from typer.testing import CliRunner, Result
 
 from _problems import CLASSES, World, make
 from fstore.cli import app
-from fstore.cli.analyze import parameter_help
-from fstore.queries.analyses import ANALYSES
+from fstore.cli.analyze import option_help, parameter_help
+from fstore.queries.analyses import ANALYSES, asked_types, options_of
 from fstore.registry import Entry
 
 mpl.use("agg")
@@ -40,15 +40,15 @@ def test_every_analysis(entry: "Entry[Any]") -> None:
     assert entry.meta["title"]
     assert entry.meta["source"]
     assert entry.meta["columns"]
-    told = parameter_help(entry.function.__doc__ or "")
+    options, asked = options_of(entry.function), asked_types(entry.function)
+    assert {"store", *options} <= set(option_help(entry.function))
     parameters = inspect.signature(entry.function).parameters
-    assert set(parameters) <= set(told)
-    assert all(p.kind is p.KEYWORD_ONLY for name, p in parameters.items() if name != "store")
+    assert {"store", *asked} == {n for n, p in parameters.items() if p.kind is not p.KEYWORD_ONLY}
     if entry.meta["plot"] is not None:
         assert list(inspect.signature(entry.meta["plot"]).parameters)[:2] == ["rows", "ax"]
     shown = CliRunner().invoke(app, ["analyze", entry.name, "--help"]).stdout
     assert f"Example: fstore analyze {entry.name}" in " ".join(shown.split())
-    for name in set(parameters) - {"store", "on_progress", "seed"}:  # --split says the seed
+    for name in set(options) - {"seed"}:  # --split says the seed
         assert "--" + name.replace("_", "-") in shown
 
 
