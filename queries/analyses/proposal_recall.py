@@ -59,12 +59,13 @@ def draw_recall(rows: Sequence[Mapping[str, Any]], *, ax: "Axes | None" = None) 
     counts = sorted({row["proposals"] for row in rows})
     for threshold in (0.5, 0.7, 0.9):
         line = [row for row in rows if row["iou"] == threshold]
-        _line(left, line, "proposals", f"IoU {threshold}")
+        _line(left, line, x="proposals", label=f"IoU {threshold}")
     left.set_xscale("log")
     left.set(xlabel="Proposals an image", ylabel="Recall (share of objects)", ylim=(0, 1))
     for count in [c for c in (100, 300, 1000) if c < counts[-1]] + counts[-1:]:
         line = [row for row in rows if row["proposals"] == count]
-        _line(right, line, "iou", f"{count:,} proposals" if count < counts[-1] else "all proposals")
+        name = f"{count:,} proposals" if count < counts[-1] else "all proposals"
+        _line(right, line, x="iou", label=name)
     right.set(xlabel="Overlap asked for (IoU)")
     n = rows[0]
     for panel in (left, right):
@@ -77,7 +78,7 @@ def draw_recall(rows: Sequence[Mapping[str, Any]], *, ax: "Axes | None" = None) 
     return frame
 
 
-def _line(ax: "Axes", rows: Sequence[Mapping[str, Any]], x: str, label: str) -> None:
+def _line(ax: "Axes", rows: Sequence[Mapping[str, Any]], *, x: str, label: str) -> None:
     places = [row[x] for row in rows]
     (line,) = ax.plot(places, [row["recall"] for row in rows], label=label)
     low, high = ([row[side] for row in rows] for side in ("low", "high"))

@@ -28,11 +28,11 @@ __all__ = [
 
 def unreadable(store: "Store") -> dict[tuple[str, str], set[int]]:
     """Return, for each (data set, view), the samples whose images some run could not read."""
-    found: dict[tuple[str, str], set[int]] = defaultdict(set)
+    bad_samples: dict[tuple[str, str], set[int]] = defaultdict(set)
     for run in store.rows("runs").to_pylist():
         for bad in run["quarantined"] or ():
-            found[bad["dataset"], bad["view"]].add(bad["sample_id"])
-    return found
+            bad_samples[bad["dataset"], bad["view"]].add(bad["sample_id"])
+    return bad_samples
 
 
 def readable(store: "Store", partition: "Partition", ids: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -125,11 +125,11 @@ def shared_images(store: "Store", learned: Sequence[Samples], tested: Sequence[S
         key = "image_id" if of.dataset == other.dataset else "digest"
         mine, theirs = read(of, key), read(other, key)
         if shared := [k for k in mine if k in theirs]:
-            here, there = mine[shared[0]], theirs[shared[0]]
+            name, other_name = mine[shared[0]], theirs[shared[0]]
             return (
                 f"{len(shared)} test images of '{of.dataset}' ({of.which}) are among the training "
-                f"images of '{other.dataset}' ({other.which}), such as '{here}'"
-                + ("" if here == there else f" ('{there}' there)")
+                f"images of '{other.dataset}' ({other.which}), such as '{name}'"
+                + ("" if name == other_name else f" ('{other_name}' there)")
             )
     return ""
 
@@ -147,9 +147,9 @@ def label_matrix(
     store: "Store",
     dataset: str,
     view: str,
+    *,
     ids: NDArray[np.int64],
     classes: Sequence[str],
-    *,
     difficult: bool = False,
 ) -> NDArray[np.int8]:
     """Return what samples show, densely; shape (n_samples, n_classes).
@@ -174,11 +174,11 @@ def label_matrix(
     UnknownNameError
         A sample is not one of the view's.
     """
-    known = store.samples(dataset, view)["sample_id"].to_numpy()
-    if len(strange := np.setdiff1d(ids, known)):
+    in_view = store.samples(dataset, view)["sample_id"].to_numpy()
+    if len(strange := np.setdiff1d(ids, in_view)):
         raise UnknownNameError(
             f"samples {strange[:5].tolist()} are not in view '{view}' of data set '{dataset}', "
-            f"which has {len(known)}"
+            f"which has {len(in_view)}"
         )
     table = store.labels(dataset, view)
     at = {name: i for i, name in enumerate(classes)}

@@ -65,7 +65,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> StudyWorld:
 
 def read(world: StudyWorld, layer: str, ablation: str) -> tuple[NDArray[np.float32], Problem]:
     """Return the kernel of an ablated layer and the problem of its official split."""
-    samples = split_samples(world.store, "d", "image", "official", 0)
+    samples = split_samples(world.store, "d", "image", split="official", seed=0)
     found = problem(world.store, samples, network="net", ckpt="5k", layer=layer)
     return gram(world.store, found.rows, ablation=ablation, seed=SEED).kernel, found
 

@@ -178,7 +178,7 @@ def test_curve(world: StudyWorld, measure: str) -> None:
 
 def test_curve_of_a_silent_filter(world: StudyWorld) -> None:
     """A filter that never fires has no point above 0."""
-    assert curve(world.store, AskedPart(layer="conv5", **WHERE)) == []
+    assert curve(world.store, AskedPart(layer="conv5", **WHERE), channel=(str(SILENT),)) == []
 
 
 # invariants
