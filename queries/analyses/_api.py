@@ -101,7 +101,8 @@ def options_of(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
     They are its arguments, and in place of an argument that is a dataclass the fields of that.
     """
-    hints, options = _hints(function), {}
+    hints = _hints(function)
+    options: dict[str, inspect.Parameter] = {}
     for name, p in inspect.signature(function).parameters.items():
         if is_dataclass(hints[name]):
             options |= options_of(hints[name])
@@ -113,7 +114,8 @@ def options_of(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 def asked_types(function: Callable[..., Any]) -> dict[str, type[Any]]:
     """Return the arguments of an analysis whose fields are options, and their classes."""
-    return {name: kind for name, kind in _hints(function).items() if is_dataclass(kind)}
+    hints = _hints(function)
+    return {name: hints[name] for name in hints if is_dataclass(hints[name])}
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import pytest
 
 import fstore
@@ -49,4 +50,4 @@ def test_top_images_in_a_notebook(tmp_path: Path) -> None:
     exec(python_of("figures.md", names), run)  # noqa: S102 - our own page
     assert isinstance(rows := run["rows"], list)
     assert {row["channel"] for row in rows} == {1}
-    mpl.pyplot.close("all")
+    plt.close("all")
