@@ -26,8 +26,8 @@ from _synthetic import labelled_store, single_labels
 from numpy.typing import NDArray
 
 import fstore
-from fstore.queries.analyses.selectivity import selectivity
-from fstore.queries.analyses.single_filters import single_filters
+from fstore.queries.analyses.selectivity import AskedPart, selectivity
+from fstore.queries.analyses.single_filters import AskedRanking, single_filters
 from fstore.store import Store
 from fstore.store.features import read_features
 from fstore.store.files import Partition
@@ -59,11 +59,13 @@ def measure(folder: Path, rounds: int) -> None:
     """Print seconds of each question, each asked of a store that was just opened."""
     print("| question | wall s | CPU s |\n| --- | ---: | ---: |")
     questions: dict[str, Callable[[Store], Any]] = {
-        "AP of 256 filters x 20 classes": lambda s: single_filters(s, **ASKED, top=0),
-        "AuE, label, exact": lambda s: selectivity(s, **ASKED),
-        f"AuE, label, grid of {GRID} in SQL": lambda s: selectivity(s, **ASKED, grid=GRID),
-        "AuE, weighted, exact": lambda s: selectivity(s, **ASKED, measure="weighted"),
-        "AuE, spMax, exact": lambda s: selectivity(s, **ASKED, measure="sp_max"),
+        "AP of 256 filters x 20 classes": lambda s: single_filters(s, AskedRanking(**ASKED), top=0),
+        "AuE, label, exact": lambda s: selectivity(s, AskedPart(**ASKED)),
+        f"AuE, label, grid of {GRID} in SQL": lambda s: selectivity(
+            s, AskedPart(**ASKED), grid=GRID
+        ),
+        "AuE, weighted, exact": lambda s: selectivity(s, AskedPart(**ASKED), measure="weighted"),
+        "AuE, spMax, exact": lambda s: selectivity(s, AskedPart(**ASKED), measure="sp_max"),
     }
     for name, ask in questions.items():
         times = [timed(folder, ask) for _ in range(rounds)]
@@ -81,7 +83,7 @@ def timed(folder: Path, ask: Callable[[Store], Any]) -> tuple[float, float]:
 def check(store: Store, place: Partition, Y: NDArray[np.int8]) -> None:
     """Print how far answers are from other routes."""
     exact, grid = (
-        {r["channel"]: r for r in selectivity(store, **ASKED, grid=g)} for g in (0, GRID)
+        {r["channel"]: r for r in selectivity(store, AskedPart(**ASKED), grid=g)} for g in (0, GRID)
     )
     off = max(abs(exact[c]["aue"] - grid[c]["aue"]) for c in exact)
     bound = max(row["bound"] for row in grid.values())

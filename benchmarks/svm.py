@@ -98,7 +98,9 @@ def build(folder: Path, layer: str, n_samples: int, seeds: Sequence[int]) -> NDA
 
 def posed(store: Store, layer: str, seeds: Sequence[int]) -> Problem:
     """Return labels and splits as the analyses see them."""
-    samples = [s for k in seeds for s in split_samples(store, "drawn", "image", "random", k)]
+    samples = [
+        s for k in seeds for s in split_samples(store, "drawn", "image", split="random", seed=k)
+    ]
     return problem(store, samples, network="caffenet", ckpt="synthetic", layer=layer)
 
 

@@ -4,7 +4,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import typer
 
@@ -20,10 +20,7 @@ if TYPE_CHECKING:
     from fstore.registry import Entry
     from fstore.store import Store
 
-__all__ = ["analyze", "command", "parameter_help"]
-
-OWN = ("store", "on_progress")
-"""Arguments of an analysis that the command line fills in by itself."""
+__all__ = ["analyze", "command", "option_help", "parameter_help"]
 
 OUTPUT = ("plot", "overwrite", "as_json", "as_csv")
 """Arguments of a command that are not its analysis'."""
@@ -141,26 +138,38 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:  
 
 def _options(entry: "Entry[Any]") -> dict[str, inspect.Parameter]:
     """Return the analysis' own arguments as options of a command."""
+    from fstore.queries.analyses import options_of
     from fstore.queries.samples.ablations import listed_ablations
 
-    told = parameter_help(entry.function.__doc__ or "")
-    types = get_type_hints(entry.function, localns={"Store": object})
-    found = {}
-    for name, p in inspect.signature(entry.function).parameters.items():
-        if name in OWN:
-            continue
-        several = get_origin(types[name]) is tuple
-        kind = list[get_args(types[name])[0]] if several else types[name]  # type: ignore[misc]
+    told, options = option_help(entry.function), {}
+    for name, p in options_of(entry.function).items():
+        several = get_origin(p.annotation) is tuple
+        kind = list[get_args(p.annotation)[0]] if several else p.annotation  # type: ignore[misc]
         default = list(p.default) if several and p.default is not p.empty else p.default
-        flag = ["--" + name.replace("_", "-")] if types[name] is bool else []
+        flag = ["--" + name.replace("_", "-")] if p.annotation is bool else []
         text = told[name] + (" May be given several times." if several else "")
         if name == "ablation":
             text += f" There are: {listed_ablations()}."
         option = typer.Option(*flag, help=text)
-        found[name] = _parameter(name, Annotated[kind, option], default)
-    if "split" in found:
-        found |= {name: _parameter(name, SPLIT_OPTIONS[name], None) for name in SPLIT_OPTIONS}
-    return found
+        options[name] = _parameter(name, Annotated[kind, option], default)
+    if "split" in options:
+        options |= {name: _parameter(name, SPLIT_OPTIONS[name], None) for name in SPLIT_OPTIONS}
+    return options
+
+
+def option_help(function: Callable[..., Any]) -> dict[str, str]:
+    """Return what docstrings say of the options of an analysis.
+
+    That is its own docstring, and those of the dataclasses among its arguments: one that is
+    derived from another need not repeat what the other says.
+    """
+    from fstore.queries.analyses import asked_types
+
+    told: dict[str, str] = {}
+    for kind in asked_types(function).values():
+        for base in reversed(kind.__mro__):
+            told |= parameter_help(base.__doc__ or "")
+    return told | parameter_help(function.__doc__ or "")
 
 
 SPLIT_OPTIONS = {"split": SplitName, "seed": OldSeed}
@@ -213,6 +222,7 @@ def _run(
     overwrite: bool = False,
 ) -> None:
     """Run an analysis; print or draw its rows."""
+    from fstore.queries.analyses import ask
     from fstore.queries.figures.plots import check_out, save_plot
 
     draw, columns = entry.meta["plot"], entry.meta["columns"]
@@ -223,9 +233,7 @@ def _run(
         given = _with_split(ctx, store, **given)
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     with bar(quiet=ctx.obj["quiet"]) as advance:
-        if "on_progress" in inspect.signature(entry.function).parameters:
-            options["on_progress"] = advance
-        rows = list(entry.function(store, **options))
+        rows = ask(store, entry.name, on_progress=advance, **options)
     if plot is None:
         emit(rows, columns=columns, as_json=as_json, as_csv=as_csv)
     else:

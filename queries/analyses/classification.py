@@ -6,6 +6,7 @@ import numpy as np
 
 from fstore.queries.analyses._api import analysis
 from fstore.queries.figures.classification import MEAN, plot_classification
+from fstore.queries.samples.asked import Asked, AskedWithDifficult
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -33,19 +34,12 @@ COLUMNS = (
 )
 def classification(
     store: "Store",
+    asked: AskedWithDifficult,
     *,
-    layer: str,
-    ckpt: str,
-    dataset: str,
-    view: str = "image",
-    network: str | None = None,
-    split: str = "official",
-    seed: int = 0,
     ablation: str = "none",
     shuffle_seed: int = 0,
     c: float = 1e-3,
     choose_c: bool = False,
-    difficult: bool = False,
     on_progress: OnProgress | None = None,
 ) -> list[dict[str, Any]]:
     """Train a linear SVM a class on a layer's features and give its average precision on test.
@@ -57,20 +51,8 @@ def classification(
     ----------
     store : Store
         Where the activations are.
-    layer : str
-        Layer whose responses are the features.
-    ckpt : str
-        Checkpoint, as NAME or NETWORK/NAME.
-    dataset : str
-        Data set.
-    view : str
-        image (whole images), gt (ground-truth boxes) or proposal.
-    network : str or None
-        Network, where several have a checkpoint of this name.
-    split : str
-        official or random.
-    seed : int
-        Which of the random splits.
+    asked : AskedWithDifficult
+        Which responses of which samples.
     ablation : str
         What is taken from the responses first.
     shuffle_seed : int
@@ -79,8 +61,6 @@ def classification(
         Weight of the loss against the norm of the weights.
     choose_c : bool
         Choose C on the val part instead: 1e-5, 1e-4, ... 1e-1, one for all classes.
-    difficult : bool
-        Keep boxes that are flagged difficult.
     on_progress : callable or None
         Told of long work.
 
@@ -99,26 +79,14 @@ def classification(
         No class can be trained and tested; activations are not finite; C cannot be chosen.
     """
     from fstore.queries.methods.classification import average_precisions, mean_ap
-    from fstore.queries.samples.problem import problem, split_samples
-    from fstore.store.export import find_partition
 
-    place = find_partition(
-        store, layer=layer, ckpt=ckpt, dataset=dataset, view=view, network=network
-    )
-    found = problem(
-        store,
-        split_samples(store, dataset, view, split, seed),
-        network=place.network,
-        ckpt=place.ckpt,
-        layer=layer,
-        difficult=difficult,
-    )
-    kernel = _kernel(store, found, ablation, shuffle_seed, on_progress)
-    parts = found.splits[seed]
-    results = average_precisions(kernel, found.Y, parts, C=None if choose_c else c)
+    problem = asked.problem(store, difficult=asked.difficult)
+    kernel = _kernel(store, problem, ablation=ablation, seed=shuffle_seed, on_progress=on_progress)
+    parts = problem.splits[asked.seed]
+    results = average_precisions(kernel, problem.Y, parts, C=None if choose_c else c)
     rows: list[dict[str, Any]] = [
         {
-            "class": found.classes[r.column],
+            "class": problem.classes[r.column],
             "ap_11": r.ap_11,
             "ap_all": r.ap_all,
             "C": r.C,
@@ -143,14 +111,8 @@ def classification(
 )
 def accuracy(
     store: "Store",
+    asked: Asked,
     *,
-    layer: str,
-    ckpt: str,
-    dataset: str,
-    view: str = "image",
-    network: str | None = None,
-    split: str = "official",
-    seed: int = 0,
     ablation: tuple[str, ...] = ("none",),
     shuffle_seed: int = 0,
     c: float = 1e-3,
@@ -159,24 +121,14 @@ def accuracy(
 ) -> list[dict[str, Any]]:
     """Train a linear SVM for each class against the rest and give the share of right answers.
 
+    It is for data sets with one class a sample.
+
     Parameters
     ----------
     store : Store
         Where the activations are.
-    layer : str
-        Layer whose responses are the features.
-    ckpt : str
-        Checkpoint, as NAME or NETWORK/NAME.
-    dataset : str
-        Data set with one class a sample.
-    view : str
-        image (whole images), gt (ground-truth boxes) or proposal.
-    network : str or None
-        Network, where several have a checkpoint of this name.
-    split : str
-        official or random.
-    seed : int
-        Which of the random splits.
+    asked : Asked
+        Which responses of which samples.
     ablation : tuple of str
         What is taken from the responses first; a row each.
     shuffle_seed : int
@@ -201,23 +153,12 @@ def accuracy(
         A sample shows no class or several; a class is absent from a part.
     """
     from fstore.queries.methods import classification as engine
-    from fstore.queries.samples.problem import problem, split_samples
-    from fstore.store.export import find_partition
 
-    place = find_partition(
-        store, layer=layer, ckpt=ckpt, dataset=dataset, view=view, network=network
-    )
-    found = problem(
-        store,
-        split_samples(store, dataset, view, split, seed),
-        network=place.network,
-        ckpt=place.ckpt,
-        layer=layer,
-    )
-    parts, rows = found.splits[seed], []
+    problem = asked.problem(store)
+    parts, rows = problem.splits[asked.seed], []
     for name in ablation:
-        kernel = _kernel(store, found, name, shuffle_seed, on_progress)
-        result = engine.accuracy(kernel, found.Y, parts, C=None if choose_c else c)
+        kernel = _kernel(store, problem, ablation=name, seed=shuffle_seed, on_progress=on_progress)
+        result = engine.accuracy(kernel, problem.Y, parts, C=None if choose_c else c)
         rows.append(
             {
                 "ablation": name,
@@ -226,7 +167,7 @@ def accuracy(
                 "C": result.C,
                 "n_train": len(parts.fitted),
                 "n_test": result.n_test,
-                "classes": len(found.classes),
+                "classes": len(problem.classes),
             }
         )
     return rows
@@ -234,13 +175,12 @@ def accuracy(
 
 def _kernel(
     store: "Store",
-    found: "Problem",
+    problem: "Problem",
+    *,
     ablation: str,
-    shuffle_seed: int,
+    seed: int,
     on_progress: OnProgress | None,
 ) -> "NDArray[np.float32]":
     from fstore.queries.methods.gram import gram
 
-    return gram(
-        store, found.rows, ablation=ablation, seed=shuffle_seed, on_progress=on_progress
-    ).kernel
+    return gram(store, problem.rows, ablation=ablation, seed=seed, on_progress=on_progress).kernel

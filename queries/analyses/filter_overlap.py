@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from fstore.queries.analyses._api import analysis
 from fstore.queries.figures.overlap import plot_filter_overlap
 from fstore.queries.methods.overlap import class_overlap
+from fstore.queries.samples.asked import AskedBoxes
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -23,16 +24,9 @@ __all__ = [
 )
 def filter_overlap(
     store: "Store",
+    asked: AskedBoxes,
     *,
-    layer: str,
-    ckpt: str,
-    dataset: str,
-    view: str = "gt",
-    network: str | None = None,
-    split: str = "official",
-    seed: int = 0,
     top: int | None = None,
-    difficult: bool = False,
 ) -> list[dict[str, Any]]:
     """Give the share of best filters that each two classes have in common, most first.
 
@@ -40,25 +34,11 @@ def filter_overlap(
     ----------
     store : Store
         Where the activations are.
-    layer : str
-        Layer whose filters are studied.
-    ckpt : str
-        Checkpoint, as NAME or NETWORK/NAME.
-    dataset : str
-        Data set.
-    view : str
-        gt (ground-truth boxes), image (whole images) or proposal.
-    network : str or None
-        Network, where several have a checkpoint of this name.
-    split : str
-        official or random.
-    seed : int
-        Which of the random splits.
+    asked : AskedBoxes
+        Which responses of which samples.
     top : int or None
         Best filters of each class, by |w| of an SVM on all; default 50, or the same share (50 of
         256) of a smaller layer.
-    difficult : bool
-        Keep boxes that are flagged difficult.
 
     Returns
     -------
@@ -73,21 +53,9 @@ def filter_overlap(
         The layer has fewer filters than ``top``; a response is NaN or infinite; fewer than two
         classes can be learned.
     """
-    from fstore.queries.samples.single import find_responses
-
-    found = find_responses(
-        store,
-        layer=layer,
-        ckpt=ckpt,
-        dataset=dataset,
-        view=view,
-        network=network,
-        split=split,
-        seed=seed,
-        difficult=difficult,
-    )
-    classes, shares, top = class_overlap(found, top=top)
-    chance = top / found.X.shape[1]
+    responses = asked.responses(store)
+    classes, shares, top = class_overlap(responses, top=top)
+    chance = top / responses.X.shape[1]
     rows = [
         {"class": a, "other": b, "share": float(shares[i, j]), "chance": chance, "top": top}
         for i, a in enumerate(classes)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from fstore.queries.analyses._api import analysis
 from fstore.queries.figures.subsets import plot_filter_subsets
 from fstore.queries.methods.subsets import class_subsets
+from fstore.queries.samples.asked import AskedBoxes
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -24,15 +25,8 @@ __all__ = [
 )
 def filter_subsets(
     store: "Store",
+    asked: AskedBoxes,
     *,
-    layer: str,
-    ckpt: str,
-    dataset: str,
-    view: str = "gt",
-    network: str | None = None,
-    split: str = "official",
-    seed: int = 0,
-    difficult: bool = False,
     on_progress: OnProgress | None = None,
 ) -> list[dict[str, Any]]:
     """Rank filters by their weight in an SVM and give the AP of the first 1, 2, 3, 5, ... of them.
@@ -41,22 +35,8 @@ def filter_subsets(
     ----------
     store : Store
         Where the activations are.
-    layer : str
-        Layer whose filters are studied.
-    ckpt : str
-        Checkpoint, as NAME or NETWORK/NAME.
-    dataset : str
-        Data set.
-    view : str
-        gt (ground-truth boxes), image (whole images) or proposal.
-    network : str or None
-        Network, where several have a checkpoint of this name.
-    split : str
-        official or random.
-    seed : int
-        Which of the random splits.
-    difficult : bool
-        Keep boxes that are flagged difficult.
+    asked : AskedBoxes
+        Which responses of which samples.
     on_progress : callable or None
         Told of long work.
 
@@ -74,19 +54,6 @@ def filter_subsets(
     DataError
         A response is NaN or infinite; no filter responds; no class can be learned and tested.
     """
-    from fstore.queries.samples.single import find_responses
-
-    found = find_responses(
-        store,
-        layer=layer,
-        ckpt=ckpt,
-        dataset=dataset,
-        view=view,
-        network=network,
-        split=split,
-        seed=seed,
-        difficult=difficult,
-    )
     return [
         {
             "class": name,
@@ -97,6 +64,6 @@ def filter_subsets(
             "last_channel": int(subsets.ranking[k - 1]),
             "converged": subsets.converged,
         }
-        for name, subsets in class_subsets(found, on_progress=on_progress).items()
+        for name, subsets in class_subsets(asked.responses(store), on_progress=on_progress).items()
         for i, k in enumerate(subsets.sizes)
     ]

@@ -60,12 +60,13 @@ def draw_recall(rows: Sequence[Mapping[str, Any]], *, ax: "Axes | None" = None) 
     counts = sorted({row["proposals"] for row in rows})
     for threshold in (0.5, 0.7, 0.9):
         line = [row for row in rows if row["iou"] == threshold]
-        _line(left, line, "proposals", f"IoU {threshold}")
+        _line(left, line, x="proposals", label=f"IoU {threshold}")
     left.set_xscale("log")
     left.set(xlabel="Proposals an image", ylabel="Recall (share of objects)", ylim=(0, 1))
     for count in [c for c in (100, 300, 1000) if c < counts[-1]] + counts[-1:]:
         line = [row for row in rows if row["proposals"] == count]
-        _line(right, line, "iou", f"{count:,} proposals" if count < counts[-1] else "all proposals")
+        name = f"{count:,} proposals" if count < counts[-1] else "all proposals"
+        _line(right, line, x="iou", label=name)
     right.set(xlabel="Overlap asked for (IoU)")
     n = rows[0]
     for panel in (left, right):
@@ -78,7 +79,7 @@ def draw_recall(rows: Sequence[Mapping[str, Any]], *, ax: "Axes | None" = None) 
     return frame
 
 
-def _line(ax: "Axes", rows: Sequence[Mapping[str, Any]], x: str, label: str) -> None:
+def _line(ax: "Axes", rows: Sequence[Mapping[str, Any]], *, x: str, label: str) -> None:
     places = [row[x] for row in rows]
     (line,) = ax.plot(places, [row["recall"] for row in rows], label=label)
     low, high = ([row[side] for row in rows] for side in ("low", "high"))
@@ -172,13 +173,13 @@ def _best(
 ) -> "tuple[dict[str, NDArray[Any]], NDArray[np.float32]]":
     """Return the objects, and each one's best overlap with the first ``counts`` proposals."""
     statement = BEST.replace("$counts", str(list(counts)))
-    found = store.sql(statement, [dataset] * 4).arrow()
-    ids, first = np.unique(found["sample_id"].to_numpy(), return_index=True)
+    overlaps = store.sql(statement, [dataset] * 4).arrow()
+    ids, first = np.unique(overlaps["sample_id"].to_numpy(), return_index=True)
     best = np.zeros((len(ids), len(counts)), dtype=np.float32)
-    at = np.searchsorted(ids, found["sample_id"].to_numpy())
-    best[at, found["step"].to_numpy()] = found["iou"].to_numpy()
+    at = np.searchsorted(ids, overlaps["sample_id"].to_numpy())
+    best[at, overlaps["step"].to_numpy()] = overlaps["iou"].to_numpy()
     objects = {
-        name: np.asarray(found[name].to_pylist(), dtype=kind)[first]
+        name: np.asarray(overlaps[name].to_pylist(), dtype=kind)[first]
         for name, kind in (("sample_id", np.int64), ("image_id", str), ("class", str))
     }
     return objects, np.maximum.accumulate(best, axis=1)

@@ -6,6 +6,7 @@ import numpy as np
 
 from fstore.queries.analyses._api import analysis
 from fstore.queries.methods.queries import query_aps
+from fstore.queries.samples.asked import Asked
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -24,14 +25,8 @@ __all__ = ["retrieval"]
 )
 def retrieval(
     store: "Store",
+    asked: Asked,
     *,
-    layer: str,
-    ckpt: str,
-    dataset: str,
-    view: str = "image",
-    network: str | None = None,
-    split: str = "official",
-    seed: int = 0,
     on_progress: OnProgress | None = None,
 ) -> list[dict[str, Any]]:
     """Rank the training samples by likeness to each test sample, and score the ranking.
@@ -40,20 +35,8 @@ def retrieval(
     ----------
     store : Store
         Where the activations are.
-    layer : str
-        Layer whose responses are the features.
-    ckpt : str
-        Checkpoint, as NAME or NETWORK/NAME.
-    dataset : str
-        Data set.
-    view : str
-        image (whole images), gt (ground-truth boxes) or proposal.
-    network : str or None
-        Network, where several have a checkpoint of this name.
-    split : str
-        official or random.
-    seed : int
-        Which of the random splits.
+    asked : Asked
+        Which responses of which samples.
     on_progress : callable or None
         Told of long work.
 
@@ -70,29 +53,24 @@ def retrieval(
     DataError
         Nothing answers any query; a response is NaN or infinite.
     """
-    from fstore.queries.samples.problem import split_samples
-    from fstore.store.export import find_partition
-
-    found = find_partition(
-        store, layer=layer, ckpt=ckpt, dataset=dataset, view=view, network=network
-    )
+    place = asked.partition(store)
     aps = query_aps(
         store,
-        split_samples(store, dataset, view, split, seed),
-        network=found.network,
-        ckpt=found.ckpt,
-        layer=layer,
+        asked.samples(store),
+        network=place.network,
+        ckpt=place.ckpt,
+        layer=asked.layer,
         on_progress=on_progress,
     )
     return [_row(kind, values) for kind, values in aps.items()]
 
 
 def _row(kind: str, values: "NDArray[np.float64]") -> dict[str, Any]:
-    known = values[~np.isnan(values)]
+    answered = values[~np.isnan(values)]
     return {
         "code": kind,
-        "mean_ap": float(known.mean()),
-        "std": float(known.std(ddof=1)) if len(known) > 1 else None,
-        "queries": len(known),
-        "unanswerable": len(values) - len(known),
+        "mean_ap": float(answered.mean()),
+        "std": float(answered.std(ddof=1)) if len(answered) > 1 else None,
+        "queries": len(answered),
+        "unanswerable": len(values) - len(answered),
     }

@@ -1,5 +1,6 @@
 """Class selectivity of filters (section 3.2, appendix, supplement 1)."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,18 +9,35 @@ from fstore.errors import DataError, UnknownNameError
 from fstore.queries.analyses._api import analysis
 from fstore.queries.figures.selectivity import plot_curve, plot_selectivity
 from fstore.queries.methods.selectivity import grid_areas, labels_of, layer_areas, layer_peaks
-from fstore.queries.samples.labels import readable
-from fstore.store.parts import Samples, sample_ids
+from fstore.queries.samples.asked import AskedBoxes
+from fstore.queries.samples.blocks import Rows
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
     from fstore.queries.methods.entropy import Measure
     from fstore.store import Store
 
-__all__ = [
-    "curve",
-    "selectivity",
-]
+__all__ = ["AskedPart", "curve", "selectivity"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedPart(AskedBoxes):
+    """Responses to samples of one class each, of one part of a split.
+
+    Parameters
+    ----------
+    view : str
+        gt (ground-truth boxes), or a view with one class a sample.
+    part : str
+        Samples that are looked at: train, val or test.
+    """
+
+    part: str = "test"
+
+    def rows(self, store: "Store") -> Rows:
+        """Return the samples of the part that can be read, and where their responses are."""
+        place = self.partition(store)
+        return Rows(place, self.readable_ids(store, place, self.part))
 
 
 @analysis(
@@ -31,18 +49,10 @@ __all__ = [
 )
 def selectivity(
     store: "Store",
+    asked: AskedPart,
     *,
-    layer: str,
-    ckpt: str,
-    dataset: str,
-    view: str = "gt",
-    network: str | None = None,
-    split: str = "official",
-    seed: int = 0,
-    part: str = "test",
     measure: str = "label",
     grid: int = 0,
-    difficult: bool = False,
     on_progress: OnProgress | None = None,
 ) -> list[dict[str, Any]]:
     """Rank filters by the entropy of the classes that they fire for, most selective first.
@@ -51,30 +61,14 @@ def selectivity(
     ----------
     store : Store
         Where the activations are.
-    layer : str
-        Layer whose filters are studied.
-    ckpt : str
-        Checkpoint, as NAME or NETWORK/NAME.
-    dataset : str
-        Data set.
-    view : str
-        gt (ground-truth boxes), or a view with one class a sample.
-    network : str or None
-        Network, where several have a checkpoint of this name.
-    split : str
-        official or random.
-    seed : int
-        Which of the random splits.
-    part : str
-        Samples that are looked at: train, val or test.
+    asked : AskedPart
+        Which responses of which samples.
     measure : str
         label (counts of all places), weighted (sums of their scores) or sp_max (the largest score
         of each sample).
     grid : int
         Number of evenly spaced thresholds, answered by one SQL group-by; 0 for the exact area over
         all distinct scores.
-    difficult : bool
-        Keep boxes that are flagged difficult.
     on_progress : callable or None
         Told of long work.
 
@@ -94,24 +88,26 @@ def selectivity(
         below 0.
     """
     from fstore.queries.methods.entropy import mcaue
-    from fstore.queries.samples.blocks import Rows
-    from fstore.store.export import find_partition
 
     kind = _measure(measure)
     if grid < 0:
         raise DataError(f"grid must be 0 (exact) or a number of thresholds, got {grid}")
-    place = find_partition(
-        store, layer=layer, ckpt=ckpt, dataset=dataset, view=view, network=network
-    )
-    samples = Samples(dataset, view, split, seed, part)
-    ids = readable(store, place, sample_ids(store, samples, difficult=difficult))
-    rows = [Rows(place, ids)]
-    peaks = layer_peaks(store, rows)
+    rows = asked.rows(store)
+    peaks = layer_peaks(store, [rows])
     if grid:
-        aue, bound = grid_areas(store, place, ids, measure=kind, grid=grid, difficult=difficult)
+        aue, bound = grid_areas(
+            store,
+            rows.partition,
+            rows.ids,
+            measure=kind,
+            grid=grid,
+            difficult=asked.difficult,
+        )
     else:
-        aue = layer_areas(store, rows, [kind], difficult=difficult, on_progress=on_progress)[kind]
-        bound = np.zeros_like(aue)
+        areas = layer_areas(
+            store, [rows], [kind], difficult=asked.difficult, on_progress=on_progress
+        )
+        aue, bound = areas[kind], np.zeros_like(areas[kind])
     order = np.argsort(aue, kind="stable")
     return [
         {
@@ -121,7 +117,7 @@ def selectivity(
             "mcaue": float(mean),
             "bound": float(bound[i]),
             "fires": bool(peaks[i] > 0),
-            "n": len(ids),
+            "n": len(rows.ids),
         }
         for rank, (i, mean) in enumerate(zip(order, mcaue(aue), strict=True), start=1)
     ]
@@ -136,18 +132,10 @@ def selectivity(
 )
 def curve(
     store: "Store",
+    asked: AskedPart,
     *,
-    layer: str,
-    ckpt: str,
-    dataset: str,
     channel: tuple[str, ...],
-    view: str = "gt",
-    network: str | None = None,
-    split: str = "official",
-    seed: int = 0,
-    part: str = "test",
     measure: str = "label",
-    difficult: bool = False,
 ) -> list[dict[str, Any]]:
     """Give the entropy of the labels of a filter's scores above each threshold.
 
@@ -155,29 +143,13 @@ def curve(
     ----------
     store : Store
         Where the activations are.
-    layer : str
-        Layer whose filters are studied.
-    ckpt : str
-        Checkpoint, as NAME or NETWORK/NAME.
-    dataset : str
-        Data set.
+    asked : AskedPart
+        Which responses of which samples.
     channel : tuple of str
         Index of a filter.
-    view : str
-        gt (ground-truth boxes), or a view with one class a sample.
-    network : str or None
-        Network, where several have a checkpoint of this name.
-    split : str
-        official or random.
-    seed : int
-        Which of the random splits.
-    part : str
-        Samples that are looked at: train, val or test.
     measure : str
         label (counts of all places), weighted (sums of their scores) or sp_max (the largest score
         of each sample).
-    difficult : bool
-        Keep boxes that are flagged difficult.
 
     Returns
     -------
@@ -193,30 +165,24 @@ def curve(
         A sample shows several classes; all show one; a response is NaN or infinite.
     """
     from fstore.queries.methods.entropy import areas, entropy_curve
-    from fstore.queries.samples.blocks import Rows, ablated_blocks
-    from fstore.store.export import find_partition
+    from fstore.queries.samples.blocks import ablated_blocks
 
     kind = _measure(measure)
-    place = find_partition(
-        store, layer=layer, ckpt=ckpt, dataset=dataset, view=view, network=network
-    )
-    samples = Samples(dataset, view, split, seed, part)
-    ids = readable(store, place, sample_ids(store, samples, difficult=difficult))
-    where = [Rows(place, ids)]
-    labels = labels_of(store, where, difficult=difficult)
+    samples = [asked.rows(store)]
+    labels = labels_of(store, samples, difficult=asked.difficult)
     wanted = [_whole(text) for text in channel]
     what = "sp_max" if kind == "sp_max" else "none"
     rows: list[dict[str, Any]] = []
-    for channels, X in ablated_blocks(store, where, ablation=what, channels=wanted):
+    for channels, X in ablated_blocks(store, samples, ablation=what, channels=wanted):
         for at, index in enumerate(channels.tolist()):
             weighted = kind == "weighted"
             aue = float(areas(X[:, [at]], labels, weighted=weighted)[0])
-            found = entropy_curve(
+            thresholds = entropy_curve(
                 X[:, at].ravel(), np.repeat(labels, X.shape[2]), weighted=weighted
             )
             rows += [
                 {"channel": index, "threshold": t, "entropy": h, "count": n, "aue": aue}
-                for t, h, n in zip(*(part.tolist() for part in found), strict=True)
+                for t, h, n in zip(*(column.tolist() for column in thresholds), strict=True)
             ]
     return rows
 

@@ -1,21 +1,55 @@
 """Grandmother cells: how well a single filter tells a class (section 4.1)."""
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.analyses._api import analysis
 from fstore.queries.figures.single_filters import plot_filter_curves, plot_single_filters
 from fstore.queries.methods.single_filters import curve_rows, label_aps
+from fstore.queries.samples.asked import AskedBoxes
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from fstore.queries.samples.single import Responses
     from fstore.store import Store
 
-__all__ = ["filter_curves", "single_filters"]
+__all__ = ["AskedRanking", "filter_curves", "single_filters"]
+
+Ranked: TypeAlias = tuple[NDArray[np.float32], NDArray[np.int8], tuple[str, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedRanking(AskedBoxes):
+    """Responses to the samples that filters rank: those of a part, or all of the split.
+
+    Parameters
+    ----------
+    part : str
+        Samples that are ranked: train, val, test, or all of the split.
+    """
+
+    part: str = "test"
+
+    def ranked(self, store: "Store") -> Ranked:
+        """Return responses and labels of the samples that are ranked, and the classes' names."""
+        responses = self.responses(store)
+        parts = {
+            "train": responses.split.train,
+            "val": responses.split.val,
+            "test": responses.split.test,
+            "all": np.arange(len(responses.X)),
+        }
+        if self.part not in parts:
+            raise UnknownNameError(f"no part '{self.part}'; there are: {', '.join(parts)}")
+        if len(parts[self.part]) == 0:
+            filled = ", ".join(name for name, rows in parts.items() if len(rows))
+            raise UnknownNameError(
+                f"part '{self.part}' of the split has no samples; there are: {filled}"
+            )
+        rows = parts[self.part]
+        return responses.X[rows], responses.Y[rows], responses.classes
 
 
 @analysis(
@@ -27,17 +61,9 @@ __all__ = ["filter_curves", "single_filters"]
 )
 def single_filters(
     store: "Store",
+    asked: AskedRanking,
     *,
-    layer: str,
-    ckpt: str,
-    dataset: str,
-    view: str = "gt",
-    network: str | None = None,
-    split: str = "official",
-    seed: int = 0,
-    part: str = "test",
     top: int = 5,
-    difficult: bool = False,
 ) -> list[dict[str, Any]]:
     """Rank every filter by its average precision as a detector of each class.
 
@@ -47,26 +73,10 @@ def single_filters(
     ----------
     store : Store
         Where the activations are.
-    layer : str
-        Layer whose filters are studied.
-    ckpt : str
-        Checkpoint, as NAME or NETWORK/NAME.
-    dataset : str
-        Data set.
-    view : str
-        gt (ground-truth boxes), image (whole images) or proposal.
-    network : str or None
-        Network, where several have a checkpoint of this name.
-    split : str
-        official or random.
-    seed : int
-        Which of the random splits.
-    part : str
-        Samples that are ranked: train, val, test, or all of the split.
+    asked : AskedRanking
+        Which responses of which samples.
     top : int
         Filters to list for each class, best first; 0 for all.
-    difficult : bool
-        Keep boxes that are flagged difficult.
 
     Returns
     -------
@@ -82,25 +92,12 @@ def single_filters(
     DataError
         A response is NaN or infinite; the part shows no class; ``top`` is below 0.
     """
-    from fstore.queries.samples.single import find_responses
-
     if top < 0:
         raise DataError(f"top must be 0 (all filters) or more, got {top}")
-    found = find_responses(
-        store,
-        layer=layer,
-        ckpt=ckpt,
-        dataset=dataset,
-        view=view,
-        network=network,
-        split=split,
-        seed=seed,
-        difficult=difficult,
-    )
-    X, Y = _of_part(found, part)
+    X, Y, classes = asked.ranked(store)
     ap_11, ap_all = label_aps(X, Y)
     rows: list[dict[str, Any]] = []
-    for c, name in enumerate(found.classes):
+    for c, name in enumerate(classes):
         if np.isnan(ap_11[c]).any():
             continue
         counted = Y[:, c] != 0
@@ -129,17 +126,9 @@ def single_filters(
 )
 def filter_curves(
     store: "Store",
+    asked: AskedRanking,
     *,
-    layer: str,
-    ckpt: str,
-    dataset: str,
-    view: str = "gt",
-    network: str | None = None,
-    split: str = "official",
-    seed: int = 0,
-    part: str = "test",
     top: int = 5,
-    difficult: bool = False,
 ) -> list[dict[str, Any]]:
     """Give the precision-recall curves of the best filters of each class.
 
@@ -147,26 +136,10 @@ def filter_curves(
     ----------
     store : Store
         Where the activations are.
-    layer : str
-        Layer whose filters are studied.
-    ckpt : str
-        Checkpoint, as NAME or NETWORK/NAME.
-    dataset : str
-        Data set.
-    view : str
-        gt (ground-truth boxes), image (whole images) or proposal.
-    network : str or None
-        Network, where several have a checkpoint of this name.
-    split : str
-        official or random.
-    seed : int
-        Which of the random splits.
-    part : str
-        Samples that are ranked: train, val, test, or all of the split.
+    asked : AskedRanking
+        Which responses of which samples.
     top : int
         Filters of each class.
-    difficult : bool
-        Keep boxes that are flagged difficult.
 
     Returns
     -------
@@ -180,36 +153,7 @@ def filter_curves(
     DataError
         A response is NaN or infinite; the part shows no class; ``top`` is below 1.
     """
-    from fstore.queries.samples.single import find_responses
-
     if top < 1:
         raise DataError(f"top must be at least 1, got {top}")
-    found = find_responses(
-        store,
-        layer=layer,
-        ckpt=ckpt,
-        dataset=dataset,
-        view=view,
-        network=network,
-        split=split,
-        seed=seed,
-        difficult=difficult,
-    )
-    X, Y = _of_part(found, part)
-    return curve_rows(X, Y, found.classes, top=top)
-
-
-def _of_part(found: "Responses", part: str) -> "tuple[NDArray[np.float32], NDArray[np.int8]]":
-    """Return responses and labels of one part of the split."""
-    parts = {
-        "train": found.split.train,
-        "val": found.split.val,
-        "test": found.split.test,
-        "all": np.arange(len(found.X)),
-    }
-    if part not in parts:
-        raise UnknownNameError(f"no part '{part}'; there are: {', '.join(parts)}")
-    if len(parts[part]) == 0:
-        there = ", ".join(name for name, rows in parts.items() if len(rows))
-        raise UnknownNameError(f"part '{part}' of the split has no samples; there are: {there}")
-    return found.X[parts[part]], found.Y[parts[part]]
+    X, Y, classes = asked.ranked(store)
+    return curve_rows(X, Y, classes, top=top)

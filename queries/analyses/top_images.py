@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from fstore.errors import DataError
 from fstore.queries.analyses._api import Row, analysis
+from fstore.queries.samples.asked import AskedWithDifficult
+from fstore.queries.samples.blocks import Rows, ablated_blocks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from fstore.store import Store
     from fstore.store.files import Partition
 
-__all__ = ["plot_top_images", "top_images"]
+__all__ = ["AskedStored", "plot_top_images", "top_images"]
 
 COLUMNS = (
     "channel", "rank", "sample_id", "image_id", "uri", "classes", "act_max", "row", "col", "n",
@@ -28,6 +30,32 @@ NOWHERE = np.zeros((1, 1), dtype=np.float32)
 """A map that leaves the image as it is."""
 WIDEST = 10
 """Images in a line of the sheet, at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedStored(AskedWithDifficult):
+    """Responses to all samples that are stored, or to those of a part of a split.
+
+    Parameters
+    ----------
+    part : str or None
+        Samples that are ranked: train, val or test. Default: all that are stored.
+    """
+
+    part: str | None = None
+
+    def rows(self, store: "Store") -> Rows:
+        """Return the samples among which the top ones are sought, and where their responses are."""
+        from fstore.store.features import stored_samples
+        from fstore.store.parts import without_difficult
+
+        place = self.partition(store)
+        if self.part is not None:
+            return Rows(place, self.readable_ids(store, place, self.part))
+        ids = stored_samples(store, place)
+        if not self.difficult:
+            ids = without_difficult(store, ids, dataset=place.dataset, view=place.view)
+        return Rows(place, ids)
 
 
 def plot_top_images(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
@@ -100,18 +128,10 @@ def _caption(row: Mapping[str, Any]) -> str:
 )
 def top_images(
     store: "Store",
+    asked: AskedStored,
     *,
-    layer: str,
-    ckpt: str,
-    dataset: str,
     channel: tuple[int, ...],
-    view: str = "image",
-    network: str | None = None,
-    split: str = "official",
-    seed: int = 0,
-    part: str | None = None,
     top: int = 9,
-    difficult: bool = False,
 ) -> list[dict[str, Any]]:
     """List the samples that filters respond to most, largest response first.
 
@@ -119,28 +139,12 @@ def top_images(
     ----------
     store : Store
         Where the activations are.
-    layer : str
-        Layer of the filters.
-    ckpt : str
-        Checkpoint, as NAME or NETWORK/NAME.
-    dataset : str
-        Data set.
+    asked : AskedStored
+        Which responses of which samples.
     channel : tuple of int
         Index of a filter in the layer, from 0.
-    view : str
-        image (whole images), gt (ground-truth boxes) or proposal.
-    network : str or None
-        Network, where several have a checkpoint of this name.
-    split : str
-        official or random: of which --part is meant.
-    seed : int
-        Which of the random splits.
-    part : str or None
-        Samples that are ranked: train, val or test. Default: all that are stored.
     top : int
         Samples of each filter.
-    difficult : bool
-        Keep boxes that are flagged difficult.
 
     Returns
     -------
@@ -158,58 +162,29 @@ def top_images(
     DataError
         ``top`` is not positive; a response is NaN or infinite.
     """
-    from fstore.store.export import find_partition
-
     if top < 1:
         raise DataError(f"top must be at least 1, got {top}")
-    place = find_partition(
-        store, layer=layer, ckpt=ckpt, dataset=dataset, view=view, network=network
-    )
-    ids = _ranked(store, place, split=split, seed=seed, part=part, difficult=difficult)
+    rows = asked.rows(store)
     channels = list(dict.fromkeys(channel))
-    best = _best(store, place, ids, channels, top)
-    about = _About.of(store, place, np.unique(np.concatenate(list(best.values()))), channels)
+    best = _best(store, rows, channels=channels, top=top)
+    shown = Rows(rows.partition, np.unique(np.concatenate(list(best.values()))))
+    about = _About.of(store, shown, channels)
     return [
-        {"channel": c, "rank": rank, "n": len(ids), **about.row(c, int(sample))}
+        {"channel": c, "rank": rank, "n": len(rows.ids), **about.row(c, int(sample))}
         for c in channels
         for rank, sample in enumerate(best[c], start=1)
     ]
 
 
-def _ranked(
-    store: "Store",
-    place: "Partition",
-    *,
-    split: str,
-    seed: int,
-    part: str | None,
-    difficult: bool,
-) -> NDArray[np.int64]:
-    """Return the samples among which the top ones are sought, ascending."""
-    from fstore.queries.samples.labels import readable
-    from fstore.store.features import stored_samples
-    from fstore.store.parts import Samples, sample_ids, without_difficult
-
-    if part is not None:
-        samples = Samples(place.dataset, place.view, split, seed, part)
-        return readable(store, place, sample_ids(store, samples, difficult=difficult))
-    ids = stored_samples(store, place)
-    return (
-        ids if difficult else without_difficult(store, ids, dataset=place.dataset, view=place.view)
-    )
-
-
 def _best(
-    store: "Store", place: "Partition", ids: NDArray[np.int64], channels: Sequence[int], top: int
+    store: "Store", rows: Rows, *, channels: Sequence[int], top: int
 ) -> dict[int, NDArray[np.int64]]:
     """Return each filter's top samples; only the summary column is read."""
-    from fstore.queries.samples.blocks import Rows, ablated_blocks
-
-    found = {}
-    for block, X in ablated_blocks(store, [Rows(place, ids)], ablation="sp_max", channels=channels):
+    best = {}
+    for block, X in ablated_blocks(store, [rows], ablation="sp_max", channels=channels):
         for i, c in enumerate(block):
-            found[int(c)] = ids[np.argsort(-X[:, i, 0], kind="stable")[:top]]
-    return found
+            best[int(c)] = rows.ids[np.argsort(-X[:, i, 0], kind="stable")[:top]]
+    return best
 
 
 @dataclass(frozen=True)
@@ -224,25 +199,23 @@ class _About:
     network: str
 
     @classmethod
-    def of(
-        cls, store: "Store", place: "Partition", ids: NDArray[np.int64], channels: Sequence[int]
-    ) -> "_About":
-        """Read it; ``ids`` ascend."""
+    def of(cls, store: "Store", rows: Rows, channels: Sequence[int]) -> "_About":
+        """Read it."""
         from fstore.queries.figures.pictures import pictures
-        from fstore.queries.samples.blocks import Rows, ablated_blocks
         from fstore.store.features import layer_shape
 
+        place, ids = rows.partition, rows.ids
         shape = layer_shape(store, place)
         maps = {
             int(c): X[:, i].reshape(len(ids), shape.height, shape.width)
-            for block, X in ablated_blocks(store, [Rows(place, ids)], channels=channels)
+            for block, X in ablated_blocks(store, [rows], channels=channels)
             for i, c in enumerate(block)
         }
         table = store.samples(place.dataset, place.view, ["sample_id", "image_id", "uri"])
         samples = {row["sample_id"]: row for row in table.to_pylist()}
-        rows = [samples[int(sample)] for sample in ids]
+        told = [samples[int(sample)] for sample in ids]
         classes = _classes(store, place, ids)
-        return cls(ids, rows, classes, pictures(store, place, ids.tolist()), maps, place.network)
+        return cls(ids, told, classes, pictures(store, place, ids.tolist()), maps, place.network)
 
     def row(self, channel: int, sample: int) -> dict[str, Any]:
         """Return what a row says of one sample."""
@@ -273,9 +246,9 @@ def _classes(store: "Store", place: "Partition", ids: NDArray[np.int64]) -> list
 
     names = store.dataset(place.dataset).classes
     plain = set(without_difficult(store, ids, dataset=place.dataset, view=place.view).tolist())
-    found: dict[int, set[str]] = {int(sample): set() for sample in ids}
+    shown: dict[int, set[str]] = {int(sample): set() for sample in ids}
     for row in store.labels(place.dataset, place.view).to_pylist():
         sample = row["sample_id"]
-        if sample in found and (row["label"] > 0 or sample not in plain):
-            found[sample].add(row["class"])
-    return [[name for name in names if name in shown] for shown in found.values()]
+        if sample in shown and (row["label"] > 0 or sample not in plain):
+            shown[sample].add(row["class"])
+    return [[name for name in names if name in own] for own in shown.values()]

@@ -70,7 +70,12 @@ def labels_of(store: "Store", rows: "Sequence[Rows]", *, difficult: bool) -> "ND
     classes = class_names(store, [r.partition.dataset for r in rows])
     matrices = [
         label_matrix(
-            store, r.partition.dataset, r.partition.view, r.ids, classes, difficult=difficult
+            store,
+            r.partition.dataset,
+            r.partition.view,
+            ids=r.ids,
+            classes=classes,
+            difficult=difficult,
         )
         for r in rows
     ]

@@ -54,7 +54,7 @@ def samples_of(
         for b in bounds
         for seed in (b.seeds if run is None else (b.seed(run),))
         for samples in split_samples(
-            store, b.dataset, view, b.split, seed, parts=b.parts, alone=alone
+            store, b.dataset, view, split=b.split, seed=seed, parts=b.parts, alone=alone
         )
     ]
 

@@ -40,16 +40,16 @@ def dataset_counts(
     UnknownNameError
         No such data set, or no such split of it; or it has several and none is named.
     """
-    found = store.dataset(dataset)
+    info = store.dataset(dataset)
     chosen = _chosen(store, dataset, split)
     rows: list[dict[str, Any]] = []
-    for view in found.views:
+    for view in info.views:
         splits = store.splits(dataset, view)
         key = {"view": view, "split": chosen and chosen.name, "seed": chosen and chosen.seed}
         parts = _parts(splits, chosen)
         rows.append({**key, "class": None, **_count_all(store.samples(dataset, view), parts)})
         labels = store.labels(dataset, view)
-        rows += [{**key, "class": c, **_count_class(labels, c, parts)} for c in found.classes]
+        rows += [{**key, "class": c, **_count_class(labels, c, parts)} for c in info.classes]
     return rows
 
 

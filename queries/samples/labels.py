@@ -116,11 +116,11 @@ def shared_images(store: "Store", learned: Sequence[Samples], tested: Sequence[S
         key = "image_id" if of.dataset == other.dataset else "digest"
         mine, theirs = read(of, key), read(other, key)
         if shared := [k for k in mine if k in theirs]:
-            here, there = mine[shared[0]], theirs[shared[0]]
+            name, other_name = mine[shared[0]], theirs[shared[0]]
             return (
                 f"{len(shared)} test images of '{of.dataset}' ({of.which}) are among the training "
-                f"images of '{other.dataset}' ({other.which}), such as '{here}'"
-                + ("" if here == there else f" ('{there}' there)")
+                f"images of '{other.dataset}' ({other.which}), such as '{name}'"
+                + ("" if name == other_name else f" ('{other_name}' there)")
             )
     return ""
 
@@ -138,9 +138,9 @@ def label_matrix(
     store: "Store",
     dataset: str,
     view: str,
+    *,
     ids: NDArray[np.int64],
     classes: Sequence[str],
-    *,
     difficult: bool = False,
 ) -> NDArray[np.int8]:
     """Return what samples show, densely; shape (n_samples, n_classes).
@@ -165,11 +165,11 @@ def label_matrix(
     UnknownNameError
         A sample is not one of the view's.
     """
-    known = store.samples(dataset, view)["sample_id"].to_numpy()
-    if len(strange := np.setdiff1d(ids, known)):
+    in_view = store.samples(dataset, view)["sample_id"].to_numpy()
+    if len(strange := np.setdiff1d(ids, in_view)):
         raise UnknownNameError(
             f"samples {strange[:5].tolist()} are not in view '{view}' of data set '{dataset}', "
-            f"which has {len(known)}"
+            f"which has {len(in_view)}"
         )
     table = store.labels(dataset, view)
     at = {name: i for i, name in enumerate(classes)}

@@ -99,8 +99,8 @@ def problem(
     starts = dict(zip(places, np.cumsum([0, *(len(r.ids) for r in rows)]), strict=False))
     at = {
         s: starts[s.dataset, s.view]
-        + np.searchsorted(rows[list(places).index((s.dataset, s.view))].ids, found)
-        for s, found in ids.items()
+        + np.searchsorted(rows[list(places).index((s.dataset, s.view))].ids, own)
+        for s, own in ids.items()
     }
     classes = class_names(store, [r.partition.dataset for r in rows])
     labels = [_labels(store, r, classes, difficult=difficult) for r in rows]
@@ -119,16 +119,18 @@ def _labels(
 ) -> NDArray[np.int8]:
     """Return the labels of a partition's rows, of shape (n_rows, n_classes)."""
     place = rows.partition
-    return label_matrix(store, place.dataset, place.view, rows.ids, classes, difficult=difficult)
+    return label_matrix(
+        store, place.dataset, place.view, ids=rows.ids, classes=classes, difficult=difficult
+    )
 
 
 def split_samples(
     store: "Store",
     dataset: str,
     view: str,
+    *,
     split: str,
     seed: int,
-    *,
     parts: Sequence[str] = (),
     alone: bool = True,
 ) -> list[Samples]:
@@ -176,12 +178,12 @@ def _runs(samples: Sequence[Samples]) -> dict[int, dict[str, list[Samples]]]:
         )
     leading = max(seeds.values(), key=len)
     tested = {(s.dataset, s.view, s.split, s.seed) for s in samples if s.part == "test"}
-    found: dict[int, dict[str, list[Samples]]] = {}
+    runs: dict[int, dict[str, list[Samples]]] = {}
     for run, seed in enumerate(leading):
-        found[seed] = {part: [] for part in PARTS}
+        runs[seed] = {part: [] for part in PARTS}
         for s in samples:
             own = seeds[s.dataset, s.view, s.split]
             if s.seed == own[run if len(own) > 1 else 0]:
                 untested = (s.dataset, s.view, s.split, s.seed) not in tested
-                found[seed]["test" if s.part == "val" and untested else s.part].append(s)
-    return found
+                runs[seed]["test" if s.part == "val" and untested else s.part].append(s)
+    return runs

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.queries.samples.blocks import ablated_blocks
-from fstore.queries.samples.problem import SplitRows, problem, split_samples
+from fstore.queries.samples.problem import SplitRows, problem
 from fstore.store.parts import Samples
 
 if TYPE_CHECKING:
     from fstore.store import Store
 
-__all__ = ["Responses", "find_responses", "responses"]
+__all__ = ["Responses", "responses"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,35 +63,7 @@ def responses(
     DataError
         A response is NaN or infinite.
     """
-    found = problem(store, samples, network=network, ckpt=ckpt, layer=layer, difficult=difficult)
-    (split,) = found.splits.values()
-    blocks = [X[:, :, 0] for _, X in ablated_blocks(store, found.rows, ablation="sp_max")]
-    return Responses(np.concatenate(blocks, axis=1), found.Y, found.classes, split)
-
-
-def find_responses(
-    store: "Store",
-    *,
-    layer: str,
-    ckpt: str,
-    dataset: str,
-    view: str,
-    network: str | None,
-    split: str,
-    seed: int,
-    difficult: bool,
-) -> Responses:
-    """Read the responses of the one stored partition that fits; see :func:`responses`."""
-    from fstore.store.export import find_partition
-
-    place = find_partition(
-        store, layer=layer, ckpt=ckpt, dataset=dataset, view=view, network=network
-    )
-    return responses(
-        store,
-        split_samples(store, dataset, view, split, seed),
-        network=place.network,
-        ckpt=place.ckpt,
-        layer=layer,
-        difficult=difficult,
-    )
+    asked = problem(store, samples, network=network, ckpt=ckpt, layer=layer, difficult=difficult)
+    (split,) = asked.splits.values()
+    blocks = [X[:, :, 0] for _, X in ablated_blocks(store, asked.rows, ablation="sp_max")]
+    return Responses(np.concatenate(blocks, axis=1), asked.Y, asked.classes, split)

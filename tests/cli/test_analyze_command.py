@@ -4,6 +4,7 @@ import inspect
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from typer.testing import CliRunner, Result
 
 from _problems import CLASSES, World, make
 from fstore.cli import app
-from fstore.cli.analyze import parameter_help
-from fstore.queries.analyses import ANALYSES
+from fstore.cli.analyze import option_help, parameter_help
+from fstore.queries.analyses import ANALYSES, ask, asked_types, options_of
+from fstore.queries.samples.asked import Asked
 from fstore.registry import Entry
 
 mpl.use("agg")
@@ -40,16 +42,75 @@ def test_every_analysis(entry: "Entry[Any]") -> None:
     assert entry.meta["title"]
     assert entry.meta["source"]
     assert entry.meta["columns"]
-    told = parameter_help(entry.function.__doc__ or "")
+    options, asked = options_of(entry.function), asked_types(entry.function)
+    assert {"store", *options} <= set(option_help(entry.function))
     parameters = inspect.signature(entry.function).parameters
-    assert set(parameters) <= set(told)
-    assert all(p.kind is p.KEYWORD_ONLY for name, p in parameters.items() if name != "store")
+    assert {"store", *asked} == {n for n, p in parameters.items() if p.kind is not p.KEYWORD_ONLY}
     if entry.meta["plot"] is not None:
         assert list(inspect.signature(entry.meta["plot"]).parameters)[:2] == ["rows", "ax"]
     shown = CliRunner().invoke(app, ["analyze", entry.name, "--help"]).stdout
     assert f"Example: fstore analyze {entry.name}" in " ".join(shown.split())
-    for name in set(parameters) - {"store", "on_progress", "seed"}:  # --split says the seed
+    for name in set(options) - {"seed"}:  # --split says the seed
         assert "--" + name.replace("_", "-") in shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedOften(Asked):
+    """The same, often.
+
+    Parameters
+    ----------
+    view : str
+        Another text.
+    times : int
+        How often.
+    """
+
+    view: str = "gt"
+    times: int = 2
+
+
+def repeated(store: object, asked: AskedOften, *, word: str, on_progress: None = None) -> None:
+    """Say it.
+
+    Parameters
+    ----------
+    word : str
+        What is said.
+    """
+
+
+def test_fields_are_options() -> None:
+    """Fields of the object are options, of its base too; the nearest class says the default."""
+    options, told = options_of(repeated), option_help(repeated)
+    needed = [name for name, p in options.items() if p.default is p.empty]
+    assert needed == list(options)[: len(needed)] == ["layer", "ckpt", "dataset", "word"]
+    assert set(options) - set(options_of(Asked)) == {"times", "word"}
+    assert {name: options[name].default for name in ("view", "split", "times")} == {
+        "view": "gt",
+        "split": "official",
+        "times": 2,
+    }
+    assert (told["view"], told["times"], told["word"]) == (
+        "Another text.",
+        "How often.",
+        "What is said.",
+    )
+    assert told["ckpt"] == option_help(ANALYSES["retrieval"].function)["ckpt"]
+
+
+def test_ask(world: World) -> None:
+    """By name in Python the rows are those of the command; an option of others is refused."""
+    where: dict[str, Any] = {"layer": "conv", "ckpt": "5", "dataset": "d"}
+    steps: list[int] = []
+    rows = ask(
+        world.store, "retrieval", **where, on_progress=lambda _, done, *__: steps.append(done)
+    )
+    assert rows == json.loads(run(world, "retrieval", *WHERE, "--json").stdout)
+    assert steps
+    assert "difficult" not in options_of(ANALYSES["retrieval"].function)
+    with pytest.raises(TypeError, match="difficult"):
+        ask(world.store, "retrieval", **where, difficult=True)
 
 
 def test_list(world: World) -> None:

@@ -1,7 +1,6 @@
 """SVMs on ablated features read from a store are LinearSVC on the dense matrix, ablated by hand."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from fstore.queries.methods.classification import C_GRID, average_precisions
 from fstore.queries.methods.gram import feature_norm_factor, gram
 from fstore.queries.methods.svm import SVMs, fit
 from fstore.queries.refresh.show import show_report
+from fstore.queries.samples.asked import Asked, AskedWithDifficult
 from fstore.queries.samples.problem import Problem, SplitRows, problem, split_samples
 from fstore.store.permutation import permutation
 from fstore.store.precision import ap, voc_ap
@@ -65,7 +65,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> StudyWorld:
 
 def read(world: StudyWorld, layer: str, ablation: str) -> tuple[NDArray[np.float32], Problem]:
     """Return the kernel of an ablated layer and the problem of its official split."""
-    samples = split_samples(world.store, "d", "image", "official", 0)
+    samples = split_samples(world.store, "d", "image", split="official", seed=0)
     found = problem(world.store, samples, network="net", ckpt="5k", layer=layer)
     return gram(world.store, found.rows, ablation=ablation, seed=SEED).kernel, found
 
@@ -155,14 +155,15 @@ def mean_aps(
     return float(first), float(second)
 
 
-WHERE: dict[str, Any] = {"ckpt": "5k", "choose_c": True}
-
-
 @pytest.mark.parametrize("ablation", ["none", "binarize", "sp_shuffle"])
 def test_c_by_val(world: StudyWorld, ablation: str) -> None:
     """C is that of a loop over LinearSVCs fitted on train; the final ones see train and val."""
     rows = classification(
-        world.store, layer="conv5", dataset="d", ablation=ablation, shuffle_seed=SEED, **WHERE
+        world.store,
+        AskedWithDifficult(layer="conv5", ckpt="5k", dataset="d"),
+        ablation=ablation,
+        shuffle_seed=SEED,
+        choose_c=True,
     )
     X, parts = dense(world, "conv5", ablation), parts_of(world, "d")
     worth = [mean_aps(X, world.Y["d"], parts.train, parts.val, C)[0] for C in C_GRID]
@@ -175,7 +176,12 @@ def test_c_by_val(world: StudyWorld, ablation: str) -> None:
 
 def test_c_by_accuracy(world: StudyWorld) -> None:
     """For accuracy, C is chosen by class-averaged accuracy on val, the smaller of equals."""
-    rows = accuracy(world.store, layer="conv5", dataset="s", ablation=("none", "binarize"), **WHERE)
+    rows = accuracy(
+        world.store,
+        Asked(layer="conv5", ckpt="5k", dataset="s"),
+        ablation=("none", "binarize"),
+        choose_c=True,
+    )
     Y, parts = world.Y["s"], parts_of(world, "s")
     truth = Y.argmax(axis=1)
 

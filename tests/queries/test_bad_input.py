@@ -13,7 +13,7 @@ from _build import add_checkpoint, add_layers, put
 from _cli import run
 from _studies import CKPTS, CLASSES, SHAPES, STUDY, N, StudyWorld, add_samples, make_study
 from fstore.errors import DataError, FstoreError, UnknownNameError
-from fstore.queries.analyses import ANALYSES
+from fstore.queries import analyses
 from fstore.queries.refresh.show import show_report
 from fstore.queries.studies.study import set_study
 from fstore.store import Store
@@ -35,10 +35,7 @@ def ask(store: Store, name: str, **more: Any) -> list[dict[str, Any]]:  # noqa: 
     """Ask an analysis about layer ``conv5`` of boxes ``g``, unless told otherwise."""
     given: dict[str, Any] = {"layer": "conv5", "ckpt": "5k", "dataset": "g", "view": "gt"}
     given |= {"channel": ("0",)} if name == "entropy-curve" else {}
-    rows: list[dict[str, Any]] = [
-        dict(r) for r in ANALYSES[name].function(store, **{**given, **more})
-    ]
-    return rows
+    return [dict(row) for row in analyses.ask(store, name, **{**given, **more})]
 
 
 def boxes(

@@ -16,6 +16,7 @@ from fstore.queries.figures.figure5 import plot_figure5
 from fstore.queries.figures.subsets import plot_filter_subsets, plot_fractions, plot_needed
 from fstore.queries.refresh.show import show_report
 from fstore.queries.reports import REPORTS, paper_numbers
+from fstore.queries.samples.asked import AskedBoxes
 from fstore.store.maintenance import Selection, drop
 from fstore.store.precision import ap, voc_ap
 
@@ -98,7 +99,7 @@ def curves(world: StudyWorld) -> dict[tuple[str, str], Any]:
 @pytest.mark.parametrize("layer", ["conv5", "fc7"])
 def test_filter_subsets(world: StudyWorld, curves: dict[tuple[str, str], Any], layer: str) -> None:
     """Every class, every size: APs are those of LinearSVCs that were fitted on the subset alone."""
-    rows = filter_subsets(world.store, layer=layer, ckpt="5k", dataset="g")
+    rows = filter_subsets(world.store, AskedBoxes(layer=layer, ckpt="5k", dataset="g"))
     for name, (sizes, at_11, at_all) in curves["pretrained", layer].items():
         mine = [row for row in rows if row["class"] == name]
         assert [row["filters"] for row in mine] == sizes
@@ -295,7 +296,7 @@ def test_plot_fractions(world: StudyWorld, name: str) -> None:
 
 def test_plot_filter_subsets(world: StudyWorld) -> None:
     """The analysis draws the same panels, one line each."""
-    rows = filter_subsets(world.store, layer="conv5", ckpt="5k", dataset="g")
+    rows = filter_subsets(world.store, AskedBoxes(layer="conv5", ckpt="5k", dataset="g"))
     for label, ax in panels(plot_filter_subsets(rows)).items():
         assert ydata(ax.get_lines()[0]) == [r["fraction"] for r in rows if r["class"] == label]
     mpl.pyplot.close("all")

@@ -17,7 +17,7 @@ from _problems import CLASSES, N, World, add_manifest, make
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.analyses.filter_overlap import filter_overlap
 from fstore.queries.analyses.filter_subsets import filter_subsets
-from fstore.queries.analyses.single_filters import filter_curves, single_filters
+from fstore.queries.analyses.single_filters import AskedRanking, filter_curves, single_filters
 from fstore.queries.methods.filters import (
     SIZES,
     filters_needed,
@@ -31,6 +31,7 @@ from fstore.queries.methods.filters import (
 from fstore.queries.methods.overlap import overlap_summary
 from fstore.queries.refresh.show import show_report
 from fstore.queries.reports import REPORTS, paper_numbers
+from fstore.queries.samples.asked import AskedBoxes
 from fstore.queries.studies.study import parse_study
 from fstore.store import Store
 from fstore.store.files import Partition
@@ -85,7 +86,9 @@ def test_macro_agrees(world: World) -> None:
         WHERE layer = 'conv' GROUP BY class, channel
     """
     rows = {(r["class"], r["channel"]): r for r in world.store.sql(text).rows()}
-    found = single_filters(world.store, layer="conv", part="all", split="official", top=0, **WHERE)
+    found = single_filters(
+        world.store, AskedRanking(layer="conv", part="all", split="official", **WHERE), top=0
+    )
     assert len(found) == len(rows) == 12
     for row in found:
         same = rows[row["class"], row["channel"]]
@@ -95,7 +98,7 @@ def test_macro_agrees(world: World) -> None:
 
 def test_single_filters_of_a_part(world: World) -> None:
     """Ranks are by 11-point AP on the part that is asked for; the prior leaves difficult out."""
-    rows = single_filters(world.store, layer="fc", top=3, **WHERE)
+    rows = single_filters(world.store, AskedRanking(layer="fc", **WHERE), top=3)
     test = world.rows(0, "test")
     x, y = world.values["fc"][test, :, 0], world.Y[test, 1]
     wanted = sorted((voc_ap(x[:, i], y) or 0 for i in range(40)), reverse=True)[:3]
@@ -105,7 +108,7 @@ def test_single_filters_of_a_part(world: World) -> None:
     assert mine[0]["prior"] == pytest.approx(np.sum(y > 0) / np.sum(y != 0))
     assert mine[0]["n"] == np.sum(y != 0)
     with pytest.raises(UnknownNameError, match="no part 'tset'; there are: train, val, test, all"):
-        single_filters(world.store, layer="fc", part="tset", **WHERE)
+        single_filters(world.store, AskedRanking(layer="fc", part="tset", **WHERE))
 
 
 def test_interpolated_precision(seed: int) -> None:
@@ -127,8 +130,8 @@ def test_interpolated_precision(seed: int) -> None:
 
 def test_curves(world: World) -> None:
     """Curves of the best filters start at the ranks of single-filters and end at recall 1."""
-    rows = filter_curves(world.store, layer="fc", top=2, **WHERE)
-    ranked = single_filters(world.store, layer="fc", top=2, **WHERE)
+    rows = filter_curves(world.store, AskedRanking(layer="fc", **WHERE), top=2)
+    ranked = single_filters(world.store, AskedRanking(layer="fc", **WHERE), top=2)
     first = {(r["class"], r["rank"]): r["channel"] for r in rows}
     assert first == {(r["class"], r["rank"]): r["channel"] for r in ranked}
     assert len(rows) == 3 * 2 * 51
@@ -172,7 +175,7 @@ def svc(X: NDArray[np.floating], y: NDArray[np.int8]) -> LinearSVC:
 
 def test_subsets(world: World) -> None:
     """Filters are ranked by |w|, and each subset's AP is that of an SVM trained on it alone."""
-    rows = filter_subsets(world.store, layer="fc", **WHERE)
+    rows = filter_subsets(world.store, AskedBoxes(layer="fc", **WHERE))
     X, y = world.values["fc"][:, :, 0].astype(np.float64), world.Y[:, 0]
     fitted, test = world.rows(0, "train", "val"), world.rows(0, "test")
     X *= 20 / np.linalg.norm(X[fitted], axis=1).mean()
@@ -215,7 +218,7 @@ def test_overlap_of_chance(seed: int) -> None:
 
 def test_overlap_rows(world: World) -> None:
     """Ordered pairs of classes, most in common first; the share of 40 filters is 8."""
-    rows = filter_overlap(world.store, layer="fc", **WHERE)
+    rows = filter_overlap(world.store, AskedBoxes(layer="fc", **WHERE))
     assert len(rows) == 6
     assert {row["top"] for row in rows} == {8}
     assert {row["chance"] for row in rows} == {0.2}
@@ -291,12 +294,12 @@ def test_report_numbers(boxes: World) -> None:
     study = parse_study(STUDY)
     where: dict[str, Any] = {"layer": "fc", "ckpt": "5", "dataset": "g"}
     cells = {(r["row"], r["col"]): r for r in show_report(boxes.store, study, "figure3").rows}
-    best = single_filters(boxes.store, top=1, **where)
+    best = single_filters(boxes.store, AskedRanking(**where), top=1)
     for row in best:
         cell = cells[f"{row['class']} pretrained 1", "ap"]
         assert cell["value"] == pytest.approx(100 * row["ap_11"])
         assert cell["n"] == len(boxes.rows(0, "test")) - (boxes.parts[0][3] == "test")
-    subsets = [r for r in filter_subsets(boxes.store, **where) if r["class"] == "a"]
+    subsets = [r for r in filter_subsets(boxes.store, AskedBoxes(**where)) if r["class"] == "a"]
     needed = {(r["row"], r["col"]): r for r in show_report(boxes.store, study, "table5").rows}
     listed = next(r["filters"] for r in subsets if r["fraction"] >= 0.9)
     assert needed["pretrained 90%", "a"]["value"] == listed
@@ -304,7 +307,7 @@ def test_report_numbers(boxes: World) -> None:
     shares = {
         (r["row"], r["col"]): r["value"] for r in show_report(boxes.store, study, "figure5").rows
     }
-    for row in filter_overlap(boxes.store, **where):
+    for row in filter_overlap(boxes.store, AskedBoxes(**where)):
         assert shares[row["class"], row["other"]] == pytest.approx(row["share"])
     assert shares["(summary)", "top"] == 8
 
@@ -331,4 +334,4 @@ def test_silent_layer(tmp_path: Path) -> None:
     add_checkpoint(store, "net", "5")
     put(store, Partition("net", "5", "d", "image", "fc"), np.zeros((N, 3, 1), dtype=np.float32))
     with pytest.raises(DataError, match="no filter responds"):
-        filter_subsets(store, layer="fc", **WHERE)
+        filter_subsets(store, AskedBoxes(layer="fc", **WHERE))

@@ -8,7 +8,7 @@ import pytest
 
 from _build import add_checkpoint, add_layers, put
 from _studies import SHAPES, N, StudyWorld, add_samples, make_study
-from fstore.queries.analyses import ANALYSES
+from fstore.queries.analyses import ask
 from fstore.store import Store
 from fstore.store.features import read_features
 from fstore.store.files import Partition
@@ -68,9 +68,7 @@ def test_order_files_and_blocks(world: StudyWorld, other: Store, name: str) -> N
     """The same samples under other numbers, in other files and blocks, give the same answer."""
     analysis, more = QUESTIONS[name]
     where: dict[str, Any] = {"layer": "conv5", "ckpt": "5k", "dataset": "g", "view": "gt"}
-    first, second = (
-        list(ANALYSES[analysis].function(store, **where, **more)) for store in (world.store, other)
-    )
+    first, second = (ask(store, analysis, **where, **more) for store in (world.store, other))
     assert len(first) == len(second) > 0
     for a, b in zip(first, second, strict=True):
         gapless = {k: v for k, v in a.items() if k != "gap"}  # how near an SVM came is its own
@@ -93,7 +91,7 @@ def test_studies_on_files_that_came_later(world: StudyWorld, tmp_path: Path) -> 
     where: dict[str, Any] = {"layer": "conv5", "ckpt": "5k", "dataset": "g", "view": "gt"}
     for ablation in ("sp_shuffle", "none"):
         rows = [
-            list(ANALYSES["classification"].function(s, **where, ablation=ablation, shuffle_seed=2))
+            ask(s, "classification", **where, ablation=ablation, shuffle_seed=2)
             for s in (world.store, store)
         ]
         assert rows[0] == rows[1]

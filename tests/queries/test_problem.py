@@ -24,7 +24,11 @@ def world(tmp_path: Path) -> World:
 
 def random_samples(world: World, seeds: tuple[int, ...] = (0, 1, 2)) -> list[Samples]:
     """Return all parts of the random splits."""
-    return [s for seed in seeds for s in split_samples(world.store, "d", "image", "random", seed)]
+    return [
+        s
+        for seed in seeds
+        for s in split_samples(world.store, "d", "image", split="random", seed=seed)
+    ]
 
 
 def of(world: World, samples: list[Samples], layer: str = "fc") -> Problem:
@@ -48,7 +52,7 @@ def test_two_data_sets_are_one(world: World) -> None:
     Y = world.Y[::-1].copy()
     add_manifest(world.store, "e", Y, {0: world.parts[1]}, first=N)
     put(world.store, Partition("net", "5", "e", "image", "fc"), world.values["fc"])
-    more = split_samples(world.store, "e", "image", "official", 0)
+    more = split_samples(world.store, "e", "image", split="official", seed=0)
     found = of(world, random_samples(world) + more)
     assert np.array_equal(found.Y, np.concatenate([world.Y, Y]))
     assert [row.partition.dataset for row in found.rows] == ["d", "e"]
@@ -65,10 +69,10 @@ def test_test_images_of_one_are_not_learned_from_in_another(world: World) -> Non
         )
         put(world.store, Partition("net", "5", name, "image", "fc"), world.values["fc"])
     same, other, shifted = (
-        split_samples(world.store, name, "image", "random", seed)
+        split_samples(world.store, name, "image", split="random", seed=seed)
         for name, seed in (("e", 0), ("e", 1), ("f", 1))
     )
-    own = split_samples(world.store, "d", "image", "random", 0)
+    own = split_samples(world.store, "d", "image", split="random", seed=0)
     assert len(of(world, own + same).splits[0].test) == 2 * world.parts[0].count("test")
     pairs = list(zip(world.parts[0], world.parts[1], strict=True))
     n = sum(pair == ("test", "train") for pair in pairs)
@@ -100,7 +104,9 @@ def test_different_numbers_of_seeds(world: World) -> None:
     """Two seeds of one data set and three of another cannot be paired."""
     add_manifest(world.store, "e", world.Y, {0: world.parts[0], 1: world.parts[1]})
     put(world.store, Partition("net", "5", "e", "image", "fc"), world.values["fc"])
-    more = [s for k in (0, 1) for s in split_samples(world.store, "e", "image", "random", k)]
+    more = [
+        s for k in (0, 1) for s in split_samples(world.store, "e", "image", split="random", seed=k)
+    ]
     with pytest.raises(DataError, match="d 3, e 2"):
         of(world, random_samples(world) + more)
 
@@ -139,7 +145,7 @@ def test_unreadable_images_are_left_out(world: World) -> None:
 
 def test_no_such_split(world: World) -> None:
     """A split that is not there is named, with those that are."""
-    samples = split_samples(world.store, "d", "image", "random", 9)
+    samples = split_samples(world.store, "d", "image", split="random", seed=9)
     with pytest.raises(
         UnknownNameError, match=r"no part 'random:9:train'; it has: .*random:2:test"
     ):
@@ -151,7 +157,7 @@ def test_a_split_without_a_test_part(world: World) -> None:
     parts = [("val" if part == "test" else "train") for part in world.parts[0]]
     add_manifest(world.store, "e", world.Y, {0: cast("list[Part]", parts)})
     put(world.store, Partition("net", "5", "e", "image", "fc"), world.values["fc"])
-    samples = split_samples(world.store, "e", "image", "official", 0)
+    samples = split_samples(world.store, "e", "image", split="official", seed=0)
     assert [s.part for s in samples] == ["train", "val"]
     found = of(world, samples).splits[0]
     assert np.array_equal(found.test, world.rows(0, "test"))

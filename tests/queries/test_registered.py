@@ -1,6 +1,5 @@
 """What every registered analysis and report keeps to, whatever it asks."""
 
-import inspect
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from msgspec.structs import replace
 from _build import add_checkpoint, add_layers
 from _studies import CKPTS, SHAPES, STUDY, StudyWorld, add_samples, make_study
 from fstore.errors import UnknownNameError
-from fstore.queries.analyses import ANALYSES
+from fstore.queries.analyses import ANALYSES, ask, options_of
 from fstore.queries.cells.needs import BESIDE, ROW_COLUMNS
 from fstore.queries.refresh.show import show_report
 from fstore.queries.reports import REPORTS, paper_numbers
@@ -88,7 +87,7 @@ def figures() -> Iterator[None]:
 
 def options(name: str) -> dict[str, Any]:
     """Return what an analysis must be told: layer conv5 of the data set that suits its view."""
-    parameters = inspect.signature(ANALYSES[name].function).parameters
+    parameters = options_of(ANALYSES[name].function)
     dataset = {"gt": "g", "image": "s" if name == "accuracy" else "d"}[parameters["view"].default]
     number = "int" in str(parameters["channel"].annotation) if "channel" in parameters else False
     known = {
@@ -97,7 +96,7 @@ def options(name: str) -> dict[str, Any]:
         "dataset": dataset,
         "channel": (0, 2) if number else ("0", "2"),
     }
-    needed = [n for n, p in parameters.items() if p.default is p.empty and n != "store"]
+    needed = [n for n, p in parameters.items() if p.default is p.empty]
     return {n: known[n] for n in needed}
 
 
@@ -129,7 +128,7 @@ def check_drawn(plot: Any, rows: Sequence[Any]) -> None:  # noqa: ANN401 - any p
 def test_analysis(world: StudyWorld, name: str) -> None:
     """Asked twice it gives the same rows, of its declared columns and plain values; it is drawn."""
     entry = ANALYSES[name]
-    first, second = (list(entry.function(world.store, **options(name))) for _ in range(2))
+    first, second = (ask(world.store, name, **options(name)) for _ in range(2))
     assert first
     assert first == second
     for row in first:
@@ -154,15 +153,15 @@ def test_analysis_says_what_it_is(name: str) -> None:
 def test_analysis_of_a_layer_that_is_not_there(world: StudyWorld, name: str) -> None:
     """Of a layer that is not extracted: the command; of a checkpoint: those that there are."""
     given = options(name)
-    view = inspect.signature(ANALYSES[name].function).parameters["view"].default
+    view = options_of(ANALYSES[name].function)["view"].default
     command = (
         f"fstore extract --layer conv9 --ckpt {given['ckpt']} "
         f"--dataset {given['dataset']} --view {view} --store {world.store.path}"
     )
     with pytest.raises(UnknownNameError, match=command):
-        list(ANALYSES[name].function(world.store, **{**given, "layer": "conv9"}))
+        ask(world.store, name, **{**given, "layer": "conv9"})
     with pytest.raises(UnknownNameError, match="no checkpoint '305k'; there are: ") as caught:
-        list(ANALYSES[name].function(world.store, **{**given, "ckpt": "305k"}))
+        ask(world.store, name, **{**given, "ckpt": "305k"})
     assert "fstore extract" not in str(caught.value)
 
 

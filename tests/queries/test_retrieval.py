@@ -17,6 +17,7 @@ from fstore.queries.methods.retrieval import (
     retrieval_ap,
 )
 from fstore.queries.refresh.show import show_report
+from fstore.queries.samples.asked import Asked
 from fstore.store.precision import ap
 
 
@@ -86,7 +87,7 @@ def test_report_and_analysis(tmp_path: Path) -> None:
     rows = {
         row["code"]: row
         for row in retrieval(
-            world.store, layer="fc7", ckpt="5k", dataset="d", split="random", seed=0
+            world.store, Asked(layer="fc7", ckpt="5k", dataset="d", split="random", seed=0)
         )
     }
     for code in ("cosine", "cosine_binarized", "hamming"):

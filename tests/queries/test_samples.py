@@ -40,14 +40,14 @@ def test_difficult_boxes(boxes: Store) -> None:
 def test_label_matrix(boxes: Store) -> None:
     """1 present, 0 difficult only, -1 absent; columns follow the classes that are asked for."""
     ids = np.array([0, 1, 3])
-    found = label_matrix(boxes, "d", "gt", ids, ("b", "a", "c"))
+    found = label_matrix(boxes, "d", "gt", ids=ids, classes=("b", "a", "c"))
     assert found.tolist() == [[-1, 1, -1], [-1, 0, -1], [1, 0, -1]]
 
 
 def test_samples_differ_from_labels(boxes: Store) -> None:
     """A sample that the view does not have is an error that names it."""
     with pytest.raises(UnknownNameError, match=r"\[9\] are not in view 'gt'"):
-        label_matrix(boxes, "d", "gt", np.array([0, 9]), ("a",))
+        label_matrix(boxes, "d", "gt", ids=np.array([0, 9]), classes=("a",))
 
 
 def test_classes_of_several_sets(boxes: Store) -> None:
@@ -60,5 +60,5 @@ def test_classes_of_several_sets(boxes: Store) -> None:
 
 def test_difficult_boxes_that_are_kept(boxes: Store) -> None:
     """A difficult box that is kept shows its class; what others show as difficult stays 0."""
-    found = label_matrix(boxes, "d", "gt", np.arange(4), ("a", "b"), difficult=True)
+    found = label_matrix(boxes, "d", "gt", ids=np.arange(4), classes=("a", "b"), difficult=True)
     assert found.tolist() == [[1, -1], [1, -1], [-1, 1], [0, 1]]

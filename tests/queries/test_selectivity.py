@@ -14,8 +14,8 @@ from scipy.stats import entropy as scipy_entropy
 from _build import add_checkpoint, add_layers, put
 from _entropy import brute_areas, brute_curve
 from _studies import CLASSES, SHAPES, SILENT, N, StudyWorld, add_samples, make_study
-from fstore.queries.analyses.selectivity import curve, selectivity
-from fstore.queries.analyses.single_filters import single_filters
+from fstore.queries.analyses.selectivity import AskedPart, curve, selectivity
+from fstore.queries.analyses.single_filters import AskedRanking, single_filters
 from fstore.queries.figures.selectivity import plot_curve, plot_selectivity
 from fstore.queries.methods.entropy import MEASURES, grid_area
 from fstore.store import Store
@@ -44,7 +44,7 @@ def by_channel(rows: list[dict[str, Any]], column: str) -> NDArray[np.float64]:
 @pytest.mark.parametrize("measure", MEASURES)
 def test_equals_brute_force(world: StudyWorld, layer: str, measure: str) -> None:
     """AuE of every filter is that of a loop over all thresholds; MCAuE is the mean up to a rank."""
-    rows = selectivity(world.store, layer=layer, measure=measure, **WHERE)
+    rows = selectivity(world.store, AskedPart(layer=layer, **WHERE), measure=measure)
     ids, labels = world.boxes()
     X = world.values["g", "5k", layer][ids]
     wanted = brute_areas(X, labels, measure)
@@ -63,7 +63,7 @@ def test_equals_brute_force(world: StudyWorld, layer: str, measure: str) -> None
 def test_parts(world: StudyWorld, part: str) -> None:
     """Another part has its own boxes."""
     ids, labels = world.boxes(part)
-    rows = selectivity(world.store, layer="conv5", part=part, **WHERE)
+    rows = selectivity(world.store, AskedPart(layer="conv5", part=part, **WHERE))
     wanted = brute_areas(world.values["g", "5k", "conv5"][ids], labels, "label")
     assert by_channel(rows, "aue") == pytest.approx(wanted, abs=EXACT)
 
@@ -72,7 +72,7 @@ def test_parts(world: StudyWorld, part: str) -> None:
 def test_difficult_boxes(world: StudyWorld, grid: int) -> None:
     """A difficult box that is kept is a box of its class, in sums and in the group-by alike."""
     ids = np.flatnonzero(np.array(world.parts["g"][0]) == "test")
-    rows = selectivity(world.store, layer="conv5", difficult=True, grid=grid, **WHERE)
+    rows = selectivity(world.store, AskedPart(layer="conv5", difficult=True, **WHERE), grid=grid)
     labels = world.Y["g"].argmax(axis=1)[ids]  # 0 for a difficult box, -1 for other classes
     wanted = brute_areas(world.values["g", "5k", "conv5"][ids], labels, "label")
     assert by_channel(rows, "aue") == pytest.approx(wanted, abs=1e-3 if grid else EXACT)
@@ -82,10 +82,13 @@ def test_difficult_boxes(world: StudyWorld, grid: int) -> None:
 def test_without_maps_label_is_sp_max(world: StudyWorld) -> None:
     """In a fully connected layer label entropy and spMax label entropy are the same rows."""
     first, second = (
-        selectivity(world.store, layer="fc7", measure=m, **WHERE) for m in ("label", "sp_max")
+        selectivity(world.store, AskedPart(layer="fc7", **WHERE), measure=m)
+        for m in ("label", "sp_max")
     )
     assert first == second
-    conv = [selectivity(world.store, layer="conv5", measure=m, **WHERE) for m in MEASURES]
+    conv = [
+        selectivity(world.store, AskedPart(layer="conv5", **WHERE), measure=m) for m in MEASURES
+    ]
     assert conv[0] != conv[2]
 
 
@@ -127,10 +130,12 @@ def trapezoids(histogram: NDArray[np.float64]) -> float:
 @pytest.mark.parametrize("measure", MEASURES)
 def test_grid_equals_polars(world: StudyWorld, layer: str, measure: str, grid: int) -> None:
     """The SQL group-by gives the areas of Polars' histograms, and a bound that holds."""
-    rows = selectivity(world.store, layer=layer, measure=measure, grid=grid, **WHERE)
+    rows = selectivity(world.store, AskedPart(layer=layer, **WHERE), measure=measure, grid=grid)
     counted = polars_histograms(world, layer, measure, grid)
     areas, bounds = by_channel(rows, "aue"), by_channel(rows, "bound")
-    exact = by_channel(selectivity(world.store, layer=layer, measure=measure, **WHERE), "aue")
+    exact = by_channel(
+        selectivity(world.store, AskedPart(layer=layer, **WHERE), measure=measure), "aue"
+    )
     assert (np.abs(areas - exact) <= bounds + EXACT).all()
     for channel, histogram in enumerate(counted):
         if channel == SILENT:
@@ -143,8 +148,8 @@ def test_grid_equals_polars(world: StudyWorld, layer: str, measure: str, grid: i
 
 def test_a_fine_grid_is_near(world: StudyWorld) -> None:
     """With many thresholds the grid's error is small, and known to be."""
-    rows = selectivity(world.store, layer="conv5", grid=20_000, **WHERE)
-    exact = by_channel(selectivity(world.store, layer="conv5", **WHERE), "aue")
+    rows = selectivity(world.store, AskedPart(layer="conv5", **WHERE), grid=20_000)
+    exact = by_channel(selectivity(world.store, AskedPart(layer="conv5", **WHERE)), "aue")
     assert by_channel(rows, "aue") == pytest.approx(exact, abs=1e-3)  # 80 scores in 20,000 steps
     assert by_channel(rows, "bound").max() < 5e-3
 
@@ -155,7 +160,9 @@ def test_a_fine_grid_is_near(world: StudyWorld) -> None:
 @pytest.mark.parametrize("measure", MEASURES)
 def test_curve(world: StudyWorld, measure: str) -> None:
     """A filter's curve is that of a look at all its scores for each threshold."""
-    rows = curve(world.store, layer="conv5", channel=("2", "0"), measure=measure, **WHERE)
+    rows = curve(
+        world.store, AskedPart(layer="conv5", **WHERE), channel=("2", "0"), measure=measure
+    )
     ids, labels = world.boxes()
     x = world.values["g", "5k", "conv5"][ids][:, 2].astype(np.float64)
     x = x.max(axis=1, keepdims=True) if measure == "sp_max" else x
@@ -163,7 +170,7 @@ def test_curve(world: StudyWorld, measure: str) -> None:
     mine = [row for row in rows if row["channel"] == 2]
     found = [(row["threshold"], row["entropy"], row["count"]) for row in mine]
     assert np.array(found) == pytest.approx(np.array(wanted), abs=EXACT)
-    ranked = selectivity(world.store, layer="conv5", measure=measure, **WHERE)
+    ranked = selectivity(world.store, AskedPart(layer="conv5", **WHERE), measure=measure)
     aue = next(row["aue"] for row in ranked if row["channel"] == 2)
     assert [row["aue"] for row in mine] == pytest.approx([aue] * len(mine))
     assert {row["channel"] for row in rows} == {0, 2}
@@ -171,7 +178,7 @@ def test_curve(world: StudyWorld, measure: str) -> None:
 
 def test_curve_of_a_silent_filter(world: StudyWorld) -> None:
     """A filter that never fires has no point above 0."""
-    assert curve(world.store, layer="conv5", channel=(str(SILENT),), **WHERE) == []
+    assert curve(world.store, AskedPart(layer="conv5", **WHERE), channel=(str(SILENT),)) == []
 
 
 # invariants
@@ -192,13 +199,13 @@ def test_copy_and_constant(tmp_path: Path) -> None:
     x = np.column_stack([labels == 0, np.full(6, 2)]).astype(np.float32)[:, :, None]
     put(store, Partition("net", "5k", "g", "gt", "fc7"), x)
     for measure in MEASURES:
-        rows = selectivity(store, layer="fc7", measure=measure, **WHERE)
+        rows = selectivity(store, AskedPart(layer="fc7", **WHERE), measure=measure)
         assert [row["channel"] for row in rows] == [0, 1]
         entropy = scipy_entropy([2, 2, 1])
         assert [row["aue"] for row in rows] == pytest.approx([0, entropy], abs=1e-12)
     aps = {
         (row["class"], row["channel"]): row
-        for row in single_filters(store, layer="fc7", top=0, **WHERE)
+        for row in single_filters(store, AskedRanking(layer="fc7", **WHERE), top=0)
     }
     assert aps["cat", 0]["ap_11"] == aps["cat", 0]["ap_all"] == 1
     for name, prior in (("cat", 2 / 5), ("dog", 2 / 5), ("bus", 1 / 5)):
@@ -222,7 +229,7 @@ def test_shards_and_samples_in_any_order(
     for ids in (np.arange(30, N), np.arange(0, 30, 2), np.arange(1, 30, 2)):
         put(store, Partition("net", "5k", "g", "gt", "conv5"), x[ids], sample_ids=ids.tolist())
     first, second = (
-        selectivity(s, layer="conv5", measure=measure, grid=grid, **WHERE)
+        selectivity(s, AskedPart(layer="conv5", **WHERE), measure=measure, grid=grid)
         for s in (world.store, store)
     )
     assert [row["channel"] for row in first] == [row["channel"] for row in second]
@@ -237,7 +244,7 @@ def test_shards_and_samples_in_any_order(
 
 def test_plot_selectivity(world: StudyWorld) -> None:
     """Means and filters by rank as a share of the layer; the axis says nats and how many."""
-    rows = selectivity(world.store, layer="conv5", **WHERE)
+    rows = selectivity(world.store, AskedPart(layer="conv5", **WHERE))
     ax = plot_selectivity(rows)
     means, filters = ax.get_lines()
     assert np.asarray(means.get_xdata()).tolist() == [k / 32 for k in range(1, 33)]
@@ -250,7 +257,7 @@ def test_plot_selectivity(world: StudyWorld) -> None:
 
 def test_plot_curve(world: StudyWorld) -> None:
     """A line a filter, from threshold 0 to 1; the area under what is drawn is the filter's AuE."""
-    rows = curve(world.store, layer="conv5", channel=("0", "2"), **WHERE)
+    rows = curve(world.store, AskedPart(layer="conv5", **WHERE), channel=("0", "2"))
     ax = plot_curve(rows)
     lines = ax.get_lines()
     assert [str(line.get_label()).split(" (")[0] for line in lines] == ["filter 0", "filter 2"]

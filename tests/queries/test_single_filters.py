@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from _studies import CLASSES, StudyWorld, make_study
-from fstore.queries.analyses.single_filters import filter_curves, single_filters
+from fstore.queries.analyses.single_filters import AskedRanking, filter_curves, single_filters
 from fstore.queries.figures.single_filters import plot_filter_curves, plot_single_filters
 from fstore.queries.methods.filters import interpolated_precision, single_filter_aps
 from fstore.store.precision import ap, voc_ap
@@ -154,7 +154,7 @@ def test_no_positive() -> None:
 
 def test_filters_of_a_store(world: StudyWorld) -> None:
     """Every filter and class: the devkit's loop on the largest responses of the test boxes."""
-    rows = single_filters(world.store, layer="conv5", top=0, **WHERE)
+    rows = single_filters(world.store, AskedRanking(layer="conv5", **WHERE), top=0)
     ids, _ = world.boxes()
     X, Y = world.values["g", "5k", "conv5"][ids].max(axis=2), world.Y["g"][ids]
     assert len(rows) == len(CLASSES) * X.shape[1]
@@ -212,7 +212,7 @@ def test_equals_polars(world: StudyWorld) -> None:
         .collect()
     )
     theirs = {(name, channel): value for name, channel, value in at_11.rows()}
-    rows = single_filters(world.store, layer="fc7", top=0, **WHERE)
+    rows = single_filters(world.store, AskedRanking(layer="fc7", **WHERE), top=0)
     assert len(rows) == len(theirs) == 4 * 40
     for row in rows:
         assert row["ap_11"] == pytest.approx(theirs[row["class"], row["channel"]], abs=1e-12)
@@ -225,7 +225,7 @@ def test_difficult_boxes(world: StudyWorld) -> None:
     """A difficult box that is kept is a positive of its class and a negative of the others."""
     ids = np.flatnonzero(np.array(world.parts["g"][0]) == "test")
     Y = np.where(world.Y["g"] == 0, 1, world.Y["g"])[ids]
-    rows = single_filters(world.store, layer="fc7", top=0, difficult=True, **WHERE)
+    rows = single_filters(world.store, AskedRanking(layer="fc7", difficult=True, **WHERE), top=0)
     X = world.values["g", "5k", "fc7"][ids, :, 0]
     for row in rows:
         y = Y[:, CLASSES.index(row["class"])]
@@ -238,7 +238,7 @@ def test_difficult_boxes(world: StudyWorld) -> None:
 
 def test_plot_single_filters(world: StudyWorld) -> None:
     """A dot a filter, in percent, at its class; classes by their best filter; priors as ticks."""
-    rows = single_filters(world.store, layer="fc7", top=3, **WHERE)
+    rows = single_filters(world.store, AskedRanking(layer="fc7", **WHERE), top=3)
     ax = plot_single_filters(rows)
     dots, priors = ax.get_lines()
     assert sorted(np.asarray(dots.get_xdata())) == pytest.approx(
@@ -256,7 +256,7 @@ def test_plot_single_filters(world: StudyWorld) -> None:
 @pytest.mark.parametrize("top", [1, 5, 20])
 def test_plot_filter_curves(world: StudyWorld, top: int) -> None:
     """A panel a class, a line a filter, however many; the dotted line is the prior."""
-    rows = filter_curves(world.store, layer="fc7", top=top, **WHERE)
+    rows = filter_curves(world.store, AskedRanking(layer="fc7", **WHERE), top=top)
     frame = plot_filter_curves(rows)
     panels = [ax for ax in frame.figure.axes if ax is not frame and ax.get_title()]
     assert [panel.get_title().split(" (")[0] for panel in panels] == list(CLASSES)

@@ -15,7 +15,7 @@ from _pictures import Gallery, make
 from fstore.cli import app
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.analyses import ANALYSES
-from fstore.queries.analyses.top_images import plot_top_images, top_images
+from fstore.queries.analyses.top_images import AskedStored, plot_top_images, top_images
 from fstore.queries.figures.pictures import pixels
 from fstore.store.files import Partition
 from fstore.store.maintenance import Selection, drop
@@ -44,7 +44,7 @@ def test_equals_sorting(gallery: Gallery, view: str, layer: str) -> None:
     """Ranks, values and places are those of sorting every sample's map in Python."""
     x = gallery.values[view, layer]
     where = {**WHERE, "layer": layer, "view": view}
-    rows = top_images(gallery.store, **where, channel=(1, 0), top=3, difficult=True)
+    rows = top_images(gallery.store, AskedStored(**where, difficult=True), channel=(1, 0), top=3)
     wanted = []
     for c in (1, 0):
         scored = sorted((-max(x[i, c]), i) for i in range(4))[:3]
@@ -65,21 +65,21 @@ def test_equal_responses(gallery: Gallery) -> None:
     place = Partition("net", "5", "d", "image", "conv")
     for ids in ([2, 3], [0, 1]):
         put(gallery.store, place, np.ones((2, 3, 6), np.float32), sample_ids=ids)
-    rows = top_images(gallery.store, **WHERE, channel=(2,))
+    rows = top_images(gallery.store, AskedStored(**WHERE), channel=(2,))
     assert [row["sample_id"] for row in rows] == [0, 1, 2, 3]
     assert {(row["row"], row["col"]) for row in rows} == {(0, 0)}
 
 
 def test_labels(gallery: Gallery) -> None:
     """A whole image has the classes of its objects, a box its own, also where it is difficult."""
-    whole = top_images(gallery.store, **WHERE, channel=(0,))
+    whole = top_images(gallery.store, AskedStored(**WHERE), channel=(0,))
     assert {row["sample_id"]: row["classes"] for row in whole} == {
         0: ["cat"],
         1: ["dog"],
         2: ["cat"],
         3: ["cat", "dog"],
     }
-    boxes = top_images(gallery.store, **WHERE, channel=(0,), view="gt", difficult=True)
+    boxes = top_images(gallery.store, AskedStored(**WHERE, view="gt", difficult=True), channel=(0,))
     assert {row["sample_id"]: row["classes"] for row in boxes}[3] == ["dog"]
 
 
@@ -87,7 +87,10 @@ def test_which_samples(gallery: Gallery) -> None:
     """A part of a split, or all that are stored; difficult boxes only when asked for."""
 
     def ids(**options: Any) -> set[int]:  # noqa: ANN401
-        return {r["sample_id"] for r in top_images(gallery.store, **WHERE, channel=(0,), **options)}
+        return {
+            r["sample_id"]
+            for r in top_images(gallery.store, AskedStored(**WHERE, **options), channel=(0,))
+        }
 
     assert ids(part="test") == {1, 2}
     assert ids() == {0, 1, 2, 3}
@@ -100,23 +103,23 @@ def test_which_samples(gallery: Gallery) -> None:
 def test_bad_questions(gallery: Gallery) -> None:
     """A filter that is not there, none at all, no samples, NaN: each is an error that says so."""
     with pytest.raises(UnknownNameError, match=r"no channel 3 in .* it has 0 to 2"):
-        top_images(gallery.store, **WHERE, channel=(3,))
+        top_images(gallery.store, AskedStored(**WHERE), channel=(3,))
     with pytest.raises(DataError, match="at least one"):
-        top_images(gallery.store, **WHERE, channel=())
+        top_images(gallery.store, AskedStored(**WHERE), channel=())
     with pytest.raises(DataError, match="top must be at least 1"):
-        top_images(gallery.store, **WHERE, channel=(0,), top=0)
+        top_images(gallery.store, AskedStored(**WHERE), channel=(0,), top=0)
     with pytest.raises(UnknownNameError, match="fstore extract --layer conv9"):
-        top_images(gallery.store, **{**WHERE, "layer": "conv9"}, channel=(0,))
+        top_images(gallery.store, AskedStored(**{**WHERE, "layer": "conv9"}), channel=(0,))
     place = Partition("net", "5", "d", "image", "conv")
     drop(gallery.store.place, Selection(view="image"))
     put(gallery.store, place, np.full((4, 3, 6), np.nan, np.float32))
     with pytest.raises(DataError, match="NaN"):
-        top_images(gallery.store, **WHERE, channel=(0,))
+        top_images(gallery.store, AskedStored(**WHERE), channel=(0,))
 
 
 def test_sheet(gallery: Gallery) -> None:
     """A line a filter, each image under its classes and response, the filter's name at the left."""
-    rows = top_images(gallery.store, **WHERE, channel=(2, 0), top=3)
+    rows = top_images(gallery.store, AskedStored(**WHERE), channel=(2, 0), top=3)
     ax = plot_top_images(rows)
     panels = [a for a in ax.figure.axes if a.images]
     assert len(panels) == 6
@@ -138,7 +141,7 @@ def test_sheet(gallery: Gallery) -> None:
 
 def test_long_sheets(gallery: Gallery) -> None:
     """More images than fit a line go on in the next; a new filter begins a new one."""
-    row = top_images(gallery.store, **WHERE, channel=(0,), top=1)[0]
+    row = top_images(gallery.store, AskedStored(**WHERE), channel=(0,), top=1)[0]
     rows = [
         {**row, "channel": c, "rank": r, "act_max": 1234.5} for c in (7, 9) for r in range(1, 12)
     ]

@@ -238,7 +238,7 @@ def _image_examples(
     from fstore.extractor.training import CACHE_BYTES, FileExamples
     from fstore.queries.samples.labels import label_matrix
 
-    labels: Any = label_matrix(store, info.name, "image", ids, classes)
+    labels: Any = label_matrix(store, info.name, "image", ids=ids, classes=classes)
     if info.task == "single":
         shown = labels.max(axis=1) > 0
         ids, labels = ids[shown], labels[shown].argmax(axis=1)

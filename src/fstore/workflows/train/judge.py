@@ -116,7 +116,7 @@ def evaluate(
 
     record = store.find_checkpoint(ckpt, network)
     layer = layer or _top_layer(record.network)
-    samples = split_samples(store, dataset, view, split, split_seed)
+    samples = split_samples(store, dataset, view, split=split, seed=split_seed)
     asked = problem(store, samples, network=record.network, ckpt=record.name, layer=layer)
     parts = asked.splits[split_seed]
     single = store.dataset(dataset).task == "single"
