@@ -10,11 +10,11 @@ from fstore.queries.analyses._api import analysis
 from fstore.queries.figures.selectivity import plot_curve, plot_selectivity
 from fstore.queries.methods.selectivity import grid_areas, labels_of, layer_areas, layer_peaks
 from fstore.queries.samples.asked import AskedBoxes
-from fstore.queries.samples.blocks import Rows
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
     from fstore.queries.methods.entropy import Measure
+    from fstore.queries.samples.blocks import Rows
     from fstore.store import Store
 
 __all__ = ["AskedPart", "curve", "selectivity"]
@@ -34,8 +34,10 @@ class AskedPart(AskedBoxes):
 
     part: str = "test"
 
-    def rows(self, store: "Store") -> Rows:
+    def rows(self, store: "Store") -> "Rows":
         """Return the samples of the part that can be read, and where their responses are."""
+        from fstore.queries.samples.blocks import Rows
+
         place = self.partition(store)
         return Rows(place, self.readable_ids(store, place, self.part))
 

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from fstore.errors import DataError
 from fstore.queries.analyses._api import Row, analysis
 from fstore.queries.samples.asked import AskedWithDifficult
-from fstore.queries.samples.blocks import Rows, ablated_blocks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from fstore.queries.figures.pictures import Picture
+    from fstore.queries.samples.blocks import Rows
     from fstore.store import Store
     from fstore.store.files import Partition
 
@@ -44,8 +44,9 @@ class AskedStored(AskedWithDifficult):
 
     part: str | None = None
 
-    def rows(self, store: "Store") -> Rows:
+    def rows(self, store: "Store") -> "Rows":
         """Return the samples among which the top ones are sought, and where their responses are."""
+        from fstore.queries.samples.blocks import Rows
         from fstore.store.features import stored_samples
         from fstore.store.parts import without_difficult
 
@@ -162,6 +163,8 @@ def top_images(
     DataError
         ``top`` is not positive; a response is NaN or infinite.
     """
+    from fstore.queries.samples.blocks import Rows
+
     if top < 1:
         raise DataError(f"top must be at least 1, got {top}")
     rows = asked.rows(store)
@@ -177,9 +180,11 @@ def top_images(
 
 
 def _best(
-    store: "Store", rows: Rows, *, channels: Sequence[int], top: int
+    store: "Store", rows: "Rows", *, channels: Sequence[int], top: int
 ) -> dict[int, NDArray[np.int64]]:
     """Return each filter's top samples; only the summary column is read."""
+    from fstore.queries.samples.blocks import ablated_blocks
+
     best = {}
     for block, X in ablated_blocks(store, [rows], ablation="sp_max", channels=channels):
         for i, c in enumerate(block):
@@ -199,9 +204,10 @@ class _About:
     network: str
 
     @classmethod
-    def of(cls, store: "Store", rows: Rows, channels: Sequence[int]) -> "_About":
+    def of(cls, store: "Store", rows: "Rows", channels: Sequence[int]) -> "_About":
         """Read it."""
         from fstore.queries.figures.pictures import pictures
+        from fstore.queries.samples.blocks import ablated_blocks
         from fstore.store.features import layer_shape
 
         place, ids = rows.partition, rows.ids

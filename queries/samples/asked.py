@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fstore.queries.samples.labels import readable
-from fstore.queries.samples.problem import Problem, problem, split_samples
-from fstore.queries.samples.single import Responses, responses
 from fstore.store.parts import Samples, sample_ids
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from fstore.queries.samples.problem import Problem
+    from fstore.queries.samples.single import Responses
     from fstore.store import Store
     from fstore.store.files import Partition
 
@@ -68,10 +68,14 @@ class Asked:
 
     def samples(self, store: "Store") -> list[Samples]:
         """Return the parts of the split."""
+        from fstore.queries.samples.problem import split_samples
+
         return split_samples(store, self.dataset, self.view, split=self.split, seed=self.seed)
 
-    def problem(self, store: "Store", *, difficult: bool = False) -> Problem:
+    def problem(self, store: "Store", *, difficult: bool = False) -> "Problem":
         """Return what a classifier learns from and is tested on."""
+        from fstore.queries.samples.problem import problem
+
         place = self.partition(store)
         return problem(
             store,
@@ -115,8 +119,10 @@ class AskedBoxes(AskedWithDifficult):
 
     view: str = "gt"
 
-    def responses(self, store: "Store") -> Responses:
+    def responses(self, store: "Store") -> "Responses":
         """Read one response a filter and sample, of all parts of the split."""
+        from fstore.queries.samples.single import responses
+
         place = self.partition(store)
         return responses(
             store,
