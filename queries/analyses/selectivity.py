@@ -97,14 +97,7 @@ def selectivity(
     rows = asked.rows(store)
     peaks = layer_peaks(store, [rows])
     if grid:
-        aue, bound = grid_areas(
-            store,
-            rows.partition,
-            rows.ids,
-            measure=kind,
-            grid=grid,
-            difficult=asked.difficult,
-        )
+        aue, bound = grid_areas(store, rows, measure=kind, grid=grid, difficult=asked.difficult)
     else:
         areas = layer_areas(
             store, [rows], [kind], difficult=asked.difficult, on_progress=on_progress

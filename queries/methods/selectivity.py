@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from fstore.queries.methods.entropy import Measure
     from fstore.queries.samples.blocks import Rows
     from fstore.store import Store
-    from fstore.store.files import Partition
 
 __all__ = ["grid_areas", "labels_of", "layer_areas", "layer_peaks"]
 
@@ -122,8 +121,7 @@ SCORES = {
 
 def grid_areas(
     store: "Store",
-    place: "Partition",
-    ids: "NDArray[np.int64]",
+    rows: "Rows",
     *,
     measure: "Measure",
     grid: int,
@@ -131,18 +129,17 @@ def grid_areas(
 ) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
     """Return AuE and its bound by filter, from the histogram that SQL counts."""
     from fstore.queries.methods.entropy import grid_area, label_entropy
-    from fstore.queries.samples.blocks import Rows
     from fstore.store.features import layer_shape, refuse_bits
 
-    refuse_bits(store.files(**place.values))
-    labels = labels_of(store, [Rows(place, ids)], difficult=difficult)
+    p, ids = rows.partition, rows.ids
+    refuse_bits(store.files(**p.values))
+    labels = labels_of(store, [rows], difficult=difficult)
     scores = SCORES["sp_max" if measure == "sp_max" else "label"]
-    p = place
     given = [p.dataset, p.view, ids.tolist(), p.network, p.ckpt, p.dataset, p.view, p.layer]
     table = store.sql(GRID_SQL.format(scores=scores, grid=int(grid)), given).arrow()
     names = sorted(set(table["class"].to_pylist()))
     columns = np.array([names.index(c) for c in table["class"].to_pylist()], dtype=np.int64)
-    channels = layer_shape(store, place).channels
+    channels = layer_shape(store, p).channels
     histograms = np.zeros((channels, grid + 1, len(names)))
     mass = table["mass" if measure == "weighted" else "n"].to_numpy()
     histograms[table["channel"].to_numpy(), table["bin"].to_numpy(), columns] = mass
