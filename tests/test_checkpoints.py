@@ -410,7 +410,7 @@ def test_one_rule_for_seeds(seed: object, store: Store) -> None:
             'name = "s"\nnetwork = "n"\nlayers = ["fc7"]\n[make.pretrain]\ndataset = "d"\n'
             f"iterations = 1\nsnapshots = [1]\nseed = {seed}\n"
         )
-        with pytest.raises(DataError, match="63 bits"):
+        with pytest.raises(DataError, match=r"from 0 to 2\*\*63 - 1"):
             parse_study(toml)
 
 

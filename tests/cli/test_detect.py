@@ -160,11 +160,9 @@ def test_train(scenes: Scenes, tmp_path: Path) -> None:
     refused(detect(*words, "--c", "0.1"), 1, "differs in options", "--overwrite")
     refused(detect(*words, "--name", "x", *both[-5:-1]), 1, "one --name cannot stand for")
     refused(detect(*words[:-1], "nothing"), 1, "no data set 'nothing'")
-    refused(detect(*words, "--layer", "fc"), 1, "no activations of layer 'fc'")
-    refused(detect(*words, "--part", "none"), 1, "no part 'official:none'")
     refused(detect(*words, "--layer", "fc"), 2, "--layer is given 2 times")
     refused(detect("train", "--layer", "fc", *words[3:]), 1, "no activations of layer 'fc'")
-    refused(detect(*words, "--part", "none"), 1, "no part 'none'")
+    refused(detect(*words, "--part", "none"), 1, "no part 'official:none'")
     refused(detect("eval"), 1, "there are several detectors, name one: d-net-5-conv-none")
     assert detect(*words, "--name", "x", "--class", "b", before=("--quiet",)).stderr == ""
     listed = json.loads(detect("list", "--json").stdout)

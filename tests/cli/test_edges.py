@@ -323,9 +323,7 @@ def test_a_store_that_cannot_be_written(place: Path, monkeypatch: pytest.MonkeyP
     study = place / "study.toml"
     study.write_text('name = "a"\n[roles]\n')
     can = os.access
-    monkeypatch.setattr(
-        "fstore.store.tables.os.access", lambda path, mode: mode != os.W_OK and can(path, mode)
-    )
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK and can(path, mode))
     assert fstore(place, "status").exit_code == 0
     assert fstore(place, "sql", "SELECT 1").exit_code == 0
     done = fstore(place, "drop", "--dataset", "nope", "--yes")

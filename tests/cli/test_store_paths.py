@@ -1,6 +1,7 @@
 """Whatever the folders above a store are named, commands answer the same, or refuse in words."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -40,7 +41,8 @@ def answers(store: Path) -> list[tuple[int, str]]:
     for words in COMMANDS:
         result = CliRunner().invoke(app, ["--store", str(store), "--quiet", *words])
         assert result.exit_code in {0, 1, 2}, (words, result.exception)
-        text = result.stdout.replace(json.dumps(str(store))[1:-1], "STORE")
+        text = result.stdout.replace(json.dumps(shlex.quote(str(store)))[1:-1], "STORE")
+        text = text.replace(json.dumps(str(store))[1:-1], "STORE")
         found.append((result.exit_code, text))
     return found
 

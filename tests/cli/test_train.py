@@ -146,8 +146,8 @@ def test_options_win_over_the_file(fstore: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("lrr = 1", "unknown entry 'lrr'; known: lr, "),
-        ("lr = 'x'", "lr must be a number, not 'x'"),
+        ("lrr = 1", "unknown key 'lrr'; there are: lr, "),
+        ("lr = 'x'", "lr must be a number, got 'x'"),
         ("lr = 0.1", "the network states no number of iterations; give --iterations"),
         ("iterations = 2\nlr = 0", "lr of a recipe must be above 0"),
         ("iterations = 2\nsnapshots = [3]", "snapshots must lie within 1 and 2, not [3]"),

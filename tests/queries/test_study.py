@@ -327,7 +327,7 @@ def test_commands_that_make_checkpoints() -> None:
     study = parse_study(with_tuned())
     assert checkpoint_command(None, study, "5-e-ft-s4") == (
         "fstore train finetune --network net --from 5 --mode ft --dataset e --view image "
-        "--split random --split-seed 4 --seed 4 --name 5-e-ft-s4"
+        "--split random:4 --seed 4 --name 5-e-ft-s4"
     )
     assert checkpoint_command(None, study, "5-d-gt-ft") == (
         "fstore train finetune --network net --from 5 --mode ft --dataset d --view gt "
@@ -347,7 +347,7 @@ def test_making() -> None:
     assert (dataset.root, dataset.seeds, dataset.fractions) == ("VOCdevkit", (0,), (0.6, 0.1, 0.3))
     assert dataset.options == (("year", "2007"),)
     assert make.proposals_of("d").command(None) == (
-        "fstore proposals --dataset d --method components --max-proposals 7 --split test"
+        "fstore proposals --dataset d --method components --max-proposals 7 --part test"
     )
     assert make.proposals_of("e").command(None).endswith("--dataset e --method selective-search")
     assert (make.checkpoints[0].file, make.checkpoints[0].iteration) == ("a.npz", 5)

@@ -109,8 +109,8 @@ def test_missing_checkpoints_are_named(world: World) -> None:
     )
     assert lines[2] == (
         "no scene classification on d: no checkpoint net/25-d-ft-s1; make it with: fstore train "
-        "finetune --network net --from 25 --mode ft --dataset d --view image --split random "
-        f"--split-seed 1 --seed 1 --name 25-d-ft-s1 --store {world.store.path}"
+        "finetune --network net --from 25 --mode ft --dataset d --view image --split random:1 "
+        f"--seed 1 --name 25-d-ft-s1 --store {world.store.path}"
     )
     assert len(lines) == 4
 
