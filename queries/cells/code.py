@@ -202,9 +202,12 @@ class _Bare(ast.NodeTransformer):
             node.exc = node.exc.func
         return self.generic_visit(node)
 
-    def visit_If(self, node: ast.If) -> ast.AST | None:
-        """Drop imports for annotations."""
-        return None if _for_annotations(node.test) else self.generic_visit(node)
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.AST] | None:
+        """Drop imports for annotations; what is done in their place stays."""
+        if not _for_annotations(node.test):
+            return self.generic_visit(node)
+        kept = [self.visit(other) for other in node.orelse]
+        return [other for other in kept if other is not None] or None
 
     def visit_Import(self, node: ast.Import) -> ast.AST | None:
         """Drop imports of fstore's modules."""
@@ -234,8 +237,8 @@ def _imported(statements: Iterable[ast.AST]) -> Iterator[tuple[str, str, str]]:
     """
     for node in statements:
         if isinstance(node, ast.If) and _for_annotations(node.test):
-            continue
-        if isinstance(node, ast.Import):
+            yield from _imported(node.orelse)
+        elif isinstance(node, ast.Import):
             names = (alias for alias in node.names if _is_ours(alias.name))
             yield from (("", alias.asname or "", alias.name) for alias in names)
         elif isinstance(node, ast.ImportFrom) and _is_ours(node.module or ""):

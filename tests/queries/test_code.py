@@ -163,3 +163,27 @@ def test_same_name_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (package / "two.py").write_text(both + "from fstore_parts.b import f\nx = f()\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert code_version("fstore_parts.one") != code_version("fstore_parts.two")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("x = 1", "x = 2"),
+        ("def f(a=1): ...", "def f(a=2): ..."),
+        ("def f(a, b): ...", "def f(b, a): ..."),
+        ("SQL = 'SELECT 1'", "SQL = 'SELECT 2'"),
+        ("@cache\ndef f(): ...", "def f(): ..."),
+        ("class A:\n    n: int = 1", "class A:\n    n: int = 2"),
+        ("class A:\n    n: int\n    m: int", "class A:\n    m: int\n    n: int"),
+        ("import numpy as np\nx = np.float32", "import numpy as np\nx = np.float64"),
+        ("from numpy import sum as s", "from numpy import mean as s"),
+        ("if TYPE_CHECKING:\n    x = 1\nelse:\n    x = 2", "if TYPE_CHECKING:\n    x = 1"),
+        ("if a:\n    raise ValueError\nx = 1", "if b:\n    raise ValueError\nx = 1"),
+        ("async def f(): return 1", "async def f(): return 2"),
+        ("x = lambda a: a", "x = lambda a: -a"),
+    ],
+)
+def test_what_computes_counts(first: str, second: str) -> None:
+    """Two sources that may compute something else have different code."""
+    assert code._code(first.encode()) != code._code(second.encode())
+    assert code._code(first.encode()) == code._code(f"# a comment\n{first}\n".encode())
