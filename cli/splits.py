@@ -109,9 +109,11 @@ def _with_seed(dataset: str, own: "Sequence[Split]", split: str | None, *, seed:
     fit = [s for s in own if s.seed == seed]
     if len(fit) == 1 or Split() in fit:
         return fit[0]  # the official one is the first
-    if own:
-        raise several_splits(dataset, fit or own)
-    return Split(seed=seed)  # whoever looks for its parts says what is not there
+    if fit:
+        raise several_splits(dataset, fit)
+    options = "; or ".join(" ".join(s.options()) for s in own)
+    instead = f"in its place add: {options}" if own else "it has none"
+    raise UnknownNameError(f"data set '{dataset}' has no split with seed {seed}; {instead}")
 
 
 def part_meant(
@@ -170,7 +172,8 @@ def part_words(split: str | None, part: str | None) -> str | None:
 def _check_part(split: str | None, part: str | None, seed: int | None = None) -> None:
     if not part and (split is not None or seed is not None):
         raise typer.BadParameter(
-            "--split says of which split a part is meant; add --part train, val or test"
+            "--split says of which split a part is meant; add --part train, --part val or "
+            "--part test"
         )
 
 

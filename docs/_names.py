@@ -59,6 +59,7 @@ def _sql(name: str) -> str:
     name, _, number = name.partition("=")
     example = {"T": "=0.5", "K": "=5"}.get(number, "")
     statement = " ".join(ablation_sql(name + example, "a").split())
+    statement = f"FROM ({statement})" if statement.startswith("WITH") else statement
     return f"`{statement}`"
 
 

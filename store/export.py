@@ -62,10 +62,11 @@ def find_partition(
     if fit:
         candidates = ", ".join(f"{p.network}/{p.ckpt}" for p in fit)
         raise UnknownNameError(f"checkpoint '{ckpt}' is ambiguous: {candidates}; add --network")
-    others = ", ".join(sorted({f"{p.network}/{p.ckpt}" for p in stored})) or "no checkpoint"
+    ckpts = ", ".join(sorted({f"{p.network}/{p.ckpt}" for p in stored}))
+    others = f"those of {ckpts}" if ckpts else "none"
     raise UnknownNameError(
         f"no activations of layer '{layer}' for checkpoint '{ckpt}' and {dataset}.{view}; "
-        f"of this layer there are those of {others}; "
+        f"of this layer there are {others}; "
         + how_to_make(store, Partition(network or "", ckpt, dataset, view, layer))
     )
 

@@ -97,10 +97,7 @@ class Part:
         """
         split, _, name = text.rpartition(":")
         if name not in PART_NAMES:
-            raise UnknownNameError(
-                f"'{text}' names no part; a part is {', '.join(PART_NAMES)}, alone or after a "
-                "split, like random:0:test"
-            )
+            raise UnknownNameError(f"'{text}' names no part; a part is {', '.join(PART_NAMES)}")
         return cls(name, Split.parse(split) if split else None)
 
     def __str__(self) -> str:
@@ -128,7 +125,16 @@ class Samples:
 
 
 def part_names(names: Sequence[str]) -> list[str]:
-    """Return names of parts with ``trainval`` as the two that it stands for, each once."""
+    """Return names of parts with ``trainval`` as the two that it stands for, each once.
+
+    Raises
+    ------
+    UnknownNameError
+        One of them names a split, too.
+    """
+    if mixed := next((name for name in names if ":" in name), None):
+        words = " ".join(Part.parse(mixed).options())
+        raise UnknownNameError(f"'{mixed}' is no part alone; write: {words}")
     each = [own for name in names for own in (("train", "val") if name == TRAINVAL else (name,))]
     return list(dict.fromkeys(each))
 

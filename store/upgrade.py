@@ -46,7 +46,10 @@ def upgrade(root: "Place") -> None:
 
 
 def _note_unreadable(root: "Place") -> None:
-    """Fill the table of samples that cannot be read with what runs on record told of them."""
+    """Fill the table of samples that cannot be read with what runs on record told of them.
+
+    Notes of data sets that are gone are left out: another one may be given their name.
+    """
 
     def missing() -> list[dict[str, Any]]:
         if read_rows(root, "unreadable").num_rows:
@@ -54,7 +57,11 @@ def _note_unreadable(root: "Place") -> None:
         runs = read_rows(root, "runs").to_pylist()
         told = [(bad, run["finished_at"]) for run in runs for bad in run["quarantined"] or ()]
         each = {(bad["dataset"], bad["view"], bad["sample_id"]): (bad, at) for bad, at in told}
-        return [{**bad, "noted_at": at} for bad, at in each.values()]
+        rows = read_rows(root, "datasets").to_pylist()
+        present = {(row["name"], view["view"]) for row in rows for view in row["views"]}
+        return [
+            {**bad, "noted_at": at} for (*of, _), (bad, at) in each.items() if tuple(of) in present
+        ]
 
     append_once(root, "unreadable", missing, key="unreadable")
 

@@ -61,8 +61,11 @@ OUTSIDE = (
 BLOCKS = ("body", "orelse", "handlers", "finalbody", "cases")
 """Where a statement holds others."""
 
-TELLS = ("report", "analysis", "ablation")
+TELLS = ("report", "analysis")
 """Decorators that say what an entry is called and how it is drawn."""
+
+WORDS = {"ablation": ("label", "sql")}
+"""Of other decorators, the arguments that do: the others decide what is computed."""
 
 
 @cache
@@ -181,7 +184,11 @@ class _Bare(ast.NodeTransformer):
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         """Drop what is returned by annotation, and what a decorator tells."""
         node.returns = None
-        node.decorator_list = [d for d in node.decorator_list if not _tells(d)]
+        node.decorator_list = [d for d in node.decorator_list if _called(d) not in TELLS]
+        for decorator in node.decorator_list:
+            if isinstance(decorator, ast.Call):
+                words = WORDS.get(_called(decorator), ())
+                decorator.keywords = [k for k in decorator.keywords if k.arg not in words]
         return self.generic_visit(node)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
@@ -220,9 +227,9 @@ class _Bare(ast.NodeTransformer):
         return None if _is_ours(module) or module in {"typing", "collections.abc"} else node
 
 
-def _tells(decorator: ast.expr) -> bool:
+def _called(decorator: ast.expr) -> str:
     called = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return isinstance(called, ast.Name) and called.id in TELLS
+    return called.id if isinstance(called, ast.Name) else ""
 
 
 def _is_alias(annotation: ast.expr) -> bool:

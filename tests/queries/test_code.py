@@ -179,6 +179,8 @@ def test_same_name_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ("from numpy import sum as s", "from numpy import mean as s"),
         ("if TYPE_CHECKING:\n    x = 1\nelse:\n    x = 2", "if TYPE_CHECKING:\n    x = 1"),
         ("if a:\n    raise ValueError\nx = 1", "if b:\n    raise ValueError\nx = 1"),
+        ("@ablation('a', reads='map')\ndef f(): ...", "@ablation('a', reads='b')\ndef f(): ..."),
+        ("@ablation('a')\ndef f(): ...", "@ablation('b')\ndef f(): ..."),
         ("async def f(): return 1", "async def f(): return 2"),
         ("x = lambda a: a", "x = lambda a: -a"),
     ],

@@ -12,6 +12,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
+from _build import add_dataset
 from fstore.errors import StorageError
 from fstore.store import Store
 from fstore.store import upgrade as upgrade_module
@@ -110,12 +111,15 @@ def test_how_proposals_were_found(tmp_path: Path) -> None:
 def test_what_cannot_be_read(tmp_path: Path) -> None:
     """Samples that runs on record could not read are noted, each once, whatever became of the run.
 
-    A second upgrade, after one that was killed, adds nothing.
+    Not those of a data set that is gone: another one may be given its name. A second upgrade, after
+    one that was killed, adds nothing.
     """
     store = Store.create(tmp_path / "s")
+    add_dataset(store, "d")
     for i, (ended, ids) in enumerate((("ok", (3, 5)), ("failed", (5, 8)), ("ok", ()))):
         bad = [
-            {"dataset": "d", "view": "image", "sample_id": n, "uri": f"{n}.png", "reason": "cut"}
+            {"dataset": name, "view": "image", "sample_id": n, "uri": f"{n}.png", "reason": "cut"}
+            for name in ("d", "gone")
             for n in ids
         ]
         row = {"run_id": str(i), "kind": "extract", "exit": ended, "finished_at": NOW}
