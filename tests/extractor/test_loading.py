@@ -55,9 +55,19 @@ def greys(batch: InputBatch) -> list[float]:
     return values
 
 
+EARLIER: list[threading.Thread] = []
+
+
+@pytest.fixture(autouse=True)
+def earlier() -> None:
+    """Note the threads of tests before, which the interpreter has not collected yet."""
+    EARLIER[:] = threading.enumerate()
+
+
 def decoders() -> list[threading.Thread]:
-    """Return the decoding threads that run."""
-    return [t for t in threading.enumerate() if t.name.startswith("fstore-decode")]
+    """Return the decoding threads that a test has left running."""
+    running = [t for t in threading.enumerate() if t not in EARLIER]
+    return [t for t in running if t.name.startswith("fstore-decode")]
 
 
 @pytest.fixture
