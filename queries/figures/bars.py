@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fstore.queries.cells.registry import Plot
 from fstore.queries.figures.plots import Row, new_axes
 from fstore.words import worded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["grouped_bars", "mark_paper"]
+__all__ = ["bar_plot", "grouped_bars", "mark_paper"]
 
 FILLS: tuple[dict[str, Any], ...] = (
     {"color": "0.25"},
@@ -76,6 +77,28 @@ def grouped_bars(
     above: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}
     ax.legend(title=title or over, ncols=min(len(columns) + 1, 5), **above)
     return ax
+
+
+def bar_plot(columns: Sequence[str], *, ylabel: str) -> Plot:
+    """Return a plot of a report's rows: :func:`grouped_bars` with these columns."""
+
+    def plot(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
+        """Draw a group of bars a row, a bar a column, the paper's numbers as marks.
+
+        Parameters
+        ----------
+        rows : sequence of mapping
+            Rows of the report.
+        ax : Axes or None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        Axes
+        """
+        return grouped_bars(rows, columns, ylabel=ylabel, ax=ax)
+
+    return plot
 
 
 def mark_paper(

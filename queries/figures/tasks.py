@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from fstore.queries.cells.needs import Row
+from fstore.queries.cells.needs import BESIDE, Row
 from fstore.queries.cells.registry import Plot
 from fstore.queries.figures.bars import grouped_bars
 from fstore.queries.studies.tasks import QUANTITIES, role_of
@@ -13,24 +13,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-__all__ = ["draw_tasks", "task_plot"]
+__all__ = ["task_plot"]
 
 
 NARROW = 16
 """Characters a line of a task's name, where labels are many."""
-
-
-def draw_tasks(
-    rows: Sequence[Row], columns: Sequence[str], *, ordered: bool = False, ax: "Axes | None"
-) -> "Axes":
-    """Draw a group of bars a task, a bar a column, the paper's numbers as marks."""
-    names = dict.fromkeys(str(row["row"]) for row in rows)
-    gap = " " if len(names) < 3 else "\n"  # many labels: narrow ones
-    labels = {name: _label(name, gap) for name in names}
-    named = [{**row, "row": labels[str(row["row"])]} for row in rows]
-    words = {"ylabel": "Percent", "xlabel": "Task"}
-    # steps of pre-training are checkpoints, called as the store does
-    return grouped_bars(named, columns, **words, ordered=ordered, named=ordered, ax=ax)
 
 
 def _label(row: str, gap: str) -> str:
@@ -39,8 +26,16 @@ def _label(row: str, gap: str) -> str:
     return f"{fill(row, NARROW, break_on_hyphens=False) if gap != ' ' else row}\n{quantity}"
 
 
-def task_plot(columns: Sequence[str]) -> Plot:
-    """Return a plot of a report's rows: :func:`draw_tasks` with these columns."""
+def task_plot(columns: Sequence[str] = (), *, ordered: bool = False) -> Plot:
+    """Return a plot of a report's rows on tasks: a group of bars a task, a bar a column.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        In the order of the bars; none for all that stand beside nothing.
+    ordered : bool
+        Whether columns are steps of pre-training: checkpoints, called as the store does.
+    """
 
     def plot(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
         """Draw a group of bars a task, a bar a column, the paper's numbers as marks.
@@ -56,6 +51,14 @@ def task_plot(columns: Sequence[str]) -> Plot:
         -------
         Axes
         """
-        return draw_tasks(rows, columns, ax=ax)
+        names = dict.fromkeys(str(row["row"]) for row in rows)
+        gap = " " if len(names) < 3 else "\n"  # many labels: narrow ones
+        labels = {name: _label(name, gap) for name in names}
+        named = [{**row, "row": labels[str(row["row"])]} for row in rows]
+        shown = columns or list(
+            dict.fromkeys(str(row["col"]) for row in rows if BESIDE not in str(row["col"]))
+        )
+        words = {"ylabel": "Percent", "xlabel": "Task"}
+        return grouped_bars(named, shown, **words, ordered=ordered, named=ordered, ax=ax)
 
     return plot

@@ -13,7 +13,7 @@ from fstore.queries.studies.tasks import paper_task
 if TYPE_CHECKING:
     from fstore.store import Store
 
-__all__ = ["plot_table1", "table1"]
+__all__ = ["table1"]
 
 COLUMNS = ("scratch", "pretrain", "finetune")
 
@@ -25,9 +25,6 @@ def needs(store: "Store", study: Study) -> list[Need]:
     return task_needs(store, study, dict(zip(COLUMNS, kinds, strict=True)))
 
 
-plot_table1 = task_plot(COLUMNS)
-
-
 @report(
     "table1",
     title="From scratch, pre-trained, fine-tuned",
@@ -36,7 +33,7 @@ plot_table1 = task_plot(COLUMNS)
     paper_row=paper_task,
     columns=COLUMNS,
     needs=needs,
-    plot=plot_table1,
+    plot=task_plot(COLUMNS),
 )
 def table1(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
     """Yield the percentage that linear SVMs on the top layer reach, by task and kind of training.

@@ -13,7 +13,7 @@ from fstore.queries.studies.tasks import paper_task
 if TYPE_CHECKING:
     from fstore.store import Store
 
-__all__ = ["plot_table2", "table2"]
+__all__ = ["table2"]
 
 COLUMNS = ("ft", "fc_ft")
 
@@ -24,9 +24,6 @@ def needs(store: "Store", study: Study) -> list[Need]:
     return task_needs(store, study, {"ft": ("ft", parent), "fc_ft": ("fc-ft", parent)})
 
 
-plot_table2 = task_plot(COLUMNS)
-
-
 @report(
     "table2",
     title="Fine-tuning all layers or the fully connected ones",
@@ -35,7 +32,7 @@ plot_table2 = task_plot(COLUMNS)
     paper_row=paper_task,
     columns=COLUMNS,
     needs=needs,
-    plot=plot_table2,
+    plot=task_plot(COLUMNS),
 )
 def table2(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
     """Yield the percentage that linear SVMs on the top layer reach, by task and mode.

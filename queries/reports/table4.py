@@ -3,42 +3,22 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fstore.queries.cells.needs import BESIDE, Cell, Need, Row
+from fstore.queries.cells.needs import Cell, Need
 from fstore.queries.cells.registry import report
-from fstore.queries.figures.tasks import draw_tasks
+from fstore.queries.figures.tasks import task_plot
 from fstore.queries.reports._tuned import task_cells, task_needs
 from fstore.queries.studies.study import Study
 from fstore.queries.studies.tasks import paper_task
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from fstore.store import Store
 
-__all__ = ["plot_table4", "table4"]
+__all__ = ["table4"]
 
 
 def needs(store: "Store", study: Study) -> list[Need]:
     """Return a cell for each task and checkpoint of the sweep that was fine-tuned."""
     return task_needs(store, study, {c: ("ft", c) for c in study.checkpoints("sweep")})
-
-
-def plot_table4(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw a group of bars a task, a bar a checkpoint, the paper's numbers as marks.
-
-    Parameters
-    ----------
-    rows : sequence of mapping
-        Rows of the report.
-    ax : Axes or None
-        Where to draw; None makes a figure.
-
-    Returns
-    -------
-    Axes
-    """
-    columns = dict.fromkeys(str(row["col"]) for row in rows if BESIDE not in str(row["col"]))
-    return draw_tasks(rows, list(columns), ordered=True, ax=ax)
 
 
 @report(
@@ -48,7 +28,7 @@ def plot_table4(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
     paper="table4.csv",
     paper_row=paper_task,
     needs=needs,
-    plot=plot_table4,
+    plot=task_plot(ordered=True),
 )
 def table4(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
     """Yield the percentage that linear SVMs on the top layer reach, by task and parent.

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fstore.queries.cells.needs import Cell, Need, Row
+from fstore.queries.cells.needs import Cell, Need
 from fstore.queries.cells.registry import report
-from fstore.queries.figures.bars import grouped_bars
+from fstore.queries.figures.bars import bar_plot
 from fstore.queries.reports._classify import (
     ablations_of,
     classification_need,
@@ -17,11 +17,9 @@ from fstore.queries.reports._classify import (
 from fstore.queries.studies.study import Study
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from fstore.store import Store
 
-__all__ = ["plot_table7", "table7"]
+__all__ = ["table7"]
 
 COLUMNS = ("none", "binarize", "sp_shuffle", "sp_max")
 
@@ -39,23 +37,6 @@ def needs(store: "Store", study: Study) -> list[Need]:
     ]
 
 
-def plot_table7(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw mean AP by layer, a bar an ablation, the paper's numbers as marks.
-
-    Parameters
-    ----------
-    rows : sequence of mapping
-        Rows of the report.
-    ax : Axes or None
-        Where to draw; None makes a figure.
-
-    Returns
-    -------
-    Axes
-    """
-    return grouped_bars(rows, COLUMNS, ylabel="Mean average precision (percent)", ax=ax)
-
-
 @report(
     "table7",
     title="Ablations of magnitude and place in classification",
@@ -64,7 +45,7 @@ def plot_table7(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
     paper="table7.csv",
     columns=COLUMNS,
     needs=needs,
-    plot=plot_table7,
+    plot=bar_plot(COLUMNS, ylabel="Mean average precision (percent)"),
 )
 def table7(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
     """Yield mean average precision in percent by layer and ablation.

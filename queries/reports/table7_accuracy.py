@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fstore.queries.cells.needs import Cell, Need, Row
+from fstore.queries.cells.needs import Cell, Need
 from fstore.queries.cells.registry import report
-from fstore.queries.figures.bars import grouped_bars
+from fstore.queries.figures.bars import bar_plot
 from fstore.queries.reports._classify import (
     ablations_of,
     accuracies,
@@ -17,11 +17,9 @@ from fstore.queries.reports._classify import (
 from fstore.queries.studies.study import Study
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from fstore.store import Store
 
-__all__ = ["plot_table7_accuracy", "table7_accuracy"]
+__all__ = ["table7_accuracy"]
 
 COLUMNS = ("none", "binarize", "sp_shuffle", "sp_max")
 
@@ -54,23 +52,6 @@ def needs(store: "Store", study: Study) -> list[Need]:
     return cells
 
 
-def plot_table7_accuracy(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw accuracy by layer, a bar an ablation, the paper's numbers as marks.
-
-    Parameters
-    ----------
-    rows : sequence of mapping
-        Rows of the report.
-    ax : Axes or None
-        Where to draw; None makes a figure.
-
-    Returns
-    -------
-    Axes
-    """
-    return grouped_bars(rows, COLUMNS, ylabel="Class-averaged accuracy (percent)", ax=ax)
-
-
 @report(
     "table7_accuracy",
     title="Ablations of magnitude and place, accuracy",
@@ -78,7 +59,7 @@ def plot_table7_accuracy(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "A
     paper="table7_accuracy.csv",
     columns=COLUMNS,
     needs=needs,
-    plot=plot_table7_accuracy,
+    plot=bar_plot(COLUMNS, ylabel="Class-averaged accuracy (percent)"),
 )
 def table7_accuracy(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
     """Yield class-averaged accuracy in percent by layer and ablation.

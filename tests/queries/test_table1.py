@@ -6,6 +6,8 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 
 from _problems import World
 from _tuned import RUNS, SOFTMAX, STUDY, accuracy_of, add_run, exported, make_tuned, mean_ap_of
@@ -13,7 +15,6 @@ from fstore.errors import DataError, UnknownNameError
 from fstore.queries.cells.needs import Row
 from fstore.queries.refresh.show import show_report
 from fstore.queries.reports import REPORTS, paper_numbers
-from fstore.queries.reports.table1 import plot_table1
 from fstore.queries.studies.study import parse_study
 from fstore.queries.studies.tasks import TASKS, task_row
 
@@ -143,7 +144,7 @@ def test_plot() -> None:
         for task, n, std, paper in tasks
         for i, col in enumerate((*columns, "finetune:softmax"))
     ]
-    ax = plot_table1(rows)
+    ax: Axes = REPORTS["table1"].meta["plot"](rows)
     assert sorted(bar.get_height() for bar in ax.patches) == [40, 40, 41, 41, 42, 42]  # type: ignore[attr-defined]
     marks = [line for line in ax.get_lines() if line.get_marker() == "D"]
     assert sum(len(np.asarray(line.get_xdata())) for line in marks) == 3
@@ -154,7 +155,7 @@ def test_plot() -> None:
     legend = ax.get_legend()
     assert legend is not None
     assert "n = 1 or 3 splits" in legend.get_title().get_text()
-    mpl.pyplot.close("all")
+    plt.close("all")
 
 
 def test_many_labels_do_not_meet() -> None:
@@ -164,12 +165,12 @@ def test_many_labels_do_not_meet() -> None:
         {"row": task, "col": "scratch", "value": 40.0, "std": None, "n": 1, "paper": None}
         for task in tasks
     ]
-    ax = plot_table1(rows)
+    ax: Axes = REPORTS["table1"].meta["plot"](rows)
     ax.figure.canvas.draw()
     boxes = [label.get_window_extent() for label in ax.get_xticklabels()]
     assert len(boxes) == 4
     assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
-    mpl.pyplot.close("all")
+    plt.close("all")
 
 
 def test_paper_numbers() -> None:

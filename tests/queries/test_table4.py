@@ -5,12 +5,13 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 
 from _tuned import RUNS, STUDY, accuracy_of, exported, make_tuned
 from fstore.queries.cells.needs import Row
 from fstore.queries.refresh.show import show_report
-from fstore.queries.reports import paper_numbers
-from fstore.queries.reports.table4 import plot_table4
+from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.studies.study import parse_study
 
 mpl.use("agg")
@@ -62,11 +63,11 @@ def test_plot(n_columns: int) -> None:
         }
         for i in range(n_columns)
     ]
-    ax = plot_table4([*rows, {**rows[0], "col": "0k:softmax"}])
+    ax: Axes = REPORTS["table4"].meta["plot"]([*rows, {**rows[0], "col": "0k:softmax"}])
     assert [bar.get_height() for bar in ax.patches] == [40 + i for i in range(n_columns)]  # type: ignore[attr-defined]
     greys = [mpl.colors.to_rgb(bar.get_facecolor())[0] for bar in ax.patches]
     assert greys == sorted(set(greys), reverse=True)
-    mpl.pyplot.close("all")
+    plt.close("all")
 
 
 def test_paper_numbers() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from sklearn.metrics import balanced_accuracy_score
 
@@ -16,7 +17,6 @@ from fstore.queries.figures.retrieval import plot_retrieval
 from fstore.queries.figures.table3 import plot_table3
 from fstore.queries.refresh.show import show_report
 from fstore.queries.reports import REPORTS, paper_numbers
-from fstore.queries.reports.table7 import plot_table7
 from fstore.queries.studies.study import parse_study
 from fstore.store.permutation import permutation
 from fstore.store.precision import ap, voc_ap
@@ -192,7 +192,7 @@ def test_plot_table7() -> None:
     """Bars are the values, an ablation each; marks the paper's; what stands beside is not drawn."""
     columns = REPORTS["table7"].meta["columns"]
     rows = rows_of([*columns, "none:classes"], paper=50.0, n=3)
-    ax = plot_table7(rows)
+    ax: Axes = REPORTS["table7"].meta["plot"](rows)
     assert sorted(bar.get_height() for bar in ax.patches) == [40, 40, 41, 41, 42, 43]  # type: ignore[attr-defined]
     assert (
         sum(
