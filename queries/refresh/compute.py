@@ -1,8 +1,8 @@
 """Compute what is stale of one report, store it as it is done, and keep the history."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -96,13 +96,11 @@ def _standing_cells(standing: Standing) -> list[str]:
     return cells
 
 
-@contextmanager
 def _alone_at(
     store: "Store", study: Study, name: str, *, on_wait: Callable[[], object] | None
-) -> Iterator[None]:
-    """Hold the lock under which a report is computed and its history is written."""
-    with store.place.lock(f"{quote(study.name, safe='')}.{name}.lock", on_wait):
-        yield
+) -> AbstractContextManager[None]:
+    """Return the lock under which a report is computed and its history is written."""
+    return store.place.lock(f"{quote(study.name, safe='')}.{name}.lock", on_wait)
 
 
 COMMIT_SECONDS = 5

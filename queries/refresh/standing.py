@@ -22,7 +22,7 @@ from fstore.queries.studies.ways import dataset_command
 if TYPE_CHECKING:
     from fstore.store import Store
 
-__all__ = ["Standing", "State", "look", "standing", "told", "with_paper"]
+__all__ = ["Standing", "State", "look", "told", "with_paper"]
 
 
 class State(StrEnum):
@@ -100,32 +100,8 @@ class Standing:
         return [row for cell in self.cells for row in self.kept.get(cell, ())]
 
 
-def standing(store: "Store", study: Study, name: str, *, inputs: Inputs | None = None) -> Standing:
-    """Return how a report stands, without computing anything.
-
-    Parameters
-    ----------
-    store : Store
-    study : Study
-    name : str
-        A registered report.
-    inputs : Inputs or None
-        Of a store at one moment, to look at several reports; None for the present one.
-
-    Raises
-    ------
-    UnknownNameError
-        No such report; a data set or split is not registered.
-    DataError
-        The study does not bind a part that the report needs.
-    """
-    inputs = inputs or Inputs.now(store)
-    needs: Sequence[Need] = needs_of(inputs.store, study, name)
-    return _of_needs(inputs, study, name, needs=needs)
-
-
 def look(inputs: Inputs, study: Study, name: str) -> Standing:
-    """Return how a report stands, as :func:`standing`; what that raises is its ``error``.
+    """Return how a report stands, without computing anything; what goes wrong is its ``error``.
 
     Parameters
     ----------
@@ -135,29 +111,24 @@ def look(inputs: Inputs, study: Study, name: str) -> Standing:
     name : str
         A registered report.
     """
-    needs: Sequence[Need] = ()
+    frozen, needs = inputs.store, list[Need]()
+    noted = last_noted(frozen, study.name).get(name)
     try:
-        needs = needs_of(inputs.store, study, name)
-        return _of_needs(inputs, study, name, needs=needs)
+        needs += needs_of(frozen, study, name)
+        lacks = {need: inputs.lacks(need) for need in needs}
+        ready = [need for need in needs if not lacks[need]]
+        return Standing(
+            needs=needs,
+            stamps=stamps_of(name, ready, inputs),
+            kept=kept_rows(frozen, study.name, name),
+            missing=what_is_missing(frozen, study, lacks),
+            noted=noted,
+        )
     except Exception as error:  # noqa: BLE001 - the other reports have a right to be looked at
-        noted = last_noted(inputs.store, study.name).get(name)
         untold = Standing(needs=needs, noted=noted, error=error)
     if untold.state is not State.MISSING:
         return untold
-    return replace(untold, missing=[_unregistered(inputs.store, study, untold.error)])
-
-
-def _of_needs(inputs: Inputs, study: Study, name: str, *, needs: Sequence[Need]) -> Standing:
-    frozen = inputs.store
-    lacks = {need: inputs.lacks(need) for need in needs}
-    ready = [need for need in needs if not lacks[need]]
-    return Standing(
-        needs=needs,
-        stamps=stamps_of(name, ready, inputs),
-        kept=kept_rows(frozen, study.name, name),
-        missing=what_is_missing(frozen, study, lacks),
-        noted=last_noted(frozen, study.name).get(name),
-    )
+    return replace(untold, missing=[_unregistered(frozen, study, untold.error)])
 
 
 def _unregistered(store: "Store", study: Study, error: Exception | None) -> Missing:

@@ -9,13 +9,14 @@ from _build import add_checkpoint, put
 from _detection import Scenes, add_images, add_proposals_of, make_scenes
 from _devkit import Devkit
 from fstore.errors import DataError, UnknownNameError
+from fstore.queries.cells.inputs import Inputs
 from fstore.queries.detection.detector import detector_names
 from fstore.queries.detection.regions import detection_set
 from fstore.queries.detection.run import detection_map
 from fstore.queries.detection.scoring import read_detections
 from fstore.queries.detection.voc_eval import Boxes
 from fstore.queries.refresh.show import Shown, show_report
-from fstore.queries.refresh.standing import standing
+from fstore.queries.refresh.standing import look
 from fstore.queries.studies.study import parse_study
 from fstore.store import Store
 from fstore.store.files import Partition
@@ -231,7 +232,7 @@ def test_other_proposals_are_another_cell(tmp_path: Path) -> None:
     before = show_report(scenes.store, study, "table1")
     assert (before.computed, before.reused) == (4, 0)
     scenes.store.drop(dataset="e", view="proposal")
-    lines = [str(missing) for missing in standing(scenes.store, study, "table1").missing]
+    lines = [str(missing) for missing in look(Inputs.now(scenes.store), study, "table1").missing]
     command = "fstore proposals --dataset e --method selective-search"
     command += f" --store {scenes.store.path}"
     assert lines == [f"no {LARGE} e: no proposals of data set e; make it with: {command}"]

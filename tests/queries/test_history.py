@@ -12,6 +12,7 @@ from _build import STUDY, Built, build, put
 from _clock import set_clock_back
 from fstore.errors import UnknownNameError
 from fstore.queries.cells import noted as _history
+from fstore.queries.cells.inputs import Inputs
 from fstore.queries.cells.noted import last_noted, note_refresh
 from fstore.queries.refresh import compute as _run
 from fstore.queries.refresh import standing as _standing
@@ -19,7 +20,7 @@ from fstore.queries.refresh.driver import brought
 from fstore.queries.refresh.history import _same, as_of, changes, last_refresh_span
 from fstore.queries.refresh.listing import due, states
 from fstore.queries.refresh.show import show_report
-from fstore.queries.refresh.standing import standing
+from fstore.queries.refresh.standing import look
 from fstore.queries.reports import REPORTS, Cell, Need
 from fstore.queries.schedule import log as runs
 from fstore.queries.schedule.log import ScheduledJob
@@ -204,7 +205,7 @@ def test_a_cell_that_fails_keeps_its_row(
         (state,) = states(built.store, study, ["table6"])
         stale = [one.row for one in due(built.store, study, ["table6"])]
         assert (state.state, stale) == ("stale", [r for r in ("conv1", "fc") if r not in fine])
-        assert [r["row"] for r in standing(built.store, study, "table6").rows] == list(fine)
+        assert [r["row"] for r in look(Inputs.now(built.store), study, "table6").rows] == list(fine)
         assert not list(changes(built.store, "small", start=first, end=datetime.now(UTC)))
         patch.undo()
         patch.setattr(_standing, "code_version", lambda *_: "other")
