@@ -114,6 +114,7 @@ def brought(
     on_wait: Callable[[str], object] | None = None,
     watch: Watch | None = None,
     on_record: bool = True,
+    inputs: Inputs | None = None,
 ) -> Iterator[Brought]:
     """Yield reports one after the other, each brought up: its stale cells computed, no others.
 
@@ -140,6 +141,8 @@ def brought(
     on_record : bool
         Write a row of table ``runs``, unless there was nothing to do. False: this is part of a run
         that is on record already.
+    inputs : Inputs or None
+        Of the store at the moment at which to look, for who reads more of it; None for the present.
 
     Yields
     ------
@@ -153,7 +156,8 @@ def brought(
         No such report.
     """
     chosen = chosen_reports(names)
-    return _brought(_Call(store, study, compute, on_progress, on_wait, watch, on_record), chosen)
+    call = _Call(store, study, compute, on_progress, on_wait, watch, on_record)
+    return _brought(call, chosen, inputs)
 
 
 def chosen_reports(names: Sequence[str]) -> list[str]:
@@ -203,8 +207,8 @@ class _Call:
         )
 
 
-def _brought(call: _Call, names: Sequence[str]) -> Iterator[Brought]:
-    inputs, seen, run = Inputs.now(call.store), list[Brought](), None
+def _brought(call: _Call, names: Sequence[str], inputs: Inputs | None) -> Iterator[Brought]:
+    inputs, seen, run = inputs or Inputs.now(call.store), list[Brought](), None
     with ExitStack() as on_record:
         for name in names:
             began = perf_counter()

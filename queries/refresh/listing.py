@@ -76,8 +76,9 @@ def states(store: "Store", study: Study, names: Sequence[str] = ()) -> list[Repo
     UnknownNameError
         No such report.
     """
-    frozen = Inputs.now(store).store
-    return [_state(frozen, study, seen) for seen in brought(store, study, names, compute=False)]
+    inputs = Inputs.now(store)
+    reports = brought(store, study, names, compute=False, inputs=inputs)
+    return [_state(inputs.store, study, seen) for seen in reports]
 
 
 def due(store: "Store", study: Study, names: Sequence[str] = ()) -> Iterator[Due]:
@@ -101,9 +102,9 @@ def due(store: "Store", study: Study, names: Sequence[str] = ()) -> Iterator[Due
     UnknownNameError
         No such report.
     """
-    reports = brought(store, study, names, compute=False)
-    frozen = Inputs.now(store).store
-    return (each for seen in reports for each in _due(frozen, study, seen))
+    inputs = Inputs.now(store)
+    reports = brought(store, study, names, compute=False, inputs=inputs)
+    return (each for seen in reports for each in _due(inputs.store, study, seen))
 
 
 def _state(store: "Store", study: Study, seen: Brought) -> ReportState:
