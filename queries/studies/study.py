@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from msgspec.structs import replace
 
@@ -92,10 +92,7 @@ class Study(Table, frozen=True):
         UnboundError
             The study binds none.
         """
-        name: str | None = getattr(self, role)
-        if name is None:
-            raise UnboundError(self._unbound(role, f'{role} = "NAME"'))
-        return name
+        return str(self._part(role, f'{role} = "NAME"'))
 
     def checkpoints(self, role: str) -> tuple[str, ...]:
         """Return the checkpoints that play a part, in order.
@@ -105,10 +102,7 @@ class Study(Table, frozen=True):
         UnboundError
             The study binds none.
         """
-        names: tuple[str, ...] = getattr(self, role)
-        if not names:
-            raise UnboundError(self._unbound(role, f'{role} = ["FIRST", "LAST"]'))
-        return names
+        return tuple(self._part(role, f'{role} = ["FIRST", "LAST"]'))
 
     def layer(self, role: str) -> str:
         """Return the layer that plays a part: ``mid_layer`` or ``top_layer``.
@@ -118,10 +112,7 @@ class Study(Table, frozen=True):
         UnboundError
             The study binds none.
         """
-        name: str | None = getattr(self, role)
-        if name is None:
-            raise UnboundError(self._unbound(role, f'{role} = "NAME"'))
-        return name
+        return str(self._part(role, f'{role} = "NAME"'))
 
     def bound(self, role: str) -> tuple[Bound, ...]:
         """Return the data sets that play a part.
@@ -131,10 +122,7 @@ class Study(Table, frozen=True):
         UnboundError
             The study binds none.
         """
-        bounds: tuple[Bound, ...] = getattr(self, role)
-        if not bounds:
-            raise UnboundError(self._unbound(role, f'[{role}] with dataset = "NAME"'))
-        return bounds
+        return tuple(self._part(role, f'[{role}] with dataset = "NAME"'))
 
     def tuned_for(self, task: str, mode: str, parent: str | None = None) -> Tuned | None:
         """Return the checkpoints that were tuned for a task in a mode, if the study binds them."""
@@ -152,11 +140,15 @@ class Study(Table, frozen=True):
         learned = tuple(task for task in tasks if any(t.task == task for t in self.tuned))
         if not learned:
             line = '[[tuned]] with task = "scenes", mode = "ft", parent = "NAME"'
-            raise UnboundError(self._unbound("tuned", line))
+            self._refuse("tuned", line)
         return learned
 
-    def _unbound(self, role: str, line: str) -> str:
-        return (
+    def _part(self, role: str, line: str) -> Any:  # noqa: ANN401 - a name, or several things
+        """Return what plays a part; ``line`` would bind it."""
+        return getattr(self, role) or self._refuse(role, line)
+
+    def _refuse(self, role: str, line: str) -> NoReturn:
+        raise UnboundError(
             f"study '{self.name}' says nothing of '{role}', which this report needs; "
             f"add {line} to its file"
         )
