@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.analyses._api import analysis
 from fstore.queries.figures.single_filters import plot_filter_curves, plot_single_filters
-from fstore.queries.methods.single_filters import curve_rows, label_aps
+from fstore.queries.methods.single_filters import curve_rows, ranked_filters
 from fstore.queries.samples.asked import AskedBoxes
 
 if TYPE_CHECKING:
@@ -95,26 +95,7 @@ def single_filters(
     if top < 0:
         raise DataError(f"top must be 0 (all filters) or more, got {top}")
     X, Y, classes = asked.ranked(store)
-    ap_11, ap_all = label_aps(X, Y)
-    rows: list[dict[str, Any]] = []
-    for c, name in enumerate(classes):
-        if np.isnan(ap_11[c]).any():
-            continue
-        counted = Y[:, c] != 0
-        same = {"prior": float((Y[counted, c] > 0).mean()), "n": int(counted.sum())}
-        order = np.argsort(-ap_11[c], kind="stable")[: top or None]
-        rows += [
-            {
-                "class": name,
-                "rank": rank,
-                "channel": int(i),
-                "ap_11": float(ap_11[c, i]),
-                "ap_all": float(ap_all[c, i]),
-                **same,
-            }
-            for rank, i in enumerate(order, start=1)
-        ]
-    return rows
+    return [row for _, row in ranked_filters(X, Y, classes, top=top or None)]
 
 
 @analysis(
