@@ -44,7 +44,9 @@ def box_needs(role_of_layer: str) -> "Callable[[Store, Study], list[Need]]":
 
 def box_responses(store: "Store", need: Need) -> "Responses":
     """Return one response a filter and box: what a need of :func:`box_needs` reads."""
+    from fstore.queries.samples.problem import problem
     from fstore.queries.samples.single import responses
 
     first, samples = need.readings[0], [reading.samples for reading in need.readings]
-    return responses(store, samples, network=first.network, ckpt=first.ckpt, layer=first.layer)
+    asked = problem(store, samples, network=first.network, ckpt=first.ckpt, layer=first.layer)
+    return responses(store, asked)

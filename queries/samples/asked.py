@@ -123,12 +123,4 @@ class AskedBoxes(AskedWithDifficult):
         """Read one response a filter and sample, of all parts of the split."""
         from fstore.queries.samples.single import responses
 
-        place = self.partition(store)
-        return responses(
-            store,
-            self.samples(store),
-            network=place.network,
-            ckpt=place.ckpt,
-            layer=self.layer,
-            difficult=self.difficult,
-        )
+        return responses(store, self.problem(store, difficult=self.difficult))

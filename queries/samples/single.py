@@ -1,6 +1,5 @@
 """One response a filter and sample, with labels and parts: what studies of single filters need."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -8,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.queries.samples.blocks import ablated_blocks
-from fstore.queries.samples.problem import SplitRows, problem
-from fstore.store.parts import Samples
+from fstore.queries.samples.problem import Problem, SplitRows
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -36,34 +34,20 @@ class Responses:
     split: SplitRows
 
 
-def responses(
-    store: "Store",
-    samples: Sequence[Samples],
-    *,
-    network: str,
-    ckpt: str,
-    layer: str,
-    difficult: bool = False,
-) -> Responses:
+def responses(store: "Store", asked: Problem) -> Responses:
     """Read the summary column of a layer for the parts of one split; maps are not read.
 
     Parameters
     ----------
     store : Store
-    samples : sequence of Samples
-        Parts of one split, of one or several data sets.
-    network, ckpt, layer : str
-    difficult : bool
-        Keep boxes that are flagged difficult.
+    asked : Problem
+        Of one split.
 
     Raises
     ------
-    UnknownNameError
-        A split, or activations of a sample, are not there.
     DataError
         A response is NaN or infinite.
     """
-    asked = problem(store, samples, network=network, ckpt=ckpt, layer=layer, difficult=difficult)
     (split,) = asked.splits.values()
     blocks = [X[:, :, 0] for _, X in ablated_blocks(store, asked.rows, ablation="sp_max")]
     return Responses(np.concatenate(blocks, axis=1), asked.Y, asked.classes, split)
