@@ -12,9 +12,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from fstore.cli.analyze import parameter_help
-from fstore.cli.app import HELP_OPTIONS, open_store
-from fstore.cli.commands import Program
+from fstore.cli.app import open_store
+from fstore.cli.made import flag_of, made_commands, parameter, parameter_help, with_parameters
 from fstore.cli.output import note
 from fstore.cli.progress import bar
 from fstore.extractor.datasets import FORMATS, format_options
@@ -43,20 +42,14 @@ Fractions = Annotated[
 
 def add_command() -> Any:  # noqa: ANN401 - typer's own copy of click
     """Return typer's command for :func:`add`."""
-    made = Program(context_settings=HELP_OPTIONS, rich_markup_mode=None)
-    made.callback()(lambda: None)
-    made.command("add")(add)
-    group: Any = typer.main.get_group(made)
-    return group.commands["add"]
+    return made_commands({"add": add}, {})["add"]
 
 
 def _with_format_options(function: Callable[..., None]) -> Callable[..., None]:
     """Say in a function's signature which options ``**options`` takes."""
     written = inspect.signature(function).parameters.values()
-    parameters = [*(p for p in written if p.kind is not p.VAR_KEYWORD), *_parameters()]
-    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    function.__annotations__ = {p.name: p.annotation for p in parameters}
-    return function
+    own = [p for p in written if p.kind is not p.VAR_KEYWORD]
+    return with_parameters(function, [*own, *_parameters()])
 
 
 def _parameters() -> list[inspect.Parameter]:
@@ -85,9 +78,7 @@ def _help(texts: Mapping[str, str]) -> str:
 
 
 def _parameter(name: str, kind: Any, text: str) -> inspect.Parameter:  # noqa: ANN401
-    flag = ["--" + name.replace("_", "-")] if kind is bool else []
-    option = Annotated[kind | None, typer.Option(*flag, help=text)]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
+    return parameter(name, Annotated[kind | None, typer.Option(*flag_of(name, kind), help=text)])
 
 
 @_with_format_options

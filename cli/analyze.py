@@ -1,7 +1,6 @@
 """``fstore analyze NAME``: one command for each registered analysis, made from its signature."""
 
 import inspect
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
@@ -11,6 +10,7 @@ import typer
 from fstore.cli.app import HELP_OPTIONS, app, open_store
 from fstore.cli.commands import Group, Program
 from fstore.cli.limits import Timeout
+from fstore.cli.made import flag_of, made_commands, parameter, parameter_help, with_parameters
 from fstore.cli.output import AsCsv, AsJson, emit
 from fstore.cli.progress import bar
 from fstore.cli.splits import OldSeed, SplitName, part_meant
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fstore.registry import Entry
     from fstore.store import Store
 
-__all__ = ["analyze", "command", "option_help", "parameter_help"]
+__all__ = ["analyze", "command", "option_help"]
 
 OUTPUT = ("plot", "overwrite", "as_json", "as_csv")
 """Arguments of a command that are not its analysis'."""
@@ -72,13 +72,9 @@ def _commands() -> dict[str, Any]:
     """Return typer's commands of all analyses."""
     from fstore.queries.analyses import ANALYSES
 
-    made = Program(context_settings=HELP_OPTIONS, rich_markup_mode=None)
-    made.callback()(lambda: None)
-    for entry in sorted(ANALYSES, key=lambda entry: entry.name):
-        about = {"help": _help(entry), "short_help": entry.meta["title"]}
-        made.command(entry.name, **about)(command(entry))
-    group: Any = typer.main.get_group(made)
-    return dict(group.commands)
+    entries = sorted(ANALYSES, key=lambda entry: entry.name)
+    about = {e.name: {"help": _help(e), "short_help": e.meta["title"]} for e in entries}
+    return made_commands({entry.name: command(entry) for entry in entries}, about)
 
 
 def _help(entry: "Entry[Any]") -> str:
@@ -110,30 +106,22 @@ def command(entry: "Entry[Any]") -> Callable[..., None]:
 
     options = list(_options(entry).values())
     drawn = [
-        _parameter("plot", Annotated[Path | None, typer.Option(help=PLOT_HELP)], None),
-        _parameter("overwrite", Overwrite, False),
+        parameter("plot", Annotated[Path | None, typer.Option(help=PLOT_HELP)], None),
+        parameter("overwrite", Overwrite, False),
     ]
     output = [
         *(drawn if entry.meta["plot"] is not None else []),  # else there is nothing to draw with
-        _parameter("timeout", Timeout, None),
-        _parameter("as_json", AsJson, False),
-        _parameter("as_csv", AsCsv, False),
+        parameter("timeout", Timeout, None),
+        parameter("as_json", AsJson, False),
+        parameter("as_csv", AsCsv, False),
     ]
-    context = _parameter("ctx", typer.Context, inspect.Parameter.empty)
-    parameters = [context, *options, *output]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    context = parameter("ctx", typer.Context, inspect.Parameter.empty)
     run.__name__ = entry.name.replace("-", "_")
-    return run
+    return with_parameters(run, [context, *options, *output])
 
 
 PLOT_HELP = "Draw to this .png, .svg or .pdf, with the numbers as .csv beside it; print its path."
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the files of --plot.")]
-
-
-def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:  # noqa: ANN401
-    kind = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(name, kind, default=default, annotation=annotation)
 
 
 def _options(entry: "Entry[Any]") -> dict[str, inspect.Parameter]:
@@ -146,14 +134,13 @@ def _options(entry: "Entry[Any]") -> dict[str, inspect.Parameter]:
         several = get_origin(p.annotation) is tuple
         kind = list[get_args(p.annotation)[0]] if several else p.annotation  # type: ignore[misc]
         default = list(p.default) if several and p.default is not p.empty else p.default
-        flag = ["--" + name.replace("_", "-")] if p.annotation is bool else []
         text = told[name] + (" May be given several times." if several else "")
         if name == "ablation":
             text += f" There are: {listed_ablations()}."
-        option = typer.Option(*flag, help=text)
-        options[name] = _parameter(name, Annotated[kind, option], default)
+        option = typer.Option(*flag_of(name, p.annotation), help=text)
+        options[name] = parameter(name, Annotated[kind, option], default)
     if "split" in options:
-        options |= {name: _parameter(name, SPLIT_OPTIONS[name], None) for name in SPLIT_OPTIONS}
+        options |= {name: parameter(name, SPLIT_OPTIONS[name], None) for name in SPLIT_OPTIONS}
     return options
 
 
@@ -190,25 +177,6 @@ def _with_split(
     which = part_meant(ctx, store, dataset, split=split, part=part, seed=seed)
     named = {} if which is None else {"split": which.name, "seed": which.seed}
     return {"dataset": dataset, **named, **given}
-
-
-def parameter_help(docstring: str) -> dict[str, str]:
-    """Return what the ``Parameters`` section of a numpydoc docstring says of each argument."""
-    text = inspect.cleandoc(docstring)
-    section = re.search(
-        r"^Parameters\n-+\n(.*?)(?=^\w[^\n]*\n-+\n|\Z)", text, re.MULTILINE | re.DOTALL
-    )
-    if section is None:
-        return {}
-    told: dict[str, str] = {}
-    names: list[str] = []
-    for line in section[1].splitlines():
-        if line and not line.startswith(" "):
-            names = [name.strip() for name in line.split(":", 1)[0].split(",")]
-        elif line.strip():
-            for name in names:
-                told[name] = f"{told.get(name, '')} {line.strip()}".strip()
-    return told
 
 
 def _run(
