@@ -5,7 +5,7 @@ import json
 import math
 import sys
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -13,7 +13,12 @@ from fstore.errors import DataError
 from fstore.pixels.warps import ResizeMode
 from fstore.types import FloatArray
 
-__all__ = ["Preprocess"]
+__all__ = ["Interpolation", "Preprocess"]
+
+Interpolation: TypeAlias = Literal["bilinear", "bicubic", "lanczos", "nearest"]
+ADDED: dict[str, object] = {"interpolation": "bilinear", "antialias": True, "exif": "ignore"}
+"""Fields that were added later, and what preprocessings without them did: there they are not
+written, so that these keep their hash."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,13 @@ class Preprocess:
         In place of ``mean``: subtracted at the pixel's own place (centre-cropped for crops).
     context : int
         Pixels of image around a box in a warped region, at the input's scale (R-CNN: 16).
+    interpolation : {"bilinear", "bicubic", "lanczos", "nearest"}
+        How whole images are resized. Warped regions are always bilinear, as R-CNN's are.
+    antialias : bool
+        Whether whole images are smoothed as they get smaller. Pillow and torchvision do; OpenCV,
+        and so Caffe, does not.
+    exif : {"ignore", "apply"}
+        ``apply``: whole images are turned upright first, as their EXIF orientation says.
 
     Raises
     ------
@@ -55,12 +67,19 @@ class Preprocess:
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     mean_image: FloatArray | None = field(default=None, compare=False, repr=False)
     context: int = 16
+    interpolation: Interpolation = "bilinear"
+    antialias: bool = True
+    exif: Literal["ignore", "apply"] = "ignore"
 
     def __post_init__(self) -> None:
         """Refuse what is not understood: taken as something else, it gives wrong responses."""
         _check_sides(self)
         _check_choice("resize_mode", self.resize_mode, get_args(ResizeMode))
         _check_choice("order", self.order, ("BGR", "RGB"))
+        _check_choice("interpolation", self.interpolation, get_args(Interpolation))
+        _check_choice("exif", self.exif, ("ignore", "apply"))
+        if not isinstance(self.antialias, bool):
+            raise DataError(f"Preprocess: antialias={self.antialias!r}; expected True or False")
         _check_number("scale", self.scale, zero=False)
         _check_colours("mean", self.mean, zero=True)
         _check_colours("std", self.std, zero=False)
@@ -71,6 +90,9 @@ class Preprocess:
         """Return a canonical JSON text; the mean image appears as the sha256 of its bytes."""
         state: dict[str, Any] = asdict(self)
         image = state.pop("mean_image")
+        for name, before in ADDED.items():
+            if state[name] == before:
+                del state[name]
         if image is not None:
             bytes_ = np.ascontiguousarray(image, dtype=np.float32).tobytes()
             state["mean_image"] = hashlib.sha256(bytes_).hexdigest()

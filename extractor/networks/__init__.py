@@ -1,6 +1,6 @@
 """Networks: one file a family; each registers itself by name."""
 
-from fstore.extractor.networks._api import NETWORKS, Beside, Network, StatedLayout, network
+from fstore.extractor.networks._api import NETWORKS, Beside, Network, StatedLayout, Tokens, network
 from fstore.extractor.networks._own import place_of
 from fstore.extractor.networks.resolve import build_network, network_names
 from fstore.registry import import_siblings
@@ -10,6 +10,7 @@ __all__ = [
     "Beside",
     "Network",
     "StatedLayout",
+    "Tokens",
     "build_network",
     "network",
     "network_names",

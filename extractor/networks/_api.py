@@ -11,7 +11,7 @@ from fstore.registry import Registry
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["NETWORKS", "Beside", "Network", "StatedLayout", "network"]
+__all__ = ["NETWORKS", "Beside", "Network", "StatedLayout", "Tokens", "network"]
 
 StatedLayout: TypeAlias = Literal["channels_first", "channels_last", "tokens", "vector"]
 """What the dimensions of an output mean: ``(N, C, H, W)`` or ``(N, C, L)``, ``(N, H, W, C)``,
@@ -32,6 +32,23 @@ class Beside:
 
     tap: str
     operation: "nn.Module"
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What the tokens of a transformer's outputs ``(N, prefix + height * width, C)`` are.
+
+    Attributes
+    ----------
+    prefix : int
+        Tokens before the patches: class, distillation and register tokens.
+    height, width : int
+        The grid of patches, which follow row by row.
+    """
+
+    prefix: int
+    height: int
+    width: int
 
 
 @dataclass(frozen=True)
@@ -58,6 +75,8 @@ class Network:
         Layers that can be asked for by name and are not among those of ``--layer all``.
     layouts : mapping of layer name or tap to layout
         Only for layers of which fstore says that it cannot tell where their channels are.
+    tokens : Tokens or None
+        Of a transformer whose code states it.
 
     Raises
     ------
@@ -72,6 +91,7 @@ class Network:
     recipe: Mapping[str, object] = field(default_factory=dict)
     beside: Mapping[str, Beside] = field(default_factory=dict)
     layouts: Mapping[str, StatedLayout] = field(default_factory=dict)
+    tokens: Tokens | None = None
 
     def __post_init__(self) -> None:
         """Refuse fields of another kind, before something is made of them."""
