@@ -5,6 +5,7 @@ from typing import Any
 
 from fstore.errors import DataError, UnknownNameError
 from fstore.extractor.networks._api import NETWORKS, Network
+from fstore.extractor.networks._libraries import LIBRARIES
 from fstore.extractor.networks._own import call_own, find_own
 
 __all__ = ["build_network", "network_names"]
@@ -29,9 +30,9 @@ def build_network(name: str, *, classes: int | None = None) -> Network:
     Parameters
     ----------
     name : str
-        A registered name (``caffenet``), ``torchvision:NAME``, or ``package.module:function``
-        for a function of your own that returns a :class:`Network`; in the store it is then
-        known by this same text.
+        A registered name (``caffenet``), ``torchvision:NAME``, ``timm:NAME``, ``hf:FOLDER``,
+        ``open_clip:NAME``, or ``package.module:function`` for a function of your own that returns
+        a :class:`Network`; in the store it is then known by this same text.
     classes : int or None
         Outputs of the last layer; None for the network's own default. A function of your own
         gets it as ``classes=`` only when it is given here.
@@ -66,13 +67,16 @@ def _built(name: str, options: dict[str, Any]) -> Network:
 
     if name.startswith(PREFIX):
         return torchvision_network(name, **options)
+    if (prefix := name.partition(":")[0]) in LIBRARIES and ":" in name:
+        return LIBRARIES[prefix].function(name, **options)
     if ":" in name:
         return _own(name, options)
     if name not in NETWORKS:
         registered = ", ".join(sorted(entry.name for entry in NETWORKS))
+        libraries = "".join(f", {e.name}:NAME ({e.meta['example']})" for e in LIBRARIES)
         raise UnknownNameError(
             f"no network {name!r}; there are: {registered}, torchvision:NAME "
-            "(torchvision:resnet18) and package.module:function for your own"
+            f"(torchvision:resnet18){libraries} and package.module:function for your own"
         )
     return NETWORKS[name].function(**options)
 
