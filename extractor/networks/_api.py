@@ -77,6 +77,9 @@ class Network:
         Only for layers of which fstore says that it cannot tell where their channels are.
     tokens : Tokens or None
         Of a transformer whose code states it.
+    code : str
+        Part of the definition of its layers, beside the operations that run: the hash of the file
+        that states it, where that is a file of the user's own.
 
     Raises
     ------
@@ -92,6 +95,7 @@ class Network:
     beside: Mapping[str, Beside] = field(default_factory=dict)
     layouts: Mapping[str, StatedLayout] = field(default_factory=dict)
     tokens: Tokens | None = None
+    code: str = ""
 
     def __post_init__(self) -> None:
         """Refuse fields of another kind, before something is made of them."""

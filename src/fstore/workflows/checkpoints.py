@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from fstore.ending import leftover
 from fstore.errors import DataError, FstoreError, IdentityError, StorageError
-from fstore.names import check_new_name
+from fstore.names import check_new_name, network_name
 from fstore.seeds import LARGEST_SEED, check_seed
 from fstore.types import CheckpointRecord
 
@@ -87,6 +87,7 @@ def import_checkpoint(
     from fstore.extractor.weights import choose_state, fit, network_for, read_states
 
     check_new_name(name, "checkpoint")
+    network = network_name(network)
     _check_numbers(iteration, lr, seed)
     if parent is not None:
         parent = store.find_checkpoint(parent, network).name
@@ -149,6 +150,7 @@ def init_checkpoint(
         The name is registered with other weights.
     """
     check_new_name(name, "checkpoint")
+    network = network_name(network)
     built = seeded_network(network, classes, seed)
     about = json.dumps({"kind": "init", "seed": seed}, sort_keys=True)
     record = CheckpointRecord(network, name, iteration=0, seed=seed, recipe=about)
