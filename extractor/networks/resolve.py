@@ -6,6 +6,7 @@ from typing import Any
 
 from fstore.errors import DataError, UnknownNameError
 from fstore.extractor.networks._api import NETWORKS, Network
+from fstore.extractor.networks._libraries import LIBRARIES
 from fstore.extractor.networks._own import call_own, current_folder, find_own, function_of
 from fstore.names import network_name, own_file
 
@@ -31,10 +32,11 @@ def build_network(name: str, *, classes: int | None = None) -> Network:
     Parameters
     ----------
     name : str
-        A registered name (``caffenet``), ``torchvision:NAME``, or, for a function of your own
-        that returns a :class:`Network`, ``package.module:function`` (installed, or in the current
-        folder) or ``path/to/file.py:function``. In the store it is known by this same text, a
-        file by its absolute path.
+        A registered name (``caffenet``), ``torchvision:NAME``, ``timm:NAME``, ``hf:FOLDER``,
+        ``open_clip:NAME``, or, for a function of your own that returns a :class:`Network`,
+        ``package.module:function`` (installed, or in the current folder) or
+        ``path/to/file.py:function``. In the store it is known by this same text, a file by its
+        absolute path.
     classes : int or None
         Outputs of the last layer; None for the network's own default. A function of your own
         gets it as ``classes=`` only when it is given here.
@@ -70,13 +72,17 @@ def _built(name: str, options: dict[str, Any]) -> Network:
 
     if name.startswith(PREFIX):
         return torchvision_network(name, **options)
+    if (prefix := name.partition(":")[0]) in LIBRARIES and ":" in name:
+        return LIBRARIES[prefix].function(name, **options)
     if ":" in name:
         return _own(name, options)
     if name not in NETWORKS:
         registered = ", ".join(sorted(entry.name for entry in NETWORKS))
+        libraries = "".join(f", {e.name}:NAME ({e.meta['example']})" for e in LIBRARIES)
         raise UnknownNameError(
             f"no network {name!r}; there are: {registered}, torchvision:NAME "
-            "(torchvision:resnet18), and package.module:function or file.py:function for your own"
+            f"(torchvision:resnet18){libraries}, and package.module:function or "
+            "path/to/file.py:function for your own"
         )
     return NETWORKS[name].function(**options)
 
