@@ -26,6 +26,16 @@ OfNetwork = Annotated[
 ]
 Name = Annotated[str, typer.Option("--name", help="Name that the store will know them by.")]
 
+Prepared = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--preprocess",
+        metavar="NAME=VALUE",
+        help="Prepare the input in another way than the network states, as in "
+        "interpolation=bicubic or size=288,resize=320. Repeatable.",
+    ),
+]
+
 
 @ckpt.command("import")
 def import_(
@@ -46,6 +56,7 @@ def import_(
     key: Annotated[
         str | None, typer.Option(help="Which state dict, where a file holds several: a, or a.b.")
     ] = None,
+    preprocess: Prepared = None,
 ) -> None:
     """Import a file of weights as a checkpoint.
 
@@ -53,11 +64,13 @@ def import_(
 
     Example: fstore ckpt import caffenet.caffemodel --network caffenet --name 305k
     """
+    from fstore.extractor.preprocess_text import parse_options
     from fstore.workflows.checkpoints import import_checkpoint
 
     record = import_checkpoint(
         open_store(ctx), file, network=network, name=name,
-        iteration=iteration, lr=lr, seed=seed, parent=parent, mean=mean, key=key, say=note,
+        iteration=iteration, lr=lr, seed=seed, parent=parent, mean=mean, key=key,
+        preprocess=parse_options(preprocess or ()), say=note,
     )  # fmt: skip
     note(f"{record.network}/{record.name}: registered, sha256 {record.sha256[:12]}")
 
@@ -72,17 +85,19 @@ def init(
     classes: Annotated[
         int | None, typer.Option(help="Outputs. Default: the network's own number.")
     ] = None,
+    preprocess: Prepared = None,
 ) -> None:
     """Register a network's random initial weights as a checkpoint.
 
     Example: fstore ckpt init --network caffenet --name random
     """
+    from fstore.extractor.preprocess_text import parse_options
     from fstore.workflows.checkpoints import init_checkpoint
 
-    store = open_store(ctx)
     record = init_checkpoint(
-        store, network=network, name=name, seed=seed, classes=classes, say=note
-    )
+        open_store(ctx), network=network, name=name, seed=seed, classes=classes,
+        preprocess=parse_options(preprocess or ()), say=note,
+    )  # fmt: skip
     note(f"{record.network}/{record.name}: registered, sha256 {record.sha256[:12]}")
 
 

@@ -82,7 +82,7 @@ class DryRuns:
         Returned by layer; those are left out whose tap never runs or has no such part.
         """
         sightings: dict[str, Sighting] = {}
-        log = OperationLog()
+        log = OperationLog(self.network.code)
 
         def note(name: str, output: Output) -> None:
             tensor = output.pick(taps[name].part)

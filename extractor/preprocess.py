@@ -4,7 +4,8 @@ import hashlib
 import json
 import math
 import sys
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -13,7 +14,7 @@ from fstore.errors import DataError
 from fstore.pixels.warps import ResizeMode
 from fstore.types import FloatArray
 
-__all__ = ["Interpolation", "Preprocess"]
+__all__ = ["OPTIONS", "Interpolation", "Preprocess"]
 
 Interpolation: TypeAlias = Literal["bilinear", "bicubic", "lanczos", "nearest"]
 ADDED: dict[str, object] = {"interpolation": "bilinear", "antialias": True, "exif": "ignore"}
@@ -86,6 +87,37 @@ class Preprocess:
         if self.mean_image is not None:
             _check_mean_image(self.mean_image, self.resize)
 
+    def options(self) -> dict[str, Any]:
+        """Return every field but the mean image, as JSON writes and reads it: tuples are lists."""
+        state: dict[str, Any] = json.loads(json.dumps(asdict(replace(self, mean_image=None))))
+        del state["mean_image"]
+        return state
+
+    def with_options(self, options: Mapping[str, object]) -> "Preprocess":
+        """Return a preprocessing in which some fields are others.
+
+        Parameters
+        ----------
+        options : mapping of field to value
+            Any but ``mean_image``; tuples may be lists. A ``mean`` replaces the mean image, too.
+
+        Raises
+        ------
+        DataError
+            An unknown field, or a value that is none; ``order`` or ``scale`` alone, where the
+            mean and the standard deviation are those of the order and the scale before.
+        """
+        if unknown := sorted(set(options) - set(OPTIONS)):
+            image = "; a mean image has an option of its own" if "mean_image" in unknown else ""
+            raise DataError(
+                f"Preprocess: there is no {', '.join(map(repr, unknown))}; there are: "
+                f"{', '.join(OPTIONS)}{image}"
+            )
+        _check_means_given(self, options)
+        values = {name: _as_stated(name, value) for name, value in options.items()}
+        image = None if "mean" in options else self.mean_image
+        return replace(self, **{**values, "mean_image": image})
+
     def to_json(self) -> str:
         """Return a canonical JSON text; the mean image appears as the sha256 of its bytes."""
         state: dict[str, Any] = asdict(self)
@@ -102,6 +134,35 @@ class Preprocess:
     def hash(self) -> str:
         """Sha256 of :meth:`to_json`."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+OPTIONS = tuple(part.name for part in fields(Preprocess) if part.name != "mean_image")
+"""Fields that :meth:`Preprocess.with_options` takes."""
+
+
+def _as_stated(name: str, value: object) -> Any:  # noqa: ANN401 - each field has its own type
+    """Return a value as the networks of this package write it, so that it has their hash."""
+    if name in {"mean", "std"} and isinstance(value, tuple | list):
+        return tuple(float(v) if _is_finite(v) else v for v in value)
+    return float(value) if name == "scale" and _is_finite(value) else value
+
+
+def _check_means_given(before: Preprocess, options: Mapping[str, object]) -> None:
+    """Refuse colours or a scale without the numbers that are in them."""
+    turned = options.get("order", before.order) != before.order
+    scaled = options.get("scale", before.scale) != before.scale
+    needed = {
+        "mean": (turned and len(set(before.mean)) > 1) or (scaled and any(before.mean)),
+        "std": turned and len(set(before.std)) > 1,
+    }
+    if before.mean_image is not None:
+        needed["mean"] = turned or scaled
+    if missing := [name for name, needs in needed.items() if needs and name not in options]:
+        change = " and ".join(n for n, c in (("order", turned), ("scale", scaled)) if c)
+        raise DataError(
+            f"Preprocess: another {change} needs another {' and '.join(missing)}: the network's "
+            f"are in {before.order} and of pixels times {before.scale:g}; give them, too"
+        )
 
 
 def _check_sides(preprocess: Preprocess) -> None:

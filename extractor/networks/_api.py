@@ -1,6 +1,6 @@
 """What a network is to fstore, and the table of the networks that it knows."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
@@ -77,6 +77,13 @@ class Network:
         Only for layers of which fstore says that it cannot tell where their channels are.
     tokens : Tokens or None
         Of a transformer whose code states it.
+    code : str
+        Part of the definition of its layers, beside the operations that run: the hash of the file
+        that states it, where that is a file of the user's own.
+    formerly : sequence of Preprocess
+        What earlier versions of the network's function stated as ``preprocess``. Checkpoints
+        that were registered then are prepared as they were; one whose record is neither is
+        refused, since responses of two preprocessings would mix.
 
     Raises
     ------
@@ -92,6 +99,8 @@ class Network:
     beside: Mapping[str, Beside] = field(default_factory=dict)
     layouts: Mapping[str, StatedLayout] = field(default_factory=dict)
     tokens: Tokens | None = None
+    code: str = ""
+    formerly: Sequence[Preprocess] = ()
 
     def __post_init__(self) -> None:
         """Refuse fields of another kind, before something is made of them."""
@@ -107,6 +116,8 @@ class Network:
         )
         _check_layers(self)
         _check_kind(self, "recipe", kind=Mapping, wanted="a mapping, as in {'lr': 0.01}")
+        if any(not isinstance(p, Preprocess) for p in self.formerly):
+            raise DataError(f"Network: formerly={self.formerly!r}; expected Preprocesses")
         _check_kind(self, "beside", kind=Mapping, wanted="a mapping of layer name to Beside")
         for layer, beside in self.beside.items():
             if not isinstance(layer, str) or not isinstance(beside, Beside):

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fstore.ending import leftover
-from fstore.errors import DataError, FstoreError, IdentityError, StorageError
-from fstore.names import check_new_name
+from fstore.errors import DataError, FstoreError, StorageError
+from fstore.names import check_new_name, network_name
 from fstore.seeds import LARGEST_SEED, check_seed
 from fstore.types import CheckpointRecord
+from fstore.workflows.preparation import OwnPreprocess, as_recorded, with_mean, with_own
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,6 +49,7 @@ def import_checkpoint(
     parent: str | None = None,
     mean: Path | None = None,
     key: str | None = None,
+    preprocess: "OwnPreprocess | None" = None,
     say: Say | None = None,
 ) -> CheckpointRecord:
     """Read a file of weights and register it as a checkpoint.
@@ -70,6 +72,10 @@ def import_checkpoint(
         Mean image (``.npy``), part of the checkpoint's preprocessing.
     key : str or None
         Which of several state dicts of a torch file, nested ones as ``a.b``.
+    preprocess : mapping, Preprocess or None
+        Where these weights want their input prepared in another way than the network states:
+        fields that differ, as in ``{"interpolation": "bicubic"}``, or a whole
+        :class:`fstore.extractor.preprocess.Preprocess`. Part of the checkpoint's identity.
     say : callable or None
         Told in a sentence what was taken and how it was checked.
 
@@ -79,7 +85,7 @@ def import_checkpoint(
         No such network or parent.
     DataError
         Unreadable file, several state dicts and no key, weights that do not fit the network or
-        cannot be loaded back, or numbers that are none.
+        cannot be loaded back, numbers or a preprocessing that are none.
     IdentityError
         The name is registered with other weights or preprocessing.
     """
@@ -87,6 +93,7 @@ def import_checkpoint(
     from fstore.extractor.weights import choose_state, fit, network_for, read_states
 
     check_new_name(name, "checkpoint")
+    network = network_name(network)
     _check_numbers(iteration, lr, seed)
     if parent is not None:
         parent = store.find_checkpoint(parent, network).name
@@ -97,25 +104,13 @@ def import_checkpoint(
         say(f"{file}: took the state dict under {chosen!r}")
     built = network_for(tensors, built)
     weights = fit(tensors, built, source=str(file))
-    built = _with_mean(built, mean, tensors)
-    about = {"kind": "import", "file": file.name} | ({"key": chosen} if chosen else {})
+    built, own = with_own(built, preprocess)
+    built = with_mean(built, mean, tensors, preprocess=preprocess)
+    about = {"kind": "import", "file": file.name} | ({"key": chosen} if chosen else {}) | own
     record = CheckpointRecord(
         network, name, iteration, lr, seed, parent=parent, recipe=json.dumps(about, sort_keys=True)
     )
     return write_checkpoint(store, record, weights, network=built, say=say)
-
-
-def _with_mean(built: "Network", mean: Path | None, tensors: Mapping[str, "Tensor"]) -> "Network":
-    """Return a network with the mean image of a file, else the one beside its weights, if any."""
-    from fstore.extractor.weights import MEAN_IMAGE, read_mean_image
-
-    if mean is not None:
-        image = read_mean_image(mean, built.preprocess)
-    elif MEAN_IMAGE in tensors:
-        image = tensors[MEAN_IMAGE].float().numpy()
-    else:
-        return built
-    return replace(built, preprocess=replace(built.preprocess, mean_image=image))
 
 
 def init_checkpoint(
@@ -125,6 +120,7 @@ def init_checkpoint(
     name: str,
     seed: int = 0,
     classes: int | None = None,
+    preprocess: "OwnPreprocess | None" = None,
     say: Say | None = None,
 ) -> CheckpointRecord:
     """Register a network's initial weights, drawn with a seed, as iteration 0.
@@ -132,7 +128,7 @@ def init_checkpoint(
     Parameters
     ----------
     store : Store
-    network, name, say
+    network, name, preprocess, say
         As for :func:`import_checkpoint`.
     seed : int
         From 0; the same seed gives the same weights.
@@ -144,13 +140,15 @@ def init_checkpoint(
     UnknownNameError
         No such network.
     DataError
-        A seed that is none, or a network that cannot be built again from its weights.
+        A seed or a preprocessing that is none, or a network that cannot be built again from its
+        weights.
     IdentityError
         The name is registered with other weights.
     """
     check_new_name(name, "checkpoint")
-    built = seeded_network(network, classes, seed)
-    about = json.dumps({"kind": "init", "seed": seed}, sort_keys=True)
+    network = network_name(network)
+    built, own = with_own(seeded_network(network, classes, seed), preprocess)
+    about = json.dumps({"kind": "init", "seed": seed, **own}, sort_keys=True)
     record = CheckpointRecord(network, name, iteration=0, seed=seed, recipe=about)
     weights = built.model.state_dict()
     if odd := [n for n, t in weights.items() if t.is_floating_point() and bool(t.isnan().any())]:
@@ -173,7 +171,8 @@ def load_network(store: "Store", record: CheckpointRecord) -> "Network":
     DataError
         The weights do not fit the network any more.
     IdentityError
-        The network's function states another preprocessing than that of the record.
+        The network's function states another preprocessing than that of the record, now and in
+        its earlier statements.
     """
     return _loaded(store, record, store.checkpoint_path(record))
 
@@ -289,31 +288,8 @@ def _loaded(store: "Store", record: CheckpointRecord, path: Path) -> "Network":
             f"weights of checkpoint {whole} are damaged or were replaced: {path} has sha256 "
             f"{content[:12]}, registered is {record.sha256[:12]}; {again}"
         )
-    network = network_of(record.network, weights, image, source=str(path))
-    _check_preprocessing(network, record)
-    return network
-
-
-def _check_preprocessing(network: "Network", record: CheckpointRecord) -> None:
-    """Refuse a network whose input is prepared in another way than when it was registered."""
-    if network.preprocess.hash == record.preprocessing_hash:
-        return
-    try:
-        then = json.loads(record.preprocessing)
-    except ValueError:
-        then = {}
-    now = json.loads(network.preprocess.to_json())
-    differ = [
-        f"{part} was {then.get(part, 'not set')}, is {now.get(part, 'not set')}"
-        for part in sorted({*then, *now})
-        if then.get(part) != now.get(part)
-    ]
-    whole = f"{record.network}/{record.name}"
-    raise IdentityError(
-        f"preprocessing of network {record.network!r} is not that of checkpoint {whole}: "
-        f"{'; '.join(differ) or 'its hash differs'}; undo the change, or register the weights "
-        "under another --name to extract with the new preprocessing"
-    )
+    network = network_of(record.network, weights, None, source=str(path))
+    return as_recorded(network, record, image)
 
 
 def _check_numbers(iteration: int | None, lr: float | None, seed: int | None) -> None:
