@@ -23,11 +23,15 @@ PREFIXES = ("cls_token", "class_embedding", "distillation_token", "register_toke
 
 
 def _names() -> list[str]:
-    """Return the kinds of networks that transformers has for images, to look for on the hub."""
-    transformers = import_extra("transformers", "hf")
-    return sorted(
-        transformers.models.auto.modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES
-    )
+    """Return the models that are in Hugging Face's cache with both files."""
+    hub = import_extra("huggingface_hub", "hf")
+    try:
+        repos = hub.scan_cache_dir().repos
+    except hub.errors.CacheNotFound:
+        return []
+    wanted = {"config.json", "preprocessor_config.json"}
+    held = {r.repo_id: {f.file_name for v in r.revisions for f in v.files} for r in repos}
+    return sorted(name for name, files in held.items() if wanted <= files)
 
 
 @library("hf", example="hf:./vit-base-patch16-224", names=_names)

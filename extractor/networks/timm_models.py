@@ -8,6 +8,7 @@ from fstore.errors import UnknownNameError
 from fstore.extractor.networks._api import Network, StatedLayout, Tokens
 from fstore.extractor.networks._declared import declared_layers, output_shapes
 from fstore.extractor.networks._libraries import close_names, import_extra, library, unsayable
+from fstore.extractor.networks._measured import as_its_library
 from fstore.extractor.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ def timm_network(name: str, *, classes: int | None = None) -> Network:
     _check_name(short)
     options: dict[str, Any] = {} if classes is None else {"num_classes": classes}
     model = timm.create_model(short, pretrained=False, **options).eval()
-    preprocess = _preprocess(name, timm.data.resolve_data_config({}, model=model))
+    config = timm.data.resolve_data_config({}, model=model)
+    transform = timm.data.create_transform(**config)
+    preprocess = as_its_library(name, _preprocess(name, config), transform)
     layers = declared_layers(model, preprocess.size, scores=_scores(model))
     layouts = _layouts(model, preprocess.size)
     return Network(

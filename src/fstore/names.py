@@ -115,7 +115,7 @@ def own_file(network: str) -> Path | None:
 
 
 def network_name(text: str) -> str:
-    """Return a network's name as the store has it: a file of the user's own by its whole path.
+    """Return a network's name as the store has it: files and folders by their whole paths.
 
     Examples
     --------
@@ -125,7 +125,12 @@ def network_name(text: str) -> str:
     '/home/ann/nets.py:small'
     """
     path = own_file(text)
-    return text if path is None else f"{path}:{text.rpartition(':')[2]}"
+    if path is not None:
+        return f"{path}:{text.rpartition(':')[2]}"
+    library, _, folder = text.partition(":")
+    if library == "hf" and folder and Path(folder).is_dir():
+        return f"hf:{Path(folder).resolve()}"
+    return text
 
 
 def checkpoint_name(text: str) -> str:
