@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from importlib import import_module
 from types import ModuleType
 
-from fstore.errors import DataError, MissingExtraError
+from fstore.errors import DataError, MissingExtraError, UnknownNameError
 from fstore.extractor.networks._api import Network
 from fstore.registry import Registry
 
@@ -48,6 +48,9 @@ def library_names(prefix: str, pattern: str = "*") -> list[str]:
     MissingExtraError
         The library is not installed.
     """
+    if prefix not in LIBRARIES:
+        libraries = ", ".join(sorted(["torchvision", *(entry.name for entry in LIBRARIES)]))
+        raise UnknownNameError(f"no library {prefix!r} of networks; there are: {libraries}")
     names = LIBRARIES[prefix].meta["names"]()
     pattern = pattern.removeprefix(f"{prefix}:")
     return [f"{prefix}:{name}" for name in names if fnmatchcase(name, pattern)]
