@@ -1,7 +1,8 @@
 """From an image file to the array that a network eats; Pillow and NumPy only.
 
-Whole images are resized and cropped, boxes are cut and warped as R-CNN does. Pixels are never
-rotated by their EXIF orientation: boxes count raw pixels, and so do the networks of the paper.
+Whole images are resized and cropped, boxes are cut and warped as R-CNN does. Boxes count raw
+pixels, whatever the EXIF orientation, and so do the networks of the paper; where a preprocessing
+asks for it, whole images are turned upright, and boxes are refused.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ from PIL import Image
 from fstore.errors import DataError
 from fstore.extractor.preprocess import Preprocess
 from fstore.pixels.image_files import ChangedFileError, decode, digest_bytes, read_bytes_checked
-from fstore.pixels.warps import Strip, crop_offset, resized, warp_axis
+from fstore.pixels.resizing import whole
+from fstore.pixels.warps import Strip, warp_axis
 from fstore.types import Box
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ __all__ = [
     "mean_pixels",
     "neighbours",
     "read_bytes_checked",
+    "refuse_upright_boxes",
     "region_strips",
     "warp_box",
     "whole_image",
@@ -41,14 +44,11 @@ Pixels = NDArray[np.uint8]
 Input = NDArray[np.float32]
 Values = TypeVar("Values", Input, "Tensor")
 
-_BILINEAR = Image.Resampling.BILINEAR
-
-LARGEST = 100_000_000
-"""Pixels of a whole image after resizing, 300 MB: a strip of 60,000 x 1 would become 46 GB."""
-
 
 def whole_image(image: Image.Image, p: Preprocess) -> Input:
     """Return the network's input for a whole image: resized, centre-cropped, normalised.
+
+    See :func:`fstore.pixels.resizing.whole`.
 
     Parameters
     ----------
@@ -60,20 +60,17 @@ def whole_image(image: Image.Image, p: Preprocess) -> Input:
     array of shape (3, p.size, p.size), float32
         ``(pixel * p.scale - mean) / std``, channels in ``p.order``.
     """
-    mode = p.resize_mode
-    width, height = resized(image.width, image.height, size=p.size, resize=p.resize, mode=mode)
-    if width * height > LARGEST:
-        raise DataError(
-            f"an image of {image.width} x {image.height} pixels becomes one of {width} x {height} "
-            f"before its centre is cut out; at most {LARGEST} pixels are made: crop it, or leave "
-            "it out"
-        )
-    left, top = (crop_offset(side, size=p.size, mode=mode) for side in (width, height))
-    if (width, height) != image.size:
-        image = image.resize((width, height), _BILINEAR)
-    if (width, height) != (p.size, p.size):
-        image = image.crop((left, top, left + p.size, top + p.size))
-    return _normalise(np.asarray(image), p)
+    shown = whole(
+        image,
+        size=p.size,
+        resize=p.resize,
+        mode=p.resize_mode,
+        crop=p.crop,
+        interpolation=p.interpolation,
+        antialias=p.antialias,
+        exif=p.exif,
+    )
+    return _normalise(np.asarray(shown), p)
 
 
 def _normalise(pixels: Pixels | Input, p: Preprocess, mean: Input | None = None) -> Input:
@@ -159,8 +156,10 @@ def region_strips(image: Image.Image, box: Box, p: Preprocess) -> tuple[Strip, S
     Raises
     ------
     DataError
-        The box has no pixel, or none inside the image; or the context leaves it no place.
+        The box has no pixel, or none inside the image; or the context leaves it no place; or the
+        preprocessing turns images upright.
     """
+    refuse_upright_boxes(p)
     if p.size <= 2 * p.context:
         raise DataError(
             f"{p.context} pixels of context at each end leave no place for a box in an input of "
@@ -174,6 +173,22 @@ def region_strips(image: Image.Image, box: Box, p: Preprocess) -> tuple[Strip, S
             "(xmin, ymin, xmax, ymax), 1-based and inclusive"
         )
     return y, x
+
+
+def refuse_upright_boxes(p: Preprocess) -> None:
+    """Refuse boxes where whole images are turned: which pixels a box means would be a guess.
+
+    Raises
+    ------
+    DataError
+        The preprocessing turns images upright.
+    """
+    if p.exif == "apply":
+        raise DataError(
+            "a preprocessing with exif='apply' turns whole images upright, and boxes count the "
+            "pixels as they are in the file; use a checkpoint with exif='ignore' for regions, or "
+            "turn the files upright and annotate them so"
+        )
 
 
 def _bilinear(pixels: Pixels, height: int, width: int) -> Input:

@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from fstore.errors import DataError
-from fstore.extractor.images import ChangedFileError, decode, inputs, read_bytes_checked
+from fstore.extractor.images import (
+    ChangedFileError,
+    decode,
+    inputs,
+    read_bytes_checked,
+    refuse_upright_boxes,
+)
 from fstore.extractor.preprocess import Preprocess
 from fstore.extractor.warping import Inputs, RegionCrops, crop_regions, joined
 from fstore.types import Box
@@ -124,7 +130,11 @@ def load_batches(
     ------
     ChangedFileError
         A file is not the one that was registered.
+    DataError
+        There are boxes, and the preprocessing turns images upright.
     """
+    if any(sample.box is not None for batch in batches for sample in batch):
+        refuse_upright_boxes(preprocess)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="fstore-decode")
     pending: deque[list[Future[_Loaded]]] = deque()
     try:

@@ -6,18 +6,23 @@ import math
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from fstore.errors import DataError
-from fstore.pixels.warps import ResizeMode
+from fstore.pixels.resizing import Exif, Interpolation
+from fstore.pixels.warps import CropStart, ResizeMode
 from fstore.types import FloatArray
 
 __all__ = ["OPTIONS", "Interpolation", "Preprocess"]
 
-Interpolation: TypeAlias = Literal["bilinear", "bicubic", "lanczos", "nearest"]
-ADDED: dict[str, object] = {"interpolation": "bilinear", "antialias": True, "exif": "ignore"}
+ADDED: dict[str, object] = {
+    "interpolation": "bilinear",
+    "antialias": True,
+    "exif": "ignore",
+    "crop": "nearest",
+}
 """Fields that were added later, and what preprocessings without them did: there they are not
 written, so that these keep their hash."""
 
@@ -48,10 +53,15 @@ class Preprocess:
     interpolation : {"bilinear", "bicubic", "lanczos", "nearest"}
         How whole images are resized. Warped regions are always bilinear, as R-CNN's are.
     antialias : bool
-        Whether whole images are smoothed as they get smaller. Pillow and torchvision do; OpenCV,
-        and so Caffe, does not.
+        Whether whole images are smoothed as they get smaller. True: as Pillow does it, and with
+        it torchvision and timm. False: as OpenCV does it, and with it Caffe. The nearest pixel is
+        the same either way, Pillow's; lanczos is always antialiased.
     exif : {"ignore", "apply"}
-        ``apply``: whole images are turned upright first, as their EXIF orientation says.
+        ``apply``: whole images are turned upright first, as their EXIF orientation says. Regions
+        are refused then, since boxes count the pixels as they are in the file.
+    crop : {"nearest", "down"}
+        Where the centre crop of ``shorter`` begins if the margins are half pixels: at the even
+        neighbour, as torchvision's and timm's, or at the one before, as Hugging Face's.
 
     Raises
     ------
@@ -70,7 +80,8 @@ class Preprocess:
     context: int = 16
     interpolation: Interpolation = "bilinear"
     antialias: bool = True
-    exif: Literal["ignore", "apply"] = "ignore"
+    exif: Exif = "ignore"
+    crop: CropStart = "nearest"
 
     def __post_init__(self) -> None:
         """Refuse what is not understood: taken as something else, it gives wrong responses."""
@@ -78,9 +89,15 @@ class Preprocess:
         _check_choice("resize_mode", self.resize_mode, get_args(ResizeMode))
         _check_choice("order", self.order, ("BGR", "RGB"))
         _check_choice("interpolation", self.interpolation, get_args(Interpolation))
-        _check_choice("exif", self.exif, ("ignore", "apply"))
+        _check_choice("exif", self.exif, get_args(Exif))
+        _check_choice("crop", self.crop, get_args(CropStart))
         if not isinstance(self.antialias, bool):
             raise DataError(f"Preprocess: antialias={self.antialias!r}; expected True or False")
+        if self.interpolation == "lanczos" and not self.antialias:
+            raise DataError(
+                "Preprocess: interpolation='lanczos' with antialias=False; no library here resizes "
+                "so: Pillow's lanczos is antialiased, and without there are bicubic and bilinear"
+            )
         _check_number("scale", self.scale, zero=False)
         _check_colours("mean", self.mean, zero=True)
         _check_colours("std", self.std, zero=False)

@@ -26,7 +26,7 @@ def _names() -> list[str]:
 
 @library("timm", example="timm:resnet50.a1_in1k", names=_names)
 def timm_network(name: str, *, classes: int | None = None) -> Network:
-    """Every network of timm: architecture, and a tag that chooses its preprocessing.
+    """Return a network of timm: an architecture, with a tag that chooses its preprocessing.
 
     Parameters
     ----------

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.errors import DataError
-from fstore.pixels.warps import ResizeMode, crop_offset, resized, warp_axis
+from fstore.pixels.resizing import Exif, Interpolation, whole
+from fstore.pixels.warps import CropStart, ResizeMode, warp_axis
 from fstore.types import Box
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Preparation:
         As in ``fstore.extractor.preprocess.Preprocess``.
     outside : tuple of int
         Colour (RGB, 0-255) of what lies outside of the image: the one that the network sees as 0.
+    interpolation, antialias, exif, crop
+        As there; records of checkpoints leave out what was the only way before.
     """
 
     size: int
@@ -41,6 +44,10 @@ class Preparation:
     mode: ResizeMode
     context: int
     outside: tuple[int, int, int]
+    interpolation: Interpolation = "bilinear"
+    antialias: bool = True
+    exif: Exif = "ignore"
+    crop: CropStart = "nearest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,9 @@ def pictures(store: "Store", partition: "Partition", ids: Sequence[int]) -> list
     return drawn
 
 
+_HOW = ("interpolation", "antialias", "exif", "crop")
+
+
 def _preparation(recorded: dict[str, Any]) -> Preparation | None:
     """Read the geometry off a checkpoint's record of its preprocessing."""
     if "size" not in recorded:
@@ -96,6 +106,7 @@ def _preparation(recorded: dict[str, Any]) -> Preparation | None:
         for m in (mean[::-1] if recorded["order"] == "BGR" else mean)
     )
     where = {key: recorded[key] for key in ("size", "resize", "context")}
+    where |= {key: recorded[key] for key in _HOW if key in recorded}
     return Preparation(**where, mode=recorded["resize_mode"], outside=(red, green, blue))
 
 
@@ -113,8 +124,6 @@ def pixels(picture: Picture) -> NDArray[np.uint8]:
         The file is gone, changed since it was registered, or is no image; the box has no pixel
         in it; the checkpoint has no record of its preprocessing.
     """
-    from PIL import Image
-
     from fstore.pixels.image_files import decode, read_bytes_checked
 
     p = picture.preparation
@@ -127,10 +136,17 @@ def pixels(picture: Picture) -> NDArray[np.uint8]:
     image = decode(data, uri=picture.uri)
     if picture.box is not None:
         return np.asarray(_warped(image, picture, picture.box, p=p))
-    wide, high = resized(*image.size, size=p.size, resize=p.resize, mode=p.mode)
-    left, top = (crop_offset(side, size=p.size, mode=p.mode) for side in (wide, high))
-    image = image.resize((wide, high), Image.Resampling.BILINEAR)
-    return np.asarray(image.crop((left, top, left + p.size, top + p.size)))
+    seen = whole(
+        image,
+        size=p.size,
+        resize=p.resize,
+        mode=p.mode,
+        crop=p.crop,
+        interpolation=p.interpolation,
+        antialias=p.antialias,
+        exif=p.exif,
+    )
+    return np.asarray(seen)
 
 
 def _warped(image: "Image.Image", picture: Picture, box: Box, *, p: Preparation) -> "Image.Image":

@@ -11,7 +11,14 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffI
 from fstore.errors import DataError
 from fstore.reading import is_endless
 
-__all__ = ["ChangedFileError", "decode", "digest_bytes", "image_size", "read_bytes_checked"]
+__all__ = [
+    "ChangedFileError",
+    "decode",
+    "digest_bytes",
+    "image_size",
+    "read_bytes_checked",
+    "upright",
+]
 
 _WIDE_GREY = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _ORIENTATION = 0x0112
@@ -26,6 +33,10 @@ _BACK = {
     8: _TURN.ROTATE_270,
 }
 """EXIF orientation -> what undoes the turn that shows an image upright."""
+_UPRIGHT = _BACK | {6: _TURN.ROTATE_270, 8: _TURN.ROTATE_90}
+"""EXIF orientation -> the turn that shows an image upright; the others undo themselves."""
+_STATED = "fstore orientation"
+"""Under this key of ``info`` a decoded image keeps its orientation, whatever its format."""
 
 
 class ChangedFileError(DataError):
@@ -80,9 +91,10 @@ def decode(data: bytes, *, uri: str = "") -> Image.Image:
     """Decode an image to 8-bit RGB.
 
     Greyscale, palette, CMYK and other modes are converted, 16-bit greyscale is divided by 257,
-    transparency is dropped, of an animation the first frame is taken. EXIF orientation is left
-    alone in every format, since boxes are in raw pixels. Greyscale of 32 bits counts as 16 bits,
-    and is refused where it goes beyond.
+    transparency is dropped, of an animation the first frame is taken. Pixels are left where they
+    are in every format, whatever the EXIF orientation, since boxes are in raw pixels;
+    :func:`upright` turns the image. Greyscale of 32 bits counts as 16 bits, and is refused where
+    it goes beyond.
 
     Raises
     ------
@@ -95,15 +107,37 @@ def decode(data: bytes, *, uri: str = "") -> Image.Image:
         with Image.open(io.BytesIO(data)) as image:
             _check_pixels(image)
             _check_meaning(image)
-            back = _BACK.get(_turned(image))
+            turned = _turned(image)
             image.load()
-            return _to_rgb(image if back is None else image.transpose(back))
+            stated = turned if turned != 1 else _orientation(image)
+            back = _BACK.get(turned)
+            decoded = _to_rgb(image if back is None else image.transpose(back))
+            decoded.info[_STATED] = stated
+            return decoded
     except MemoryError:
         raise
     except DataError as exc:
         raise DataError(f"{name}: {exc}") from exc
     except Exception as exc:  # Pillow's readers raise all sorts on broken files
         raise DataError(f"{name}: unreadable image: {_reason(exc, data)}") from exc
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Return an image as its EXIF orientation says that it is to be seen.
+
+    Parameters
+    ----------
+    image : Image
+        From :func:`decode`, or opened with Pillow and not turned yet. Left as it is; returned
+        where nothing is to be done, as where the orientation cannot be read.
+    """
+    stated = image.info[_STATED] if _STATED in image.info else _orientation(image)
+    turn = _UPRIGHT.get(stated)
+    if turn is None:
+        return image
+    turned = image.transpose(turn)
+    turned.info[_STATED] = 1
+    return turned
 
 
 def image_size(data: bytes) -> tuple[int, int]:
@@ -122,6 +156,14 @@ def _turned(image: Image.Image) -> int:
     It turns TIFF and no other format.
     """
     return int(image.getexif().get(_ORIENTATION, 1)) if image.format == "TIFF" else 1
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the orientation that is stated; 1, as it is, where there is none to be read."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # noqa: BLE001 - Pillow's reader of EXIF raises all sorts on broken bytes
+        return 1
 
 
 def _reason(exc: Exception, data: bytes) -> str:

@@ -6,10 +6,13 @@ from typing import Literal, TypeAlias
 
 from fstore.errors import DataError
 
-__all__ = ["ResizeMode", "Strip", "crop_offset", "resized", "warp_axis"]
+__all__ = ["CropStart", "ResizeMode", "Strip", "crop_offset", "resized", "warp_axis"]
 
 ResizeMode: TypeAlias = Literal["warp", "shorter"]
 """``warp``: both sides become the wanted one (Caffe, the paper); ``shorter``: the shorter does."""
+
+CropStart: TypeAlias = Literal["nearest", "down"]
+"""Where the centre crop begins if the margins are half pixels: see :func:`crop_offset`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +66,14 @@ def resized(
     return int(resize * width / height), resize
 
 
-def crop_offset(side: int, *, size: int, mode: ResizeMode) -> int:
+def crop_offset(side: int, *, size: int, mode: ResizeMode, start: CropStart = "nearest") -> int:
     """Return the first pixel of the centre crop of a side.
 
-    Caffe rounds down, torchvision to the even neighbour.
+    Half a pixel is rounded to the even neighbour, as torchvision does; down where ``start`` is
+    ``down``, as Hugging Face's processors do, and in the mode ``warp``, as Caffe does.
     """
     margin = side - size
-    return margin // 2 if mode == "warp" else round(margin / 2)
+    return margin // 2 if mode == "warp" or start == "down" else round(margin / 2)
 
 
 def warp_axis(low: float, high: float, side: int, *, size: int, context: int) -> Strip | None:
