@@ -158,14 +158,18 @@ def _links(model: "nn.Module", path: str) -> list[str]:
 
 def _is_linear(model: "nn.Module", path: str) -> bool:
     from torch import nn
+    from torchvision.ops import FrozenBatchNorm2d
 
-    return isinstance(model.get_submodule(path), (nn.Conv2d, nn.Linear, nn.BatchNorm2d))
+    kinds = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, FrozenBatchNorm2d)
+    return isinstance(model.get_submodule(path), kinds)
 
 
 def _is_pointwise(model: "nn.Module", path: str) -> bool:
     from torch import nn
+    from torchvision.ops import FrozenBatchNorm2d
 
-    kinds = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.SiLU, nn.GELU, nn.BatchNorm2d)
+    activations = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.SiLU, nn.GELU)
+    kinds = (*activations, nn.BatchNorm2d, FrozenBatchNorm2d)
     return isinstance(model.get_submodule(path), kinds)
 
 

@@ -1,15 +1,20 @@
-"""torchvision's classification networks, under ``torchvision:NAME``."""
+"""torchvision's networks, under ``torchvision:NAME``: those of images."""
 
 import difflib
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from fstore.errors import UnknownNameError
+from fstore.errors import DataError, UnknownNameError
 from fstore.extractor.networks._api import Network
 from fstore.extractor.networks._declared import declared_layers
+from fstore.extractor.networks._torchvision_dense import detection_backbone, segmentation_network
 from fstore.extractor.preprocess import Preprocess
 
-__all__ = ["PREFIX", "torchvision_names", "torchvision_network"]
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["PREFIX", "prepared_as", "torchvision_names", "torchvision_network"]
 
 PREFIX = "torchvision:"
 RECIPE: Mapping[str, object] = {
@@ -23,11 +28,23 @@ RECIPE: Mapping[str, object] = {
 }
 
 
+REFUSED = {
+    "quantization": "is quantized, and fstore keeps float32 weights: use {plain}, the plain one",
+    "video": "takes films, fstore single images: use a network of images, such as {plain}",
+    "optical_flow": "takes pairs of images, fstore single ones: there is no response to one image",
+}
+"""Kinds of torchvision's networks that fstore cannot extract from, and why."""
+
+
 def torchvision_names() -> list[str]:
-    """Return the names of torchvision's classification networks, with the prefix."""
+    """Return the names of torchvision's networks of images, with the prefix.
+
+    Those of classification, then of segmentation, then detectors, of which the backbone is meant.
+    """
     from torchvision import models
 
-    return [PREFIX + name for name in models.list_models(module=models)]
+    kinds = (models, models.segmentation, models.detection)
+    return [PREFIX + name for kind in kinds for name in models.list_models(module=kind)]
 
 
 def torchvision_network(name: str, *, classes: int | None = None) -> Network:
@@ -36,41 +53,48 @@ def torchvision_network(name: str, *, classes: int | None = None) -> Network:
     Parameters
     ----------
     name : str
-        ``torchvision:resnet18``. Input is prepared as torchvision's default weights of that
-        network expect: RGB, shorter side resized, centre crop, its mean and standard deviation.
-        Networks whose weights were made with bicubic resizing get bilinear.
+        ``torchvision:resnet18``. Input is prepared as the transforms of torchvision's default
+        weights of that network say. Of a network of segmentation see :func:`segmentation_network`;
+        of a detector it is the backbone, see :func:`detection_backbone`.
     classes : int or None
         Outputs; None for the network's own number, 1000.
 
     Raises
     ------
     UnknownNameError
-        torchvision has no such classification network; close names are listed.
+        torchvision has no such network; close names are listed.
+    DataError
+        It has, and it is of a kind that fstore cannot extract from.
     """
     from torchvision import models
 
     short = name.removeprefix(PREFIX)
-    names = models.list_models(module=models)
-    if short not in names:
-        close = difflib.get_close_matches(short, names, n=5, cutoff=0.5) or names
-        raise UnknownNameError(
-            f"torchvision has no classification network {short!r}; near it: {', '.join(close)}"
-        )
-    options: dict[str, Any] = {} if classes is None else {"num_classes": classes}
+    if short in models.list_models(module=models.segmentation):
+        return segmentation_network(name, short, classes=classes)
+    if short in models.list_models(module=models.detection):
+        return detection_backbone(name, short, classes=classes)
+    if short not in models.list_models(module=models):
+        raise _refusal(short)
+    return _classifier(name, short, {} if classes is None else {"num_classes": classes})
+
+
+def _classifier(name: str, short: str, options: dict[str, Any]) -> Network:
+    from torchvision import models
+
     if short in {"googlenet", "inception_v3"}:
         options |= {"init_weights": True, "transform_input": True}  # as their weights expect
-    preprocess = _preprocess(short)
+    preprocess = prepared_as(models.get_model_weights(short).DEFAULT.transforms())
     if short.startswith("vit_"):
         options |= {"image_size": preprocess.size}
     model = models.get_model(short, weights=None, **options).eval()
     layers = {layer: layer for layer in declared_layers(model, preprocess.size)}
-    return Network(name, model, preprocess, layers, RECIPE)
+    before = replace(preprocess, interpolation="bilinear")  # as the first versions prepared all
+    formerly = () if before == preprocess else (before,)
+    return Network(name, model, preprocess, layers, RECIPE, formerly=formerly)
 
 
-def _preprocess(short: str) -> Preprocess:
-    from torchvision import models
-
-    transform = models.get_model_weights(short).DEFAULT.transforms()
+def prepared_as(transform: Any) -> Preprocess:  # noqa: ANN401 - torchvision's preset
+    """Say the transforms of a set of torchvision's weights for classification in fstore's words."""
     return Preprocess(
         size=transform.crop_size[0],
         resize=max(transform.resize_size[0], transform.crop_size[0]),
@@ -79,4 +103,20 @@ def _preprocess(short: str) -> Preprocess:
         scale=1 / 255,
         mean=tuple(transform.mean),
         std=tuple(transform.std),
+        interpolation=transform.interpolation.value,
+        antialias=bool(transform.antialias),
     )
+
+
+def _refusal(short: str) -> Exception:
+    """Return the error for a name that is none of a network of images."""
+    from torchvision import models
+
+    kinds: dict[str, ModuleType] = {kind: getattr(models, kind) for kind in REFUSED}
+    for kind, module in kinds.items():
+        if short in models.list_models(module=module):
+            plain = short.removeprefix("quantized_") if kind == "quantization" else "resnet50"
+            return DataError(f"torchvision's {short} {REFUSED[kind].format(plain=PREFIX + plain)}")
+    names = [name.removeprefix(PREFIX) for name in torchvision_names()]
+    close = difflib.get_close_matches(short, names, n=5, cutoff=0.5) or names
+    return UnknownNameError(f"torchvision has no network {short!r}; near it: {', '.join(close)}")
