@@ -1,7 +1,6 @@
 """Vision networks of Hugging Face's transformers, under ``hf:FOLDER``."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,7 @@ from fstore.errors import DataError, UnknownNameError
 from fstore.extractor.networks._api import Network, Tokens
 from fstore.extractor.networks._declared import declared_layers, output_shapes
 from fstore.extractor.networks._hf_images import hf_preprocess
+from fstore.extractor.networks._hf_weights import hf_tensors, quiet
 from fstore.extractor.networks._libraries import import_extra, library
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def _names() -> list[str]:
     return sorted(name for name, files in held.items() if wanted <= files)
 
 
-@library("hf", example="hf:./vit-base-patch16-224", names=_names)
+@library("hf", example="hf:./vit-base-patch16-224", names=_names, tensors=hf_tensors)
 def hf_network(name: str, *, classes: int | None = None) -> Network:
     """Return a vision network of transformers, from config.json and preprocessor_config.json.
 
@@ -59,7 +59,7 @@ def hf_network(name: str, *, classes: int | None = None) -> Network:
         transformers is not installed.
     """
     transformers = import_extra("transformers", "hf")
-    with _quiet():
+    with quiet():
         config = _read(name, transformers.AutoConfig, file="config.json")
         processor = _read(name, transformers.AutoImageProcessor, file="preprocessor_config.json")
         model = _model(name, config, classes)
@@ -73,19 +73,6 @@ def hf_network(name: str, *, classes: int | None = None) -> Network:
         {layer: layer for layer in layers},
         tokens=_tokens(model, preprocess.size),
     )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers from telling what our own messages tell."""
-    from transformers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
 
 
 def _read(name: str, reader: Any, *, file: str) -> Any:  # noqa: ANN401 - untyped

@@ -15,12 +15,14 @@ from fstore.extractor.preprocess import Preprocess
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import nn
+    from torch import Tensor, nn
 
 __all__ = ["open_clip_network"]
 
 SMALL_TEXT = {"context_length": 8, "vocab_size": 16, "width": 8, "heads": 1, "layers": 1}
 """A text tower in place of the network's own, which is not used: some are downloaded."""
+TOWER = "visual."
+"""What the names of the image tower's tensors begin with in files."""
 INTERPOLATIONS = ("bilinear", "bicubic")
 STATED = ("mean", "std", "interpolation", "resize_mode")
 """What open_clip states of a training's preprocessing."""
@@ -33,7 +35,13 @@ def _names() -> list[str]:
     return sorted({*open_clip.list_models(), *tagged})
 
 
-@library("open_clip", example="open_clip:ViT-B-32", names=_names)
+def _tensors(network: Network, tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
+    """Return the image tower's tensors of a file of both towers."""
+    tower = {n.removeprefix(TOWER): t for n, t in tensors.items() if n.startswith(TOWER)}
+    return tower if set(tower) & set(network.model.state_dict()) else dict(tensors)
+
+
+@library("open_clip", example="open_clip:ViT-B-32", names=_names, tensors=_tensors)
 def open_clip_network(name: str, *, classes: int | None = None) -> Network:
     """Return the image tower of a network of open_clip.
 

@@ -90,7 +90,7 @@ def import_checkpoint(
     IdentityError
         The name is registered with other weights or preprocessing.
     """
-    from fstore.extractor.networks import build_network
+    from fstore.extractor.networks import build_network, library_tensors
     from fstore.extractor.weights import choose_state, fit, network_for, read_states
 
     check_new_name(name, "checkpoint")
@@ -98,8 +98,8 @@ def import_checkpoint(
     _check_numbers(iteration, lr, seed)
     if parent is not None:
         parent = store.find_checkpoint(parent, network).name
-    states = read_states(file)
     built = build_network(network)
+    states = {part: library_tensors(built, t) for part, t in read_states(file).items()}
     chosen, tensors = choose_state(states, built, file, key=key)
     if chosen and say is not None:
         say(f"{file}: took the state dict under {chosen!r}")
