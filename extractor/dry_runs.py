@@ -42,12 +42,12 @@ class Tap:
 
 def find_tap(wiring: Wiring, name: str) -> Tap | None:
     """Return the tap that a layer's name means; None if there is none."""
-    place = wiring.find(name)
-    if place is not None:
-        return Tap(*place)
     rest = name.removesuffix(PREFIX)
-    tap = find_tap(wiring, rest) if rest != name else None
-    return None if tap is None else replace(tap, prefix=True)
+    tap = find_tap(wiring, rest) if rest != name else None  # blocks.0/cls is no part of blocks
+    if tap is not None:
+        return replace(tap, prefix=True)
+    place = wiring.find(name)
+    return None if place is None else Tap(*place)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,15 @@
 """Which layers of a library's network ``--layer all`` means: stages, in the order they run."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from fstore.extractor.networks._api import Tokens
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["declared_layers", "output_shapes"]
+__all__ = ["declared_layers", "output_shapes", "with_class_tokens"]
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,34 @@ def output_shapes(model: "nn.Module", size: int) -> dict[str, tuple[int, ...]]:
     }
 
 
+def with_class_tokens(
+    layers: Iterable[str], shapes: Mapping[str, tuple[int, ...]], tokens: Tokens | None
+) -> dict[str, str]:
+    """Return layers with their taps; after each with class tokens the layer of these, NAME/cls.
+
+    Parameters
+    ----------
+    layers : iterable of str
+    shapes : mapping of layer to shape
+        For one sample.
+    tokens : Tokens or None
+    """
+    declared: dict[str, str] = {}
+    for layer in layers:
+        declared[layer] = layer
+        shape = shapes.get(layer, ())
+        if tokens is None or not tokens.prefix or len(shape) != 3:
+            continue
+        if tokens.prefix + tokens.height * tokens.width in shape[1:]:
+            declared[f"{layer}/cls"] = f"{layer}/cls"
+    return declared
+
+
 def _parts(model: "nn.Module", path: str, seen: Mapping[str, _Seen]) -> list[str]:
     """Name each tensor of an output, of the last link of a chain where the chain has it too."""
     from torch import nn
 
-    if len(seen[path].shapes) == 1:
+    if set(seen[path].shapes) == {""}:
         return [path]
     while isinstance(model.get_submodule(path), nn.Sequential):
         path = _children(model, path)[-1]  # chain.0 would be the chain's first link, not its part
@@ -109,7 +134,10 @@ def _shapes(output: object) -> dict[str, tuple[int, ...]]:
 
     from fstore.extractor.outputs import items
 
-    shapes = {place: tuple(i.shape) for place, i in items(output) if isinstance(i, Tensor)}
+    tensors = {place: item for place, item in items(output) if isinstance(item, Tensor)}
+    shapes = {place: tuple(t.shape) for place, t in tensors.items() if t.is_floating_point()}
+    if len(tensors) > 1:  # masks and indices are no responses; the others keep their places
+        return shapes
     if len(shapes) == 1:  # the only tensor of a tuple needs no place
         return dict.fromkeys([""], next(iter(shapes.values())))
     return shapes

@@ -1,12 +1,12 @@
 """Vision networks of Hugging Face's transformers, under ``hf:FOLDER``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import DataError, UnknownNameError
 from fstore.extractor.networks._api import Network, Tokens
-from fstore.extractor.networks._declared import declared_layers, output_shapes
+from fstore.extractor.networks._declared import declared_layers, output_shapes, with_class_tokens
 from fstore.extractor.networks._hf_images import hf_preprocess
 from fstore.extractor.networks._hf_weights import hf_tensors, quiet
 from fstore.extractor.networks._libraries import import_extra, library
@@ -66,13 +66,10 @@ def hf_network(name: str, *, classes: int | None = None) -> Network:
     preprocess = hf_preprocess(name, processor)
     scores = [path for path, _ in model.named_modules() if path.endswith(HEADS)]
     layers = declared_layers(model, preprocess.size, scores=scores)
-    return Network(
-        name,
-        model,
-        preprocess,
-        {layer: layer for layer in layers},
-        tokens=_tokens(model, preprocess.size),
-    )
+    shapes = output_shapes(model, preprocess.size)
+    tokens = _tokens(model, preprocess.size, shapes)
+    declared = with_class_tokens(layers, shapes, tokens)
+    return Network(name, model, preprocess, declared, tokens=tokens)
 
 
 def _read(name: str, reader: Any, *, file: str) -> Any:  # noqa: ANN401 - untyped
@@ -140,7 +137,7 @@ def _first_line(exc: Exception) -> str:
     return str(exc).strip().split("\n", 1)[0]
 
 
-def _tokens(model: "nn.Module", size: int) -> Tokens | None:
+def _tokens(model: "nn.Module", size: int, shapes: Mapping[str, tuple[int, ...]]) -> Tokens | None:
     """Return what the tokens are, from the patches' size and the tokens put before them.
 
     Only where the last hidden state has just as many.
@@ -155,5 +152,5 @@ def _tokens(model: "nn.Module", size: int) -> Tokens | None:
         for path, parameter in model.named_parameters()
         if path.endswith(PREFIXES)
     )
-    counts = [shape[1] for shape in output_shapes(model, size).values() if len(shape) == 3]
+    counts = [shape[1] for shape in shapes.values() if len(shape) == 3]
     return Tokens(prefix, side, side) if counts and counts[-1] == prefix + side**2 else None

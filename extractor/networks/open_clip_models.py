@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fstore.errors import DataError, UnknownNameError
 from fstore.extractor.networks._api import Network, Tokens
-from fstore.extractor.networks._declared import declared_layers
+from fstore.extractor.networks._declared import declared_layers, output_shapes, with_class_tokens
 from fstore.extractor.networks._libraries import close_names, import_extra, library, unsayable
 from fstore.extractor.networks._measured import as_its_library
 from fstore.extractor.preprocess import Preprocess
@@ -83,9 +83,9 @@ def open_clip_network(name: str, *, classes: int | None = None) -> Network:
     )
     preprocess = as_its_library(name, _preprocess(name, config), transform)
     layers = declared_layers(model, preprocess.size, scores=())
-    return Network(
-        name, model, preprocess, {layer: layer for layer in layers}, tokens=_tokens(model)
-    )
+    tokens = _tokens(model)
+    declared = with_class_tokens(layers, output_shapes(model, preprocess.size), tokens)
+    return Network(name, model, preprocess, declared, tokens=tokens)
 
 
 def _training(name: str, short: str, tag: str) -> dict[str, Any]:
