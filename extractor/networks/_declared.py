@@ -49,6 +49,7 @@ def declared_layers(
     chosen = _feature_stages(model, seen)
     paths = [link for path in chosen for link in _links(model, path)]
     paths = [path for path in paths if path in seen and seen[path].shapes]
+    paths = [path for path in paths if all(map(_is_square, seen[path].shapes.values()))]
     paths.sort(key=list(seen).index)
     kept = []
     for path, following in zip(paths, [*paths[1:], ""], strict=True):
@@ -182,6 +183,11 @@ def _links(model: "nn.Module", path: str) -> list[str]:
     plain = type(module) is nn.Sequential and not any(list(c.children()) for c in children)
     several = sum(1 for c in children if isinstance(c, (nn.Linear, nn.Conv2d))) > 1
     return _children(model, path) if plain and several else [path]
+
+
+def _is_square(shape: tuple[int, ...]) -> bool:
+    """Tell shapes that a square input's maps can have, channels first or last."""
+    return len(shape) != 4 or shape[2] == shape[3] or shape[1] == shape[2]
 
 
 def _is_linear(model: "nn.Module", path: str) -> bool:
