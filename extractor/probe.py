@@ -125,16 +125,22 @@ class OperationLog(Recorder):
     for each tensor where it came from (the input, a parameter by name, the result of an earlier
     operation by number) and its shape and dtype. Values of parameters, the batch size asked for
     at extraction, and the device do not enter.
+
+    Parameters
+    ----------
+    code : str
+        :attr:`fstore.extractor.networks.Network.code`, which enters too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, code: str = "") -> None:
         super().__init__()
+        self._code = code
         self.clear()
 
     def clear(self) -> None:
         """Forget everything, as before the first operation."""
         self.count = 0
-        self._hash = hashlib.sha256()
+        self._hash = hashlib.sha256(self._code.encode())
         self._origin: dict[int, str] = {}
         self._alive: list[object] = []  # ids are only unique among living objects
 

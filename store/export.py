@@ -15,6 +15,7 @@ from pyarrow import parquet as pq
 
 from fstore.ending import leftover
 from fstore.errors import DataError, UnknownNameError
+from fstore.names import checkpoint_name, network_name
 from fstore.store.commits import storage
 from fstore.store.features import What, layer_shape, read_features, stored_samples
 from fstore.store.files import Partition
@@ -49,6 +50,7 @@ def find_partition(
     info = store.dataset(dataset)
     if view not in info.views:
         raise UnknownNameError(no_view(store, info, view), dataset=dataset)
+    ckpt, network = checkpoint_name(ckpt), None if network is None else network_name(network)
     where = {"layer": layer, "dataset": dataset, "view": view}
     stored = {file.partition for file in store.files(**where)}
     names = {ckpt, *([f"{network}/{ckpt}"] if network else [])}

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from fstore import commands
 from fstore.errors import DataError, StorageError, UnknownNameError
+from fstore.names import network_name
 from fstore.store import sums
 from fstore.store.commits import committing, storage, until_committed
 from fstore.store.delta_log import log_entries
@@ -62,6 +63,8 @@ class Selection:
     def given(self) -> dict[str, str]:
         """Column -> value, of those that are given."""
         values = {name: getattr(self, name) for name in self.__slots__}
+        if self.network is not None:
+            values["network"] = network_name(self.network)
         return {name: value for name, value in values.items() if value is not None}
 
     def __str__(self) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fstore import commands
 from fstore.errors import IdentityError, UnknownNameError
-from fstore.names import check_storable
+from fstore.names import check_storable, checkpoint_name, network_name, own_file
 from fstore.store.commits import storage
 from fstore.store.leases import working
 from fstore.store.locks import naming
@@ -28,7 +28,7 @@ WEIGHTS, OLD_WEIGHTS = "weights", "checkpoints"
 
 def checkpoints(root: "Place", network: str | None = None) -> list[CheckpointRecord]:
     """Return the checkpoints, by network, iteration and name."""
-    where = {} if network is None else {"network": network}
+    where = {} if network is None else {"network": network_name(network)}
     names = {f.name for f in fields(CheckpointRecord)}
     records = [
         CheckpointRecord(**{k: v for k, v in row.items() if k in names})
@@ -46,6 +46,7 @@ def find_checkpoint(root: "Place", name: str, network: str | None = None) -> Che
         There is none, or several networks have one of that name (all are listed).
     """
     registered = checkpoints(root)
+    name, network = checkpoint_name(name), None if network is None else network_name(network)
     exact = [
         r for r in registered if f"{r.network}/{r.name}" == name and network in (None, r.network)
     ]
@@ -159,6 +160,17 @@ def add_layers(root: "Place", network: str, specs: Sequence[LayerSpec]) -> None:
         _add_layers(root, network, specs)
 
 
+def _way_back(network: str) -> str:
+    """Say how a changed network can be had beside what is stored of the former one."""
+    path = own_file(network)
+    if path is None:
+        return "give the changed network another name"
+    return (
+        f"{path.name}, or a file that it imports, was edited since: undo that, or copy the changed "
+        f"one to another name ({path.stem}_2.py) and import the weights for it"
+    )
+
+
 def _add_layers(root: "Place", network: str, specs: Sequence[LayerSpec]) -> None:
     def missing() -> list[dict[str, Any]]:
         recorded = {r["layer"]: r for r in read_rows(root, "layers", network=network).to_pylist()}
@@ -168,8 +180,7 @@ def _add_layers(root: "Place", network: str, specs: Sequence[LayerSpec]) -> None
                 raise IdentityError(
                     f"layer '{spec.name}' of network '{network}' was stored as "
                     f"{old['channels']}x{old['height']}x{old['width']} with another definition; "
-                    "give the changed network another name, or first: "
-                    + commands.drop(root, {"network": network})
+                    f"{_way_back(network)}, or first: " + commands.drop(root, {"network": network})
                 )
         return [
             {

@@ -1,17 +1,20 @@
-"""torchvision's classification networks, under ``torchvision:NAME``."""
+"""torchvision's networks, under ``torchvision:NAME``: those of images."""
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fstore.errors import UnknownNameError
+from fstore.errors import DataError, UnknownNameError
 from fstore.extractor.networks._api import Network
+from fstore.extractor.networks._declared import declared_layers
+from fstore.extractor.networks._torchvision_dense import detection_backbone, segmentation_network
 from fstore.extractor.preprocess import Preprocess
 
 if TYPE_CHECKING:
-    from torch import nn
+    from types import ModuleType
 
-__all__ = ["PREFIX", "torchvision_names", "torchvision_network"]
+__all__ = ["PREFIX", "prepared_as", "torchvision_names", "torchvision_network"]
 
 PREFIX = "torchvision:"
 RECIPE: Mapping[str, object] = {
@@ -25,11 +28,23 @@ RECIPE: Mapping[str, object] = {
 }
 
 
+REFUSED = {
+    "quantization": "is quantized, and fstore keeps float32 weights: use {plain}, the plain one",
+    "video": "takes films, fstore single images: use a network of images, such as {plain}",
+    "optical_flow": "takes pairs of images, fstore single ones: there is no response to one image",
+}
+"""Kinds of torchvision's networks that fstore cannot extract from, and why."""
+
+
 def torchvision_names() -> list[str]:
-    """Return the names of torchvision's classification networks, with the prefix."""
+    """Return the names of torchvision's networks of images, with the prefix.
+
+    Those of classification, then of segmentation, then detectors, of which the backbone is meant.
+    """
     from torchvision import models
 
-    return [PREFIX + name for name in models.list_models(module=models)]
+    kinds = (models, models.segmentation, models.detection)
+    return [PREFIX + name for kind in kinds for name in models.list_models(module=kind)]
 
 
 def torchvision_network(name: str, *, classes: int | None = None) -> Network:
@@ -38,41 +53,48 @@ def torchvision_network(name: str, *, classes: int | None = None) -> Network:
     Parameters
     ----------
     name : str
-        ``torchvision:resnet18``. Input is prepared as torchvision's default weights of that
-        network expect: RGB, shorter side resized, centre crop, its mean and standard deviation.
-        Networks whose weights were made with bicubic resizing get bilinear.
+        ``torchvision:resnet18``. Input is prepared as the transforms of torchvision's default
+        weights of that network say. Of a network of segmentation see :func:`segmentation_network`;
+        of a detector it is the backbone, see :func:`detection_backbone`.
     classes : int or None
         Outputs; None for the network's own number, 1000.
 
     Raises
     ------
     UnknownNameError
-        torchvision has no such classification network; close names are listed.
+        torchvision has no such network; close names are listed.
+    DataError
+        It has, and it is of a kind that fstore cannot extract from.
     """
     from torchvision import models
 
     short = name.removeprefix(PREFIX)
-    names = models.list_models(module=models)
-    if short not in names:
-        close = difflib.get_close_matches(short, names, n=5, cutoff=0.5) or names
-        raise UnknownNameError(
-            f"torchvision has no classification network {short!r}; near it: {', '.join(close)}"
-        )
-    options: dict[str, Any] = {} if classes is None else {"num_classes": classes}
+    if short in models.list_models(module=models.segmentation):
+        return segmentation_network(name, short, classes=classes)
+    if short in models.list_models(module=models.detection):
+        return detection_backbone(name, short, classes=classes)
+    if short not in models.list_models(module=models):
+        raise _refusal(short)
+    return _classifier(name, short, {} if classes is None else {"num_classes": classes})
+
+
+def _classifier(name: str, short: str, options: dict[str, Any]) -> Network:
+    from torchvision import models
+
     if short in {"googlenet", "inception_v3"}:
         options |= {"init_weights": True, "transform_input": True}  # as their weights expect
-    preprocess = _preprocess(short)
+    preprocess = prepared_as(models.get_model_weights(short).DEFAULT.transforms())
     if short.startswith("vit_"):
         options |= {"image_size": preprocess.size}
     model = models.get_model(short, weights=None, **options).eval()
-    layers = {layer: layer for layer in _declared(model, preprocess.size)}
-    return Network(name, model, preprocess, layers, RECIPE)
+    layers = {layer: layer for layer in declared_layers(model, preprocess.size)}
+    before = replace(preprocess, interpolation="bilinear")  # as the first versions prepared all
+    formerly = () if before == preprocess else (before,)
+    return Network(name, model, preprocess, layers, RECIPE, formerly=formerly)
 
 
-def _preprocess(short: str) -> Preprocess:
-    from torchvision import models
-
-    transform = models.get_model_weights(short).DEFAULT.transforms()
+def prepared_as(transform: Any) -> Preprocess:  # noqa: ANN401 - torchvision's preset
+    """Say the transforms of a set of torchvision's weights for classification in fstore's words."""
     return Preprocess(
         size=transform.crop_size[0],
         resize=max(transform.resize_size[0], transform.crop_size[0]),
@@ -81,102 +103,20 @@ def _preprocess(short: str) -> Preprocess:
         scale=1 / 255,
         mean=tuple(transform.mean),
         std=tuple(transform.std),
+        interpolation=transform.interpolation.value,
+        antialias=bool(transform.antialias),
     )
 
 
-def _declared(model: "nn.Module", size: int) -> list[str]:
-    """Choose the layers that ``--layer all`` means: stages, in the order in which they run.
+def _refusal(short: str) -> Exception:
+    """Return the error for a name that is none of a network of images."""
+    from torchvision import models
 
-    From the top-level modules downwards: a module that holds nine tenths of the feature part is
-    replaced by its children, a plain chain of several weight layers by its links. Of links, those
-    whose response an activation or a normalisation still changes, and dropout, are left out; so
-    is the last layer, the class scores, whose width depends on the data set.
-    """
-    dims = _output_dims(model, size)
-    chosen = _feature_stages(model, dims)
-    paths = [link for path in chosen for link in _links(model, path)]
-    paths = [path for path in paths if path in dims]
-    paths.sort(key=list(dims).index)
-    kept = []
-    for path, following in zip(paths, [*paths[1:], ""], strict=True):
-        settled = not (_is_linear(model, path) and following and _is_pointwise(model, following))
-        if settled and not _is_identity(model, path):
-            kept.append(path)
-    return kept[:-1]
-
-
-def _output_dims(model: "nn.Module", size: int) -> dict[str, int]:
-    """Return the dimensions of every module's first output, in order of completion."""
-    from torch import Tensor
-
-    from fstore.extractor.probe import run_on_meta
-
-    dims: dict[str, int] = {}
-
-    def hook(path: str) -> "Any":  # noqa: ANN401 - torch's hook type
-        def note(_module: "nn.Module", _args: object, output: object) -> None:
-            if isinstance(output, Tensor):
-                dims.setdefault(path, output.ndim)
-
-        return note
-
-    handles = [m.register_forward_hook(hook(p)) for p, m in model.named_modules() if p]
-    try:
-        run_on_meta(model, size)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return dims
-
-
-def _feature_stages(model: "nn.Module", dims: Mapping[str, int]) -> list[str]:
-    paths = [path for path, _ in model.named_children()]
-    while True:
-        weights = {p: _weight_layers(model, p) for p in paths if dims.get(p, 3) > 2}
-        whole = [p for p in paths if weights.get(p, 0) >= 0.9 * sum(weights.values())]
-        silent = [p for p in paths if p not in dims]
-        replace = [p for p in whole + silent if _children(model, p)]
-        if not replace:
-            return paths
-        paths = [c for p in paths for c in (_children(model, p) if p in replace else [p])]
-
-
-def _children(model: "nn.Module", path: str) -> list[str]:
-    return [f"{path}.{name}" for name, _ in model.get_submodule(path).named_children()]
-
-
-def _weight_layers(model: "nn.Module", path: str) -> int:
-    modules = model.get_submodule(path).modules()
-    return sum(1 for m in modules if next(m.parameters(recurse=False), None) is not None)
-
-
-def _links(model: "nn.Module", path: str) -> list[str]:
-    from torch import nn
-
-    module = model.get_submodule(path)
-    children = list(module.children())
-    plain = type(module) is nn.Sequential and not any(list(c.children()) for c in children)
-    several = sum(1 for c in children if isinstance(c, (nn.Linear, nn.Conv2d))) > 1
-    return _children(model, path) if plain and several else [path]
-
-
-def _is_linear(model: "nn.Module", path: str) -> bool:
-    from torch import nn
-
-    return isinstance(model.get_submodule(path), (nn.Conv2d, nn.Linear, nn.BatchNorm2d))
-
-
-def _is_pointwise(model: "nn.Module", path: str) -> bool:
-    from torch import nn
-
-    kinds = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.SiLU, nn.GELU, nn.BatchNorm2d)
-    return isinstance(model.get_submodule(path), kinds)
-
-
-def _is_identity(model: "nn.Module", path: str) -> bool:
-    """Tell modules that change no value: dropout, and what only arranges values anew."""
-    from torch import nn
-    from torchvision.ops import Permute
-
-    kinds = (nn.Dropout, nn.Identity, nn.Flatten, Permute)
-    return isinstance(model.get_submodule(path), kinds)
+    kinds: dict[str, ModuleType] = {kind: getattr(models, kind) for kind in REFUSED}
+    for kind, module in kinds.items():
+        if short in models.list_models(module=module):
+            plain = short.removeprefix("quantized_") if kind == "quantization" else "resnet50"
+            return DataError(f"torchvision's {short} {REFUSED[kind].format(plain=PREFIX + plain)}")
+    names = [name.removeprefix(PREFIX) for name in torchvision_names()]
+    close = difflib.get_close_matches(short, names, n=5, cutoff=0.5) or names
+    return UnknownNameError(f"torchvision has no network {short!r}; near it: {', '.join(close)}")

@@ -1,11 +1,14 @@
 """From a network's name to the network: registered, torchvision's, or the user's own."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from fstore.errors import DataError, UnknownNameError
 from fstore.extractor.networks._api import NETWORKS, Network
-from fstore.extractor.networks._own import call_own, find_own
+from fstore.extractor.networks._libraries import LIBRARIES
+from fstore.extractor.networks._own import call_own, current_folder, find_own, function_of
+from fstore.names import network_name, own_file
 
 __all__ = ["build_network", "network_names"]
 
@@ -16,7 +19,7 @@ LARGEST_CLASSES = 1_000_000
 def network_names() -> list[str]:
     """Return every name that :func:`build_network` knows, registered ones first.
 
-    Functions of the user's own (``package.module:function``) are not listed.
+    Functions of the user's own (``file.py:function``) are not listed.
     """
     from fstore.extractor.networks._torchvision import torchvision_names
 
@@ -29,9 +32,11 @@ def build_network(name: str, *, classes: int | None = None) -> Network:
     Parameters
     ----------
     name : str
-        A registered name (``caffenet``), ``torchvision:NAME``, or ``package.module:function``
-        for a function of your own that returns a :class:`Network`; in the store it is then
-        known by this same text.
+        A registered name (``caffenet``), ``torchvision:NAME``, ``timm:NAME``, ``hf:FOLDER``,
+        ``open_clip:NAME``, or, for a function of your own that returns a :class:`Network`,
+        ``package.module:function`` (installed, or in the current folder) or
+        ``path/to/file.py:function``. In the store it is known by this same text, a file by its
+        absolute path.
     classes : int or None
         Outputs of the last layer; None for the network's own default. A function of your own
         gets it as ``classes=`` only when it is given here.
@@ -49,6 +54,7 @@ def build_network(name: str, *, classes: int | None = None) -> Network:
             f"a network has from 1 to {LARGEST_CLASSES} classes, not {classes}; give another number"
         )
     options = {} if classes is None else {"classes": classes}
+    name = network_name(name)
     import torch
 
     try:
@@ -66,19 +72,40 @@ def _built(name: str, options: dict[str, Any]) -> Network:
 
     if name.startswith(PREFIX):
         return torchvision_network(name, **options)
+    if (prefix := name.partition(":")[0]) in LIBRARIES and ":" in name:
+        return LIBRARIES[prefix].function(name, **options)
     if ":" in name:
         return _own(name, options)
     if name not in NETWORKS:
         registered = ", ".join(sorted(entry.name for entry in NETWORKS))
+        libraries = "".join(f", {e.name}:NAME ({e.meta['example']})" for e in LIBRARIES)
         raise UnknownNameError(
             f"no network {name!r}; there are: {registered}, torchvision:NAME "
-            "(torchvision:resnet18) and package.module:function for your own"
+            f"(torchvision:resnet18){libraries}, and package.module:function or "
+            "path/to/file.py:function for your own"
         )
     return NETWORKS[name].function(**options)
 
 
 def _own(name: str, options: dict[str, Any]) -> Network:
-    result = call_own(name, find_own(name), options)
+    file = own_file(name)
+    if file is not None:
+        return _in_file(file, name, options)
+    with current_folder():
+        return _checked(call_own(name, find_own(name), options), name)
+
+
+def _in_file(path: Path, name: str, options: dict[str, Any]) -> Network:
+    from fstore.extractor.networks._own_file import importable, load_file
+
+    file = load_file(path, name=name)
+    function = function_of(file.module, name.rpartition(":")[2], where=str(path))
+    with importable(file):
+        result = call_own(name, function, options)
+    return replace(_checked(result, name), code=file.sha256)
+
+
+def _checked(result: object, name: str) -> Network:
     if not isinstance(result, Network):
         raise DataError(
             f"{name} returned a {type(result).__name__}; return fstore's Network(name, model, "

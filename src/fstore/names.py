@@ -1,11 +1,20 @@
 """What a name may be: one rule for data sets, checkpoints, networks, layers, detectors, studies."""
 
 import re
+from pathlib import Path
 from urllib.parse import quote
 
 from fstore.errors import DataError
 
-__all__ = ["LONGEST", "check_new_name", "check_storable", "snapshot_name"]
+__all__ = [
+    "LONGEST",
+    "check_new_name",
+    "check_storable",
+    "checkpoint_name",
+    "network_name",
+    "own_file",
+    "snapshot_name",
+]
 
 LONGEST = 200
 """Bytes of a name as it stands in the name of a folder (``dataset=NAME``), percent-encoded; file
@@ -78,3 +87,61 @@ def snapshot_name(iteration: int) -> str:
     """
     thousands, rest = divmod(iteration, 1000)
     return f"{thousands}k" if thousands and not rest else str(iteration)
+
+
+def own_file(network: str) -> Path | None:
+    """Return the file that a network's name says it is stated in; None of other names.
+
+    Returns
+    -------
+    Path or None
+        Absolute, with ``~`` replaced. Links keep their names, so that one may stand for a file
+        that was moved.
+
+    Examples
+    --------
+    >>> own_file("/home/ann/nets.py:small").name
+    'nets.py'
+    >>> own_file("package.module:small")
+    """
+    text, _, _ = network.rpartition(":")
+    if not text.endswith(".py"):
+        return None
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:  # ~nobody
+        path = Path(text)
+    return path.resolve() if ".." in path.parts else path.absolute()
+
+
+def network_name(text: str) -> str:
+    """Return a network's name as the store has it: files and folders by their whole paths.
+
+    Examples
+    --------
+    >>> network_name("caffenet")
+    'caffenet'
+    >>> network_name("/home/ann/./nets.py:small")
+    '/home/ann/nets.py:small'
+    """
+    path = own_file(text)
+    if path is not None:
+        return f"{path}:{text.rpartition(':')[2]}"
+    library, _, folder = text.partition(":")
+    if library == "hf" and folder and Path(folder).is_dir():
+        return f"hf:{Path(folder).resolve()}"
+    return text
+
+
+def checkpoint_name(text: str) -> str:
+    """Return ``NAME`` or ``NETWORK/NAME`` with the network's name as the store has it.
+
+    Examples
+    --------
+    >>> checkpoint_name("caffenet/305k")
+    'caffenet/305k'
+    >>> checkpoint_name("/home/ann/./nets.py:small/305k")
+    '/home/ann/nets.py:small/305k'
+    """
+    network, slash, name = text.rpartition("/")
+    return f"{network_name(network)}{slash}{name}"

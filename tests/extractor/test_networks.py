@@ -191,11 +191,13 @@ def test_torchvision_families_declare_layers(name: str) -> None:
 
 
 def test_names_are_listed() -> None:
-    """The listing has the registered networks and torchvision's classification networks only."""
+    """The listing has the registered networks, and those of torchvision that take single images."""
     names = network_names()
     assert names[:3] == ["caffenet", "caffenet-mini", "squeezenet-v1.0"]
     assert "torchvision:resnet50" in names
-    assert not any("segmentation" in name or "rcnn" in name for name in names)
+    assert {"torchvision:fcn_resnet50", "torchvision:fasterrcnn_resnet50_fpn"} <= set(names)
+    assert not {"torchvision:s3d", "torchvision:raft_large"} & set(names)
+    assert not any("quantized" in name for name in names)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from fstore.ending import leftover
 from fstore.errors import DataError, FstoreError, StorageError
-from fstore.names import check_new_name
+from fstore.names import check_new_name, network_name
 from fstore.seeds import LARGEST_SEED, check_seed
 from fstore.types import CheckpointRecord
 from fstore.workflows.preparation import OwnPreprocess, as_before, as_recorded, with_mean, with_own
@@ -90,15 +90,16 @@ def import_checkpoint(
     IdentityError
         The name is registered with other weights or preprocessing.
     """
-    from fstore.extractor.networks import build_network
+    from fstore.extractor.networks import build_network, library_tensors
     from fstore.extractor.weights import choose_state, fit, network_for, read_states
 
     check_new_name(name, "checkpoint")
+    network = network_name(network)
     _check_numbers(iteration, lr, seed)
     if parent is not None:
         parent = store.find_checkpoint(parent, network).name
-    states = read_states(file)
     built = build_network(network)
+    states = {part: library_tensors(built, t) for part, t in read_states(file).items()}
     chosen, tensors = choose_state(states, built, file, key=key)
     if chosen and say is not None:
         say(f"{file}: took the state dict under {chosen!r}")
@@ -148,6 +149,7 @@ def init_checkpoint(
         The name is registered with other weights.
     """
     check_new_name(name, "checkpoint")
+    network = network_name(network)
     built, own = with_own(seeded_network(network, classes, seed), preprocess)
     if not own:
         built = as_before(built, named(store, network, {name}))

@@ -1,0 +1,118 @@
+"""Libraries whose networks have a name here, ``PREFIX:NAME``: one file each registers itself."""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, TypeAlias
+
+from fstore.errors import DataError, MissingExtraError, UnknownNameError
+from fstore.extractor.networks._api import Network
+from fstore.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Tensors: TypeAlias = Mapping[str, Tensor]
+
+__all__ = [
+    "LIBRARIES",
+    "close_names",
+    "import_extra",
+    "library",
+    "library_names",
+    "library_tensors",
+    "unsayable",
+]
+
+LIBRARIES: Registry[Callable[..., Network]] = Registry("library of networks")
+
+
+def library(
+    prefix: str,
+    *,
+    example: str,
+    names: Callable[[], Sequence[str]],
+    tensors: Callable[[Network, "Tensors"], "Tensors"] | None = None,
+) -> Callable[[Callable[..., Network]], Callable[..., Network]]:
+    """Register a function that builds ``PREFIX:NAME``; it takes the whole name and ``classes``.
+
+    Parameters
+    ----------
+    prefix : str
+    example : str
+        A name with its prefix, for messages.
+    names : callable
+        Gives the names that the library has, without the prefix. It may import the library.
+    tensors : function of the network and a file's tensors by name, or None
+        Gives those of the network, under the names of its state dict.
+    """
+    return LIBRARIES.register(prefix, example=example, names=names, tensors=tensors)
+
+
+def library_tensors(network: Network, tensors: "Tensors") -> "Tensors":
+    """Return a file's tensors as the library of a network would name them in memory.
+
+    Of a network that is of no library, or of one whose files have the names of its modules, these
+    are the tensors as they are.
+
+    Raises
+    ------
+    DataError
+        The library cannot put them in their places.
+    """
+    prefix = network.name.partition(":")[0]
+    if ":" not in network.name or prefix not in LIBRARIES:
+        return tensors
+    translate = LIBRARIES[prefix].meta["tensors"]
+    return tensors if translate is None else translate(network, tensors)
+
+
+def library_names(prefix: str, pattern: str = "*") -> list[str]:
+    """Return the names of a library that fit a pattern (``resnet*``), with the prefix.
+
+    Raises
+    ------
+    UnknownNameError
+        No such library.
+    MissingExtraError
+        The library is not installed.
+    """
+    if prefix not in LIBRARIES:
+        libraries = ", ".join(sorted(["torchvision", *(entry.name for entry in LIBRARIES)]))
+        raise UnknownNameError(f"no library {prefix!r} of networks; there are: {libraries}")
+    names = LIBRARIES[prefix].meta["names"]()
+    pattern = pattern.removeprefix(f"{prefix}:")
+    return [f"{prefix}:{name}" for name in names if fnmatchcase(name, pattern)]
+
+
+def import_extra(module: str, extra: str) -> ModuleType:
+    """Return an optional library.
+
+    Raises
+    ------
+    MissingExtraError
+        It is not installed.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as exc:
+        raise MissingExtraError(
+            f'{extra}: networks need {exc.name or module}: pip install "fstore[{extra}]"'
+        ) from exc
+
+
+def close_names(name: str, names: Sequence[str]) -> str:
+    """Return the names nearest to one that is not there, for a message."""
+    return ", ".join(difflib.get_close_matches(name, names, n=5, cutoff=0.5)) or "none"
+
+
+def unsayable(name: str, what: str) -> DataError:
+    """Return the error for preprocessing that :class:`Preprocess` cannot say."""
+    return DataError(
+        f"network {name!r}: its own preprocessing {what}, which fstore's Preprocess cannot say. "
+        "Write a function that builds the network and returns "
+        "Network(name, model, Preprocess(...), layers) with the nearest preprocessing that suits "
+        "you, and name it: package.module:function"
+    )
