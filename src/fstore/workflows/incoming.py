@@ -95,11 +95,13 @@ def incoming(
 def _of_file(
     network: "Network", file: Path, *, key: str | None, say: Callable[[str], None]
 ) -> Incoming:
-    from fstore.extractor.weights import choose_state, read_states
+    from fstore.extractor.weights import choose_state, notes_on, read_states
 
     chosen, tensors = choose_state(read_states(file), network, file, key=key)
     if chosen:
         say(f"{file}: took the state dict under {chosen!r}")
+    for note in notes_on(tensors, network, str(file)):
+        say(f"{file}: {note}")
     about: dict[str, object] = {"kind": "import", "file": file.name}
     return Incoming(tensors, str(file), about=about | ({"key": chosen} if chosen else {}))
 
