@@ -40,10 +40,20 @@ Prepared = Annotated[
 @ckpt.command("import")
 def import_(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help=".safetensors, .pt, .pth, .npz or .caffemodel.")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(help=".safetensors, .pt, .pth, .npz, .caffemodel, or a folder of weights."),
+    ] = None,
     *,
     network: OfNetwork,
     name: Name,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="In place of FILE: weights that the network's library publishes, as in "
+            "IMAGENET1K_V2, or default. They are downloaded."
+        ),
+    ] = None,
     iteration: Annotated[int | None, typer.Option(help="Iterations of training.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate of the last one.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the training.")] = None,
@@ -58,7 +68,7 @@ def import_(
     ] = None,
     preprocess: Prepared = None,
 ) -> None:
-    """Import a file of weights as a checkpoint.
+    """Import a file of weights, or published ones, as a checkpoint.
 
     The weights are read back and run on one image before they are registered.
 
@@ -68,7 +78,7 @@ def import_(
     from fstore.workflows.checkpoints import import_checkpoint
 
     record = import_checkpoint(
-        open_store(ctx), file, network=network, name=name,
+        open_store(ctx), file, network=network, name=name, weights=weights,
         iteration=iteration, lr=lr, seed=seed, parent=parent, mean=mean, key=key,
         preprocess=parse_options(preprocess or ()), say=note,
     )  # fmt: skip

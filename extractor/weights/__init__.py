@@ -16,6 +16,7 @@ from fstore.extractor.weights.matching import (
     network_for,
     read_mean_image,
 )
+from fstore.extractor.weights.notes import notes_on
 from fstore.extractor.weights.readers import read_states, read_tensors
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "load_weights",
     "network_for",
     "network_of",
+    "notes_on",
     "read_checkpoint",
     "read_mean_image",
     "read_states",

@@ -1,7 +1,7 @@
 """Find a network's names for the tensors of a file.
 
-They stand there as they are, behind a wrapper's prefix, or as an older version of the network's
-code called them.
+They stand there as they are, behind a wrapper's prefix, beside heads that the network does not
+have, or as an older version of the network's code called them.
 """
 
 import copy
@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from fstore.extractor.networks import Network
 from fstore.extractor.weights.readers import with_dots
+from fstore.extractor.weights.wrappings import Group, groups, without_wrappers
 from fstore.types import MEAN_IMAGE
 
-__all__ = ["MEAN_IMAGE", "is_counter", "named", "nearest", "ties"]
+__all__ = ["MEAN_IMAGE", "candidates", "is_counter", "left_out", "named", "nearest", "ties"]
 
 PREFIXES = ("module.", "_orig_mod.", "model.")
 """Of DataParallel, torch.compile and Lightning; dropped only where every name has one."""
@@ -53,21 +54,85 @@ def named(tensors: Mapping[str, Tensor], network: Network, source: str) -> dict[
     Raises
     ------
     DataError
-        Two names become one.
+        Two names become one, or several sets of tensors are the network's.
     """
     for variant in _variants(tensors, network, source):
-        matched = _translated(variant, network.model)
-        if matched is None and _complete(set(variant), network.model):
-            matched = dict(variant)
+        matched = _matched(variant, network.model)
         if matched is not None:
             return matched
-    return None
+    fitting = candidates(tensors, network, source)
+    if len(fitting) > 1:
+        raise DataError(
+            f"{source} holds several sets of weights that fit: {', '.join(fitting)}; choose one "
+            "with --key NAME"
+        )
+    return next(iter(fitting.values()), None)
+
+
+def candidates(
+    tensors: Mapping[str, Tensor], network: Network, source: str
+) -> dict[str, dict[str, Tensor]]:
+    """Return the tensors that may be meant among others, under the network's names, by prefix.
+
+    Parameters
+    ----------
+    tensors, network, source
+        As for :func:`named`.
+
+    Returns
+    -------
+    dict of prefix to tensors
+        The prefix without its last dot, empty where there is none. Several where a file holds a
+        teacher beside a student. Not those of a file that holds the network's own names, too, in
+        part: what is meant there is not known.
+    """
+    plain, likely = _likely(tensors, network, source)
+    complete = {}
+    for group in likely:
+        matched = _matched(_renamed(plain, group.names, group.prefix), network.model)
+        if matched is not None and not (group.prefix and _is_mixed(group, network)):
+            complete[group.prefix.removesuffix(".")] = matched
+    return complete
+
+
+def left_out(tensors: Mapping[str, Tensor], network: Network, source: str) -> list[str]:
+    """Return the names of a file that are not taken for a network: heads, and other networks."""
+    for variant in _variants(tensors, network, source):
+        if _matched(variant, network.model) is not None:
+            return []
+    _, likely = _likely(tensors, network, source)
+    fitting = candidates(tensors, network, source)
+    return next((g.left_out for g in likely if g.prefix.removesuffix(".") in fitting), [])
+
+
+def _likely(
+    tensors: Mapping[str, Tensor], network: Network, source: str
+) -> tuple[Mapping[str, Tensor], list[Group]]:
+    plain = _renamed(tensors, without_wrappers([n for n in tensors if n != MEAN_IMAGE]))
+    if any("/" in name for name in plain):
+        plain = with_dots(plain, source)
+    return plain, groups(list(plain), network.model.state_dict())
+
+
+def _is_mixed(group: Group, network: Network) -> bool:
+    """Tell whether names of the network's own stand beside those behind the prefix."""
+    return any(name in network.model.state_dict() for name in group.left_out)
+
+
+def _matched(tensors: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor] | None:
+    matched = _translated(tensors, model)
+    if matched is None and _complete(set(tensors), model):
+        matched = dict(tensors)
+    return matched
 
 
 def nearest(tensors: Mapping[str, Tensor], network: Network, source: str) -> dict[str, Tensor]:
     """Return the tensors named so that the fewest are missing or unexpected, to say which."""
     expected = set(network.model.state_dict().keys())
-    variants = _variants(tensors, network, source)
+    variants = [*_variants(tensors, network, source)]
+    plain, likely = _likely(tensors, network, source)
+    apart = [group for group in likely if not (group.prefix and _is_mixed(group, network))]
+    variants += [_renamed(plain, group.names, group.prefix) for group in apart]
     return dict(min(variants, key=lambda variant: len(expected ^ set(variant.keys()))))
 
 

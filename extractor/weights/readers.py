@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fstore.errors import DataError
 from fstore.extractor.weights.caffemodel import read_caffemodel
+from fstore.extractor.weights.folders import weights_in
 from fstore.extractor.weights.foreign import refuse_foreign, refuse_shard
 from fstore.extractor.weights.torch_files import States, read_torch
 
@@ -27,7 +28,7 @@ def read_states(path: Path) -> States:
     path : Path
         ``.safetensors``; ``.pt``, ``.pth``, ``.bin``, ``.ckpt``, ``.tar`` (torch state dict, read
         with ``weights_only=True``); ``.npz``; ``.caffemodel``; ``.index.json`` of weights in
-        several files. Capitals or not.
+        several files. Capitals or not. A folder stands for the one file of weights in it.
 
     Returns
     -------
@@ -40,6 +41,8 @@ def read_states(path: Path) -> States:
     DataError
         No such file, unknown ending, something else than weights, or unreadable.
     """
+    if path.is_dir():
+        path = weights_in(path)
     refuse_foreign(path)
     if path.name.lower().endswith(INDEX):
         return {"": _read_index(path)}

@@ -17,6 +17,7 @@ from fstore.errors import DataError, FstoreError, StorageError
 from fstore.names import check_new_name, network_name
 from fstore.seeds import LARGEST_SEED, check_seed
 from fstore.types import CheckpointRecord
+from fstore.workflows.incoming import incoming, prepared
 from fstore.workflows.preparation import OwnPreprocess, as_before, as_recorded, with_mean, with_own
 
 if TYPE_CHECKING:
@@ -40,10 +41,11 @@ Say = Callable[[str], None]
 
 def import_checkpoint(
     store: "Store",
-    file: Path,
+    file: Path | None = None,
     *,
     network: str,
     name: str,
+    weights: str | None = None,
     iteration: int | None = None,
     lr: float | None = None,
     seed: int | None = None,
@@ -53,18 +55,22 @@ def import_checkpoint(
     preprocess: "OwnPreprocess | None" = None,
     say: Say | None = None,
 ) -> CheckpointRecord:
-    """Read a file of weights and register it as a checkpoint.
+    """Read weights and register them as a checkpoint.
 
     Parameters
     ----------
     store : Store
-    file : Path
-        safetensors, torch state dict, ``.npz`` or ``.caffemodel``.
+    file : Path or None
+        safetensors, torch state dict, ``.npz`` or ``.caffemodel``, or a folder with one of these
+        (see :func:`fstore.extractor.weights.read_states`).
     network : str
         A name for :func:`fstore.extractor.networks.build_network`. The number of classes is
         taken from the file.
     name : str
         Of the checkpoint: letters, digits and ``. _ + : -``.
+    weights : str or None
+        In place of a file: the weights that the network's library publishes under that name
+        (``IMAGENET1K_V2``, ``default``), with their own preprocessing. They are downloaded.
     iteration, lr, seed : numbers or None
         What is known of the training.
     parent : str or None
@@ -90,30 +96,27 @@ def import_checkpoint(
     IdentityError
         The name is registered with other weights or preprocessing.
     """
-    from fstore.extractor.networks import build_network, library_tensors
-    from fstore.extractor.weights import choose_state, fit, network_for, read_states
+    from fstore.extractor.networks import build_network
+    from fstore.extractor.weights import fit, network_for
 
     check_new_name(name, "checkpoint")
     network = network_name(network)
     _check_numbers(iteration, lr, seed)
     if parent is not None:
         parent = store.find_checkpoint(parent, network).name
+    say = say or (lambda _text: None)
     built = build_network(network)
-    states = {part: library_tensors(built, t) for part, t in read_states(file).items()}
-    chosen, tensors = choose_state(states, built, file, key=key)
-    if chosen and say is not None:
-        say(f"{file}: took the state dict under {chosen!r}")
-    built = network_for(tensors, built)
-    weights = fit(tensors, built, source=str(file))
+    taken = incoming(built, file, weights=weights, key=key, say=say)
+    built = network_for(taken.tensors, built)
+    tensors = fit(taken.tensors, built, source=taken.source)
+    preprocess = prepared(built, taken.preprocess, preprocess)
     built, own = with_own(built, preprocess)
-    built = with_mean(built, mean, tensors, preprocess=preprocess)
+    built = with_mean(built, mean, taken.tensors, preprocess=preprocess)
     if not own:
         built = as_before(built, named(store, network, {name}))
-    about = {"kind": "import", "file": file.name} | ({"key": chosen} if chosen else {}) | own
-    record = CheckpointRecord(
-        network, name, iteration, lr, seed, parent=parent, recipe=json.dumps(about, sort_keys=True)
-    )
-    return write_checkpoint(store, record, weights, network=built, say=say)
+    about = json.dumps({**taken.about, **own}, sort_keys=True)
+    record = CheckpointRecord(network, name, iteration, lr, seed, parent=parent, recipe=about)
+    return write_checkpoint(store, record, tensors, network=built, say=say)
 
 
 def init_checkpoint(
