@@ -169,7 +169,7 @@ def _carried(  # noqa: PLR0911, PLR0912, C901 - one line a kind of operation
         return _convolved(axes, out) if out.dim() == len(shape) else None
     if plain in PLANES and out.dim() == 4:
         return _convolved((axes[0],), out)
-    if plain in BATCH_NORMS and UNKNOWN in axes and len(axes) > 2:
+    if plain in BATCH_NORMS and UNKNOWN in axes and CHANNEL not in axes and len(axes) > 2:
         return (axes[0], CHANNEL, *[a if is_place(a) else PLACE for a in axes[2:]])
     if plain in SAME | BATCH_NORMS | SHUFFLED:
         same = tuple(_shuffled(a) for a in axes) if plain in SHUFFLED else axes
@@ -206,6 +206,8 @@ def _convolved(axes: Axes, out: Tensor) -> Axes:
 
     Two dimensions are rows and columns, one is a sequence.
     """
+    if CHANNEL in axes[2:]:  # over channels as if they were places: what mixes is something else
+        return (axes[0], UNKNOWN, *[a if a == CHANNEL else UNKNOWN for a in axes[2:]])
     sizes = tuple(out.shape[2:])
     along = {1: ("line",), 2: ("row", "column")}.get(len(sizes))
     places: list[Axis] = [resized(a, n) for a, n in zip(axes[2:], sizes, strict=False)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
@@ -42,12 +42,9 @@ class Tap:
 
 def find_tap(wiring: Wiring, name: str) -> Tap | None:
     """Return the tap that a layer's name means; None if there is none."""
-    rest = name.removesuffix(PREFIX)
-    tap = find_tap(wiring, rest) if rest != name else None  # blocks.0/cls is no part of blocks
-    if tap is not None:
-        return replace(tap, prefix=True)
-    place = wiring.find(name)
-    return None if place is None else Tap(*place)
+    is_prefix = name.endswith(PREFIX) and name not in wiring.modules
+    place = wiring.find(name.removesuffix(PREFIX) if is_prefix else name)
+    return None if place is None else Tap(*place, prefix=is_prefix)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,17 @@ from torch import Tensor
 from fstore.errors import DataError
 from fstore.extractor.networks import StatedLayout, Tokens
 from fstore.extractor.orders import grid_of, row_by_row
-from fstore.extractor.strips import CHANNEL, SAMPLE, UNKNOWN, Axes, Axis, Strip, Woven, is_place
+from fstore.extractor.strips import (
+    CHANNEL,
+    SAMPLE,
+    UNKNOWN,
+    Axes,
+    Axis,
+    Strip,
+    Woven,
+    is_place,
+    merged,
+)
 
 __all__ = [
     "Evidence",
@@ -189,7 +199,9 @@ def find_layout(
     kind = _kind(told) if stated is None else _stated(stated, told.shape)
     if kind is None:
         return None
-    if kind not in {"tokens", "sequence"}:
+    if kind in {"first", "last"}:
+        return _maps(told, kind, batch=evidence.batch)
+    if kind == "vector":
         return Layout(kind, batch=evidence.batch)
     at = 1 if kind == "tokens" else 2
     places = _places(told, at, tokens=tokens, is_stated=stated is not None)
@@ -211,9 +223,25 @@ def _kind(evidence: Evidence) -> Kind | None:
         return "vector"
     if shape[1:3] == (1, 1) and at == 3:
         return "vector"
-    if any(isinstance(axis, Woven) and len(axis.along) > 1 for axis in evidence.axes):
-        return None  # a dimension of all places, and one more: heads
     return {1: "first", 3: "last"}.get(at)  # type: ignore[return-value]
+
+
+def _maps(evidence: Evidence, kind: Kind, *, batch: int) -> Layout | None:
+    """Return how maps are read: as they stand, or, where their places are woven, in order.
+
+    None where one dimension has all the places and the other is no place: heads, say.
+    """
+    first = 2 if kind == "first" else 1
+    axes, sizes = evidence.axes[first : first + 2], evidence.shape[first : first + 2]
+    directions = [axis.along if isinstance(axis, Woven) else set() for axis in axes]
+    is_swapped = directions == [{"column"}, {"row"}]
+    if not is_swapped and all(len(along) < 2 for along in directions):
+        return Layout(kind, batch=batch)
+    both = merged([(n, a) for n, a in zip(sizes, axes, strict=True) if n > 1])
+    grid = None if both is None else grid_of(both)
+    if grid is None:
+        return None
+    return Layout(kind, Tokens(0, grid.height, grid.width), batch=batch, order=grid.order)
 
 
 def _fitting(tokens: Tokens, shape: tuple[int, ...]) -> Tokens:
@@ -327,13 +355,12 @@ def arrange(output: Tensor, layout: Layout) -> Tensor:
     output = output.movedim(layout.batch, 0)
     if layout.kind == "vector":
         return output.flatten(start_dim=1)  # (N, C, 1, 1) -> (N, C)
-    if layout.kind in {"first", "last"}:
-        return output.permute(0, 3, 1, 2) if layout.kind == "last" else output
-    if layout.kind == "tokens":
-        output = output.transpose(1, 2)  # (N, T, C) -> (N, C, T)
-    tokens = layout.tokens
+    if layout.kind in {"last", "tokens"}:
+        output = output.movedim(-1, 1)  # (N, H, W, C) -> (N, C, H, W), (N, T, C) -> (N, C, T)
+    tokens, is_map = layout.tokens, layout.kind in {"first", "last"}
     if tokens is None:
-        return output.unsqueeze(-1)  # (N, C, L) -> (N, C, L, 1)
+        return output if is_map else output.unsqueeze(-1)  # (N, C, L) -> (N, C, L, 1)
+    output = output.flatten(2)
     if layout.prefix:
         return output[..., : tokens.prefix].transpose(1, 2).flatten(1)  # (N, prefix * C)
     output = output[..., tokens.prefix :]
