@@ -39,7 +39,16 @@ if TYPE_CHECKING:
 
     from fstore.store.place import Place
 
-__all__ = ["Identity", "Partition", "StoredFile", "commit", "list_files", "new_path", "present"]
+__all__ = [
+    "RECTIFIED",
+    "Identity",
+    "Partition",
+    "StoredFile",
+    "commit",
+    "list_files",
+    "new_path",
+    "present",
+]
 
 ACTIVATIONS = "activations"
 IDENTITY_KEY = "fstore.identity"
@@ -47,6 +56,8 @@ NAME = re.compile(
     r"(?P<first>\d+)-(?P<last>\d+)-(?P<n>\d+)-(?P<fingerprint>[0-9a-f]{16})"
     r"-(?P<checksum>[0-9a-f]{16,})-[0-9a-f]+\.parquet"
 )
+RECTIFIED = {"rectified": "max(x, 0)"}
+"""The part of an identity that only layers have of which negative responses were stored as 0."""
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 """What stands for NULL among partition values; only another program writes it."""
 
@@ -83,7 +94,8 @@ class Identity:
     """What a partition's values depend on: part -> hash or setting; the hash of all is its name.
 
     Parts are ``weights``, ``definition`` (the network up to the tap), ``preprocessing``,
-    ``samples`` (the view's manifest), ``stored precision`` and ``compute precision``.
+    ``samples`` (the view's manifest), ``stored precision`` and ``compute precision``; of some
+    ``derived from`` (stored responses that the pass began at) and :data:`RECTIFIED`.
     """
 
     parts: Mapping[str, str]
@@ -147,6 +159,14 @@ class StoredFile:
     def is_foreign(self) -> bool:
         """Whether another program than fstore wrote the file."""
         return not self.fingerprint
+
+    @property
+    def is_rectified(self) -> bool:
+        """Whether negative responses were stored as 0; False of a file that does not say."""
+        try:
+            return RECTIFIED.items() <= self.identity.parts.items()
+        except StorageError:
+            return False
 
     @property
     def sample_ids(self) -> NDArray[np.int64]:

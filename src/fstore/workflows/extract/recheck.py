@@ -108,6 +108,8 @@ def _group(
         return
     for partition, place in placed.items():
         values = expected[place.spec.name]
+        if partitions[partition][0].is_rectified:
+            values = np.maximum(values, 0)  # NaN stays
         rows = {int(i): values[k] for k, i in enumerate(readable) if i in wanted[partition]}
         if not rows:
             yield partition, "", "its images cannot be read"
