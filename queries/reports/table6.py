@@ -112,7 +112,7 @@ def _cells(
         raise SchemaError(
             f"the footers of {files[0].partition} and its like count {told} samples of {stored}: "
             "an older fstore wrote them; replace each of them, as this one: "
-            + how_to_replace(files[0].root, files[0].partition)
+            + how_to_replace(files[0].root, files[0].partition, rectify=files[0].is_rectified)
         )
     for row in rows:
         yield Cell(row["layer"], COLUMN, row["value"], row["std"], row["n"])

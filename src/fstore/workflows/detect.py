@@ -129,6 +129,7 @@ def _features(
     from fstore.extractor.extract import extract
     from fstore.extractor.loading import InputSample, load_batches
     from fstore.queries.samples.ablations import parse_ablation
+    from fstore.store.files import RECTIFIED
     from fstore.workflows.checkpoints import load_network
 
     change = parse_ablation(detector.ablation)
@@ -146,6 +147,7 @@ def _features(
         devices=[where],
         precision=detector.record["stored precision"],
         compute=_compute(detector.record["compute precision"], device),
+        rectify=RECTIFIED.items() <= detector.record.items(),
     )
     samples = [InputSample(i, path.name, "", _box(box)) for i, box in enumerate(boxes)]
     batches = [samples[i : i + BATCH] for i in range(0, len(samples), BATCH)]

@@ -218,6 +218,7 @@ class Planner:
         identities = self._identities(record, dataset, view, specs=specs, start=start)
         wanted = self._wanted(dataset, view)
         missing = missing_samples(self.store.place, wanted, identities)
+        self._check_signs(record, specs)
         todo = np.unique(np.concatenate(list(missing.values())))
         self.present += len(wanted) - len(todo)
         return LayerWork(
@@ -232,6 +233,24 @@ class Planner:
             shard_bytes=self.options.shard_bytes,
             start=start,
         )
+
+    def _check_signs(self, record: CheckpointRecord, specs: Sequence[LayerSpec]) -> None:
+        """Refuse to rectify a layer for one data set or view and not for another."""
+        from fstore.store.files import drop_command
+
+        stored = {
+            file.partition.layer: file
+            for file in self.store.files(network=record.network, ckpt=record.name)
+            if not file.is_foreign
+        }
+        for file in (stored[spec.name] for spec in specs if spec.name in stored):
+            if file.is_rectified != self.options.rectify:
+                state = "rectified" if file.is_rectified else "with its negative responses"
+                way = "give --rectify" if file.is_rectified else "leave --rectify out"
+                raise IdentityError(
+                    f"{file.partition} is stored {state}, and analyses join a layer's data sets "
+                    f"and views; {way}, or make room with: {drop_command(file)}"
+                )
 
     def _wanted(self, dataset: "DatasetInfo", view: str) -> NDArray[np.int64]:
         """Return the samples that are asked for, stored or not, ascending."""

@@ -282,4 +282,5 @@ def _mend(file: "StoredFile") -> str:
     """Return the commands that put right values in place of those of a file's partition."""
     from fstore.store.remedies import how_to_replace
 
-    return f"mend it with: {how_to_replace(file.root, file.partition, yes=True)}"
+    again = how_to_replace(file.root, file.partition, rectify=file.is_rectified, yes=True)
+    return f"mend it with: {again}"
