@@ -113,12 +113,8 @@ def place(
     for name in wanted:
         sighting, tap, extra = sightings[name], taps[name], beside.get(name)
         stated = network.layouts.get(name, network.layouts.get(names[name]))
-        try:
-            layout = _layout(network, name, evidence=evidence[name], stated=stated)
-        except DataError as error:
-            if refused is None:
-                raise
-            refused[name] = error
+        layout = _layout(network, name, evidence=evidence[name], stated=stated, refused=refused)
+        if layout is None:
             continue
         definition = definition_of(sighting.definition, layout, evidence[name])
         spec = _spec(name, evidence[name], layout=layout, order=orders[name], definition=definition)
@@ -233,6 +229,24 @@ def _orders(network: Network, sightings: Mapping[str, Sighting]) -> dict[str, in
 
 
 def _layout(
+    network: Network,
+    name: str,
+    *,
+    evidence: Evidence,
+    stated: StatedLayout | None,
+    refused: dict[str, FstoreError] | None,
+) -> Layout | None:
+    """Return how a layer is read; None of one that is put among the refused."""
+    try:
+        return _known_layout(network, name, evidence=evidence, stated=stated)
+    except DataError as error:
+        if refused is None:
+            raise
+        refused[name] = error
+        return None
+
+
+def _known_layout(
     network: Network, name: str, *, evidence: Evidence, stated: StatedLayout | None
 ) -> Layout:
     if problem := not_a_response(evidence):

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +29,7 @@ from fstore.store import sums
 from fstore.store.commits import storage, until_committed, writing
 from fstore.store.delta_log import log_entries
 from fstore.store.encode import ShardFile
+from fstore.store.identity import RECTIFIED, Identity, Partition
 from fstore.store.paths import logged_key
 from fstore.store.schema import CHANNEL, PARTITION, SAMPLE_ID
 from fstore.store.tables import open_table
@@ -56,55 +56,11 @@ NAME = re.compile(
     r"(?P<first>\d+)-(?P<last>\d+)-(?P<n>\d+)-(?P<fingerprint>[0-9a-f]{16})"
     r"-(?P<checksum>[0-9a-f]{16,})-[0-9a-f]+\.parquet"
 )
-RECTIFIED = {"rectified": "max(x, 0)"}
-"""The part of an identity that only layers have of which negative responses were stored as 0."""
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 """What stands for NULL among partition values; only another program writes it."""
 
 NewFiles: TypeAlias = "Mapping[Partition, tuple[ShardFile, str, Identity]]"
 """Sealed files of one shard and their keys, by the partition that they fill."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Partition:
-    """One layer's responses of one checkpoint to one view of a data set."""
-
-    network: str
-    ckpt: str
-    dataset: str
-    view: str
-    layer: str
-
-    @property
-    def values(self) -> dict[str, str]:
-        """Partition column -> value."""
-        return {name: getattr(self, name) for name in PARTITION}
-
-    @property
-    def folder(self) -> str:
-        """Path below the table, ``/`` and ``:`` in names percent-encoded."""
-        return "/".join(f"{k}={quote(v, safe='')}" for k, v in self.values.items())
-
-    def __str__(self) -> str:
-        return f"{self.network}/{self.ckpt} {self.dataset}.{self.view} {self.layer}"
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What a partition's values depend on: part -> hash or setting; the hash of all is its name.
-
-    Parts are ``weights``, ``definition`` (the network up to the tap), ``preprocessing``,
-    ``samples`` (the view's manifest), ``stored precision`` and ``compute precision``; of some
-    ``derived from`` (stored responses that the pass began at) and :data:`RECTIFIED`.
-    """
-
-    parts: Mapping[str, str]
-
-    @property
-    def fingerprint(self) -> str:
-        """16 hex digits of the sha256 of the parts."""
-        text = json.dumps(dict(self.parts), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
