@@ -143,7 +143,7 @@ def _list_layers(store: "Store", *, as_json: bool, as_csv: bool, **chosen: Any) 
     for row in rows:
         images[row["network"]] += row["bytes"]
     for network, size in images.items():
-        note(f"{network}: {size / 1e6:.2f} MB an image as raw float32; nothing was extracted")
+        note(f"{network}: {size} bytes an image as raw float32; nothing was extracted")
 
 
 def _estimate(store: "Store", *, as_json: bool, as_csv: bool, **chosen: Any) -> None:  # noqa: ANN401

@@ -104,7 +104,7 @@ class _Chooser:
             choice.add(self.network.layers, word)
         elif self._is_layer(word):
             choice.add([word], word)
-            if others := [path for path in modules if self.declared.get(path, path) != word]:
+            if others := [p for p in modules if word not in (p, self.declared.get(p))]:
                 choice.notes.append(
                     f"{word!r} is a layer, and the class of {_some(others)}; the layer is meant. "
                     f"The class is meant by another spelling: {_other_spelling(word)}"
@@ -112,7 +112,13 @@ class _Chooser:
         elif WILD.search(word):
             self._add_many(choice, word, self._matching(choice, word))
         else:
-            self._add_many(choice, word, [self.declared.get(path, path) for path in modules])
+            named = {path: self.declared.get(path, path) for path in modules}
+            if hidden := [path for path, name in named.items() if self._is_hidden(path, name)]:
+                choice.notes.append(
+                    f"{word!r} leaves out {_some(hidden)}: there are layers of these names that "
+                    "are something else"
+                )
+            self._add_many(choice, word, [name for p, name in named.items() if p not in hidden])
             calls = [n for n in self.wiring.nodes if re.sub(r"_[0-9]+$", "", n) in modules]
             _note_nodes(choice, word, calls)
 
@@ -121,6 +127,11 @@ class _Chooser:
         if name in self.named:
             return True
         return not WILD.search(name) and self.wiring.find(name) is not None
+
+    def _is_hidden(self, path: str, name: str) -> bool:
+        """Tell whether a module's path is the name of a layer that is taken elsewhere."""
+        own = {*self.network.layers, *self.network.beside}
+        return name == path and path in own and self.network.layers.get(path) != path
 
     def _of_class(self, word: str) -> list[str]:
         """Return the paths of the modules of a class."""
@@ -166,7 +177,7 @@ class _Chooser:
         what = "no layer matches" if WILD.search(word) else "no layer"
         classes = {type(m).__name__ for m in self.wiring.modules.values()}
         spelled = {n.lower(): n for n in [*classes, *self.wiring.nodes, *self.named]}
-        near = [spelled[n] for n in get_close_matches(word.lower(), spelled, NEAR, cutoff=0.5)]
+        near = [spelled[n] for n in get_close_matches(word.lower(), spelled, NEAR, cutoff=0.6)]
         has = ", ".join([*self.network.layers, *self.network.beside])
         return UnknownNameError(
             f"{what} {word!r} in network {name!r}"
