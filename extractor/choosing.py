@@ -83,7 +83,7 @@ class _Chooser:
         self.network = network
         self.wiring = Wiring(network.model)
         self.named = list(dict.fromkeys([*network.layers, *network.beside, *self.wiring.modules]))
-        self.declared = {tap: name for name, tap in reversed(network.layers.items())}
+        self.declared = {tap: name for name, tap in reversed([*network.layers.items()])}
 
     def choose(self, words: Sequence[str]) -> Choice:
         choice = Choice()

@@ -75,6 +75,7 @@ def sparsity_sql(
     columns=(COLUMN,),
     needs=needs,
     plot=plot_table6,
+    negative="they are not 0, so they count; --rectify stores what the paper counts",
 )
 def table6(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
     """Yield the percent of non-zero responses by layer: mean and deviation over samples.

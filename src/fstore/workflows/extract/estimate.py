@@ -67,8 +67,9 @@ def estimate(
     chosen = Chosen(layers, ckpts, datasets, views, network, part, from_stored)
     work = Extraction(store, chosen, options or ExtractionOptions())
     jobs = work.planner.jobs(register=False)
-    for text in dict.fromkeys(work.planner.notes if on_note else ()):
-        on_note(text)
+    if on_note is not None:
+        for text in dict.fromkeys(work.planner.notes):
+            on_note(text)
     return [row for job in jobs for row in _rows(work, job)]
 
 

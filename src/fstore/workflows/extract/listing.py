@@ -56,6 +56,7 @@ def meant_layers(
         for meant in [planner.meant(record)]
         for spec in meant.specs
     ]
-    for text in dict.fromkeys(planner.notes if on_note else ()):
-        on_note(text)
+    if on_note is not None:
+        for text in dict.fromkeys(planner.notes):
+            on_note(text)
     return rows
