@@ -11,7 +11,7 @@ from fstore.cli.app import HELP_OPTIONS, app, open_store
 from fstore.cli.commands import Group, Program
 from fstore.cli.limits import Timeout
 from fstore.cli.made import flag_of, made_commands, parameter, parameter_help, with_parameters
-from fstore.cli.output import AsCsv, AsJson, emit
+from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.cli.progress import bar
 from fstore.cli.splits import OldSeed, SplitName, part_meant
 from fstore.ending import within
@@ -201,7 +201,10 @@ def _run(
         given = _with_split(ctx, store, **given)
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     with bar(quiet=ctx.obj["quiet"]) as advance:
-        rows = ask(store, entry.name, on_progress=advance, **options)
+        notes: list[str] = []
+        rows = ask(store, entry.name, on_progress=advance, on_note=notes.append, **options)
+    for text in notes:
+        note(text)
     if plot is None:
         emit(rows, columns=columns, as_json=as_json, as_csv=as_csv)
     else:

@@ -40,7 +40,8 @@ def extract(
     ctx: typer.Context,
     *,
     layer: Annotated[
-        list[str], typer.Option(help="Layers; all: the declared ones, beside others named.")
+        list[str],
+        typer.Option(help="Layer, pattern ('blocks.*.mlp'), class of modules (relu), or all."),
     ],
     ckpt: Annotated[list[str], typer.Option(help="Checkpoint: NAME or NETWORK/NAME.")],
     dataset: Annotated[list[str] | None, typer.Option(help="Default: every data set.")] = None,
@@ -71,6 +72,12 @@ def extract(
             metavar="LAYER", help="Derive the layers from this stored one, not from images."
         ),
     ] = None,
+    rectify: Annotated[
+        bool, typer.Option("--rectify", help="Store max(x, 0) of every response.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list the layers that are meant.")
+    ] = False,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Only say what it would add and take.")
     ] = False,
@@ -85,7 +92,7 @@ def extract(
 ) -> None:
     """Extract layers of checkpoints over data sets; what is stored already is not redone.
 
-    --json and --csv are for --estimate.
+    --json and --csv are for --dry-run and --estimate.
 
     Example: fstore extract --layer conv5 --ckpt 305k
     """
@@ -94,6 +101,7 @@ def extract(
     options = extraction.ExtractionOptions(
         precision=precision.value,
         compute=compute.value,
+        rectify=rectify,
         device=device,
         batch_size=batch_size,
         workers=workers,
@@ -109,7 +117,13 @@ def extract(
         "part": part_words(split, part),
         "from_stored": from_stored,
     }
+    if dry_run and estimate:
+        raise typer.BadParameter("--dry-run lists layers, --estimate measures: give one of them")
     store = open_store(ctx)
+    if dry_run:
+        names = {"layers": layer, "ckpts": ckpt, "network": network}
+        _list_layers(store, as_json=as_json, as_csv=as_csv, **names)
+        return
     if estimate:
         _estimate(store, as_json=as_json, as_csv=as_csv, options=options, **chosen)
         return
@@ -119,12 +133,25 @@ def extract(
         _tell(summary)
 
 
+def _list_layers(store: "Store", *, as_json: bool, as_csv: bool, **chosen: Any) -> None:  # noqa: ANN401
+    """Print the layers that an extraction means."""
+    from fstore.workflows.extract.listing import MEANT_COLUMNS, meant_layers
+
+    rows = meant_layers(store, on_note=note, **chosen)
+    emit(rows, columns=MEANT_COLUMNS, as_json=as_json, as_csv=as_csv)
+    images = {row["network"]: 0 for row in rows}
+    for row in rows:
+        images[row["network"]] += row["bytes"]
+    for network, size in images.items():
+        note(f"{network}: {size} bytes an image as raw float32; nothing was extracted")
+
+
 def _estimate(store: "Store", *, as_json: bool, as_csv: bool, **chosen: Any) -> None:  # noqa: ANN401
     """Print what an extraction would add and take."""
     from fstore.workflows.extract.estimate import ESTIMATE_COLUMNS
     from fstore.workflows.extract.estimate import estimate as estimated
 
-    rows = estimated(store, **chosen)
+    rows = estimated(store, on_note=note, **chosen)
     emit(rows, columns=ESTIMATE_COLUMNS, as_json=as_json, as_csv=as_csv)
 
 

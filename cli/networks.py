@@ -1,7 +1,7 @@
 """``fstore networks`` and ``fstore layers``: what can be extracted."""
 
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,9 +11,13 @@ from fstore.cli.output import AsCsv, AsJson, emit, note
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fstore.extractor.networks import Network
     from fstore.types import LayerSpec
 
 __all__ = ["layers", "networks"]
+
+LISTED = ("name", "map", "values", "module", "kind", "bytes", "declared")
+TREE = ("name", "module", "map", "values", "bytes", "layer")
 
 
 @app.command("networks")
@@ -69,28 +73,64 @@ def layers(
     network: Annotated[str, typer.Argument(help="Name of a network, as fstore networks lists.")],
     *,
     everything: Annotated[
-        bool, typer.Option("--all", help="Also module paths and graph nodes, usable as layers.")
+        bool, typer.Option("--all", help="Also operations and parts of outputs, usable as layers.")
     ] = False,
+    depth: Annotated[
+        int | None, typer.Option(min=1, help="Levels of the tree. Default: all of them.")
+    ] = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """List a network's layers: name, shape of one sample's response, values in it.
+    """Show a network's modules as a tree, with what a layer there would take.
+
+    Last come the declared layers, which --layer all means. A layer is named by the path of its
+    module: blocks.0.mlp. --json and --csv list the declared layers, with --all all others, too.
 
     Example: fstore layers caffenet
     """
     from fstore.extractor.networks import build_network
-    from fstore.extractor.taps import every_layer, layer_specs
 
+    if depth is not None and (as_json or as_csv):
+        raise typer.BadParameter("--depth is for the tree; --json and --csv print a list")
     built = build_network(network)
-    rows = [
-        {"name": s.name, "map": _map(s), "values": s.values}
-        for s in (every_layer(built) if everything else layer_specs(built))
+    if as_json or as_csv:
+        rows = _listed(built, everything=everything)
+        emit(rows, columns=LISTED, as_json=as_json, as_csv=as_csv)
+    else:
+        emit(_tree(built, everything=everything, depth=depth), columns=TREE)
+        _tell_of_names(built)
+
+
+def _listed(network: "Network", *, everything: bool) -> "list[dict[str, Any]]":
+    from fstore.extractor.layer_tree import listed_layers
+
+    return [
+        {"name": spec.name, **_sizes(spec), "module": module, "kind": spec.kind, "declared": own}
+        for spec, module, own in listed_layers(network, everything=everything)
     ]
-    emit(rows, columns=["name", "map", "values"], as_json=as_json, as_csv=as_csv)
 
 
-def _map(spec: "LayerSpec") -> str:
-    """Write a shape: 96x27x27, or 4096 where there is one number a channel."""
-    if spec.kind == "fc":
-        return str(spec.channels)
-    return f"{spec.channels}x{spec.height}x{spec.width}"
+def _tree(network: "Network", *, everything: bool, depth: int | None) -> "list[dict[str, Any]]":
+    from fstore.extractor.layer_tree import layer_tree
+
+    return [
+        {
+            "name": 2 * leaf.depth * " " + leaf.label,
+            "module": leaf.module,
+            **(_sizes(leaf.spec) if leaf.spec else {}),
+            "layer": ", ".join(leaf.layers),
+        }
+        for leaf in layer_tree(network, everything=everything, depth=depth)
+    ]
+
+
+def _tell_of_names(network: "Network") -> None:
+    """Say which modules' names mean another place when they are given as layers."""
+    modules = {path for path, _ in network.model.named_modules()}
+    others = [f"{n} ({tap})" for n, tap in network.layers.items() if n in modules - {tap}]
+    if others:
+        note(f"as layers, these names mean the outputs of other modules: {', '.join(others)}")
+
+
+def _sizes(spec: "LayerSpec") -> dict[str, object]:
+    return {"map": spec.map_size, "values": spec.values, "bytes": 4 * spec.values}

@@ -146,6 +146,7 @@ def _rows(
     ctx: typer.Context, name: str, study: str, *, beside: bool, drawn: bool
 ) -> list[dict[str, Any]]:
     """Return a report's rows; tell on stderr what was computed and what is missing."""
+    from fstore.queries.cells.registry import negative_note
     from fstore.queries.refresh.driver import wait_notes
     from fstore.queries.refresh.show import illustrated, show_report
     from fstore.queries.studies.study import load_study
@@ -158,6 +159,8 @@ def _rows(
         note(f"{name}: computed and stored {shown.computed} cells, {shown.reused} were stored")
     for missing in shown.missing:
         note(f"{name}: {missing}")
+    if text := negative_note(store, current, name):
+        note(f"{name}: {text}")
     rows = _chosen(shown.rows, beside=beside)
     return illustrated(store, current, name, rows=rows) if drawn else rows
 

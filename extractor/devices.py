@@ -116,6 +116,7 @@ class Runner:
     precision : what values are rounded to
     compute : key of :data:`COMPUTE`
     start : layer whose stored responses are given in place of images, or None
+    rectify : whether max(x, 0) of every response is kept
 
     Attributes
     ----------
@@ -133,9 +134,11 @@ class Runner:
         precision: Precision,
         compute: str,
         start: str | None = None,
+        rectify: bool = False,
     ) -> None:
         self.device = device
         self._precision = precision
+        self._rectify = rectify
         self.compute = compute
         if device.type == "cuda":
             model = copy.deepcopy(network.model).to(device)
@@ -164,12 +167,17 @@ class Runner:
 
         def keep(layer: str, output: Tensor) -> None:
             _check_shape(self._specs[layer], output, len(sample_ids))
-            kept[layer] = summarise(round_to(output, self._precision))
+            kept[layer] = summarise(self._kept(output))
 
         x = to_device(images, self._preprocess, self.device)
         with self.arithmetic():
             self.taps.run(x, keep)
         return self._to_host(sample_ids, kept)
+
+    def _kept(self, output: Tensor) -> Tensor:
+        """Return what is stored of a layer's output; rounding changes no sign."""
+        values = round_to(output, self._precision)
+        return values.clamp_min_(0) if self._rectify else values  # NaN stays
 
     @contextmanager
     def arithmetic(self) -> Iterator[None]:
@@ -257,6 +265,7 @@ def make_runners(
     precision: Precision,
     compute: str,
     start: str | None = None,
+    rectify: bool = False,
 ) -> list[Runner]:
     """Return one runner a device; with a ``start``, of the network behind that layer.
 
@@ -271,7 +280,5 @@ def make_runners(
         raise DataError(f"compute precision {compute!r} needs a GPU; use float32 or bfloat16")
     if devices[0].type == "cpu":
         keep_freed_memory()
-    return [
-        Runner(network, layers, device=d, precision=precision, compute=compute, start=start)
-        for d in devices
-    ]
+    common: dict[str, Any] = {"precision": precision, "compute": compute, "start": start}
+    return [Runner(network, layers, device=d, rectify=rectify, **common) for d in devices]

@@ -73,7 +73,13 @@ class Placed:
         return arrange(tensor if self.operation is None else self.operation(tensor), self.layout)
 
 
-def place(network: Network, wiring: Wiring, layers: Sequence[str] | None = None) -> list[Placed]:
+def place(
+    network: Network,
+    wiring: Wiring,
+    layers: Sequence[str] | None = None,
+    *,
+    refused: dict[str, FstoreError] | None = None,
+) -> list[Placed]:
     """Find layers in a network; in the order in which they run.
 
     Parameters
@@ -83,6 +89,9 @@ def place(network: Network, wiring: Wiring, layers: Sequence[str] | None = None)
         Of its model.
     layers : sequence of str or None
         Declared layers, module paths or node names; None for the declared layers.
+    refused : dict or None
+        Gets the layers that the network has and that cannot be stored, with the error of each;
+        without it the first error is raised.
 
     Raises
     ------
@@ -97,7 +106,8 @@ def place(network: Network, wiring: Wiring, layers: Sequence[str] | None = None)
     names |= {name: extra.tap for name, extra in beside.items()}
     taps = _taps(network, wiring, names)
     runs = DryRuns(network, wiring)
-    sightings = _sightings(runs, taps, beside)
+    sightings = _sightings(runs, taps, beside, refused=refused)
+    wanted = [name for name in wanted if name in sightings]
     evidence = runs.evidence({n: taps[n] for n in wanted if n not in beside}, sightings)
     evidence |= {name: Evidence(sightings[name].shape, BESIDE) for name in beside}
     orders = _orders(network, sightings)
@@ -105,7 +115,9 @@ def place(network: Network, wiring: Wiring, layers: Sequence[str] | None = None)
     for name in wanted:
         sighting, tap, extra = sightings[name], taps[name], beside.get(name)
         stated = _stated(network, name, names[name])
-        layout = _layout(network, name, evidence=evidence[name], stated=stated)
+        layout = _layout(network, name, evidence=evidence[name], stated=stated, refused=refused)
+        if layout is None:
+            continue
         definition = definition_of(sighting.definition, layout, evidence[name])
         spec = _spec(name, evidence[name], layout=layout, order=orders[name], definition=definition)
         placed.append(
@@ -181,7 +193,11 @@ def _offered(network: Network) -> str:
 
 
 def _sightings(
-    runs: DryRuns, taps: Mapping[str, Tap], beside: Mapping[str, Beside]
+    runs: DryRuns,
+    taps: Mapping[str, Tap],
+    beside: Mapping[str, Beside],
+    *,
+    refused: dict[str, FstoreError] | None = None,
 ) -> dict[str, Sighting]:
     """Run up to the layers; to each beside the network's own in a run of its own."""
     sightings = runs.sightings({n: t for n, t in taps.items() if n not in beside})
@@ -189,7 +205,10 @@ def _sightings(
         sightings |= runs.sightings({name: taps[name]}, extra.operation)
     for name, tap in taps.items():
         if name not in sightings:
-            raise _unseen(runs, name, tap)
+            error = _unseen(runs, name, tap)
+            if refused is None or name in runs.network.layers:
+                raise error
+            refused[name] = error
     return sightings
 
 
@@ -231,6 +250,20 @@ def _layout(
     *,
     evidence: Evidence,
     stated: StatedLayout | Tokens | None,
+    refused: dict[str, FstoreError] | None,
+) -> Layout | None:
+    """Return how a layer is read; None of one that is put among the refused."""
+    try:
+        return _known_layout(network, name, evidence=evidence, stated=stated)
+    except DataError as error:
+        if refused is None:
+            raise
+        refused[name] = error
+        return None
+
+
+def _known_layout(
+    network: Network, name: str, *, evidence: Evidence, stated: StatedLayout | Tokens | None
 ) -> Layout:
     if problem := not_a_response(evidence):
         raise DataError(f"layer {name!r} {problem}")

@@ -42,6 +42,7 @@ ROW_GROUP_ROWS = 1 << 17  # where a row is one value
 MOST_ROW_GROUPS = 32  # a file: a footer must stay quick to read
 TOTALS_KEY = "fstore.totals"  # in the footer: JSON, see store/totals.py
 NULL_KEY = "fstore.null_means"  # in the footer: what another reader puts in the place of NULL
+NEGATIVE_KEY = "fstore.negative"  # in the footer: how many responses are below 0
 NULL_MEANS = json.dumps({ACT_MAX: 0, MAP: 0})
 SPARSE = 0.7  # a layer with a smaller share of non-zeros stores zeros as NULL
 
@@ -135,6 +136,7 @@ def write_layer(
             **metadata,
             TOTALS_KEY: json.dumps(_totals(ids, batches)),
             NULL_KEY: NULL_MEANS,
+            NEGATIVE_KEY: str(sum(_negative(batch) for batch in batches)),
         }
         writer = ParquetFile(file, list(LEAVES.values()), footer)
         for group in _groups(ids, batches):
@@ -207,6 +209,15 @@ def _totals(ids: NDArray[np.int64], batches: Sequence[LayerResponses]) -> dict[s
         for b in batches
     ]
     return {SAMPLE_ID: ids.tolist(), NNZ: np.concatenate(counts).tolist()}
+
+
+def _negative(batch: LayerResponses) -> int:
+    """Count a batch's responses below 0; whole maps are looked at only where there may be some."""
+    if batch.maps is None or batch.nnz is None or batch.npos is None:
+        return int(np.count_nonzero(batch.act_max < 0))
+    if np.array_equal(batch.nnz, batch.npos):
+        return 0
+    return int(np.count_nonzero(batch.maps < 0))
 
 
 def _density(batches: Sequence[LayerResponses]) -> float:

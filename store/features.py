@@ -335,7 +335,12 @@ def refuse_bits(files: Sequence[StoredFile]) -> None:
             f"{files[0].partition} is stored as bits (1 where a response is above 0), which tell "
             "binarized features only; for this question extract the layer under another checkpoint "
             "name, or replace it: "
-            + how_to_replace(files[0].root, files[0].partition, precision="tf32")
+            + how_to_replace(
+                files[0].root,
+                files[0].partition,
+                precision="tf32",
+                rectify=files[0].is_rectified,
+            )
         )
 
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +29,7 @@ from fstore.store import sums
 from fstore.store.commits import storage, until_committed, writing
 from fstore.store.delta_log import log_entries
 from fstore.store.encode import ShardFile
+from fstore.store.identity import RECTIFIED, Identity, Partition
 from fstore.store.paths import logged_key
 from fstore.store.schema import CHANNEL, PARTITION, SAMPLE_ID
 from fstore.store.tables import open_table
@@ -39,7 +39,16 @@ if TYPE_CHECKING:
 
     from fstore.store.place import Place
 
-__all__ = ["Identity", "Partition", "StoredFile", "commit", "list_files", "new_path", "present"]
+__all__ = [
+    "RECTIFIED",
+    "Identity",
+    "Partition",
+    "StoredFile",
+    "commit",
+    "list_files",
+    "new_path",
+    "present",
+]
 
 ACTIVATIONS = "activations"
 IDENTITY_KEY = "fstore.identity"
@@ -52,47 +61,6 @@ NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 NewFiles: TypeAlias = "Mapping[Partition, tuple[ShardFile, str, Identity]]"
 """Sealed files of one shard and their keys, by the partition that they fill."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Partition:
-    """One layer's responses of one checkpoint to one view of a data set."""
-
-    network: str
-    ckpt: str
-    dataset: str
-    view: str
-    layer: str
-
-    @property
-    def values(self) -> dict[str, str]:
-        """Partition column -> value."""
-        return {name: getattr(self, name) for name in PARTITION}
-
-    @property
-    def folder(self) -> str:
-        """Path below the table, ``/`` and ``:`` in names percent-encoded."""
-        return "/".join(f"{k}={quote(v, safe='')}" for k, v in self.values.items())
-
-    def __str__(self) -> str:
-        return f"{self.network}/{self.ckpt} {self.dataset}.{self.view} {self.layer}"
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What a partition's values depend on: part -> hash or setting; the hash of all is its name.
-
-    Parts are ``weights``, ``definition`` (the network up to the tap), ``preprocessing``,
-    ``samples`` (the view's manifest), ``stored precision`` and ``compute precision``.
-    """
-
-    parts: Mapping[str, str]
-
-    @property
-    def fingerprint(self) -> str:
-        """16 hex digits of the sha256 of the parts."""
-        text = json.dumps(dict(self.parts), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +115,14 @@ class StoredFile:
     def is_foreign(self) -> bool:
         """Whether another program than fstore wrote the file."""
         return not self.fingerprint
+
+    @property
+    def is_rectified(self) -> bool:
+        """Whether negative responses were stored as 0; False of a file that does not say."""
+        try:
+            return RECTIFIED.items() <= self.identity.parts.items()
+        except StorageError:
+            return False
 
     @property
     def sample_ids(self) -> NDArray[np.int64]:

@@ -5,6 +5,7 @@ A suggestion names what the store has. Where no command would help, the text say
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fstore import commands
@@ -12,11 +13,18 @@ from fstore.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from fstore.store.catalog import DatasetInfo
-    from fstore.store.files import Partition
+    from fstore.store.files import Partition, StoredFile
     from fstore.store.store import Store
     from fstore.types import CheckpointRecord
 
-__all__ = ["extract_command", "how_to_make", "how_to_replace", "no_view", "weights_again"]
+__all__ = [
+    "extract_command",
+    "how_to_make",
+    "how_to_replace",
+    "no_view",
+    "rectified",
+    "weights_again",
+]
 
 
 def how_to_make(store: "Store", partition: "Partition", layers: Sequence[str] = ()) -> str:
@@ -40,10 +48,27 @@ def how_to_make(store: "Store", partition: "Partition", layers: Sequence[str] = 
         dataset = store.dataset(partition.dataset)
         if partition.view not in dataset.views:
             return no_view(store, dataset, partition.view)
-        store.find_checkpoint(partition.ckpt, partition.network or None)
+        record = store.find_checkpoint(partition.ckpt, partition.network or None)
     except UnknownNameError as error:
         return str(error)
-    return f"make them with: {extract_command(store.place, partition, layers)}"
+    names = layers or [partition.layer]
+    same = [replace(partition, network=record.network, layer=name) for name in names]
+    rectify = bool(rectified(store, same))
+    command = extract_command(store.place, partition, layers, rectify=rectify)
+    return f"make them with: {command}"
+
+
+def rectified(store: "Store", partitions: Sequence["Partition"]) -> "set[Partition]":
+    """Return those of the partitions whose layer and checkpoint are stored rectified.
+
+    A layer of a checkpoint is so for all data sets or for none: extraction sees to that.
+    """
+    first: dict[tuple[str, str, str], StoredFile] = {}
+    for file in store.files():
+        p = file.partition
+        first.setdefault((p.network, p.ckpt, p.layer), file)
+    files = {p: first.get((p.network, p.ckpt, p.layer)) for p in partitions}
+    return {p for p, file in files.items() if file is not None and file.is_rectified}
 
 
 def no_view(store: "Store", dataset: "DatasetInfo", view: str) -> str:
@@ -62,6 +87,7 @@ def extract_command(
     layers: Sequence[str] = (),
     *,
     precision: str | None = None,
+    rectify: bool = False,
 ) -> str:
     """Return the command that makes a partition, or the given layers beside it.
 
@@ -75,11 +101,17 @@ def extract_command(
         dataset=partition.dataset,
         view=partition.view,
         precision=precision,
+        rectify=rectify,
     )
 
 
 def how_to_replace(
-    root: commands.Where, partition: "Partition", *, precision: str | None = None, yes: bool = False
+    root: commands.Where,
+    partition: "Partition",
+    *,
+    precision: str | None = None,
+    rectify: bool = False,
+    yes: bool = False,
 ) -> str:
     """Return the commands that remove a partition and, that done, extract it again.
 
@@ -90,11 +122,14 @@ def how_to_replace(
     partition : Partition
     precision : str or None
         What stored values are rounded to then.
+    rectify : bool
+        Whether negative responses are stored as 0 then.
     yes : bool
         Remove it without asking.
     """
     drop = commands.drop(root, partition.values, yes=yes)
-    return f"{drop} && {extract_command(root, partition, precision=precision)}"
+    again = extract_command(root, partition, precision=precision, rectify=rectify)
+    return f"{drop} && {again}"
 
 
 def weights_again(root: commands.Where, record: "CheckpointRecord") -> str:

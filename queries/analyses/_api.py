@@ -1,7 +1,7 @@
 """What an analysis is, and the table of all analyses."""
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_type_hints
 
@@ -33,6 +33,7 @@ def analysis(
     source: str,
     columns: Sequence[str],
     plot: "Callable[..., Axes] | None" = None,
+    negative: str = "",
 ) -> Callable[[A], A]:
     """Register an analysis: a question to a store that ``fstore analyze NAME`` asks.
 
@@ -56,12 +57,13 @@ def analysis(
         Keys of its rows.
     plot : callable or None
         ``plot(rows, *, ax=None) -> Axes``.
+    negative : str
+        What becomes of responses below 0, where the paper's question takes it that there are none.
     """
 
     def add(function: A) -> A:
-        ANALYSES.register(name, title=title, source=source, columns=tuple(columns), plot=plot)(
-            function
-        )
+        meta = {"title": title, "source": source, "columns": tuple(columns), "plot": plot}
+        ANALYSES.register(name, **meta, negative=negative)(function)
         return function
 
     return add
@@ -72,6 +74,7 @@ def ask(
     name: str,
     *,
     on_progress: OnProgress | None = None,
+    on_note: Callable[[str], object] | None = None,
     **options: Any,  # noqa: ANN401 - each analysis has its own
 ) -> list[Row]:
     """Ask an analysis by its name, with its options as ``fstore analyze`` takes them.
@@ -84,6 +87,8 @@ def ask(
         One of :data:`ANALYSES`.
     on_progress : callable or None
         Told of long work, where the analysis tells of it.
+    on_note : callable or None
+        Told what becomes of responses below 0, if the layer has some and it matters.
     **options
         See :func:`options_of`; those that have no default must be given.
     """
@@ -93,7 +98,26 @@ def ask(
         options[argument] = kind(**fields)
     if "on_progress" in inspect.signature(function).parameters:
         options["on_progress"] = on_progress
-    return list(function(store, **options))
+    rows = list(function(store, **options))
+    for text in _notes(store, name, options) if on_note is not None else ():
+        on_note(text)
+    return rows
+
+
+def _notes(store: "Store", name: str, options: Mapping[str, Any]) -> list[str]:
+    """Say what an analysis makes of responses below 0, of a layer that has some."""
+    from fstore.queries.samples.ablations import negative_note
+    from fstore.store.signs import has_negative
+
+    asked = next((value for value in options.values() if hasattr(value, "partition")), None)
+    given = getattr(asked, "ablation", None) or options.get("ablation")
+    ablations = given or getattr(options_of(ANALYSES[name].function).get("ablation"), "default", ())
+    names = [ablations] if isinstance(ablations, str) else list(ablations)
+    told = [ANALYSES[name].meta["negative"], *(negative_note(each) for each in names)]
+    texts = list(dict.fromkeys(text for text in told if text))
+    if asked is None or not texts or not has_negative(store, asked.partition(store)):
+        return []
+    return [f"layer '{asked.layer}' has responses below 0: {text}" for text in texts]
 
 
 def options_of(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -21,6 +21,7 @@ __all__ = [
     source="section 4.2, Figure 5",
     columns=("class", "other", "share", "chance", "top"),
     plot=plot_filter_overlap,
+    negative="a filter of negative weight speaks for a class where it responds below 0",
 )
 def filter_overlap(
     store: "Store",

@@ -22,6 +22,7 @@ __all__ = [
     source="section 4.2, Figure 4 and Tables 5 and 10",
     columns=("class", "filters", "ap_11", "ap_all", "fraction", "last_channel", "converged"),
     plot=plot_filter_subsets,
+    negative="a filter of negative weight speaks for a class where it responds below 0",
 )
 def filter_subsets(
     store: "Store",

@@ -22,6 +22,7 @@ __all__ = ["retrieval"]
     title="Mean average precision of retrieval, real-valued and binary codes",
     source="section 5.1",
     columns=("code", "mean_ap", "std", "queries", "unanswerable"),
+    negative="a binary code has 0 for them, as for what does not respond",
 )
 def retrieval(
     store: "Store",

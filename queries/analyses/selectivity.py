@@ -48,6 +48,7 @@ class AskedPart(AskedBoxes):
     source="section 3.2, appendix, Figure 1",
     columns=("rank", "channel", "aue", "mcaue", "bound", "fires", "n"),
     plot=plot_selectivity,
+    negative="they count for nothing; an entropy is of the scores above 0 alone",
 )
 def selectivity(
     store: "Store",
@@ -124,6 +125,7 @@ def selectivity(
     source="appendix",
     columns=("channel", "threshold", "entropy", "count", "aue"),
     plot=plot_curve,
+    negative="they count for nothing; an entropy is of the scores above 0 alone",
 )
 def curve(
     store: "Store",

@@ -126,6 +126,7 @@ def _caption(row: Mapping[str, Any]) -> str:
     source="section 4",
     columns=COLUMNS,
     plot=plot_top_images,
+    negative="images are ranked by the largest response, which may be below 0",
 )
 def top_images(
     store: "Store",

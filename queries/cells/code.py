@@ -64,7 +64,7 @@ BLOCKS = ("body", "orelse", "handlers", "finalbody", "cases")
 TELLS = ("report", "analysis")
 """Decorators that say what an entry is called and how it is drawn."""
 
-WORDS = {"ablation": ("label", "sql")}
+WORDS = {"ablation": ("label", "sql", "negative")}
 """Of other decorators, the arguments that do: the others decide what is computed."""
 
 

@@ -99,22 +99,36 @@ def _checkpoints(
 
 
 def _activations(store: "Store", lacks: _Lacks, registered: Collection[str]) -> list[Missing]:
-    from fstore.store.remedies import extract_command
+    from fstore.store.remedies import extract_command, rectified
 
-    readings = _grouped(
-        ((what.network, what.ckpt, what.samples.dataset, what.samples.view, lack), (row, what))
+    wanted = [
+        (row, what, lack)
         for row, what, lack in lacks
         if isinstance(what, Reading) and what.ckpt in registered and lack != NO_PROPOSALS
+    ]
+    without_negative = rectified(store, [partition_of(what) for _, what, _ in wanted])
+    readings = _grouped(
+        (
+            (
+                *(what.network, what.ckpt, what.samples.dataset, what.samples.view, lack),
+                partition_of(what) in without_negative,
+            ),
+            (row, what),
+        )
+        for row, what, lack in wanted
     )
     return [
         Missing(
             tuple(dict.fromkeys(row for row, _ in own)),
             f"{lack} of {dataset}.{view} at {network}/{ckpt}",
             extract_command(
-                store.place, partition_of(own[0][1]), list(dict.fromkeys(r.layer for _, r in own))
+                store.place,
+                partition_of(own[0][1]),
+                list(dict.fromkeys(r.layer for _, r in own)),
+                rectify=rectify,
             ),
         )
-        for (network, ckpt, dataset, view, lack), own in readings.items()
+        for (network, ckpt, dataset, view, lack, rectify), own in readings.items()
     ]
 
 

@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fstore import commands
-from fstore.queries.cells.needs import Cell, Need, Row
+from fstore.queries.cells.needs import Cell, Need, Reading, Row
 from fstore.queries.studies.study import Study, UnboundError
 from fstore.registry import Registry
 from fstore.words import worded
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fstore.store import Store
 
-__all__ = ["REPORTS", "column_words", "paper_numbers", "report", "titled"]
+__all__ = ["REPORTS", "column_words", "negative_note", "paper_numbers", "report", "titled"]
 
 
 Compute: TypeAlias = "Callable[[Store, Sequence[Need]], Iterable[tuple[Need, Sequence[Cell]]]]"
@@ -44,6 +44,7 @@ def report(
     illustrate: "Illustrate | None" = None,
     on: str = "",
     paper_row: "Callable[[str], str]" = str,
+    negative: str = "",
 ) -> "Callable[[Compute], Compute]":
     """Register a report.
 
@@ -71,10 +72,34 @@ def report(
         Empty where its rows name their own.
     paper_row : callable
         ``paper_row(row) -> str``: what the paper calls a row; the same name by default.
+    negative : str
+        What becomes of responses below 0, where the paper takes it that there are none.
     """
     meta = {"title": title, "answers": answers, "paper": paper, "columns": tuple(columns)}
     shown = {"plot": plot, "illustrate": illustrate, "on": on, "paper_row": paper_row}
-    return REPORTS.register(name, **meta, **shown, needs=needs)
+    return REPORTS.register(name, **meta, **shown, needs=needs, negative=negative)
+
+
+def negative_note(store: "Store", study: Study, name: str) -> str:
+    """Say what a report makes of responses below 0; empty if its layers have none.
+
+    Parameters
+    ----------
+    store : Store
+    study : Study
+    name : str
+        A registered report.
+    """
+    from fstore.queries.cells.inputs import partition_of
+    from fstore.store.signs import has_negative
+
+    text: str = REPORTS[name].meta["negative"]
+    if not text:
+        return ""
+    readings = [r for need in needs_of(store, study, name) for r in need.readings]
+    places = dict.fromkeys(partition_of(r) for r in readings if isinstance(r, Reading))
+    layers = dict.fromkeys(place.layer for place in places if has_negative(store, place))
+    return f"responses of {', '.join(layers)} are below 0 in part: {text}" if layers else ""
 
 
 def needs_of(store: "Store", study: Study, name: str) -> Sequence[Need]:

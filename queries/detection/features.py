@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fstore import commands
 from fstore.errors import DataError
 from fstore.queries.methods.gram import MEAN_NORM
 from fstore.queries.samples.ablations import parse_ablation
 from fstore.queries.samples.labels import readable
 from fstore.store.features import layer_shape, read_samples
 from fstore.store.permutation import permutation
-from fstore.store.remedies import how_to_replace
+from fstore.store.remedies import how_to_replace, rectified
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -76,7 +75,7 @@ def feature_rows(
     stored = readable(store, partition, ids)
     for read, X in read_samples(store, partition, stored, what=change.what, max_bytes=BLOCK_BYTES):
         if not np.isfinite(X.sum()):
-            raise DataError(_not_finite(partition, read, X, root=store.place))
+            raise DataError(_not_finite(partition, read, X, store=store))
         orders = None
         if change.shuffles:
             orders = np.stack(
@@ -123,13 +122,15 @@ def _permutation(
 
 
 def _not_finite(
-    partition: "Partition", ids: NDArray[np.int64], X: NDArray[np.float32], *, root: commands.Where
+    partition: "Partition", ids: NDArray[np.int64], X: NDArray[np.float32], *, store: "Store"
 ) -> str:
     bad = np.argwhere(~np.isfinite(X).all(axis=2))
     if len(bad) == 0:
         return f"responses of {partition} are too large to be summed in float32"
     sample, channel = bad[0]
+    rectify = bool(rectified(store, [partition]))
+    again = how_to_replace(store.place, partition, rectify=rectify)
     return (
         f"{partition}: a response is NaN or infinite, that of sample {ids[sample]}, channel "
-        f"{channel}; use another checkpoint, or replace them: {how_to_replace(root, partition)}"
+        f"{channel}; use another checkpoint, or replace them: {again}"
     )

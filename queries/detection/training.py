@@ -27,7 +27,7 @@ from fstore.queries.detection.regions import (
     near_objects,
     set_parts,
 )
-from fstore.store.files import Partition
+from fstore.store.files import RECTIFIED, Partition
 from fstore.store.locks import naming
 from fstore.store.parts import Samples, Split
 from fstore.store.runs import recorded
@@ -282,7 +282,8 @@ class _Fitting:
         """Return what the features were rounded to and computed in, to do the same to others."""
         first = self.features.partition(self.images.objects[0].dataset, "proposal")
         parts = self.store.files(**first.values)[0].identity.parts
-        return {key: parts.get(key, default) for key, default in PRECISION.items()}
+        rectify = {part: value for part, value in parts.items() if part in RECTIFIED}
+        return {key: parts.get(key, default) for key, default in PRECISION.items()} | rectify
 
     def _scale(self) -> float:
         """Return the factor of the features, from boxes of evenly spaced images."""

@@ -23,6 +23,7 @@ __all__ = [
     answers="Do filters become more class selective with depth, and with fine-tuning?",
     needs=layer_needs,
     plot=plot_figure1,
+    negative="they count for nothing; an entropy is of the scores above 0 alone",
 )
 def figure1(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
     """Yield MCAuE in nats against the fraction of the most selective filters, by layer.

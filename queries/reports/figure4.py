@@ -22,6 +22,7 @@ __all__ = ["figure4"]
     answers="Is a class coded by a few filters of a middle layer, or by many together?",
     needs=box_needs("mid_layer"),
     plot=plot_fractions,
+    negative="a filter of negative weight speaks for a class where it responds below 0",
 )
 def figure4(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
     """Yield the fraction of the AP of all filters that the best 1, 2, 3, 5, ... reach, by class.

@@ -29,6 +29,7 @@ def needs(store: "Store", study: "Study") -> list[Need]:
     answers="Do different classes use different filters?",
     needs=needs,
     plot=plot_figure5,
+    negative="a filter of negative weight speaks for a class where it responds below 0",
 )
 def figure5(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
     """Yield the share of the 50 best filters that each two classes have in common, 0 to 1.

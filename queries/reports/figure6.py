@@ -47,6 +47,7 @@ def needs(_store: "Store", study: "Study") -> list[Need]:
     needs=needs,
     plot=plot_figure6,
     illustrate=add_picture,
+    negative="a binarized map has 0 for them, as for what does not respond",
 )
 def figure6(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
     """Yield the maps of four filters to one sample, as they are and after each ablation.

@@ -45,6 +45,7 @@ def needs(store: "Store", study: Study) -> list[Need]:
     columns=COLUMNS,
     needs=needs,
     plot=plot_retrieval,
+    negative="a binary code has 0 for them, as for what does not respond",
 )
 def retrieval(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
     """Yield mean AP of retrieval in percent: cosine of features, of binary codes, Hamming distance.

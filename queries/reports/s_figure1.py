@@ -21,6 +21,7 @@ __all__ = ["s_figure1"]
     answers="Does the change of selectivity depend on how it is measured?",
     needs=layer_needs,
     plot=plot_s_figure1,
+    negative="they count for nothing; an entropy is of the scores above 0 alone",
 )
 def s_figure1(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
     """Yield MCAuE in nats against the fraction of filters, by measure and layer.

@@ -23,6 +23,7 @@ __all__ = ["table5"]
     paper="table5.csv",
     needs=box_needs("mid_layer"),
     plot=plot_needed,
+    negative="a filter of negative weight speaks for a class where it responds below 0",
 )
 def table5(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
     """Yield the smallest listed number of filters that reaches a share of the complete AP.

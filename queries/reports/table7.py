@@ -46,6 +46,7 @@ def needs(store: "Store", study: Study) -> list[Need]:
     columns=COLUMNS,
     needs=needs,
     plot=bar_plot(COLUMNS, ylabel="Mean average precision (percent)"),
+    negative="binarized columns have 0 for them, as for what does not respond",
 )
 def table7(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
     """Yield mean average precision in percent by layer and ablation.

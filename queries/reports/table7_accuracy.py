@@ -60,6 +60,7 @@ def needs(store: "Store", study: Study) -> list[Need]:
     columns=COLUMNS,
     needs=needs,
     plot=bar_plot(COLUMNS, ylabel="Class-averaged accuracy (percent)"),
+    negative="binarized columns have 0 for them, as for what does not respond",
 )
 def table7_accuracy(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
     """Yield class-averaged accuracy in percent by layer and ablation.

@@ -55,6 +55,7 @@ def needs(store: "Store", study: Study) -> list[Need]:
     columns=COLUMNS,
     needs=needs,
     plot=plot_table8,
+    negative="binarized columns have 0 for them, as for what does not respond",
 )
 def table8(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
     """Yield mean average precision in percent by ablation of one layer.

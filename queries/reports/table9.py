@@ -43,6 +43,7 @@ def needs(_store: "Store", study: Study) -> list[Need]:
     columns=COLUMNS,
     needs=needs,
     plot=plot_table9,
+    negative="they count for nothing; an entropy is of the scores above 0 alone",
 )
 def table9(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
     """Yield the percent by which MCAuE falls from the pre-trained to the fine-tuned checkpoint.

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fstore import commands
 from fstore.errors import DataError
 from fstore.queries.samples.ablations import parse_ablation
 from fstore.store.features import layer_shape, read_features
 from fstore.store.files import Partition
 from fstore.store.permutation import permutation
-from fstore.store.remedies import how_to_replace
+from fstore.store.remedies import how_to_replace, rectified
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -87,7 +86,7 @@ def ablated_blocks(
     for block, X in _stacked(streams):
         # before the change: binarized, a NaN would be an ordinary 0
         if not np.isfinite(X.sum()):
-            raise DataError(_not_finite(rows, block, X, root=store.place))
+            raise DataError(_not_finite(rows, block, X, store=store))
         yield block, change.apply(X, orders)
 
 
@@ -96,7 +95,7 @@ def _not_finite(
     channels: NDArray[np.int32],
     X: NDArray[np.float32],
     *,
-    root: commands.Where,
+    store: "Store",
 ) -> str:
     bad = np.argwhere(~np.isfinite(X).all(axis=2))
     if len(bad) == 0:
@@ -104,7 +103,9 @@ def _not_finite(
     sample, channel = bad[0]
     which = np.searchsorted(np.cumsum([len(r.ids) for r in rows]), sample, side="right")
     ids = np.concatenate([r.ids for r in rows])
-    again = how_to_replace(root, rows[which].partition)
+    partition = rows[which].partition
+    rectify = bool(rectified(store, [partition]))
+    again = how_to_replace(store.place, partition, rectify=rectify)
     return (
         f"{rows[which].partition}: responses of {len(np.unique(bad[:, 0]))} samples are NaN or "
         f"infinite, the first of them sample {ids[sample]}, channel {channels[channel]}; use "

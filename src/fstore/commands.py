@@ -181,11 +181,16 @@ def extract(
     view: str,
     part: str | None = None,
     precision: str | None = None,
+    rectify: bool = False,
 ) -> str:
-    """Return the command that extracts layers of one view of a data set, or of a part of it."""
+    """Return the command that extracts layers of one view of a data set, or of a part of it.
+
+    ``layers`` may be patterns; they are quoted, so that the shell leaves them alone.
+    """
     words = _repeated("layer", layers) + _repeated("ckpt", ckpts)
     words += _options({"dataset": dataset, "view": view}) + _split_words(part=part)
-    return _line(store, "extract", options=words + _options({"precision": precision}))
+    words += _options({"precision": precision}) + _flags(rectify=rectify)
+    return _line(store, "extract", options=words)
 
 
 def layers(store: Where, network: str) -> str:

@@ -73,6 +73,12 @@ class LayerSpec:
         """Values of one sample: channels times positions."""
         return self.channels * self.positions
 
+    @property
+    def map_size(self) -> str:
+        """Shape of one sample's response: ``96x27x27``; ``4096`` of one number a channel."""
+        of_map = "" if self.kind == "fc" else f"x{self.height}x{self.width}"
+        return f"{self.channels}{of_map}"
+
 
 @dataclass(frozen=True, slots=True)
 class LayerResponses:

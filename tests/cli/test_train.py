@@ -40,10 +40,18 @@ def test_layers_are_listed_with_their_maps(fstore: Run) -> None:
     """``fstore layers caffenet --csv`` prints the paper's shapes and numbers of values."""
     result = fstore("layers", "caffenet", "--csv")
     assert result.exit_code == 0
-    assert result.stdout == (
-        "name,map,values\nconv1,96x27x27,69984\nconv2,256x13x13,43264\nconv3,384x13x13,64896\n"
-        "conv4,384x13x13,64896\nconv5,256x6x6,9216\nfc6,4096,4096\nfc7,4096,4096\n"
-    )
+    lines = result.stdout.splitlines()
+    assert lines[0] == "name,map,values,module,kind,bytes,declared"
+    assert [line.split(",")[:3] for line in lines[1:]] == [
+        ["conv1", "96x27x27", "69984"],
+        ["conv2", "256x13x13", "43264"],
+        ["conv3", "384x13x13", "64896"],
+        ["conv4", "384x13x13", "64896"],
+        ["conv5", "256x6x6", "9216"],
+        ["fc6", "4096", "4096"],
+        ["fc7", "4096", "4096"],
+    ]
+    assert lines[1].split(",")[3:] == ["LocalResponseNorm", "conv", str(4 * 69984), "True"]
 
 
 def test_all_layers_include_nodes(fstore: Run) -> None:

@@ -12,6 +12,7 @@ from fstore.queries.samples.ablations._api import (
     ablation_module,
     ablation_sql,
     listed_ablations,
+    negative_note,
     parse_ablation,
 )
 from fstore.registry import import_siblings
@@ -25,6 +26,7 @@ __all__ = [
     "ablation_module",
     "ablation_sql",
     "listed_ablations",
+    "negative_note",
     "parse_ablation",
 ]
 

@@ -21,6 +21,7 @@ __all__ = [
     "ablation_module",
     "ablation_sql",
     "listed_ablations",
+    "negative_note",
     "parse_ablation",
 ]
 
@@ -42,6 +43,7 @@ def ablation(
     binary: bool = False,
     pooled: bool = False,
     all_samples: bool = False,
+    negative: str = "",
 ) -> Callable[[Change], Change]:
     """Register an ablation: a change of responses.
 
@@ -69,9 +71,11 @@ def ablation(
         Whether it leaves one value of a map.
     all_samples : bool
         Whether a sample's values depend on the other samples of the question.
+    negative : str
+        What it makes of responses below 0, where the paper takes it that there are none.
     """
     WORDS[name] = label
-    meta = {"label": label, "sql": sql, "reads": reads}
+    meta = {"label": label, "sql": sql, "reads": reads, "negative": negative}
     return ABLATIONS.register(name, **meta, binary=binary, pooled=pooled, all_samples=all_samples)
 
 
@@ -130,6 +134,18 @@ def parse_ablation(text: str) -> Ablation:
         of_bits=entry.meta["binary"] and not number,
         all_samples=entry.meta["all_samples"],
     )
+
+
+def negative_note(text: str) -> str:
+    """Return what an ablation makes of responses below 0; empty where nothing is to be said.
+
+    Raises
+    ------
+    UnknownNameError, DataError
+        As :func:`parse_ablation`.
+    """
+    note: str = _parsed(text)[0].meta["negative"]
+    return note
 
 
 def ablation_module(text: str) -> str:

@@ -20,6 +20,7 @@ def none(X: Responses) -> Responses:
     label="binarized",
     sql="SELECT * REPLACE (binarize(map, {number}) AS map) FROM {source}",
     binary=True,
+    negative="binarize makes 0 of them, as of what does not respond",
 )
 def binarize(X: Responses, t: float = 0.0) -> Responses:
     """Give 1 where a response is above 0 (or above T), else 0."""
@@ -48,6 +49,7 @@ def sp_shuffle(X: Responses, *, permutations: Permutations | None) -> Responses:
     sql="SELECT * REPLACE ([sp_max(map)] AS map) FROM {source}",
     reads="sp_max",
     pooled=True,
+    negative="sp_max takes the largest, which may be below 0, and none of the smallest",
 )
 def sp_max(X: Responses) -> Responses:
     """Give the largest response of a map."""

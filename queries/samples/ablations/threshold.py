@@ -10,6 +10,7 @@ __all__ = ["threshold"]
 @ablation(
     "threshold",
     label="threshold",
+    negative="threshold makes 0 of them unless T is below them, too",
     sql="SELECT * REPLACE (threshold(map, {number}) AS map) FROM {source}",
 )
 def threshold(X: Responses, t: float) -> Responses:

@@ -15,6 +15,7 @@ from fstore.errors import DataError
 if TYPE_CHECKING:
     from PIL import Image
 
+    from fstore.extractor.devices import Runner
     from fstore.queries.detection.detector import Detector
     from fstore.queries.detection.scoring import Keep
     from fstore.store import Store
@@ -125,11 +126,9 @@ def _features(
     store: "Store", detector: "Detector", path: Path, *, boxes: NDArray[np.float64], device: str
 ) -> NDArray[np.float32]:
     """Return the ablated features of boxes, rounded as those that were learned from."""
-    from fstore.extractor.devices import find_devices, make_runners
     from fstore.extractor.extract import extract
     from fstore.extractor.loading import InputSample, load_batches
     from fstore.queries.samples.ablations import parse_ablation
-    from fstore.workflows.checkpoints import load_network
 
     change = parse_ablation(detector.ablation)
     if change.shuffles:
@@ -137,24 +136,15 @@ def _features(
             f"detector '{detector.name}' works on {detector.ablation}, whose permutations belong "
             "to samples of the store; a picture has none: use a detector of another ablation"
         )
-    record = store.find_checkpoint(f"{detector.network}/{detector.ckpt}", detector.network)
-    network = load_network(store, record)
-    where = find_devices(device)[0]
-    runners = make_runners(
-        network,
-        [detector.layer],
-        devices=[where],
-        precision=detector.record["stored precision"],
-        compute=_compute(detector.record["compute precision"], device),
-    )
+    runner = _runner(store, detector, device)
     samples = [InputSample(i, path.name, "", _box(box)) for i, box in enumerate(boxes)]
     batches = [samples[i : i + BATCH] for i in range(0, len(samples), BATCH)]
     parts = []
-    later = where.type != "cpu"
+    preprocess, later = runner.network.preprocess, runner.device.type != "cpu"
     with closing(
-        load_batches(path.parent, batches, network.preprocess, workers=2, warp_later=later)
+        load_batches(path.parent, batches, preprocess, workers=2, warp_later=later)
     ) as loaded:
-        for batch, bad in extract(loaded, runners):
+        for batch, bad in extract(loaded, [runner]):
             if batch is None or bad:
                 raise DataError(f"cannot cut a region out of {path}: {bad[0].reason}")
             responses = batch.layers[detector.layer]
@@ -162,6 +152,24 @@ def _features(
             X = responses.act_max[:, :, None] if whole is None else whole
             parts.append(change.apply(np.array(X), None).reshape(len(X), -1))
     return np.concatenate(parts)
+
+
+def _runner(store: "Store", detector: "Detector", device: str) -> "Runner":
+    """Return what computes a detector's layer as it was stored."""
+    from fstore.extractor.devices import find_devices, make_runners
+    from fstore.store.files import RECTIFIED
+    from fstore.workflows.checkpoints import load_network
+
+    record = store.find_checkpoint(f"{detector.network}/{detector.ckpt}", detector.network)
+    (runner,) = make_runners(
+        load_network(store, record),
+        [detector.layer],
+        devices=find_devices(device)[:1],
+        precision=detector.record["stored precision"],
+        compute=_compute(detector.record["compute precision"], device),
+        rectify=RECTIFIED.items() <= detector.record.items(),
+    )
+    return runner
 
 
 def _compute(stored: str, device: str) -> str:

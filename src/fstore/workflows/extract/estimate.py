@@ -1,7 +1,7 @@
 """What an extraction would cost: samples, bytes and time, measured on a few batches."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,7 @@ def estimate(
     part: str | None = None,
     from_stored: str | None = None,
     options: ExtractionOptions | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Say what ``extract`` with the same arguments would add and take.
 
@@ -48,6 +49,7 @@ def estimate(
     ----------
     store, layers, ckpts, datasets, views, network, part, from_stored, options
         As for :func:`fstore.workflows.extract.run.extract`.
+    on_note : called with what is to be said of the layers that were asked for
 
     Returns
     -------
@@ -64,7 +66,11 @@ def estimate(
     """
     chosen = Chosen(layers, ckpts, datasets, views, network, part, from_stored)
     work = Extraction(store, chosen, options or ExtractionOptions())
-    return [row for job in work.planner.jobs(register=False) for row in _rows(work, job)]
+    jobs = work.planner.jobs(register=False)
+    if on_note is not None:
+        for text in dict.fromkeys(work.planner.notes):
+            on_note(text)
+    return [row for job in jobs for row in _rows(work, job)]
 
 
 def _rows(work: Extraction, job: LayerWork) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fstore.store.catalog import DatasetInfo
     from fstore.store.files import Identity, Partition
 
-__all__ = ["Chosen", "ExtractionOptions", "LayerWork", "Planner", "Start", "asked_layers"]
+__all__ = ["Chosen", "ExtractionOptions", "LayerWork", "Meant", "Planner", "Start", "asked_layers"]
 
 SHARD_BYTES = 3 << 27  # 384 MiB of raw float32 over the network's declared layers
 DEFAULT_VIEWS = ("image", "gt")  # proposals only when named: there are thousands an image
@@ -25,7 +25,7 @@ DEFAULT_VIEWS = ("image", "gt")  # proposals only when named: there are thousand
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractionOptions:
-    """How to extract; none of it but ``precision`` and ``compute`` changes what is stored.
+    """How to extract; only ``precision``, ``compute`` and ``rectify`` change what is stored.
 
     Attributes
     ----------
@@ -34,6 +34,8 @@ class ExtractionOptions:
         only questions about binarized responses can use.
     compute : {"float32", "tf32", "bfloat16", "float16"}
         Arithmetic of the forward pass; all but float32 and bfloat16 need a GPU.
+    rectify : bool
+        Store max(x, 0) of every response, as a ReLU behind the layer would give it; NaN stays.
     device : str
         ``auto``, ``cpu``, ``cuda`` (all GPUs) or ``cuda:0,1``.
     batch_size : int or None
@@ -49,6 +51,7 @@ class ExtractionOptions:
 
     precision: Precision = "tf32"
     compute: str = "float32"
+    rectify: bool = False
     device: str = "auto"
     batch_size: int | None = None
     workers: int | None = None
@@ -67,6 +70,23 @@ class Chosen:
     network: str | None = None
     part: str | None = None
     from_stored: str | None = None
+
+
+@dataclass(frozen=True)
+class Meant:
+    """Layers of a network.
+
+    Attributes
+    ----------
+    declared, specs : tuple of LayerSpec
+        Those that the network declares, and those that were asked for.
+    words : mapping
+        Of the latter, the word that meant each: a name, a pattern, a class, ``all``.
+    """
+
+    declared: tuple[LayerSpec, ...]
+    specs: tuple[LayerSpec, ...]
+    words: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -125,6 +145,8 @@ class Planner:
         self.chosen = chosen
         self.options = options
         self.present = 0
+        self.notes: list[str] = []
+        self._meant: dict[tuple[str, str], Meant] = {}
         self._loaded: tuple[CheckpointRecord, Network] | None = None
 
     def jobs(self, *, register: bool = True) -> list[LayerWork]:
@@ -168,19 +190,30 @@ class Planner:
             self._loaded = record, load_network(self.store, record)
         return self._loaded[1]
 
+    def meant(self, record: CheckpointRecord) -> Meant:
+        """Return the layers of a checkpoint's network that were asked for; notes are kept."""
+        from fstore.extractor.choosing import choose_layers
+        from fstore.extractor.taps import layer_specs
+
+        key = (record.network, record.name)
+        if key not in self._meant:
+            network = self.network(record)
+            choice = choose_layers(network, self.chosen.layers)
+            self.notes += choice.notes
+            specs = layer_specs(network, list(choice.layers))
+            self._meant[key] = Meant(layer_specs(network), specs, choice.layers)
+        return self._meant[key]
+
     def _job(
         self, record: CheckpointRecord, dataset: "DatasetInfo", view: str, *, register: bool
     ) -> LayerWork:
         from fstore.extractor.images import refuse_upright_boxes
-        from fstore.extractor.taps import layer_specs
         from fstore.store.sink import missing_samples
 
-        network = self.network(record)
+        meant = self.meant(record)
         if view != "image":
-            refuse_upright_boxes(network.preprocess)
-        layers = asked_layers(network, self.chosen.layers)
-        declared = layer_specs(network)
-        specs = layer_specs(network, layers)
+            refuse_upright_boxes(self.network(record).preprocess)
+        declared, specs = meant.declared, meant.specs
         if register:
             new = (spec for spec in specs if spec not in declared)
             self.store.add_layers(record.network, [*declared, *new])
@@ -188,6 +221,7 @@ class Planner:
         identities = self._identities(record, dataset, view, specs=specs, start=start)
         wanted = self._wanted(dataset, view)
         missing = missing_samples(self.store.place, wanted, identities)
+        self._check_signs(record, specs)
         todo = np.unique(np.concatenate(list(missing.values())))
         self.present += len(wanted) - len(todo)
         return LayerWork(
@@ -202,6 +236,24 @@ class Planner:
             shard_bytes=self.options.shard_bytes,
             start=start,
         )
+
+    def _check_signs(self, record: CheckpointRecord, specs: Sequence[LayerSpec]) -> None:
+        """Refuse to rectify a layer for one data set or view and not for another."""
+        from fstore.store.files import drop_command
+
+        stored = {
+            file.partition.layer: file
+            for file in self.store.files(network=record.network, ckpt=record.name)
+            if not file.is_foreign
+        }
+        for file in (stored[spec.name] for spec in specs if spec.name in stored):
+            if file.is_rectified != self.options.rectify:
+                state = "rectified" if file.is_rectified else "with its negative responses"
+                way = "give --rectify" if file.is_rectified else "leave --rectify out"
+                raise IdentityError(
+                    f"{file.partition} is stored {state}, and analyses join a layer's data sets "
+                    f"and views; {way}, or make room with: {drop_command(file)}"
+                )
 
     def _wanted(self, dataset: "DatasetInfo", view: str) -> NDArray[np.int64]:
         """Return the samples that are asked for, stored or not, ascending."""
@@ -220,7 +272,7 @@ class Planner:
         specs: Sequence[LayerSpec],
         start: Start | None,
     ) -> "dict[Partition, Identity]":
-        from fstore.store.files import Identity, Partition
+        from fstore.store.files import RECTIFIED, Identity, Partition
 
         common = {
             "weights": record.sha256,
@@ -229,6 +281,8 @@ class Planner:
             "stored precision": self.options.precision,
             "compute precision": self.options.compute,
         }
+        if self.options.rectify:
+            common |= RECTIFIED
         if start is not None:
             common["derived from"] = f"{start.layer} {start.fingerprint}"
         return {
@@ -251,7 +305,7 @@ class Planner:
         if layer is None:
             return None
         network = self.network(record)
-        layers = asked_layers(network, self.chosen.layers)
+        layers = list(self.meant(record).words)
         Taps(network, layers, start=layer)  # says what cannot be derived
         (spec,) = layer_specs(network, [layer])
         partition = Partition(record.network, record.name, dataset.name, view, layer)
@@ -263,6 +317,11 @@ class Planner:
             )
         refuse_bits(files)
         parts = files[0].identity.parts
+        if files[0].is_rectified:
+            raise IdentityError(
+                f"{partition} is stored without its negative responses, so nothing can be derived "
+                "from it; run the network on the images, or start at another layer"
+            )
         expected = self._identities(record, dataset, view, specs=[spec], start=None)[
             partition
         ].parts
@@ -293,23 +352,17 @@ def _views(
 
 
 def asked_layers(network: "Network", names: Sequence[str]) -> list[str]:
-    """Return the layers that names mean: ``all`` the declared ones, ``a,b`` both, each once.
+    """Return the layers that names, patterns and classes mean, each once.
 
     Parameters
     ----------
     network : Network
     names : sequence of str
-        Whether a layer is there is seen when it is looked up. A name with a comma in it is taken
-        as one name where the network has a layer of that name.
+        As :func:`fstore.extractor.choosing.choose_layers` reads them.
     """
-    from fstore.extractor.taps import is_layer
+    from fstore.extractor.choosing import choose_layers
 
-    asked: list[str] = []
-    for name in names:
-        listed = "," in name and not is_layer(network, name)
-        for each in [part.strip() for part in name.split(",")] if listed else [name]:
-            asked += network.layers if each == "all" else [each]
-    return list(dict.fromkeys(asked))
+    return list(choose_layers(network, names).layers)
 
 
 def _round_number(n: int) -> int:

@@ -108,6 +108,8 @@ def _group(
         return
     for partition, place in placed.items():
         values = expected[place.spec.name]
+        if partitions[partition][0].is_rectified:
+            values = np.maximum(values, 0)  # NaN stays
         rows = {int(i): values[k] for k, i in enumerate(readable) if i in wanted[partition]}
         if not rows:
             yield partition, "", "its images cannot be read"
@@ -280,4 +282,5 @@ def _mend(file: "StoredFile") -> str:
     """Return the commands that put right values in place of those of a file's partition."""
     from fstore.store.remedies import how_to_replace
 
-    return f"mend it with: {how_to_replace(file.root, file.partition, yes=True)}"
+    again = how_to_replace(file.root, file.partition, rectify=file.is_rectified, yes=True)
+    return f"mend it with: {again}"

@@ -93,7 +93,8 @@ def extract(
     Parameters
     ----------
     store : Store
-    layers : names; ``all`` adds the network's declared layers, ``a,b`` is two names
+    layers : names, patterns and classes of modules; ``all`` adds the network's declared layers
+        As :func:`fstore.extractor.choosing.choose_layers` reads them; ``a,b`` is two.
     ckpts : names of checkpoints, or ``network/name``
     datasets, views : names; empty for all registered data sets, and for views image and gt
     network : str or None
@@ -123,8 +124,10 @@ def extract(
         The disk is full, or the store cannot be written.
     """
     chosen = Chosen(layers, ckpts, datasets, views, network, part, from_stored)
-    work = Extraction(store, chosen, options or ExtractionOptions(), on_progress=on_progress)
-    with recorded(store, "extract", asdict(chosen), libraries=LIBRARIES) as run:
+    options = options or ExtractionOptions()
+    work = Extraction(store, chosen, options, on_progress=on_progress)
+    asked = asdict(chosen) | ({"rectify": True} if options.rectify else {})
+    with recorded(store, "extract", asked, libraries=LIBRARIES) as run:
         work.summary.run_id = run.run_id
         try:
             with noting_unreadable(store, work.summary.quarantined):
@@ -161,6 +164,7 @@ class Extraction:
         """Return what is to be done; note what is there."""
         jobs = self.planner.jobs()
         self.summary.present = self.planner.present
+        self.summary.notes += self.planner.notes
         for job in jobs:
             self.fingerprints |= {str(p): i.fingerprint for p, i in job.identities.items()}
         return jobs
@@ -281,6 +285,7 @@ class Extraction:
             precision=self.options.precision,
             compute=self.options.compute,
             start=None if job.start is None else job.start.layer,
+            rectify=self.options.rectify,
         )
 
     def source(self, job: LayerWork) -> Source:
