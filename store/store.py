@@ -176,8 +176,8 @@ class Store:
 
     # Data sets
 
-    def add_dataset(self, manifest: DatasetManifest) -> bool:
-        """Register a data set; see :func:`fstore.store.catalog.add_dataset`."""
+    def register_dataset(self, manifest: DatasetManifest) -> bool:
+        """Note a data set's samples; see :func:`fstore.store.catalog.add_dataset`."""
         with naming(self.place):
             new = catalog.add_dataset(self.place, manifest)
             inherited = proposals.VIEW in self.dataset(manifest.name).views and (
@@ -258,7 +258,7 @@ class Store:
 
     # Networks and checkpoints
 
-    def add_checkpoint(self, record: CheckpointRecord, weights: Path) -> CheckpointRecord:
+    def register_checkpoint(self, record: CheckpointRecord, weights: Path) -> CheckpointRecord:
         """Move weights into the store; see :func:`fstore.store.networks.add_checkpoint`."""
         return networks.add_checkpoint(self.place, record, weights)
 
