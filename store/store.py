@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
@@ -50,7 +50,7 @@ class Store:
         return self.place.local("")
 
     @classmethod
-    def create(cls, path: str | Path) -> "Store":
+    def create(cls, path: str | Path) -> Self:
         """Make a store in a new or empty folder; one that is there already is opened.
 
         Raises
@@ -75,7 +75,7 @@ class Store:
         return cls.open(path)
 
     @classmethod
-    def open(cls, path: str | Path, *, check: bool = False) -> "Store":
+    def open(cls, path: str | Path, *, check: bool = False) -> Self:
         """Open a store; one that an older fstore wrote gets the tables and columns it lacks.
 
         Parameters
