@@ -4,9 +4,12 @@ import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["definitions_html", "heading_html", "table_html"]
+__all__ = ["definitions_html", "heading_html", "short", "table_html"]
 
 LINE = "1px solid rgba(128,128,128,.4)"  # is seen on white and on black
+LONGEST = 120
+"""Characters of a cell."""
+
 CELL = "padding:2px 10px;white-space:nowrap;background:none"
 
 
@@ -69,10 +72,21 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _text(value: object) -> str:
-    """Return a cell's text; long floats are shortened to six digits."""
+def short(value: object) -> str:
+    """Return a cell's text: None is empty, numbers have six digits, long text is cut.
+
+    Examples
+    --------
+    >>> short(None), short(2 / 3), short(12345678)
+    ('', '0.666667', '12345678')
+    """
     if value is None:
         return ""
     if isinstance(value, float) and math.isfinite(value):
-        return html.escape(f"{value:.6g}")
-    return html.escape(str(value))
+        return f"{value:.6g}"
+    text = str(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 4]} ..."
+
+
+def _text(value: object) -> str:
+    return html.escape(short(value))
