@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 from fstore.api.rows import Rows
 from fstore.docstrings import beside_parameters
 from fstore.errors import DataError
-from fstore.html_text import table_html
 from fstore.queries.analyses import ANALYSES, ask, option_help, options_of
+from fstore.showing import table_html
 from fstore.store.parts import Split, default_split
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fstore.api.reading import Taken, matrix, places_left
 from fstore.errors import DataError, UnknownNameError
-from fstore.html_text import definitions_html, heading_html
+from fstore.showing import definitions_html, heading_html
 from fstore.store.catalog import DatasetInfo
 from fstore.store.features import LayerShape
 from fstore.store.files import Partition

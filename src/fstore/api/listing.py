@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Generic, TypeVar
 
-from fstore.html_text import short, table_html
+from fstore.showing import table_html, text_table
 
 __all__ = ["Listing"]
 
@@ -35,20 +35,15 @@ class Listing(list[T], Generic[T]):
     def __repr__(self) -> str:
         if not self:
             return "[]"
-        rows = [[*map(short, self._cells(item))] for item in islice(self, FIRST)]
-        table = [list(self.columns), *rows]
-        widths = [max(len(row[i]) for row in table) for i in range(len(self.columns))]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in table
-        ]
-        return "\n".join([*lines, *filter(None, [self._more()])])
+        return text_table(self.columns, self._shown(), self._more())
 
     def _repr_html_(self) -> str:
         if not self:
             return ""
-        cells = map(self._cells, islice(self, FIRST))
-        return table_html(self.columns, cells, note=self._more())
+        return table_html(self.columns, self._shown(), note=self._more())
+
+    def _shown(self) -> Iterable[Sequence[object]]:
+        return map(self._cells, islice(self, FIRST))
 
     def _more(self) -> str:
         return f"... {len(self) - FIRST} more rows" if len(self) > FIRST else ""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fstore.api.listing import Listing
 from fstore.errors import DataError
-from fstore.html_text import definitions_html, heading_html
+from fstore.showing import definitions_html, heading_html
 from fstore.types import CheckpointRecord, LayerSpec
 
 if TYPE_CHECKING:

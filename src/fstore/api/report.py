@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fstore.api.rows import Rows
-from fstore.html_text import table_html
 from fstore.queries.cells.needs import BESIDE, ROW_COLUMNS
 from fstore.queries.publish.paper_tables import dressed, table_grid, table_text
 from fstore.queries.refresh.show import illustrated, show_report
 from fstore.queries.reports import REPORTS
 from fstore.queries.studies.study import Study, load_study
+from fstore.showing import table_html
 
 if TYPE_CHECKING:
     from fstore.store import Store

@@ -1,10 +1,13 @@
-"""Tables as HTML for notebooks: everything is escaped, the colours are those of the page."""
+"""Tables for people: as text for terminals, and as HTML for notebooks.
+
+In HTML everything is escaped, and the colours are those of the page, light or dark.
+"""
 
 import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["definitions_html", "heading_html", "short", "table_html"]
+__all__ = ["definitions_html", "heading_html", "short", "table_html", "text_table"]
 
 LINE = "1px solid rgba(128,128,128,.4)"  # is seen on white and on black
 LONGEST = 120
@@ -66,6 +69,17 @@ def table_html(
         + f"<thead><tr style='background:none'>{head}</tr></thead><tbody>{body}</tbody></table>"
         + below
     )
+
+
+def text_table(columns: Sequence[str], rows: Iterable[Sequence[object]], note: str = "") -> str:
+    """Return rows as lines of text, columns apart; ``note`` is the last line."""
+    table = [list(columns), *([short(value) for value in row] for row in rows)]
+    widths = [max(len(row[i]) for row in table) for i in range(len(columns))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    ]
+    return "\n".join([*lines, note] if note else lines)
 
 
 def _is_number(value: object) -> bool:
