@@ -20,12 +20,13 @@ from fstore.errors import (
 )
 
 if TYPE_CHECKING:
-    from fstore.api import Features, Store
+    from fstore.api import Features, FstoreFeatures, Store
 
 __all__ = [
     "DataError",
     "Features",
     "FstoreError",
+    "FstoreFeatures",
     "IdentityError",
     "MissingExtraError",
     "QueryError",
@@ -49,7 +50,7 @@ if not TYPE_CHECKING:  # a checker would take every name for an attribute
             from importlib.metadata import version
 
             return version("fstore")
-        if name in ("Features", "Store"):
+        if name in ("Features", "FstoreFeatures", "Store"):
             from fstore import api
 
             return getattr(api, name)
