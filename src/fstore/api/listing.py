@@ -1,0 +1,49 @@
+"""A list that a notebook shows as a table."""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Generic, TypeVar
+
+from fstore.showing import table_html, text_table
+
+__all__ = ["Listing"]
+
+T = TypeVar("T")
+FIRST = 20
+"""Rows that are shown; the others are counted."""
+
+
+class Listing(list[T], Generic[T]):
+    """A list of things of one kind; otherwise an ordinary list.
+
+    Parameters
+    ----------
+    items : iterable
+    columns : sequence of str
+        Of the table.
+    cells : callable
+        ``cells(item)`` gives its cells.
+    """
+
+    def __init__(
+        self, items: Iterable[T], *, columns: Sequence[str], cells: Callable[[T], Sequence[object]]
+    ) -> None:
+        super().__init__(items)
+        self.columns = tuple(columns)
+        self._cells = cells
+
+    def __repr__(self) -> str:
+        if not self:
+            return "[]"
+        return text_table(self.columns, self._shown(), self._more())
+
+    def _repr_html_(self) -> str:
+        if not self:
+            return ""
+        return table_html(self.columns, self._shown(), note=self._more())
+
+    def _shown(self) -> Iterable[Sequence[object]]:
+        return map(self._cells, islice(self, FIRST))
+
+    def _more(self) -> str:
+        return f"... {len(self) - FIRST} more rows" if len(self) > FIRST else ""
