@@ -14,13 +14,14 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from _scenes import copy_store, make_scenes
+from _scenes import copy_store
 from fstore import workflows
 from fstore.cli.app import app
 from fstore.errors import DataError, IdentityError
 from fstore.extractor.images import whole_image
 from fstore.extractor.networks import build_network
 from fstore.extractor.preprocess import Preprocess
+from fstore.extractor.training import Step
 from fstore.queries.figures.pictures import pictures, pixels
 from fstore.store import Store
 from fstore.store.files import Partition
@@ -29,6 +30,7 @@ from fstore.types import CheckpointRecord
 from fstore.workflows.extract.plan import Chosen, Planner
 from fstore.workflows.extract.run import ExtractionOptions, extract
 from fstore.workflows.train.finetune import finetune
+from fstore.workflows.train.run import TrainingOptions
 
 MINI = build_network("caffenet-mini").preprocess
 ANTIALIASED = "4cab9f4e085c04a8aade4e2230af46f7de90fb7fcd3b6b58ffe131a7d830ee4e"
@@ -38,22 +40,38 @@ NET = """
 from torch import nn
 from fstore.extractor.networks import Network
 from fstore.extractor.preprocess import Preprocess
-def net():
-    model = nn.Sequential(nn.Conv2d(3, 4, 3))
-    return Network("own", model, Preprocess(16, 16, {}), {{"l": "0"}}, formerly={})
+def net(classes=3):
+    pooled = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    model = nn.Sequential(*pooled, nn.Linear(4, 4), nn.Linear(4, classes))
+    return Network("own", model, Preprocess(16, 16, {}), {{"l": "1"}}, {{"lr": 0.1}}, formerly={})
 """
+OWN = "fstore_own:net"
+SMOOTHED = "[Preprocess(16, 16, antialias=True)]"
+SCRATCH: dict[str, Any] = {
+    "dataset": "rooms", "mode": "scratch", "network": OWN, "split": "random", "iterations": 2,
+    "snapshots": [1], "batch_size": 2, "name": "s",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Return a store that tests do not change."""
-    return make_scenes(tmp_path_factory.mktemp("scenes") / "store")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Return a store of a few images that tests do not change: one class each, or boxes."""
+    store = Store.create(tmp_path_factory.mktemp("made") / "store")
+    workflows.add_dataset(store, "scenes", "digit-scenes", images=60)
+    noise = np.random.default_rng(1).integers(0, 256, (12, 30, 40, 3), dtype=np.uint8)
+    rooms = store.path.parent / "rooms"
+    for i, image in enumerate(noise):
+        path = rooms / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    workflows.add_dataset(store, "rooms", "imagefolder", root=rooms, seeds=[0])
+    return store
 
 
 @pytest.fixture
-def mine(scenes: Store, tmp_path: Path) -> Store:
+def mine(made: Store, tmp_path: Path) -> Store:
     """Return a store that the test may change."""
-    return copy_store(scenes, tmp_path / "mine")
+    return copy_store(made, tmp_path / "mine")
 
 
 @pytest.fixture
@@ -174,7 +192,7 @@ def test_an_edited_function_is_refused(
 ) -> None:
     """Fields that the checkpoint was not given itself must be those of its network, as before."""
     write_net(tmp_path, monkeypatch, "scale=1.0")
-    record = workflows.init_checkpoint(mine, network="fstore_own:net", name="r", preprocess=own)
+    record = workflows.init_checkpoint(mine, network=OWN, name="r", preprocess=own)
     write_net(tmp_path, monkeypatch, "scale=2.0")
     with pytest.raises(IdentityError, match=r"scale was 1.0, is 2.0; undo the change"):
         workflows.load_network(mine, record)
@@ -184,12 +202,11 @@ def test_an_edited_function_may_say_what_it_stated(
     mine: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With its earlier statement under ``formerly``, old checkpoints load as they were made."""
-    name = "fstore_own:net"
     write_net(tmp_path, monkeypatch, "scale=1.0")
-    old = workflows.init_checkpoint(mine, network=name, name="old")
-    odd = workflows.init_checkpoint(mine, network=name, name="odd", preprocess={"exif": "apply"})
+    old = workflows.init_checkpoint(mine, network=OWN, name="old")
+    odd = workflows.init_checkpoint(mine, network=OWN, name="odd", preprocess={"exif": "apply"})
     write_net(tmp_path, monkeypatch, "scale=2.0", "[Preprocess(16, 16, scale=1.0)]")
-    new = workflows.init_checkpoint(mine, network=name, name="new")
+    new = workflows.init_checkpoint(mine, network=OWN, name="new")
     loaded = [workflows.load_network(mine, r).preprocess for r in (old, odd, new)]
     assert [(p.scale, p.exif) for p in loaded] == [(1, "ignore"), (1, "apply"), (2, "ignore")]
     write_net(tmp_path, monkeypatch, "scale=2.0", "[Preprocess(16, 16, scale=3.0)]")
@@ -227,49 +244,57 @@ def test_old_checkpoints_are_extracted_as_they_were(mine: Store) -> None:
     assert [p.antialias for p in loaded] == [True, False]
 
 
-def test_old_names_keep_what_they_stand_for(mine: Store) -> None:
+def test_old_names_keep_what_they_stand_for(
+    mine: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Registered again with no word of preprocessing, an old checkpoint is the one it was."""
-    record = old_squeezenet(mine)
-    again = workflows.init_checkpoint(
-        mine, network="squeezenet-v1.0", name="old", seed=3, classes=4
-    )
-    assert again == record
+    write_net(tmp_path, monkeypatch, "antialias=True")
+    old = workflows.init_checkpoint(mine, network=OWN, name="old")
+    write_net(tmp_path, monkeypatch, "antialias=False", SMOOTHED)
+    assert workflows.init_checkpoint(mine, network=OWN, name="old") == old
+    torch.save(workflows.seeded_network(OWN, None, 0).model.state_dict(), tmp_path / "o.pt")
+    again = workflows.import_checkpoint(mine, tmp_path / "o.pt", network=OWN, name="old")
+    assert again == old
     with pytest.raises(IdentityError, match="other preprocessing"):
-        workflows.init_checkpoint(
-            mine, network="squeezenet-v1.0", name="old", seed=3, classes=4,
-            preprocess={"antialias": False},
-        )  # fmt: skip
+        workflows.init_checkpoint(mine, network=OWN, name="old", preprocess={"antialias": False})
 
 
 @pytest.mark.parametrize("own", [{"interpolation": "bicubic"}, None])
-def test_a_child_has_its_parents(mine: Store, own: dict[str, object] | None) -> None:
-    """Fine-tuned from a checkpoint of its own preprocessing, or an old one, a child has the same."""
-    if own is None:
-        parent = old_squeezenet(mine)
-    else:
-        parent = workflows.init_checkpoint(
-            mine, network="caffenet-mini", name="own", preprocess=own
-        )
+def test_a_child_has_its_parents(
+    mine: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: dict[str, object] | None
+) -> None:
+    """Fine-tuned from a checkpoint of its own preprocessing, or an old one, a child has that."""
+    write_net(tmp_path, monkeypatch, "antialias=True")
+    parent = workflows.init_checkpoint(mine, network=OWN, name="parent", preprocess=own)
+    write_net(tmp_path, monkeypatch, "antialias=False", SMOOTHED)
     (child,) = finetune(
-        mine, dataset="rooms", mode="ft", parent=f"{parent.network}/{parent.name}",
-        split="random", iterations=1, batch_size=2,
+        mine, dataset="rooms", mode="ft", parent="parent", split="random", iterations=1,
+        batch_size=2,
     )  # fmt: skip
     assert child.preprocessing_hash == parent.preprocessing_hash
     assert workflows.load_network(mine, child).preprocess.hash == parent.preprocessing_hash
     assert json.loads(child.recipe).get("preprocess") == own
 
 
-def test_a_run_of_training_goes_on_as_it_began(mine: Store) -> None:
-    """Snapshots of one run from scratch are prepared alike, whatever the network states by now."""
-    options: dict[str, Any] = {
-        "dataset": "rooms", "mode": "scratch", "network": "squeezenet-v1.0", "split": "random",
-        "iterations": 1, "batch_size": 2, "name": "old",
-    }  # fmt: skip
-    old_squeezenet(mine)
-    with pytest.raises(IdentityError, match="was made with other kind"):  # found, and compared
-        finetune(mine, **options)
-    (new,) = finetune(mine, **{**options, "name": "new"})
-    assert json.loads(new.preprocessing)["antialias"] is False
+def test_a_run_of_training_goes_on_as_it_began(
+    mine: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted and resumed, a run prepares images as it began, whatever is stated by now."""
+
+    def interrupt(step: Step) -> None:
+        if step.iteration == 2:
+            raise KeyboardInterrupt
+
+    write_net(tmp_path, monkeypatch, "antialias=True")
+    with pytest.raises(KeyboardInterrupt):
+        finetune(mine, **SCRATCH, options=TrainingOptions(on_step=interrupt, save_every=1))
+    (begun,) = mine.checkpoints(OWN)
+    write_net(tmp_path, monkeypatch, "antialias=False", SMOOTHED)
+    first, last = finetune(mine, **SCRATCH)
+    assert first == begun
+    assert last.preprocessing == begun.preprocessing
+    for record in finetune(mine, **{**SCRATCH, "name": "new"}):
+        assert json.loads(record.preprocessing)["antialias"] is False
 
 
 @pytest.mark.parametrize(
