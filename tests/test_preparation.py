@@ -178,7 +178,7 @@ def test_the_same_weights_with_another_preprocessing_need_another_name(
     mine: Store, weights: Path
 ) -> None:
     """Preprocessing is part of what a name stands for."""
-    again = {"network": "caffenet-mini", "name": "a"}
+    again: dict[str, Any] = {"network": "caffenet-mini", "name": "a"}
     for _ in range(2):
         workflows.import_checkpoint(mine, weights, **again, preprocess={"antialias": False})
     for own in (None, {"interpolation": "bicubic"}):
