@@ -143,6 +143,7 @@ def test_squeezenet_has_caffes_shapes() -> None:
 def test_squeezenet_classifies_real_photos() -> None:
     """With its real weights SqueezeNet names what is in photographs that were looked at."""
     from fstore.extractor.images import load_sample
+    from fstore.extractor.preprocess import Preprocess
 
     data = real_data()
     network = build_network("squeezenet-v1.0")
