@@ -132,8 +132,9 @@ class Preprocess:
             )
         _check_means_given(self, options)
         values = {name: _as_stated(name, value) for name, value in options.items()}
-        image = None if "mean" in options else self.mean_image
-        return replace(self, **{**values, "mean_image": image})
+        if "mean" in options:
+            values["mean_image"] = None
+        return replace(self, **values)
 
     def to_json(self) -> str:
         """Return a canonical JSON text; the mean image appears as the sha256 of its bytes."""
@@ -157,7 +158,7 @@ OPTIONS = tuple(part.name for part in fields(Preprocess) if part.name != "mean_i
 """Fields that :meth:`Preprocess.with_options` takes."""
 
 
-def _as_stated(name: str, value: object) -> Any:  # noqa: ANN401 - each field has its own type
+def _as_stated(name: str, value: Any) -> Any:  # noqa: ANN401 - each field has its own type
     """Return a value as the networks of this package write it, so that it has their hash."""
     if name in {"mean", "std"} and isinstance(value, tuple | list):
         return tuple(float(v) if _is_finite(v) else v for v in value)

@@ -129,7 +129,8 @@ def _cubic(pixels: Pixels, *, rows: Places, columns: Places, target: tuple[int, 
     x, x_weights = _four(columns, wide, target[1])
     lines = sum(pixels[y[k]] * y_weights[k, :, None, None] for k in range(4))
     points = sum(lines[:, x[k]] * x_weights[k, :, None] for k in range(4))
-    return np.clip(np.rint(points), 0, 255).astype(np.uint8)
+    levels: Pixels = np.clip(np.rint(points), 0, 255).astype(np.uint8)
+    return levels
 
 
 _POINTS = {"bilinear": _linear, "bicubic": _cubic}
