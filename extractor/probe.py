@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from fstore.extractor.leftovers import without_leftovers
+
 __all__ = ["OperationLog", "Recorder", "operation_name", "run_on_meta"]
 
 
@@ -95,15 +97,16 @@ def _run(
     tensors: Mapping[str, Tensor],
     mode: "Recorder | None",
 ) -> None:
-    modes = [(module, module.training) for module in model.modules()]  # forward may change them
-    holder = _Holder(model, call).eval()
+    holder = _Holder(model, call)
     held = {f"model.{name}": tensor for name, tensor in tensors.items()}
-    with torch.random.fork_rng(devices=[]), torch.no_grad(), _recording(mode, x, tensors):
-        try:
-            torch.func.functional_call(holder, held, (x,), tie_weights=False)
-        finally:
-            for module, training in modes:
-                module.training = training
+    with (
+        without_leftovers(model),
+        torch.random.fork_rng(devices=[]),
+        torch.no_grad(),
+        _recording(mode, x, tensors),
+    ):
+        holder.eval()
+        torch.func.functional_call(holder, held, (x,), tie_weights=False)
 
 
 @contextmanager
