@@ -6,7 +6,6 @@ along, and with it the order of the places (:mod:`fstore.extractor.strips`). Wha
 not say for certain is unknown: nothing is guessed from the sizes.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,13 +25,12 @@ from fstore.extractor.strips import (
     Woven,
     fresh,
     is_place,
-    merged,
+    reshaped,
     resized,
     rolled,
-    split,
 )
 
-__all__ = ["AxisLog", "reshaped"]
+__all__ = ["AxisLog"]
 
 CONVOLUTIONS = {"conv1d", "conv2d", "conv3d"} | {f"conv_transpose{d}d" for d in (1, 2, 3)}
 BATCH_NORMS = {"batch_norm", "instance_norm", "group_norm"}
@@ -339,45 +337,6 @@ def _arranged(call: _Call) -> Axes | None:
         return None
     moved = call.func(dummy, *call.args[1:], **call.kwargs)
     return tuple(axes[size - 2] for size in moved.shape)
-
-
-def reshaped(shape: tuple[int, ...], axes: Axes, out: tuple[int, ...]) -> Axes:
-    """Say what dimensions mean after a reshape that keeps the values in their order.
-
-    Parameters
-    ----------
-    shape, axes : tuple
-        Sizes before, and what they mean.
-    out : tuple of int
-        Sizes after.
-    """
-    before = [(n, a) for n, a in zip(shape, axes, strict=True) if n != 1]
-    ones = [a for n, a in zip(shape, axes, strict=True) if n == 1]
-    named: list[Axis] = []
-    rest = [n for n in out if n != 1]
-    while before and rest:
-        taken, made = [before.pop(0)], [rest.pop(0)]
-        while (left := math.prod(n for n, _ in taken)) != (right := math.prod(made)):
-            if left < right and before:
-                taken.append(before.pop(0))
-            elif right < left and rest:
-                made.append(rest.pop(0))
-            else:
-                return (UNKNOWN,) * len(out)
-        named += _regrouped(taken, made)
-    kept = ones if len(ones) == sum(n == 1 for n in out) else [UNKNOWN] * len(out)
-    return tuple(kept.pop(0) if n == 1 else named.pop(0) for n in out)
-
-
-def _regrouped(taken: Sequence[tuple[int, Axis]], made: Sequence[int]) -> list[Axis]:
-    """Say what dimensions are that became others together."""
-    if len(taken) == len(made) == 1:
-        return [taken[0][1]]
-    whole = merged(taken)
-    pieces = None if whole is None else split(whole, made)
-    if pieces is not None:
-        return pieces
-    return [PLACE if all(is_place(a) for _, a in taken) else UNKNOWN] * len(made)
 
 
 def _reduced(call: _Call, out: Tensor) -> Axes | None:

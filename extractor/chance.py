@@ -81,7 +81,7 @@ def _drawn(taps: Taps, model: nn.Module, x: Tensor, seed: int) -> tuple[State, S
 
 
 def _state() -> tuple[Any, ...]:
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     return torch.get_rng_state(), cuda, np.random.get_state(), random.getstate()  # noqa: NPY002
 
 

@@ -57,7 +57,7 @@ def with_classes(y: Tensor) -> Tensor:
 
 def windows(y: Tensor) -> Tensor:
     """Put windows of two rows and one column one after another."""
-    return y.unflatten(2, (2, 2)).permute(0, 2, 4, 3, 1).flatten(1, 3)
+    return y.reshape(len(y), -1, 2, 2, 3).permute(0, 2, 4, 3, 1).flatten(1, 3)
 
 
 def columns(y: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ def columns(y: Tensor) -> Tensor:
 
 def strided(y: Tensor) -> Tensor:
     """Put the even rows before the odd ones, as Hiera does."""
-    return y.unflatten(2, (2, 2)).permute(0, 3, 2, 4, 1).flatten(1, 3)
+    return y.reshape(len(y), -1, 2, 2, 3).permute(0, 3, 2, 4, 1).flatten(1, 3)
 
 
 def hooked(model: nn.Module, name: str, x: Tensor) -> Tensor:
@@ -183,24 +183,26 @@ def test_a_layer_without_class_tokens_has_no_cls() -> None:
             Taps(network(rows), [layer])
 
 
+class Queries(nn.Module):
+    """Five learned queries that look at the places of an image of any size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, WIDTH, 4, 4)
+        self.queries = nn.Parameter(torch.randn(5, WIDTH))
+        self.norm = nn.LayerNorm(WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the parts."""
+        places = rows(self.conv(x))
+        weights = (self.queries @ places.transpose(1, 2)).softmax(-1)
+        out: Tensor = self.norm(weights @ places)
+        return out
+
+
 def test_queries_are_no_grid() -> None:
     """Five learned queries that do not grow with the image are 5 x 1 tokens, never a grid."""
-    own = network(rows)
-    model = own.model
-    assert isinstance(model, Patches)
-
-    class Any(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv, self.queries, self.norm = model.conv, model.queries, model.norm
-
-        def forward(self, x: Tensor) -> Tensor:
-            places = rows(self.conv(x))
-            weights = (self.queries @ places.transpose(1, 2)).softmax(-1)
-            out: Tensor = self.norm(weights @ places)
-            return out
-
-    queries = Network("q", Any().eval(), Preprocess(size=16, resize=16), {"l": "norm"})
+    queries = Network("q", Queries().eval(), Preprocess(size=16, resize=16), {"l": "norm"})
     (spec,) = layer_specs(queries)
     assert (spec.channels, spec.height, spec.width) == (WIDTH, 5, 1)
 
@@ -209,7 +211,7 @@ def test_heads_are_no_rows() -> None:
     """(N, heads, tokens, channels) normalised over the last is no map of heads x tokens."""
 
     def then(y: Tensor) -> Tensor:
-        heads = rows(y).unflatten(2, (2, 3)).transpose(1, 2)
+        heads = rows(y).reshape(len(y), 12, 2, 3).transpose(1, 2)
         return nn.functional.layer_norm(heads, (3,))
 
     own = network(then)
