@@ -150,7 +150,7 @@ def _meant(call: _Call, out: Tensor, earlier: Sequence[Tensor]) -> Axes:
     return tuple(resized(axis, n) for axis, n in zip(carried, out.shape, strict=True))
 
 
-def _carried(  # noqa: PLR0911, PLR0912, C901 - one line a kind of operation
+def _carried(  # noqa: PLR0911 - one line a kind of operation
     call: _Call, out: Tensor, earlier: Sequence[Tensor]
 ) -> Axes | None:
     """Return what they mean but for their sizes; None if the operation does not say."""
@@ -172,8 +172,17 @@ def _carried(  # noqa: PLR0911, PLR0912, C901 - one line a kind of operation
     if plain in SAME | BATCH_NORMS | SHUFFLED:
         same = tuple(_shuffled(a) for a in axes) if plain in SHUFFLED else axes
         return same if out.dim() == len(shape) else None
-    if plain in NORMS_OVER_LAST:
-        return _normalised(call)
+    if plain in RESHAPED:
+        return reshaped(shape, axes, tuple(out.shape))
+    return _rearranged(call, out, earlier) if plain not in NORMS_OVER_LAST else _normalised(call)
+
+
+def _rearranged(  # noqa: PLR0911 - one line a kind of operation
+    call: _Call, out: Tensor, earlier: Sequence[Tensor]
+) -> Axes | None:
+    """Return the same of operations that join, cut, multiply or move dimensions."""
+    name = operation_name(call.func)
+    plain, axes = name.strip("_"), call.axes[0]
     if plain == "linear":
         return (*axes[:-1], UNKNOWN if is_place(axes[-1]) else axes[-1])
     if plain in PIECES:
@@ -186,8 +195,6 @@ def _carried(  # noqa: PLR0911, PLR0912, C901 - one line a kind of operation
         return _aligned(call.axes, call.shapes, tuple(out.shape))
     if plain in ARRANGED or name in PROPERTIES:
         return _arranged(call)
-    if plain in RESHAPED:
-        return reshaped(shape, axes, tuple(out.shape))
     if plain in REDUCED:
         return _reduced(call, out)
     if plain in {"unbind", "select"}:
