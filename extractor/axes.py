@@ -6,7 +6,6 @@ along, and with it the order of the places (:mod:`fstore.extractor.strips`). Wha
 not say for certain is unknown: nothing is guessed from the sizes.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,13 +25,12 @@ from fstore.extractor.strips import (
     Woven,
     fresh,
     is_place,
-    merged,
+    reshaped,
     resized,
     rolled,
-    split,
 )
 
-__all__ = ["AxisLog", "reshaped"]
+__all__ = ["AxisLog"]
 
 CONVOLUTIONS = {"conv1d", "conv2d", "conv3d"} | {f"conv_transpose{d}d" for d in (1, 2, 3)}
 BATCH_NORMS = {"batch_norm", "instance_norm", "group_norm"}
@@ -152,7 +150,7 @@ def _meant(call: _Call, out: Tensor, earlier: Sequence[Tensor]) -> Axes:
     return tuple(resized(axis, n) for axis, n in zip(carried, out.shape, strict=True))
 
 
-def _carried(  # noqa: PLR0911, PLR0912, C901 - one line a kind of operation
+def _carried(  # noqa: PLR0911 - one line a kind of operation
     call: _Call, out: Tensor, earlier: Sequence[Tensor]
 ) -> Axes | None:
     """Return what they mean but for their sizes; None if the operation does not say."""
@@ -174,8 +172,17 @@ def _carried(  # noqa: PLR0911, PLR0912, C901 - one line a kind of operation
     if plain in SAME | BATCH_NORMS | SHUFFLED:
         same = tuple(_shuffled(a) for a in axes) if plain in SHUFFLED else axes
         return same if out.dim() == len(shape) else None
-    if plain in NORMS_OVER_LAST:
-        return _normalised(call)
+    if plain in RESHAPED:
+        return reshaped(shape, axes, tuple(out.shape))
+    return _rearranged(call, out, earlier) if plain not in NORMS_OVER_LAST else _normalised(call)
+
+
+def _rearranged(  # noqa: PLR0911 - one line a kind of operation
+    call: _Call, out: Tensor, earlier: Sequence[Tensor]
+) -> Axes | None:
+    """Return the same of operations that join, cut, multiply or move dimensions."""
+    name = operation_name(call.func)
+    plain, axes = name.strip("_"), call.axes[0]
     if plain == "linear":
         return (*axes[:-1], UNKNOWN if is_place(axes[-1]) else axes[-1])
     if plain in PIECES:
@@ -188,8 +195,6 @@ def _carried(  # noqa: PLR0911, PLR0912, C901 - one line a kind of operation
         return _aligned(call.axes, call.shapes, tuple(out.shape))
     if plain in ARRANGED or name in PROPERTIES:
         return _arranged(call)
-    if plain in RESHAPED:
-        return reshaped(shape, axes, tuple(out.shape))
     if plain in REDUCED:
         return _reduced(call, out)
     if plain in {"unbind", "select"}:
@@ -339,45 +344,6 @@ def _arranged(call: _Call) -> Axes | None:
         return None
     moved = call.func(dummy, *call.args[1:], **call.kwargs)
     return tuple(axes[size - 2] for size in moved.shape)
-
-
-def reshaped(shape: tuple[int, ...], axes: Axes, out: tuple[int, ...]) -> Axes:
-    """Say what dimensions mean after a reshape that keeps the values in their order.
-
-    Parameters
-    ----------
-    shape, axes : tuple
-        Sizes before, and what they mean.
-    out : tuple of int
-        Sizes after.
-    """
-    before = [(n, a) for n, a in zip(shape, axes, strict=True) if n != 1]
-    ones = [a for n, a in zip(shape, axes, strict=True) if n == 1]
-    named: list[Axis] = []
-    rest = [n for n in out if n != 1]
-    while before and rest:
-        taken, made = [before.pop(0)], [rest.pop(0)]
-        while (left := math.prod(n for n, _ in taken)) != (right := math.prod(made)):
-            if left < right and before:
-                taken.append(before.pop(0))
-            elif right < left and rest:
-                made.append(rest.pop(0))
-            else:
-                return (UNKNOWN,) * len(out)
-        named += _regrouped(taken, made)
-    kept = ones if len(ones) == sum(n == 1 for n in out) else [UNKNOWN] * len(out)
-    return tuple(kept.pop(0) if n == 1 else named.pop(0) for n in out)
-
-
-def _regrouped(taken: Sequence[tuple[int, Axis]], made: Sequence[int]) -> list[Axis]:
-    """Say what dimensions are that became others together."""
-    if len(taken) == len(made) == 1:
-        return [taken[0][1]]
-    whole = merged(taken)
-    pieces = None if whole is None else split(whole, made)
-    if pieces is not None:
-        return pieces
-    return [PLACE if all(is_place(a) for _, a in taken) else UNKNOWN] * len(made)
 
 
 def _reduced(call: _Call, out: Tensor) -> Axes | None:

@@ -19,7 +19,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import isqrt
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 from torch import Tensor
 
@@ -49,6 +49,7 @@ __all__ = [
     "not_a_response",
 ]
 
+T = TypeVar("T")
 Kind: TypeAlias = Literal["vector", "first", "last", "tokens", "sequence"]
 STATED: Mapping[tuple[str, int], Kind] = {
     ("channels_first", 4): "first",
@@ -96,7 +97,7 @@ class Layout:
     def text(self) -> str:
         """The same text in every version, for definitions."""
         grid = self.tokens
-        parts = [self.kind] if grid is None else [self.kind, f"{grid.prefix}"]
+        parts: list[str] = [self.kind] if grid is None else [self.kind, f"{grid.prefix}"]
         if grid is not None and not self.prefix:
             parts.append(f"{grid.height}x{grid.width}")
         parts += [f"{s.along} {s.size} {s.stride}" for s in self.order if not self.prefix]
@@ -149,11 +150,16 @@ class Evidence:
     def samples_first(self) -> "Evidence":
         """The same of the output with its samples moved to the front."""
         at = self.batch
-        moved = {k: _to_front(getattr(self, k), at) for k in ("shape", "axes", "larger", "two")}
-        return replace(self, **moved) if at else self
+        return Evidence(
+            _to_front(self.shape, at),
+            axes=_to_front(self.axes, at),
+            larger=_to_front(self.larger, at),
+            two=_to_front(self.two, at),
+            prefix=self.prefix,
+        )
 
 
-def _to_front(values: tuple[object, ...], at: int) -> tuple[object, ...]:
+def _to_front(values: tuple[T, ...], at: int) -> tuple[T, ...]:
     return (values[at], *values[:at], *values[at + 1 :]) if values else values
 
 
@@ -366,4 +372,4 @@ def arrange(output: Tensor, layout: Layout) -> Tensor:
     output = output[..., tokens.prefix :]
     if layout.order:
         output = row_by_row(output, layout.order)
-    return output.unflatten(2, (tokens.height, tokens.width))
+    return output.reshape(*output.shape[:2], tokens.height, tokens.width)

@@ -64,6 +64,6 @@ def row_by_row(output: Tensor, order: Sequence[Strip]) -> Tensor:
         range(len(order)), key=lambda at: (order[at].along != "row", -order[at].stride)
     )
     leading = output.dim() - 1
-    apart = output.unflatten(-1, [strip.size for strip in order])
+    apart = output.reshape(*output.shape[:-1], *(strip.size for strip in order))
     moved = apart.permute(*range(leading), *(leading + at for at in slowest_first))
     return moved.flatten(leading)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from fstore.extractor.leftovers import without_leftovers
+
 __all__ = ["OperationLog", "Recorder", "operation_name", "run_on_meta"]
 
 
@@ -67,15 +69,24 @@ def run_on_meta(
         if mode is not None:
             mode.clear()
         device = tensors[0][1].device if tensors else torch.device("cpu")
-        buffers = {name: t.clone() for name, t in model.named_buffers(remove_duplicate=False)}
-        held = dict(tensors) | buffers
+        own = {id(t) for t in model.buffers()}
+        held = {name: t.clone() if id(t) in own else t for name, t in tensors}
         x = torch.zeros(samples, 3, size, size, device=device)
         _run(model, call, x=x, tensors=held, mode=mode)
 
 
 def _named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    yield from model.named_parameters(remove_duplicate=False)
-    yield from model.named_buffers(remove_duplicate=False)
+    """Yield parameters, then buffers; those of a module that lies in two places once.
+
+    Exchanged under both names they could not be put back.
+    """
+    modules = list(model.named_modules())
+    for path, module in modules:
+        for name, tensor in module.named_parameters(recurse=False, remove_duplicate=False):
+            yield f"{path}.{name}" if path else name, tensor
+    for path, module in modules:
+        for name, buffer in module.named_buffers(recurse=False, remove_duplicate=False):
+            yield f"{path}.{name}" if path else name, buffer
 
 
 def _run(
@@ -86,15 +97,16 @@ def _run(
     tensors: Mapping[str, Tensor],
     mode: "Recorder | None",
 ) -> None:
-    modes = [(module, module.training) for module in model.modules()]  # forward may change them
-    holder = _Holder(model, call).eval()
+    holder = _Holder(model, call)
     held = {f"model.{name}": tensor for name, tensor in tensors.items()}
-    with torch.random.fork_rng(devices=[]), torch.no_grad(), _recording(mode, x, tensors):
-        try:
-            torch.func.functional_call(holder, held, (x,))
-        finally:
-            for module, training in modes:
-                module.training = training
+    with (
+        without_leftovers(model),
+        torch.random.fork_rng(devices=[]),
+        torch.no_grad(),
+        _recording(mode, x, tensors),
+    ):
+        holder.eval()
+        torch.func.functional_call(holder, held, (x,), tie_weights=False)
 
 
 @contextmanager

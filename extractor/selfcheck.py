@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from fstore import commands
 from fstore.errors import DataError
+from fstore.extractor.chance import check_chance
 from fstore.extractor.devices import Runner
+from fstore.extractor.leftovers import without_leftovers
 from fstore.extractor.outputs import Output, items, read_output
 from fstore.extractor.placing import Placed
 from fstore.extractor.taps import Taps
@@ -25,6 +27,12 @@ __all__ = ["check_neighbours", "check_taps", "plain_responses", "same", "undistu
 CLOSE = {"float32": 1e-3}
 """Largest difference, as a share of the largest response, between two ways to one value; other
 algorithms for another batch size stay far below it. Other precisions: 2e-2."""
+
+
+CURE = (
+    "Batch statistics and dropout must be off: model.eval(), "
+    "F.dropout(..., training=self.training); nothing may be kept from one call to the next"
+)
 
 
 class _Enough(Exception):  # noqa: N818 - not an error: leaves the forward pass early
@@ -141,42 +149,66 @@ def _all_tensors(value: object) -> dict[str, Tensor]:
     return {place: item for place, item in items(value) if isinstance(item, Tensor)}
 
 
-def check_neighbours(runner: Runner, x: Tensor) -> None:
-    """Compare a sample's responses alone, beside other samples, and in another place.
+def check_neighbours(runner: Runner, x: Tensor, *, size: int = 4) -> None:
+    """Compare a sample's responses alone, beside other samples, in other places, and after others.
 
     Parameters
     ----------
     runner : Runner
     x : Tensor of shape (n, ...)
         Samples as the runner gets them; samples unlike them are put beside.
+    size : int
+        Samples of the batches to come: so many are tried as well.
 
     Raises
     ------
     DataError
-        They differ; the message names the first module whose output does.
+        They differ, or random numbers are drawn; the message names the first module.
     """
     taps, model, slack = runner.taps, runner.network.model, _slack(runner)
     other = x[-1:].flip(-1)
     batch = torch.cat([x[:1], 2 * other, x[1:], -x[:1]])
-    runs = {"alone": x[:1], "first of a batch": batch, "last of a batch": batch.flip(0)}
-    at = {"alone": 0, "first of a batch": 0, "last of a batch": len(batch) - 1}
+    many = torch.cat([x[:1].expand(max(size - 1, 1), *x.shape[1:]), 2 * other])
+    runs = {"first of a batch": batch, "last of a batch": batch.flip(0), f"one of {size}": many}
+    first = {"first of a batch": [0], "last of a batch": [len(batch) - 1]}
     with undisturbed(model), runner.arithmetic():
-        alone: dict[str, Tensor] | None = None
+        check_chance(taps, model, x[:1])
+    with undisturbed(model), runner.arithmetic():
+        with without_leftovers(model):
+            alone = taps.collect(x[:1])
         for how, inputs in runs.items():
-            responses = {k: v[at[how]].clone() for k, v in taps.collect(inputs).items()}
-            alone = alone or responses
-            wrong = [name for name in responses if not same(responses[name], alone[name], slack)]
-            if wrong:
-                where = _first_module(
-                    taps, model, alone=x[:1], batch=inputs, at=at[how], slack=slack
-                )
-                raise DataError(
-                    f"layer {wrong[0]!r} depends on the other samples of a batch, or on chance: "
-                    f"one sample alone and as the {how} gives "
-                    f"{_difference(responses[wrong[0]], alone[wrong[0]])}; nothing was "
-                    f"stored. {where}Batch statistics and dropout must be off: model.eval(), "
-                    "F.dropout(..., training=self.training)"
-                )
+            places = first.get(how, range(len(many) - 1))
+            _compare(taps, model, alone=alone, batch=inputs, places=places, slack=slack, how=how)
+        _compare(taps, model, alone=alone, batch=x[:1], places=[0], slack=slack, how="after others")
+
+
+def _compare(
+    taps: Taps,
+    model: nn.Module,
+    *,
+    alone: Mapping[str, Tensor],
+    batch: Tensor,
+    places: Sequence[int],
+    slack: float,
+    how: str,
+) -> None:
+    """Refuse layers whose responses to the sample at some places of a batch are not those alone."""
+    wrong: dict[str, tuple[int, str]] = {}
+
+    def look(layer: str, output: Tensor) -> None:
+        for at in places:
+            if not same(output[at], alone[layer][0], slack):
+                wrong.setdefault(layer, (at, _difference(output[at], alone[layer][0])))
+
+    taps.run(batch, look)
+    for layer, (at, difference) in wrong.items():
+        first = batch[at : at + 1]
+        where = _first_module(taps, model, alone=first, batch=batch, at=at, slack=slack)
+        raise DataError(
+            f"layer {layer!r} depends on the other samples of a batch, or on chance: one sample "
+            f"alone and {how if how.startswith('after') else 'as the ' + how} gives {difference}; "
+            f"nothing was stored. {where}{CURE}"
+        )
 
 
 def _first_module(
@@ -185,7 +217,9 @@ def _first_module(
     """Name the first module whose output for the sample differs between two runs."""
     if not taps.from_images:
         return ""
-    first, second = (_outputs(model, x) for x in (alone, batch))
+    with without_leftovers(model):
+        first = _outputs(model, alone)
+    second = _outputs(model, batch)
     for path, (input_, output) in first.items():
         if path not in second:
             continue
@@ -271,11 +305,10 @@ def _slack(runner: Runner) -> float:
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Put buffers, training modes and random generators back as they were."""
     buffers: Mapping[str, Tensor] = {n: b.clone() for n, b in model.named_buffers()}
-    modes = [(module, module.training) for module in model.modules()]
     numbers, python = np.random.get_state(), random.getstate()  # noqa: NPY002 - users' code may
     devices = sorted({b.device.index for b in model.parameters() if b.device.type == "cuda"})
     try:
-        with torch.random.fork_rng(devices=devices):
+        with torch.random.fork_rng(devices=devices), without_leftovers(model):
             yield
     finally:
         now = dict(model.named_buffers())
@@ -283,7 +316,5 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
             for name, value in buffers.items():
                 if name in now and now[name].shape == value.shape:
                     now[name].copy_(value)
-        for module, training in modes:
-            module.training = training
         np.random.set_state(numbers)  # noqa: NPY002
         random.setstate(python)

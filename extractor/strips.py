@@ -6,9 +6,9 @@ move strips and never lose one; so what is a grid again at the end is known to b
 in another order is known not to be.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import prod
 from typing import Literal, TypeAlias
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "fresh",
     "is_place",
     "merged",
+    "reshaped",
     "resized",
     "rolled",
     "split",
@@ -77,7 +78,7 @@ class Woven:
     @property
     def length(self) -> int:
         """How many entries the dimension has."""
-        return self.prefix + prod(strip.size for strip in self.strips)
+        return self.prefix + math.prod(strip.size for strip in self.strips)
 
     @property
     def along(self) -> set[str]:
@@ -181,3 +182,42 @@ def _named(axis: Woven) -> Axis:
     """Call all the samples what they are."""
     whole = len(axis.strips) == 1 and axis.strips[0].covers and axis.strips[0].stride == 1
     return SAMPLE if whole and axis.along == {"sample"} else axis
+
+
+def reshaped(shape: tuple[int, ...], axes: Axes, out: tuple[int, ...]) -> Axes:
+    """Say what dimensions mean after a reshape that keeps the values in their order.
+
+    Parameters
+    ----------
+    shape, axes : tuple
+        Sizes before, and what they mean.
+    out : tuple of int
+        Sizes after.
+    """
+    before = [(n, a) for n, a in zip(shape, axes, strict=True) if n != 1]
+    ones = [a for n, a in zip(shape, axes, strict=True) if n == 1]
+    named: list[Axis] = []
+    rest = [n for n in out if n != 1]
+    while before and rest:
+        taken, made = [before.pop(0)], [rest.pop(0)]
+        while (left := math.prod(n for n, _ in taken)) != (right := math.prod(made)):
+            if left < right and before:
+                taken.append(before.pop(0))
+            elif right < left and rest:
+                made.append(rest.pop(0))
+            else:
+                return (UNKNOWN,) * len(out)
+        named += _regrouped(taken, made)
+    kept = ones if len(ones) == sum(n == 1 for n in out) else [UNKNOWN] * len(out)
+    return tuple(kept.pop(0) if n == 1 else named.pop(0) for n in out)
+
+
+def _regrouped(taken: Sequence[tuple[int, Axis]], made: Sequence[int]) -> list[Axis]:
+    """Say what dimensions are that became others together."""
+    if len(taken) == len(made) == 1:
+        return [taken[0][1]]
+    whole = merged(taken)
+    pieces = None if whole is None else split(whole, made)
+    if pieces is not None:
+        return pieces
+    return [PLACE if all(is_place(a) for _, a in taken) else UNKNOWN] * len(made)

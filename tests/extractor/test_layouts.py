@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from fstore.errors import DataError, UnknownNameError
-from fstore.extractor.axes import reshaped
 from fstore.extractor.networks import Network
 from fstore.extractor.preprocess import Preprocess
+from fstore.extractor.strips import reshaped
 from fstore.extractor.taps import Taps, layer_specs
 
 

@@ -223,7 +223,7 @@ class Extraction:
         DataError
             They are not; nothing of the job is stored.
         """
-        from fstore.extractor.devices import to_device
+        from fstore.extractor.devices import default_batch_size, to_device
         from fstore.extractor.selfcheck import check_neighbours, check_taps
 
         key = (job.record.network, job.record.name, tuple(s.name for s in job.specs), job.start)
@@ -240,7 +240,8 @@ class Extraction:
         images = None
         if job.start is not None:
             images = self._images(job, batch.sample_ids, runner)
-        check_neighbours(runner, x)
+        size = self.options.batch_size or default_batch_size([device], job.values)
+        check_neighbours(runner, x, size=min(size, len(job.wanted)))
         self.summary.notes += check_taps(runner, x, images=images)
 
     def _images(self, job: LayerWork, ids: NDArray[np.int64], runner: "Runner") -> "Tensor | None":
