@@ -14,6 +14,7 @@ from fstore.extractor.preprocess import Preprocess
 from fstore.extractor.weights.names import MEAN_IMAGE, candidates, is_counter, named, nearest, ties
 from fstore.extractor.weights.readers import key_problem, read_states, with_dots
 from fstore.extractor.weights.torch_files import States
+from fstore.extractor.weights.wrappings import is_head
 from fstore.types import FloatArray
 
 __all__ = [
@@ -151,10 +152,12 @@ def fit(tensors: Mapping[str, Tensor], network: Network, *, source: str) -> dict
                 problems.append(f"{name} {problem}")
         elif is_counter(name):
             result[name] = torch.zeros_like(target)
+    advice = "" if problems else _advice(set(expected) - set(stored), set(stored) - set(expected))
     problems += _unmatched(expected, stored, same)
     problems += _share(result, same)
     if problems:
-        raise DataError(f"{source} does not fit network {network.name!r}: {'; '.join(problems)}")
+        what = "; ".join(problems) + advice
+        raise DataError(f"{source} does not fit network {network.name!r}: {what}")
     return {name: result[name] for name in expected}
 
 
@@ -230,6 +233,19 @@ def _unmatched(
     unexpected = [name for name in stored if name not in expected]
     problems = [f"missing: {_listed(missing)}"] if missing else []
     return problems + ([f"unexpected: {_listed(unexpected)}"] if unexpected else [])
+
+
+def _advice(missing: set[str], unexpected: set[str]) -> str:
+    """Say what to do where nothing but the network's class scores has no weights."""
+    ends = {name.partition(".")[0] for name in missing | unexpected if not is_counter(name)}
+    if not missing or len(ends) != 1 or not is_head(next(iter(missing)), ()):
+        return ""
+    (end,) = ends
+    return (
+        f". These weights have no class scores for {end!r}: name a function that returns the "
+        f"network without them, as in model.{end} = torch.nn.Identity(), by --network "
+        "path/to/file.py:function"
+    )
 
 
 def _share(result: dict[str, Tensor], same: Mapping[str, str]) -> list[str]:

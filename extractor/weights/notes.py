@@ -31,7 +31,7 @@ def notes_on(tensors: Mapping[str, Tensor], network: Network, source: str) -> li
         listed = ", ".join(f"{part} ({count})" for part, count in parts.most_common(SHOWN))
         more = f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else ""
         notes.append(
-            f"left out {len(extra)} tensors that are no part of {network.name}: {listed}{more}"
+            f"left out {_count(len(extra))} that {network.name} has no place for: {listed}{more}"
         )
     kinds = Counter(t.dtype for t in tensors.values() if t.is_floating_point())
     for kind, what in (
@@ -40,8 +40,12 @@ def notes_on(tensors: Mapping[str, Tensor], network: Network, source: str) -> li
         (torch.float64, "rounded to float32"),
     ):
         if kinds[kind]:
-            notes.append(f"{kinds[kind]} tensors are {str(kind).removeprefix('torch.')}: {what}")
+            notes.append(f"{_count(kinds[kind])} of {str(kind).removeprefix('torch.')}: {what}")
     return notes
+
+
+def _count(tensors: int) -> str:
+    return f"{tensors} tensor" if tensors == 1 else f"{tensors} tensors"
 
 
 def _part(name: str) -> str:
