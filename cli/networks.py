@@ -1,31 +1,67 @@
 """``fstore networks`` and ``fstore layers``: what can be extracted."""
 
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fstore.cli.app import app
-from fstore.cli.output import AsCsv, AsJson, emit
+from fstore.cli.output import AsCsv, AsJson, emit, note
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fstore.types import LayerSpec
 
 __all__ = ["layers", "networks"]
 
 
 @app.command("networks")
-def networks(as_json: AsJson = False, as_csv: AsCsv = False) -> None:
-    """List the networks that are known by name.
+def networks(
+    pattern: Annotated[str, typer.Argument(help="Which names, as in 'resnet*'.")] = "*",
+    *,
+    library: Annotated[
+        str | None,
+        typer.Option(help="List a library's networks: timm, hf, open_clip, torchvision."),
+    ] = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """List the networks that are known by name: fstore's, torchvision's, or a library's.
 
-    Beside these, package.module:function names a function of your own that returns a Network.
+    Of timm there are thousands: give a pattern. Of hf those in Hugging Face's cache are listed;
+    a folder is named hf:FOLDER. Beside these, package.module:function and file.py:function name a
+    function of your own that returns a Network.
 
-    Example: fstore networks
+    Example: fstore networks --library timm 'resnet*'
     """
-    from fstore.extractor.networks import NETWORKS, network_names
+    from fstore.extractor.networks import LIBRARIES, NETWORKS, library_names, network_names
 
+    if library is None and pattern.partition(":")[0] in LIBRARIES:
+        library = pattern.partition(":")[0]
+    if library is None or library == "torchvision":
+        names = _matching(network_names(), pattern, library)
+    else:
+        names = library_names(library, pattern)
+    if library is None:
+        others = ", ".join(f"{e.name} ({e.meta['example']})" for e in LIBRARIES)
+        note(f"more are listed with --library: {others}")
     about = {entry.name: entry.summary for entry in NETWORKS}
-    rows = ({"name": n, "about": about.get(n, "Of torchvision.models.")} for n in network_names())
+    rows = ({"name": n, "about": about.get(n) or _origin(n)} for n in names)
     emit(rows, columns=["name", "about"], as_json=as_json, as_csv=as_csv)
+
+
+def _matching(names: "Sequence[str]", pattern: str, library: str | None) -> list[str]:
+    """Return the names that fit a pattern, with or without their library's prefix."""
+    prefix = f"{library}:" if library else ""
+    forms = {name: (name, name.partition(":")[2]) for name in names if name.startswith(prefix)}
+    return [n for n, texts in forms.items() if any(fnmatchcase(t, pattern) for t in texts)]
+
+
+def _origin(name: str) -> str:
+    """Say whose a network is that is not fstore's own."""
+    library = name.partition(":")[0]
+    return "Of torchvision.models." if library == "torchvision" else f"Of {library}."
 
 
 @app.command("layers")

@@ -2,27 +2,52 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
 from fstore.errors import DataError, FstoreError
-from fstore.extractor.axes import Axes, AxisLog
+from fstore.extractor.axes import AxisLog
 from fstore.extractor.layouts import Evidence
 from fstore.extractor.networks import Network
 from fstore.extractor.outputs import Output
 from fstore.extractor.probe import OperationLog, Recorder, run_on_meta
+from fstore.extractor.strips import Axes
 from fstore.extractor.wiring import Wiring
 
-__all__ = ["DryRuns", "Sighting", "Tap"]
+__all__ = ["PREFIX", "DryRuns", "Sighting", "Tap", "find_tap"]
+
+PREFIX = "/cls"
+"""Ends the name of a layer of class and register tokens."""
 
 
 @dataclass(frozen=True)
 class Tap:
-    """Where a layer is taken: a module path or node name, and a part of its output."""
+    """Where a layer is taken.
+
+    Attributes
+    ----------
+    name : str
+        A module path or node name.
+    part : str
+        Of its output.
+    prefix : bool
+        Whether the tokens before those of the image's places are meant.
+    """
 
     name: str
     part: str = ""
+    prefix: bool = False
+
+
+def find_tap(wiring: Wiring, name: str) -> Tap | None:
+    """Return the tap that a layer's name means; None if there is none."""
+    rest = name.removesuffix(PREFIX)
+    tap = find_tap(wiring, rest) if rest != name else None  # blocks.0/cls is no part of blocks
+    if tap is not None:
+        return replace(tap, prefix=True)
+    place = wiring.find(name)
+    return None if place is None else Tap(*place)
 
 
 @dataclass(frozen=True)
@@ -108,8 +133,9 @@ class DryRuns:
                 axes=axes.get(name, ()),
                 larger=larger.get(name, ()),
                 two=two.get(name, ()),
+                prefix=tap.prefix,
             )
-            for name in taps
+            for name, tap in taps.items()
         }
 
     def _of_two_samples(

@@ -185,9 +185,9 @@ def refuse_upright_boxes(p: Preprocess) -> None:
     """
     if p.exif == "apply":
         raise DataError(
-            "a preprocessing with exif='apply' turns whole images upright, and boxes count the "
-            "pixels as they are in the file; use a checkpoint with exif='ignore' for regions, or "
-            "turn the files upright and annotate them so"
+            "the checkpoint's preprocessing has exif='apply': whole images are turned upright, and "
+            "boxes count the pixels as they are in the file; choose whole images alone (--view "
+            "image), or a checkpoint with exif='ignore'"
         )
 
 

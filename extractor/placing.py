@@ -8,16 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from fstore.errors import DataError, FstoreError, UnknownNameError
-from fstore.extractor.dry_runs import DryRuns, Sighting, Tap
+from fstore.extractor.dry_runs import PREFIX, DryRuns, Sighting, Tap, find_tap
 from fstore.extractor.layouts import (
     Evidence,
     Layout,
     arrange,
+    channel_of,
     definition_of,
     find_layout,
+    likely_tokens,
     not_a_response,
 )
-from fstore.extractor.networks import Beside, Network, StatedLayout
+from fstore.extractor.networks import Beside, Network, StatedLayout, Tokens
 from fstore.extractor.outputs import Output
 from fstore.extractor.wiring import Wiring
 from fstore.types import LayerSpec
@@ -91,7 +93,7 @@ def place(network: Network, wiring: Wiring, layers: Sequence[str] | None = None)
     """
     wanted = list(network.layers) if layers is None else list(dict.fromkeys(layers))
     beside = {n: network.beside[n] for n in wanted if n in network.beside.keys() - network.layers}
-    names = {n: network.layers.get(n, n) for n in [*network.layers, *wanted]}
+    names = {n: _tap_name(network, n) for n in [*network.layers, *wanted]}
     names |= {name: extra.tap for name, extra in beside.items()}
     taps = _taps(network, wiring, names)
     runs = DryRuns(network, wiring)
@@ -102,7 +104,7 @@ def place(network: Network, wiring: Wiring, layers: Sequence[str] | None = None)
     placed = []
     for name in wanted:
         sighting, tap, extra = sightings[name], taps[name], beside.get(name)
-        stated = network.layouts.get(name, network.layouts.get(names[name]))
+        stated = _stated(network, name, names[name])
         layout = _layout(network, name, evidence=evidence[name], stated=stated)
         definition = definition_of(sighting.definition, layout, evidence[name])
         spec = _spec(name, evidence[name], layout=layout, order=orders[name], definition=definition)
@@ -133,7 +135,7 @@ def place_start(
         A wanted layer does not follow from its response alone.
     """
     (start,) = place(network, wiring, [layer])
-    arranged = start.layout not in {"first", "vector", "sequence"}
+    arranged = not start.layout.is_as_it_stands
     if start.operation is not None or arranged or not start.whole:
         raise DataError(f"nothing can be derived from layer {layer!r}: its place was rearranged")
     if any((p.tap, p.part) == (start.tap, start.part) and p.operation is None for p in wanted):
@@ -146,18 +148,32 @@ def _taps(network: Network, wiring: Wiring, names: Mapping[str, str]) -> dict[st
     """Look the layers' taps up in the network."""
     taps = {}
     for layer, name in names.items():
-        tap = wiring.find(name)
+        tap = find_tap(wiring, name)
         if tap is None:
             raise UnknownNameError(
                 f"no layer {layer!r} in network {network.name!r}; it has: {_offered(network)}"
             )
-        taps[layer] = Tap(*tap)
+        taps[layer] = tap
     for name in network.layouts:
-        if name not in network.layers and wiring.find(name) is None:
+        if name not in network.layers and find_tap(wiring, name) is None:
             raise UnknownNameError(
                 f"network {network.name!r} states a layout of {name!r}, which is no layer of it"
             )
     return taps
+
+
+def _tap_name(network: Network, layer: str) -> str:
+    """Return what a layer's name stands for: of a declared layer, the name of its tap."""
+    base = layer.removesuffix(PREFIX)
+    if layer in network.layers or base == layer:
+        return network.layers.get(layer, layer)
+    return network.layers.get(base, base) + PREFIX
+
+
+def _stated(network: Network, layer: str, tap: str) -> StatedLayout | Tokens | None:
+    """Return what a network states of a layer, by its name or its tap, with or without prefix."""
+    names = [layer, tap, layer.removesuffix(PREFIX), tap.removesuffix(PREFIX)]
+    return next((network.layouts[n] for n in names if n in network.layouts), None)
 
 
 def _offered(network: Network) -> str:
@@ -210,27 +226,50 @@ def _orders(network: Network, sightings: Mapping[str, Sighting]) -> dict[str, in
 
 
 def _layout(
-    network: Network, name: str, *, evidence: Evidence, stated: StatedLayout | None
+    network: Network,
+    name: str,
+    *,
+    evidence: Evidence,
+    stated: StatedLayout | Tokens | None,
 ) -> Layout:
     if problem := not_a_response(evidence):
         raise DataError(f"layer {name!r} {problem}")
-    layout = find_layout(evidence, stated)
+    layout = find_layout(evidence, stated, tokens=network.tokens)
     if layout is None:
-        ways = "channels_first or channels_last"
-        ways = ways if len(evidence.shape) == 4 else "channels_first or tokens"
+        raise DataError(_unknown(network, name, evidence))
+    if evidence.prefix and (layout.tokens is None or not layout.tokens.prefix):
         raise DataError(
-            f"layer {name!r} gives {evidence.shape} for one sample, and neither the network's "
-            "operations nor a run at another input size tell which of these are the channels; "
-            f"state it where {network.name!r} is made: "
-            f"Network(..., layouts={{{name!r}: ...}}) with {ways}"
+            f"layer {name!r} is not there: {name.removesuffix(PREFIX)!r} has no class or register "
+            f"tokens before those of the image (it gives {evidence.shape} for one sample)"
         )
     return layout
+
+
+def _unknown(network: Network, name: str, evidence: Evidence) -> str:
+    """Say what of an output is not known, and how to state it."""
+    gives = f"layer {name!r} gives {evidence.shape} for one sample, and"
+    at = f"state it where {network.name!r} is made: Network(..., "
+    base = name.removesuffix(PREFIX)
+    if channel_of(evidence) == 0 or len(evidence.shape) == 4:
+        ways = "channels_first or channels_last"
+        ways = ways if len(evidence.shape) == 4 else "channels_first, tokens or Tokens(...)"
+        return (
+            f"{gives} neither the network's operations nor a run at another input size tell which "
+            f"of these are the channels; {at}layouts={{{base!r}: ...}}) with {ways}"
+        )
+    tokens = likely_tokens(evidence, network.tokens) or Tokens(prefix=1, height=14, width=14)
+    return (
+        f"{gives} the network's operations do not tell which places of the image its tokens are; "
+        f"{at}tokens={tokens}) if these are class tokens first, then the image row by row, or "
+        f"layouts={{{base!r}: {tokens}}} for this layer alone; layouts={{{base!r}: 'tokens'}} "
+        "stores tokens that are no grid"
+    )
 
 
 def _spec(
     name: str, evidence: Evidence, *, layout: Layout, order: int, definition: str
 ) -> LayerSpec:
-    shape = tuple(arrange(torch.empty(evidence.shape, device="meta"), layout).shape)
-    channels, height, width = (*shape[1:], 1, 1)[:3]
-    kind: Literal["conv", "fc"] = "fc" if layout == "vector" else "conv"
+    response = arrange(torch.empty(evidence.shape, device="meta"), layout)
+    channels, height, width = (*response.shape[1:], 1, 1)[:3]
+    kind: Literal["conv", "fc"] = "fc" if response.dim() == 2 else "conv"
     return LayerSpec(name, channels, height, width, kind, order, definition)

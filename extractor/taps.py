@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from fstore.extractor.dry_runs import DryRuns, Tap
-from fstore.extractor.layouts import find_layout, not_a_response
+from fstore.extractor.dry_runs import PREFIX, DryRuns, Tap, find_tap
+from fstore.extractor.layouts import Evidence, find_layout, not_a_response
 from fstore.extractor.networks import Network
 from fstore.extractor.outputs import Output
 from fstore.extractor.placing import Placed, place, place_start
@@ -150,16 +150,29 @@ def every_layer(network: Network) -> tuple[LayerSpec, ...]:
     taps = _every_tap(runs)
     sightings = runs.sightings(taps)
     evidence = runs.evidence({name: taps[name] for name in sightings}, sightings)
-    named = {*network.layers.values(), *network.layers, *network.beside}
     usable = [
-        name
+        layer
         for name, told in evidence.items()
-        if name not in named
-        and not not_a_response(told)
-        and find_layout(told, network.layouts.get(name))
+        if name not in network.beside
+        for layer in _layers_of(network, name, told)
     ]
-    layers = [*network.layers, *network.beside, *usable]
-    return tuple(p.spec for p in place(network, wiring, layers))
+    layers = dict.fromkeys([*network.layers, *network.beside, *usable])
+    named = set(network.layers.values()) - set(network.layers)
+    return tuple(p.spec for p in place(network, wiring, [n for n in layers if n not in named]))
+
+
+def _layers_of(network: Network, name: str, evidence: Evidence) -> list[str]:
+    """Return the names of the layers that a tap gives: itself, its tokens that are no places."""
+    if not_a_response(evidence):
+        return []
+    declared = {tap: layer for layer, tap in network.layers.items()}
+    layer = declared.get(name, name)
+    stated = network.layouts.get(layer, network.layouts.get(name))
+    layout = find_layout(evidence, stated, tokens=network.tokens)
+    if layout is None:
+        return []
+    has_prefix = layout.tokens is not None and layout.tokens.prefix > 0
+    return [layer, *[layer + PREFIX] * has_prefix]
 
 
 def _every_tap(runs: DryRuns) -> dict[str, Tap]:
@@ -175,4 +188,5 @@ def _every_tap(runs: DryRuns) -> dict[str, Tap]:
 def is_layer(network: Network, name: str) -> bool:
     """Tell whether a network has a layer of that name, so far as that is known without a run."""
     is_named = name in network.layers or name in network.beside
-    return is_named or Wiring(network.model).find(name) is not None
+    is_named = is_named or name.removesuffix(PREFIX) in network.layers
+    return is_named or find_tap(Wiring(network.model), name) is not None

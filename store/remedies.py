@@ -104,15 +104,30 @@ def weights_again(root: commands.Where, record: "CheckpointRecord") -> str:
         about = dict(json.loads(record.recipe))
     except (ValueError, TypeError):
         about = {}
-    copy = "restore the file from a copy"
+    copy, own = "restore the file from a copy", _stated(about.get("preprocess"))
     if about.get("kind") == "init":
         seed = int(about.get("seed", 0))
-        again = commands.ckpt_init(root, network=network, name=name, seed=seed)
+        again = commands.ckpt_init(
+            root, network=network, name=name, seed=seed, options={"preprocess": own}
+        )
         return f"{copy}, or draw them again (with --classes, if it was given): {again}"
     if about.get("kind") == "import":
-        key = {"key": about.get("key")}
+        key = {"key": about.get("key"), "preprocess": own}
         file = str(about.get("file", "FILE"))
         again = commands.ckpt_import(root, file, network=network, name=name, options=key)
         return f"{copy}, or import them again (with --mean, if it was given): {again}"
     drop = commands.drop(root, {"network": network, "ckpt": name}, checkpoint=True)
     return f"{copy}, or drop the checkpoint and train it again: {drop}"
+
+
+def _stated(options: object) -> str | None:
+    """Return fields of preprocessing as ``--preprocess`` takes them; None where there are none."""
+    if not isinstance(options, dict) or not options:
+        return None
+
+    def text(value: object) -> str:
+        if isinstance(value, bool):
+            return str(value).lower()
+        return ",".join(map(text, value)) if isinstance(value, list) else str(value)
+
+    return ",".join(f"{name}={text(value)}" for name, value in options.items())

@@ -50,6 +50,13 @@ class Tokens:
     height: int
     width: int
 
+    def __post_init__(self) -> None:
+        """Refuse numbers that no grid has."""
+        for name, least in (("prefix", 0), ("height", 1), ("width", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise DataError(f"Tokens: {name}={value!r}; expected a whole number from {least}")
+
 
 @dataclass(frozen=True)
 class Network:
@@ -73,10 +80,11 @@ class Network:
         ``region_iterations`` stands for ``iterations`` where it learns from regions.
     beside : mapping of layer name to Beside
         Layers that can be asked for by name and are not among those of ``--layer all``.
-    layouts : mapping of layer name or tap to layout
-        Only for layers of which fstore says that it cannot tell where their channels are.
+    layouts : mapping of layer name or tap to layout, or to Tokens
+        Only for layers of which fstore says that it cannot tell where their channels are, or
+        which places of the image their tokens are.
     tokens : Tokens or None
-        Of a transformer whose code states it.
+        What the tokens of all layers are, where the network's operations do not tell.
     code : str
         Part of the definition of its layers, beside the operations that run: the hash of the file
         that states it, where that is a file of the user's own.
@@ -97,7 +105,7 @@ class Network:
     layers: Mapping[str, str]
     recipe: Mapping[str, object] = field(default_factory=dict)
     beside: Mapping[str, Beside] = field(default_factory=dict)
-    layouts: Mapping[str, StatedLayout] = field(default_factory=dict)
+    layouts: Mapping[str, "StatedLayout | Tokens"] = field(default_factory=dict)
     tokens: Tokens | None = None
     code: str = ""
     formerly: Sequence[Preprocess] = ()
@@ -126,9 +134,16 @@ class Network:
             self, "layouts", kind=Mapping, wanted="a mapping, as in {'conv1': 'channels_last'}"
         )
         for layer, layout in self.layouts.items():
-            if layout not in get_args(StatedLayout):
+            if not isinstance(layout, Tokens) and layout not in get_args(StatedLayout):
                 layouts = ", ".join(get_args(StatedLayout))
-                raise DataError(f"layouts[{layer!r}]: there is no layout {layout!r}; use {layouts}")
+                raise DataError(
+                    f"layouts[{layer!r}]: there is no layout {layout!r}; use {layouts}, "
+                    "or Tokens(prefix, height, width)"
+                )
+        if not isinstance(self.tokens, Tokens | None):
+            raise DataError(
+                f"Network: tokens is {self.tokens!r}; expected Tokens(prefix, height, width)"
+            )
 
 
 def _check_kind(network: Network, name: str, *, kind: type, wanted: str) -> None:

@@ -1,13 +1,15 @@
 """Which layers of a library's network ``--layer all`` means: stages, in the order they run."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from fstore.extractor.networks._api import Tokens
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["declared_layers", "output_shapes"]
+__all__ = ["declared_layers", "output_shapes", "with_class_tokens"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ def declared_layers(
     chosen = _feature_stages(model, seen)
     paths = [link for path in chosen for link in _links(model, path)]
     paths = [path for path in paths if path in seen and seen[path].shapes]
+    paths = [path for path in paths if all(map(_is_square, seen[path].shapes.values()))]
     paths.sort(key=list(seen).index)
     kept = []
     for path, following in zip(paths, [*paths[1:], ""], strict=True):
@@ -69,11 +72,34 @@ def output_shapes(model: "nn.Module", size: int) -> dict[str, tuple[int, ...]]:
     }
 
 
+def with_class_tokens(
+    layers: Iterable[str], shapes: Mapping[str, tuple[int, ...]], tokens: Tokens | None
+) -> dict[str, str]:
+    """Return layers with their taps; after each with class tokens the layer of these, NAME/cls.
+
+    Parameters
+    ----------
+    layers : iterable of str
+    shapes : mapping of layer to shape
+        For one sample.
+    tokens : Tokens or None
+    """
+    declared: dict[str, str] = {}
+    for layer in layers:
+        declared[layer] = layer
+        shape = shapes.get(layer, ())
+        if tokens is None or not tokens.prefix or len(shape) != 3:
+            continue
+        if tokens.prefix + tokens.height * tokens.width in shape[1:]:
+            declared[f"{layer}/cls"] = f"{layer}/cls"
+    return declared
+
+
 def _parts(model: "nn.Module", path: str, seen: Mapping[str, _Seen]) -> list[str]:
     """Name each tensor of an output, of the last link of a chain where the chain has it too."""
     from torch import nn
 
-    if len(seen[path].shapes) == 1:
+    if set(seen[path].shapes) == {""}:
         return [path]
     while isinstance(model.get_submodule(path), nn.Sequential):
         path = _children(model, path)[-1]  # chain.0 would be the chain's first link, not its part
@@ -109,7 +135,10 @@ def _shapes(output: object) -> dict[str, tuple[int, ...]]:
 
     from fstore.extractor.outputs import items
 
-    shapes = {place: tuple(i.shape) for place, i in items(output) if isinstance(i, Tensor)}
+    tensors = {place: item for place, item in items(output) if isinstance(item, Tensor)}
+    shapes = {place: tuple(t.shape) for place, t in tensors.items() if t.is_floating_point()}
+    if len(tensors) > 1:  # masks and indices are no responses; the others keep their places
+        return shapes
     if len(shapes) == 1:  # the only tensor of a tuple needs no place
         return dict.fromkeys([""], next(iter(shapes.values())))
     return shapes
@@ -154,6 +183,11 @@ def _links(model: "nn.Module", path: str) -> list[str]:
     plain = type(module) is nn.Sequential and not any(list(c.children()) for c in children)
     several = sum(1 for c in children if isinstance(c, (nn.Linear, nn.Conv2d))) > 1
     return _children(model, path) if plain and several else [path]
+
+
+def _is_square(shape: tuple[int, ...]) -> bool:
+    """Tell shapes that a square input's maps can have, channels first or last."""
+    return len(shape) != 4 or shape[2] == shape[3] or shape[1] == shape[2]
 
 
 def _is_linear(model: "nn.Module", path: str) -> bool:

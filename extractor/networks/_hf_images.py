@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from fstore.extractor.networks._libraries import unsayable
+from fstore.extractor.networks._measured import as_its_library
 from fstore.extractor.preprocess import Interpolation, Preprocess
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def hf_preprocess(name: str, processor: Any) -> Preprocess:  # noqa: ANN401 - un
     if interpolation is None:
         raise unsayable(name, f"resizes by {stated.get('resample')} (resample)")
     mean, std = _normalisation(stated)
-    return Preprocess(
+    preprocess = Preprocess(
         size=size,
         resize=resize,
         resize_mode=mode,
@@ -44,7 +45,13 @@ def hf_preprocess(name: str, processor: Any) -> Preprocess:  # noqa: ANN401 - un
         mean=mean,
         std=std,
         interpolation=interpolation,
+        crop="down",
     )
+
+    def transform(image: Image.Image) -> Any:  # noqa: ANN401 - untyped
+        return processor(images=image, return_tensors="np")["pixel_values"][0]
+
+    return as_its_library(name, preprocess, transform)
 
 
 def _sides(name: str, stated: "Mapping[str, Any]") -> tuple[int, int, Any]:

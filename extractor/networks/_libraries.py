@@ -1,14 +1,20 @@
 """Libraries whose networks have a name here, ``PREFIX:NAME``: one file each registers itself."""
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING, TypeAlias
 
-from fstore.errors import DataError, MissingExtraError
+from fstore.errors import DataError, MissingExtraError, UnknownNameError
 from fstore.extractor.networks._api import Network
 from fstore.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Tensors: TypeAlias = Mapping[str, Tensor]
 
 __all__ = [
     "LIBRARIES",
@@ -16,6 +22,7 @@ __all__ = [
     "import_extra",
     "library",
     "library_names",
+    "library_tensors",
     "unsayable",
 ]
 
@@ -23,7 +30,11 @@ LIBRARIES: Registry[Callable[..., Network]] = Registry("library of networks")
 
 
 def library(
-    prefix: str, *, example: str, names: Callable[[], Sequence[str]]
+    prefix: str,
+    *,
+    example: str,
+    names: Callable[[], Sequence[str]],
+    tensors: Callable[[Network, "Tensors"], "Tensors"] | None = None,
 ) -> Callable[[Callable[..., Network]], Callable[..., Network]]:
     """Register a function that builds ``PREFIX:NAME``; it takes the whole name and ``classes``.
 
@@ -34,8 +45,28 @@ def library(
         A name with its prefix, for messages.
     names : callable
         Gives the names that the library has, without the prefix. It may import the library.
+    tensors : function of the network and a file's tensors by name, or None
+        Gives those of the network, under the names of its state dict.
     """
-    return LIBRARIES.register(prefix, example=example, names=names)
+    return LIBRARIES.register(prefix, example=example, names=names, tensors=tensors)
+
+
+def library_tensors(network: Network, tensors: "Tensors") -> "Tensors":
+    """Return a file's tensors as the library of a network would name them in memory.
+
+    Of a network that is of no library, or of one whose files have the names of its modules, these
+    are the tensors as they are.
+
+    Raises
+    ------
+    DataError
+        The library cannot put them in their places.
+    """
+    prefix = network.name.partition(":")[0]
+    if ":" not in network.name or prefix not in LIBRARIES:
+        return tensors
+    translate = LIBRARIES[prefix].meta["tensors"]
+    return tensors if translate is None else translate(network, tensors)
 
 
 def library_names(prefix: str, pattern: str = "*") -> list[str]:
@@ -48,6 +79,9 @@ def library_names(prefix: str, pattern: str = "*") -> list[str]:
     MissingExtraError
         The library is not installed.
     """
+    if prefix not in LIBRARIES:
+        libraries = ", ".join(sorted(["torchvision", *(entry.name for entry in LIBRARIES)]))
+        raise UnknownNameError(f"no library {prefix!r} of networks; there are: {libraries}")
     names = LIBRARIES[prefix].meta["names"]()
     pattern = pattern.removeprefix(f"{prefix}:")
     return [f"{prefix}:{name}" for name in names if fnmatchcase(name, pattern)]

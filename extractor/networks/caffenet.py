@@ -7,7 +7,7 @@ up (at 227 pixels rounding down gives the same).
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fstore.extractor.networks._api import Network, network
@@ -33,6 +33,11 @@ LAYERS: Mapping[str, str] = {
 """What the paper's names mean: after normalisation, after ReLU, after pooling, after ReLU."""
 
 
+CAFFE = Preprocess(size=227, resize=256, antialias=False)
+CAFFE_SMOOTHED = replace(CAFFE, antialias=True)
+"""What Caffe does by default, and what this program did before: docs/decisions/0013."""
+
+
 @dataclass(frozen=True)
 class Widths:
     """Sizes in which the two sisters differ: channels, first filter, side of conv5's map."""
@@ -55,6 +60,9 @@ MINI = Widths((16, 48, 64, 64, 48), (256, 256), kernel=7, stride=2, padding=3, s
 @network("caffenet")
 def caffenet(*, classes: int = 1000) -> Network:
     """CaffeNet: 227x227 BGR input, 5 convolutional and 3 fully connected layers.
+
+    Whole images are resized as Caffe does by default: with OpenCV, bilinear, without antialiasing.
+    Checkpoints from before fstore did so keep the antialiased images that they were made with.
 
     Parameters
     ----------
@@ -88,8 +96,7 @@ def caffenet(*, classes: int = 1000) -> Network:
         "snapshots": tuple(1000 * thousands for thousands in PAPER_SNAPSHOTS),
         "finetune": {"iterations": 40_000, "region_iterations": 70_000},
     }
-    preprocess = Preprocess(size=227, resize=256)
-    return Network("caffenet", model.eval(), preprocess, LAYERS, recipe)
+    return Network("caffenet", model.eval(), CAFFE, LAYERS, recipe, formerly=(CAFFE_SMOOTHED,))
 
 
 @network("caffenet-mini")
@@ -98,8 +105,9 @@ def caffenet_mini(*, classes: int = 10) -> Network:
 
     Differs from CaffeNet in its widths, in conv1 (7x7, stride 2, padding 3), in its input (pixels
     also divided by 64, the whole image instead of a crop) and in its initial weights: Gaussians
-    of variance 2 / fan-in, fc8 0.01, all biases 0. Its recipe of fine-tuning: lr 0.01, x0.1 after
-    300 of 400 iterations, batch 64.
+    of variance 2 / fan-in, fc8 0.01, all biases 0. Whole images are antialiased: no weights of
+    Caffe's are meant for it, and images of any size become much smaller here. Its recipe of
+    fine-tuning: lr 0.01, x0.1 after 300 of 400 iterations, batch 64.
     """
     model = _chain(MINI, classes)
     _init_fan_in(model)

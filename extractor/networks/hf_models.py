@@ -1,14 +1,14 @@
 """Vision networks of Hugging Face's transformers, under ``hf:FOLDER``."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import DataError, UnknownNameError
 from fstore.extractor.networks._api import Network, Tokens
-from fstore.extractor.networks._declared import declared_layers, output_shapes
+from fstore.extractor.networks._declared import declared_layers, output_shapes, with_class_tokens
 from fstore.extractor.networks._hf_images import hf_preprocess
+from fstore.extractor.networks._hf_weights import hf_tensors, quiet
 from fstore.extractor.networks._libraries import import_extra, library
 
 if TYPE_CHECKING:
@@ -23,14 +23,18 @@ PREFIXES = ("cls_token", "class_embedding", "distillation_token", "register_toke
 
 
 def _names() -> list[str]:
-    """Return the kinds of networks that transformers has for images, to look for on the hub."""
-    transformers = import_extra("transformers", "hf")
-    return sorted(
-        transformers.models.auto.modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES
-    )
+    """Return the models that are in Hugging Face's cache with both files."""
+    hub = import_extra("huggingface_hub", "hf")
+    try:
+        repos = hub.scan_cache_dir().repos
+    except hub.errors.CacheNotFound:
+        return []
+    wanted = {"config.json", "preprocessor_config.json"}
+    held = {r.repo_id: {f.file_name for v in r.revisions for f in v.files} for r in repos}
+    return sorted(name for name, files in held.items() if wanted <= files)
 
 
-@library("hf", example="hf:./vit-base-patch16-224", names=_names)
+@library("hf", example="hf:./vit-base-patch16-224", names=_names, tensors=hf_tensors)
 def hf_network(name: str, *, classes: int | None = None) -> Network:
     """Return a vision network of transformers, from config.json and preprocessor_config.json.
 
@@ -55,33 +59,17 @@ def hf_network(name: str, *, classes: int | None = None) -> Network:
         transformers is not installed.
     """
     transformers = import_extra("transformers", "hf")
-    with _quiet():
+    with quiet():
         config = _read(name, transformers.AutoConfig, file="config.json")
         processor = _read(name, transformers.AutoImageProcessor, file="preprocessor_config.json")
         model = _model(name, config, classes)
     preprocess = hf_preprocess(name, processor)
     scores = [path for path, _ in model.named_modules() if path.endswith(HEADS)]
     layers = declared_layers(model, preprocess.size, scores=scores)
-    return Network(
-        name,
-        model,
-        preprocess,
-        {layer: layer for layer in layers},
-        tokens=_tokens(model, preprocess.size),
-    )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers from telling what our own messages tell."""
-    from transformers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
+    shapes = output_shapes(model, preprocess.size)
+    tokens = _tokens(model, preprocess.size, shapes)
+    declared = with_class_tokens(layers, shapes, tokens)
+    return Network(name, model, preprocess, declared, tokens=tokens)
 
 
 def _read(name: str, reader: Any, *, file: str) -> Any:  # noqa: ANN401 - untyped
@@ -149,7 +137,7 @@ def _first_line(exc: Exception) -> str:
     return str(exc).strip().split("\n", 1)[0]
 
 
-def _tokens(model: "nn.Module", size: int) -> Tokens | None:
+def _tokens(model: "nn.Module", size: int, shapes: Mapping[str, tuple[int, ...]]) -> Tokens | None:
     """Return what the tokens are, from the patches' size and the tokens put before them.
 
     Only where the last hidden state has just as many.
@@ -164,5 +152,5 @@ def _tokens(model: "nn.Module", size: int) -> Tokens | None:
         for path, parameter in model.named_parameters()
         if path.endswith(PREFIXES)
     )
-    counts = [shape[1] for shape in output_shapes(model, size).values() if len(shape) == 3]
+    counts = [shape[1] for shape in shapes.values() if len(shape) == 3]
     return Tokens(prefix, side, side) if counts and counts[-1] == prefix + side**2 else None

@@ -1,67 +1,133 @@
 """The image towers of open_clip's networks, under ``open_clip:NAME``."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import DataError, UnknownNameError
 from fstore.extractor.networks._api import Network, Tokens
-from fstore.extractor.networks._declared import declared_layers
+from fstore.extractor.networks._declared import declared_layers, output_shapes, with_class_tokens
 from fstore.extractor.networks._libraries import close_names, import_extra, library, unsayable
+from fstore.extractor.networks._measured import as_its_library
 from fstore.extractor.preprocess import Preprocess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import nn
+    from torch import Tensor, nn
 
 __all__ = ["open_clip_network"]
 
 SMALL_TEXT = {"context_length": 8, "vocab_size": 16, "width": 8, "heads": 1, "layers": 1}
 """A text tower in place of the network's own, which is not used: some are downloaded."""
+TOWER = "visual."
+"""What the names of the image tower's tensors begin with in files."""
 INTERPOLATIONS = ("bilinear", "bicubic")
+STATED = ("mean", "std", "interpolation", "resize_mode")
+"""What open_clip states of a training's preprocessing."""
 
 
 def _names() -> list[str]:
-    names: list[str] = import_extra("open_clip", "open_clip").list_models()
-    return names
+    """Return open_clip's networks, and those with the tag of a training."""
+    open_clip = import_extra("open_clip", "open_clip")
+    tagged = [f"{model}.{tag}" for model, tag in open_clip.list_pretrained()]
+    return sorted({*open_clip.list_models(), *tagged})
 
 
-@library("open_clip", example="open_clip:ViT-B-32", names=_names)
+def _tensors(network: Network, tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
+    """Return the image tower's tensors of a file of both towers."""
+    tower = {n.removeprefix(TOWER): t for n, t in tensors.items() if n.startswith(TOWER)}
+    return tower if set(tower) & set(network.model.state_dict()) else dict(tensors)
+
+
+@library("open_clip", example="open_clip:ViT-B-32", names=_names, tensors=_tensors)
 def open_clip_network(name: str, *, classes: int | None = None) -> Network:
     """Return the image tower of a network of open_clip.
 
     Parameters
     ----------
     name : str
-        ``open_clip:ViT-B-32``. Weights are random; nothing is downloaded. Input is prepared as
-        the network's configuration says.
+        ``open_clip:ViT-B-32``, or with the tag of a training
+        ``open_clip:ViT-L-14.laion2b_s32b_b82k``, which chooses the preprocessing. Weights are
+        random; nothing is downloaded.
     classes : int or None
         Only None: the tower gives an embedding, no classes.
 
     Raises
     ------
     UnknownNameError
-        open_clip has no such network; close names are listed.
+        open_clip has no such network, or no such training of it; what there is is listed.
     DataError
-        Classes, or preprocessing that cannot be said by :class:`Preprocess`.
+        Classes; no tag where the trainings differ in preprocessing; a tag of a training with
+        another activation; preprocessing that cannot be said by :class:`Preprocess`.
     MissingExtraError
         open_clip is not installed.
     """
     open_clip = import_extra("open_clip", "open_clip")
-    short = name.partition(":")[2]
+    short, _, tag = name.partition(":")[2].partition(".")
     if short not in open_clip.list_models():
         near = close_names(short, open_clip.list_models())
         raise UnknownNameError(f"open_clip has no network {short!r}; near it: {near}")
     if classes is not None:
         raise DataError(f"network {name!r} gives an embedding, no classes: leave them out")
-    clip = open_clip.create_model(
-        short, pretrained=None, pretrained_text=False, text_cfg=dict(SMALL_TEXT)
-    )
+    stated = _training(name, short, tag)
+    with _quiet():
+        clip = open_clip.create_model(
+            short, pretrained=None, pretrained_text=False, text_cfg=dict(SMALL_TEXT)
+        )
     model = clip.visual.eval()
-    preprocess = _preprocess(name, open_clip.get_model_preprocess_cfg(clip))
-    layers = declared_layers(model, preprocess.size, scores=())
-    return Network(
-        name, model, preprocess, {layer: layer for layer in layers}, tokens=_tokens(model)
+    config = open_clip.get_model_preprocess_cfg(clip) | stated
+    transform = open_clip.transform.image_transform_v2(
+        open_clip.transform.PreprocessCfg(**config), is_train=False
     )
+    preprocess = as_its_library(name, _preprocess(name, config), transform)
+    layers = declared_layers(model, preprocess.size, scores=())
+    tokens = _tokens(model)
+    declared = with_class_tokens(layers, output_shapes(model, preprocess.size), tokens)
+    return Network(name, model, preprocess, declared, tokens=tokens)
+
+
+def _training(name: str, short: str, tag: str) -> dict[str, Any]:
+    """Return the preprocessing of a training; without a tag that of all of the network's."""
+    import open_clip
+
+    quick = bool(open_clip.get_model_config(short).get("quick_gelu"))
+    tags = open_clip.list_pretrained_tags_by_model(short)
+    if tag and tag not in tags:
+        raise UnknownNameError(
+            f"open_clip's {short} has no training {tag!r}; it has: {', '.join(tags) or 'none'}"
+        )
+    stated = {t: open_clip.get_pretrained_cfg(short, t) for t in tags}
+    fitting = {t: c for t, c in stated.items() if bool(c.get("quick_gelu")) == quick}
+    if tag and tag not in fitting:
+        other = short.removesuffix("-quickgelu") if quick else f"{short}-quickgelu"
+        raise DataError(
+            f"network {name!r}: {tag} was trained with {'GELU' if quick else 'QuickGELU'}, and "
+            f"{short} has the other; use open_clip:{other}.{tag}"
+        )
+    chosen = [fitting[tag]] if tag else list(fitting.values())
+    configs = [{key: c[key] for key in STATED if key in c} for c in chosen]
+    if any(config != configs[0] for config in configs):
+        raise DataError(
+            f"network {name!r}: its trainings differ in their preprocessing; say whose weights it "
+            f"will get: {', '.join(f'open_clip:{short}.{t}' for t in fitting)}"
+        )
+    return configs[0] if configs else {}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep open_clip from warning that weights are random, and from setting logging up for it."""
+    root, nothing = logging.getLogger(), logging.NullHandler()
+    before = logging.root.manager.disable
+    root.addHandler(nothing)
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+        root.removeHandler(nothing)
 
 
 def _preprocess(name: str, config: "Mapping[str, Any]") -> Preprocess:

@@ -1,5 +1,7 @@
 """SqueezeNet v1.0 in its Caffe form: small files, AlexNet's accuracy."""
 
+from dataclasses import replace
+
 from fstore.extractor.networks._api import Beside, Network, network
 from fstore.extractor.preprocess import Preprocess
 
@@ -30,6 +32,9 @@ def squeezenet_v1_0(*, classes: int = 1000) -> Network:
     itself does not have; it is meant for detection. torchvision's ``squeezenet1_0`` differs: RGB
     input, scaled pixels, no padding in the last convolution, other weights.
 
+    Whole images are resized as Caffe does by default: with OpenCV, bilinear, without antialiasing.
+    Checkpoints from before fstore did so keep the antialiased images that they were made with.
+
     Parameters
     ----------
     classes : int
@@ -59,7 +64,8 @@ def squeezenet_v1_0(*, classes: int = 1000) -> Network:
         "mirror": True,
     }
     layers = {**{name: name for name in LAYERS}, "conv_final": "relu_conv_final"}
-    preprocess = Preprocess(size=227, resize=256)
+    preprocess = Preprocess(size=227, resize=256, antialias=False)
+    formerly = (replace(preprocess, antialias=True),)
     beside = {"pool9": Beside("fire9", MaxPool2d(3, 2, ceil_mode=True))}
     model = squeezenet(classes).eval()
-    return Network("squeezenet-v1.0", model, preprocess, layers, recipe, beside)
+    return Network("squeezenet-v1.0", model, preprocess, layers, recipe, beside, formerly=formerly)

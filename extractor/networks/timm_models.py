@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from fstore.errors import UnknownNameError
 from fstore.extractor.networks._api import Network, StatedLayout, Tokens
-from fstore.extractor.networks._declared import declared_layers, output_shapes
+from fstore.extractor.networks._declared import declared_layers, output_shapes, with_class_tokens
 from fstore.extractor.networks._libraries import close_names, import_extra, library, unsayable
+from fstore.extractor.networks._measured import as_its_library
 from fstore.extractor.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["timm_network"]
 
+REARRANGING = ("unroll",)
+"""Hiera's module that puts tokens in another order and changes none."""
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "nearest")
 
 
@@ -50,16 +53,20 @@ def timm_network(name: str, *, classes: int | None = None) -> Network:
     _check_name(short)
     options: dict[str, Any] = {} if classes is None else {"num_classes": classes}
     model = timm.create_model(short, pretrained=False, **options).eval()
-    preprocess = _preprocess(name, timm.data.resolve_data_config({}, model=model))
-    layers = declared_layers(model, preprocess.size, scores=_scores(model))
-    layouts = _layouts(model, preprocess.size)
+    config = timm.data.resolve_data_config({}, model=model)
+    transform = timm.data.create_transform(**config)
+    preprocess = as_its_library(name, _preprocess(name, config), transform)
+    layers = declared_layers(model, preprocess.size, scores=[*_scores(model), *REARRANGING])
+    shapes = output_shapes(model, preprocess.size)
+    layouts = _layouts(model, preprocess.size, shapes)
+    tokens = _tokens(model)
     return Network(
         name,
         model,
         preprocess,
-        {layer: layer for layer in layers},
+        with_class_tokens(layers, shapes, tokens),
         layouts={layer: layouts[layer] for layer in layers if layer in layouts},
-        tokens=_tokens(model),
+        tokens=tokens,
     )
 
 
@@ -119,10 +126,11 @@ def _tokens(model: "nn.Module") -> Tokens | None:
     return Tokens(prefix, int(grid[0]), int(grid[1]))
 
 
-def _layouts(model: "nn.Module", size: int) -> dict[str, StatedLayout]:
+def _layouts(
+    model: "nn.Module", size: int, shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, StatedLayout]:
     """Return where the channels are, from the widths and strides that timm states of stages."""
     stated: dict[str, StatedLayout] = {}
-    shapes = output_shapes(model, size)
     for stage in getattr(model, "feature_info", ()) or ():
         path, channels, side = stage["module"], stage["num_chs"], size // stage["reduction"]
         shape = shapes.get(path, ())[1:]

@@ -8,7 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fstore.extractor.images import decode, read_bytes_checked, warp_box
+from fstore.extractor.images import (
+    decode,
+    read_bytes_checked,
+    refuse_upright_boxes,
+    warp_box,
+)
 from fstore.extractor.preprocess import Preprocess
 from fstore.extractor.training.examples import (
     ALL_ROWS,
@@ -50,6 +55,7 @@ class FixedRegions(ShuffledExamples):
         cache_bytes: int = CACHE_BYTES,
         workers: int | None = None,
     ) -> None:
+        refuse_upright_boxes(preprocess)
         self.labels = regions.labels
         self.images, self.regions = images, regions
         self._preprocess = preprocess

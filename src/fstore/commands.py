@@ -146,11 +146,17 @@ def ckpt_import(
     return _line(store, "ckpt import", os.fspath(file), options=words)
 
 
-def ckpt_init(store: Where, *, network: str, name: str, seed: int = 0) -> str:
+def ckpt_init(
+    store: Where,
+    *,
+    network: str,
+    name: str,
+    seed: int = 0,
+    options: Mapping[str, Value] | None = None,
+) -> str:
     """Return the command that registers a network's random initial weights."""
-    return _line(
-        store, "ckpt init", options=_options({"network": network, "name": name, "seed": seed})
-    )
+    words = _options({"network": network, "name": name, "seed": seed, **(options or {})})
+    return _line(store, "ckpt init", options=words)
 
 
 def proposals(

@@ -7,7 +7,7 @@ whenever it is loaded.
 import json
 import math
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from fstore.names import check_new_name, network_name
 from fstore.seeds import LARGEST_SEED, check_seed
 from fstore.types import CheckpointRecord
 from fstore.workflows.incoming import incoming, prepared
-from fstore.workflows.preparation import OwnPreprocess, as_recorded, with_mean, with_own
+from fstore.workflows.preparation import OwnPreprocess, as_before, as_recorded, with_mean, with_own
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +31,7 @@ __all__ = [
     "import_checkpoint",
     "init_checkpoint",
     "load_network",
+    "named",
     "seeded_network",
     "write_checkpoint",
 ]
@@ -111,6 +112,8 @@ def import_checkpoint(
     preprocess = prepared(built, taken.preprocess, preprocess)
     built, own = with_own(built, preprocess)
     built = with_mean(built, mean, taken.tensors, preprocess=preprocess)
+    if not own:
+        built = as_before(built, named(store, network, {name}))
     about = json.dumps({**taken.about, **own}, sort_keys=True)
     record = CheckpointRecord(network, name, iteration, lr, seed, parent=parent, recipe=about)
     return write_checkpoint(store, record, tensors, network=built, say=say)
@@ -151,6 +154,8 @@ def init_checkpoint(
     check_new_name(name, "checkpoint")
     network = network_name(network)
     built, own = with_own(seeded_network(network, classes, seed), preprocess)
+    if not own:
+        built = as_before(built, named(store, network, {name}))
     about = json.dumps({"kind": "init", "seed": seed, **own}, sort_keys=True)
     record = CheckpointRecord(network, name, iteration=0, seed=seed, recipe=about)
     weights = built.model.state_dict()
@@ -293,6 +298,11 @@ def _loaded(store: "Store", record: CheckpointRecord, path: Path) -> "Network":
         )
     network = network_of(record.network, weights, None, source=str(path))
     return as_recorded(network, record, image)
+
+
+def named(store: "Store", network: str, names: Iterable[str]) -> list[CheckpointRecord]:
+    """Return the checkpoints of a network that have one of these names."""
+    return [record for record in store.checkpoints(network) if record.name in set(names)]
 
 
 def _check_numbers(iteration: int | None, lr: float | None, seed: int | None) -> None:

@@ -95,9 +95,11 @@ def incoming(
 def _of_file(
     network: "Network", file: Path, *, key: str | None, say: Callable[[str], None]
 ) -> Incoming:
+    from fstore.extractor.networks import library_tensors
     from fstore.extractor.weights import choose_state, notes_on, read_states
 
-    chosen, tensors = choose_state(read_states(file), network, file, key=key)
+    states = {part: library_tensors(network, t) for part, t in read_states(file).items()}
+    chosen, tensors = choose_state(states, network, file, key=key)
     if chosen:
         say(f"{file}: took the state dict under {chosen!r}")
     for note in notes_on(tensors, network, str(file)):

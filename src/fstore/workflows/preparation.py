@@ -5,7 +5,7 @@ the weights; with the network's statement they give what the record's hash stand
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fstore.extractor.networks import Network
     from fstore.extractor.preprocess import Preprocess
 
-__all__ = ["OwnPreprocess", "as_recorded", "own_options", "with_mean", "with_own"]
+__all__ = ["OwnPreprocess", "as_before", "as_recorded", "own_options", "with_mean", "with_own"]
 
 OwnPreprocess: TypeAlias = "Mapping[str, object] | Preprocess"
 """Fields that differ from the network's statement, or all that there is to say."""
@@ -105,6 +105,27 @@ def with_mean(
         else read_mean_image(mean, network.preprocess)
     )
     return _with_image(network, image)
+
+
+def as_before(network: "Network", records: Iterable[CheckpointRecord]) -> "Network":
+    """Return a network with the earlier statement that checkpoints were made with, if it was one.
+
+    Who registers weights again, or goes on with a run of training whose first snapshots are
+    there, then gets what the name stands for, and no mixture.
+
+    Parameters
+    ----------
+    network : Network
+        To be registered.
+    records : iterable of CheckpointRecord
+        Those that have its names already.
+    """
+    hashes = {record.preprocessing_hash for record in records}
+    for stated in network.formerly:
+        earlier = _with_image(replace(network, preprocess=stated), network.preprocess.mean_image)
+        if earlier.preprocess.hash in hashes:
+            return earlier
+    return network
 
 
 def as_recorded(

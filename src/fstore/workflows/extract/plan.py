@@ -171,10 +171,13 @@ class Planner:
     def _job(
         self, record: CheckpointRecord, dataset: "DatasetInfo", view: str, *, register: bool
     ) -> LayerWork:
+        from fstore.extractor.images import refuse_upright_boxes
         from fstore.extractor.taps import layer_specs
         from fstore.store.sink import missing_samples
 
         network = self.network(record)
+        if view != "image":
+            refuse_upright_boxes(network.preprocess)
         layers = asked_layers(network, self.chosen.layers)
         declared = layer_specs(network)
         specs = layer_specs(network, layers)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from fstore.errors import DataError
 from fstore.types import CheckpointRecord
-from fstore.workflows.checkpoints import load_network, seeded_network
+from fstore.workflows.checkpoints import load_network, named, seeded_network
+from fstore.workflows.preparation import as_before, own_options
 from fstore.workflows.train.data import Learning, outputs, training_data
 from fstore.workflows.train.run import Plan, TrainingOptions, train_into
 
@@ -109,10 +110,12 @@ def finetune(
     built = _initial(store, start, str(network), n_outputs=len(classes), seed=seed)
     recipe = finetuning_recipe(built, mode, regions=learning.regions, **changes)
     total = iterations or default_iterations(built, mode, regions=learning.regions)
+    names = _names(name or _name(start, learning.name, mode, seed=seed), total, snapshots)
+    if start is None:
+        built = as_before(built, named(store, built.name, names.values()))
     data = training_data(store, learning, built.preprocess, workers=options.workers)
     how = {"seed": seed, "iterations": total, "recipe": json.loads(recipe.to_json())}
     about = _about(mode, learning, start, data=data.identity, classes=classes) | how
-    names = _names(name or _name(start, learning.name, mode, seed=seed), total, snapshots)
     plan = Plan(built, data, recipe, total, names, seed, about, parent_name)
     every = options.validate_every or max(1, total // VALIDATIONS)
     return train_into(store, plan, replace(options, validate_every=every))
@@ -127,6 +130,7 @@ def _about(
     classes: Sequence[str],
 ) -> dict[str, object]:
     """Return what the checkpoints' recipes say of where they come from and what they learned."""
+    own = {} if start is None else own_options(start)
     return {
         "kind": "finetune",
         "mode": mode,
@@ -139,6 +143,7 @@ def _about(
         "classes": classes,
         "parent": None if start is None else start.name,
         "parent_sha256": None if start is None else start.sha256,
+        **({"preprocess": own} if own else {}),
     }
 
 

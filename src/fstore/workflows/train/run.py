@@ -15,7 +15,8 @@ from fstore.seeds import check_seed
 from fstore.store.leases import working
 from fstore.store.runs import Run, recorded
 from fstore.types import CheckpointRecord
-from fstore.workflows.checkpoints import seeded_network, write_checkpoint
+from fstore.workflows.checkpoints import named, seeded_network, write_checkpoint
+from fstore.workflows.preparation import as_before
 
 if TYPE_CHECKING:
     from fstore.extractor.networks import Network
@@ -156,11 +157,12 @@ def pretrain(
     built = seeded_network(network, len(store.dataset(dataset).classes) or None, seed)
     recipe = Recipe.from_defaults(built.recipe, **changes)
     iterations, wanted = run_length(built.recipe, iterations, snapshots)
-    named = _pretraining_split(store, dataset, split, seed=split_seed)
-    data = _training_data(store, dataset, built, split=named, workers=options.workers)
+    names = {i: name_prefix + snapshot_name(i) for i in wanted}
+    built = as_before(built, named(store, network, names.values()))
+    chosen = _pretraining_split(store, dataset, split, seed=split_seed)
+    data = _training_data(store, dataset, built, split=chosen, workers=options.workers)
     about = {"kind": "pretrain", "dataset": dataset, "data": data.identity, "seed": seed}
     about |= {"recipe": json.loads(recipe.to_json())}
-    names = {i: name_prefix + snapshot_name(i) for i in wanted}
     plan = Plan(built, data, recipe, iterations, names, seed, about)
     return train_into(store, plan, options)
 
@@ -372,7 +374,7 @@ def _trained(store: "Store", plan: Plan) -> list[CheckpointRecord]:
     network, names = plan.network.name, set(plan.names.values())
     for name in names:
         check_new_name(name, "checkpoint")
-    trained = [record for record in store.checkpoints(network) if record.name in names]
+    trained = named(store, network, names)
     for record in trained:
         stored = json.loads(record.recipe)
         differ = [key for key, value in plan.about.items() if stored.get(key) != value]
