@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fstore.errors import DataError
 from fstore.extractor.networks import Network
 from fstore.extractor.weights.readers import with_dots
 from fstore.extractor.weights.wrappings import Group, groups, without_wrappers

@@ -75,15 +75,16 @@ def incoming(
     if (file is None) == (weights is None):
         raise DataError("give a file of weights, or --weights NAME of published ones: one of both")
     if file is not None:
-        known = published_as(network.name, file)
+        namesake = published_as(network.name, file)
         taken = _of_file(network, file, key=key, say=say)
-        if known is None:
+        if namesake is None:
             return taken
-        if known.preprocess is not None:
-            say(f"{file.name} is the name of {known.title}: its input is prepared as these say")
-        about = {**taken.about, "published": known.name}
-        return Incoming(taken.tensors, taken.source, known.preprocess, about)
+        if namesake.preprocess is not None:
+            say(f"{file.name} is the name of {namesake.title}: its input is prepared as these say")
+        about = {**taken.about, "published": namesake.name}
+        return Incoming(taken.tensors, taken.source, namesake.preprocess, about)
     entry = published(network.name, str(weights))
+    say(f"{entry.title}, from {entry.url} unless they were downloaded before")
     content = fetched(entry)
     about = {"kind": "import", "published": entry.name, "url": entry.url}
     if isinstance(content, Path):
