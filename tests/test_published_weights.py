@@ -136,7 +136,7 @@ def test_names_of_weights_are_checked(
 
 
 def test_timms_own_tag_is_its_default() -> None:
-    """timm's weights are known by their tag, with the preprocessing of that tag."""
+    """Weights of timm are known by their tag, with the preprocessing of that tag."""
     plain = published("timm:resnet18", "default")
     assert plain.name == "a1_in1k"
     assert plain.url == "https://huggingface.co/timm/resnet18.a1_in1k"
