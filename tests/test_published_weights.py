@@ -41,7 +41,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def save(short: str, path: Path) -> dict[str, torch.Tensor]:
     """Write random weights of a network of torchvision."""
     torch.manual_seed(0)
-    state = models.get_model(short, weights=None).state_dict()
+    state: dict[str, torch.Tensor] = models.get_model(short, weights=None).state_dict()
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(state, path)
     return state

@@ -11,15 +11,14 @@ from torch import Tensor
 from fstore.errors import DataError, FstoreError
 from fstore.extractor.networks import Network, build_network
 from fstore.extractor.preprocess import Preprocess
-from fstore.extractor.weights.names import MEAN_IMAGE, candidates, is_counter, named, nearest, ties
-from fstore.extractor.weights.readers import key_problem, read_states, with_dots
-from fstore.extractor.weights.torch_files import States
+from fstore.extractor.weights.choosing import choose_state
+from fstore.extractor.weights.names import MEAN_IMAGE, is_counter, named, nearest, ties
+from fstore.extractor.weights.readers import read_states, with_dots
 from fstore.extractor.weights.wrappings import is_head
 from fstore.types import FloatArray
 
 __all__ = [
     "MEAN_IMAGE",
-    "choose_state",
     "fit",
     "load_weights",
     "network_for",
@@ -61,78 +60,6 @@ def load_weights(path: Path, network: Network, *, key: str | None = None) -> dic
     """
     chosen = choose_state(read_states(path), network, path, key=key)[1]
     return fit(chosen, network, source=str(path))
-
-
-def choose_state(
-    states: States, network: Network, path: Path, *, key: str | None = None
-) -> tuple[str, dict[str, Tensor]]:
-    """Return the state dict of a file that is meant, and its key.
-
-    Parameters
-    ----------
-    states : dict of key to state dict
-        Of ``path``.
-    network : Network
-        Decides by its names: optimizers and the like hold tensors too.
-    key : str or None
-        The user's choice.
-
-    Raises
-    ------
-    DataError
-        No such key; or several state dicts could be meant: averaged weights beside the last ones,
-        a teacher beside a student.
-    """
-    if key is not None:
-        return key, _named_state(states, network, path, key=key)
-    options = _options(states, network, path)
-    if len(options) == 1:
-        return next(iter(options.items()))
-    if len(states) == 1 and not options:
-        return next(iter(states.items()))  # fitting it will tell what is wrong
-    raise DataError(key_problem(path, options or states, None))
-
-
-def _named_state(states: States, network: Network, path: Path, *, key: str) -> dict[str, Tensor]:
-    """Return the state dict of a key, or the part of one that a prefix tells apart."""
-    inside: States = {}
-    for name, tensors in states.items():
-        inside |= _inside(name, tensors, network, path)
-    if key not in states:
-        if key not in inside:
-            raise DataError(key_problem(path, {**states, **inside}, key))
-        return inside[key]
-    parts = _inside(key, states[key], network, path)
-    if len(parts) > 1 and key not in parts:
-        raise DataError(key_problem(path, parts, None))
-    return parts[key] if len(parts) > 1 else states[key]
-
-
-def _options(states: States, network: Network, path: Path) -> States:
-    """Return the state dicts that fit a network, each by its key."""
-    options: States = {}
-    for key, tensors in states.items():
-        parts = _inside(key, tensors, network, path)
-        options |= parts if len(parts) > 1 else {}
-        if len(parts) <= 1 and _fits(tensors, network, path):
-            options[key] = tensors
-    return options
-
-
-def _fits(tensors: Mapping[str, Tensor], network: Network, path: Path) -> bool:
-    try:
-        return named(tensors, network, str(path)) is not None
-    except DataError:  # two names that become one
-        return False
-
-
-def _inside(key: str, tensors: Mapping[str, Tensor], network: Network, path: Path) -> States:
-    """Return the parts of a state dict that each could be the network, by key and prefix."""
-    try:
-        parts = candidates(tensors, network, str(path))
-    except DataError:  # two names that become one
-        return {}
-    return {".".join(filter(None, (key, prefix))): part for prefix, part in parts.items()}
 
 
 def fit(tensors: Mapping[str, Tensor], network: Network, *, source: str) -> dict[str, Tensor]:
