@@ -59,13 +59,24 @@ def _named_state(
     for name, tensors in states.items():
         inside |= _inside(name, tensors, network, path)
     if key not in states:
-        if key not in inside:
+        chosen = inside.get(key) or _behind(states, key)
+        if not chosen:
             raise DataError(key_problem(path, {**states, **inside}, key))
-        return inside[key]
+        return chosen
     parts = _inside(key, states[key], network, path)
     if len(parts) > 1 and key not in parts:
         raise DataError(key_problem(path, parts, None))
     return parts[key] if len(parts) > 1 else states[key]
+
+
+def _behind(states: Choices, key: str) -> Mapping[str, Tensor]:
+    """Return the tensors behind a prefix that was asked for; fitting them tells what is wrong."""
+    for name, tensors in states.items():
+        prefix = f"{key.removeprefix(f'{name}.' if name else '')}."
+        within = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+        if within and (not name or key.startswith(f"{name}.")):
+            return within
+    return {}
 
 
 def _options(states: Choices, network: Network, path: Path) -> Choices:

@@ -157,6 +157,16 @@ def test_several_that_fit_are_a_question(kind: str, tmp_path: Path) -> None:
     assert torch.equal(second["fc.weight"], OTHER["fc.weight"])
 
 
+def test_a_prefix_may_be_named_though_nothing_fits(tmp_path: Path) -> None:
+    """The encoder of a self-supervised training is chosen, and what it lacks is told."""
+    states = {**under("encoder_q.", BARE), **under("encoder_k.", BARE)}
+    torch.save({"state_dict": states}, tmp_path / "a.pth")
+    with pytest.raises(DataError, match=r"missing: fc\.weight, fc\.bias\. These weights"):
+        load_weights(tmp_path / "a.pth", network(), key="state_dict.encoder_k")
+    with pytest.raises(DataError, match="no state dict under 'encoder_k'"):
+        load_weights(tmp_path / "a.pth", network(), key="encoder_k")
+
+
 REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "a deeper network": (lambda: {**W, "layer1.4.weight": torch.ones(4)}, r"unexpected: layer1\.4"),
     "a module more": (lambda: {**W, "bn2.weight": torch.ones(4)}, r"unexpected: bn2\.weight"),
