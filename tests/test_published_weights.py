@@ -96,7 +96,7 @@ def test_without_a_network_the_address_is_told(hub: Path, store: Store) -> None:
     with pytest.raises(DataError, match="no network in tests") as told:
         workflows.import_checkpoint(store, network=SHUFFLE, weights="default", name="v1")
     assert url in str(told.value)
-    assert "fstore ckpt import shufflenetv2_x0.5-f707e7126e.pth" in str(told.value)
+    assert "import it under its own name, shufflenetv2_x0.5-f707e7126e.pth" in str(told.value)
     assert not list(hub.iterdir())
 
 

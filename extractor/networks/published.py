@@ -77,7 +77,7 @@ def fetched(weights: Published) -> "Path | Mapping[str, Tensor]":
     except Exception as exc:  # each library's own client has its own errors
         reason = str(getattr(exc, "reason", "") or exc).strip().split("\n", 1)[0].rstrip(".")
         file = weights.url.rpartition("/")[2]
-        named = f", under its own name: fstore ckpt import {file}" if Path(file).suffix else ""
+        named = f" under its own name, {file}" if Path(file).suffix else ""
         raise DataError(
             f"cannot download {weights.title} from {weights.url}: {reason or type(exc).__name__}; "
             f"without a network fetch the file of weights elsewhere and import it{named}"

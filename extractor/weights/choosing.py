@@ -57,13 +57,13 @@ def _named_state(
     """Return the state dict of a key, or the part of one that a prefix tells apart."""
     inside: dict[str, Mapping[str, Tensor]] = {}
     for name, tensors in states.items():
-        inside |= _inside(name, tensors, network, path)
+        inside |= _inside(name, tensors, network, path=path)
     if key not in states:
         chosen = inside.get(key) or _behind(states, key)
         if not chosen:
             raise DataError(key_problem(path, {**states, **inside}, key))
         return chosen
-    parts = _inside(key, states[key], network, path)
+    parts = _inside(key, states[key], network, path=path)
     if len(parts) > 1 and key not in parts:
         raise DataError(key_problem(path, parts, None))
     return parts[key] if len(parts) > 1 else states[key]
@@ -83,7 +83,7 @@ def _options(states: Choices, network: Network, path: Path) -> Choices:
     """Return the state dicts that fit a network, each by its key."""
     options: dict[str, Mapping[str, Tensor]] = {}
     for key, tensors in states.items():
-        parts = _inside(key, tensors, network, path)
+        parts = _inside(key, tensors, network, path=path)
         options |= parts if len(parts) > 1 else {}
         if len(parts) <= 1 and _fits(tensors, network, path):
             options[key] = tensors
@@ -97,7 +97,7 @@ def _fits(tensors: Mapping[str, Tensor], network: Network, path: Path) -> bool:
         return False
 
 
-def _inside(key: str, tensors: Mapping[str, Tensor], network: Network, path: Path) -> Choices:
+def _inside(key: str, tensors: Mapping[str, Tensor], network: Network, *, path: Path) -> Choices:
     """Return the parts of a state dict that each could be the network, by key and prefix."""
     try:
         parts = candidates(tensors, network, str(path))
