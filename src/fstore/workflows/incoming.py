@@ -84,7 +84,8 @@ def incoming(
         about = {**taken.about, "published": namesake.name}
         return Incoming(taken.tensors, taken.source, namesake.preprocess, about)
     entry = published(network.name, str(weights))
-    say(f"{entry.title}, from {entry.url} unless they were downloaded before")
+    if "://" in entry.url:
+        say(f"{entry.title}, from {entry.url} unless they were downloaded before")
     content = fetched(entry)
     about = {"kind": "import", "published": entry.name, "url": entry.url}
     if isinstance(content, Path):
@@ -99,11 +100,12 @@ def _of_file(
     from fstore.extractor.networks import library_tensors
     from fstore.extractor.weights import choose_state, notes_on, read_states
 
-    states = {part: library_tensors(network, t) for part, t in read_states(file).items()}
+    read = read_states(file)
+    states = {part: library_tensors(network, t) for part, t in read.items()}
     chosen, tensors = choose_state(states, network, file, key=key)
     if chosen:
         say(f"{file}: took the state dict under {chosen!r}")
-    for note in notes_on(tensors, network, str(file)):
+    for note in notes_on(tensors, network, str(file), read=read.get(chosen)):
         say(f"{file}: {note}")
     about: dict[str, object] = {"kind": "import", "file": file.name}
     return Incoming(tensors, str(file), about=about | ({"key": chosen} if chosen else {}))
