@@ -17,9 +17,13 @@ def network_table() -> str:
     """Return the networks in Markdown, with the layers that each declares."""
     rows = [(f"`{e.name}`", _sentence(e.summary), _layers(e.name)) for e in _sorted(NETWORKS)]
     rows += [
-        ("`torchvision:NAME`", "every classification network of torchvision", "its stages"),
         (
-            "`package.module:function`",
+            "`torchvision:NAME`",
+            "every network of torchvision for single images; of a detector its backbone",
+            "its stages, the levels of a pyramid",
+        ),
+        (
+            "`path/to/file.py:function`, `package.module:function`",
             "your own: a function that returns `fstore.extractor.networks.Network`",
             "what it declares",
         ),

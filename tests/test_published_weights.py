@@ -41,7 +41,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def save(short: str, path: Path) -> dict[str, torch.Tensor]:
     """Write random weights of a network of torchvision."""
     torch.manual_seed(0)
-    state = models.get_model(short, weights=None).state_dict()
+    state: dict[str, torch.Tensor] = models.get_model(short, weights=None).state_dict()
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(state, path)
     return state
@@ -96,7 +96,7 @@ def test_without_a_network_the_address_is_told(hub: Path, store: Store) -> None:
     with pytest.raises(DataError, match="no network in tests") as told:
         workflows.import_checkpoint(store, network=SHUFFLE, weights="default", name="v1")
     assert url in str(told.value)
-    assert "fstore ckpt import shufflenetv2_x0.5-f707e7126e.pth" in str(told.value)
+    assert "import it under its own name, shufflenetv2_x0.5-f707e7126e.pth" in str(told.value)
     assert not list(hub.iterdir())
 
 
@@ -121,6 +121,10 @@ def test_a_download_is_kept_and_its_hash_compared(hub: Path, tmp_path: Path) -> 
         ("caffenet", "default", DataError, "nobody publishes weights for network 'caffenet'"),
         ("torchvision:keypointrcnn_resnet50_fpn", "COCO_LEGACY", DataError, "use default"),
         ("torchvision:resnet19", "default", UnknownNameError, "resnet19"),
+        ("timm:resnet18", "zz", UnknownNameError, "there are: a1_in1k, a2_in1k"),
+        ("timm:resnet18.a1_in1k", "a2_in1k", UnknownNameError, "--network timm:resnet18.a2_in1k"),
+        ("open_clip:ViT-B-32", "default", UnknownNameError, "open_clip recommends none"),
+        ("hf:google/vit", "v2", UnknownNameError, "which is called default"),
     ],
 )
 def test_names_of_weights_are_checked(
@@ -129,6 +133,26 @@ def test_names_of_weights_are_checked(
     """Weights that there are not, and networks without any, are told with what there is."""
     with pytest.raises(error, match=message):
         published(network, weights)
+
+
+def test_timms_own_tag_is_its_default() -> None:
+    """Weights of timm are known by their tag, with the preprocessing of that tag."""
+    plain = published("timm:resnet18", "default")
+    assert plain.name == "a1_in1k"
+    assert plain.url == "https://huggingface.co/timm/resnet18.a1_in1k"
+    other = published("timm:resnet18.tv_in1k", "default")
+    assert other.preprocess is not None
+    assert plain.preprocess is not None
+    # timm's configurations: crop_pct 0.95 and bicubic, 0.875 and bilinear
+    assert (plain.preprocess.resize, plain.preprocess.interpolation) == (235, "bicubic")
+    assert (other.preprocess.resize, other.preprocess.interpolation) == (256, "bilinear")
+
+
+def test_a_folders_weights_are_its_default(tmp_path: Path) -> None:
+    """The weights beside a configuration are read from its folder, and none are downloaded."""
+    from fstore.extractor.networks import fetched
+
+    assert fetched(published(f"hf:{tmp_path}", "default")) == tmp_path
 
 
 def test_a_file_or_published_weights_not_both(tmp_path: Path, store: Store) -> None:

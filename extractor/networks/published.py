@@ -1,12 +1,13 @@
 """Weights that libraries publish for their networks, and how these want their input."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fstore.errors import DataError
+from fstore.errors import DataError, FstoreError
 from fstore.extractor.networks._downloads import Published
-from fstore.extractor.networks._libraries import LIBRARIES
 from fstore.names import network_name
 
 if TYPE_CHECKING:
@@ -32,16 +33,18 @@ def published(network: str, name: str) -> Published:
     DataError
         The network is of no library.
     """
-    from fstore.extractor.networks import _torchvision_weights
-    from fstore.extractor.networks._torchvision import PREFIX
+    from fstore.extractor.networks import _library_weights, _torchvision_weights
 
+    publishers: dict[str, Callable[[str, str], Published]] = {
+        "torchvision": _torchvision_weights.published,
+        "timm": _library_weights.of_timm,
+        "open_clip": _library_weights.of_open_clip,
+        "hf": _library_weights.of_hub,
+    }
     network = network_name(network)
-    if network.startswith(PREFIX):
-        return _torchvision_weights.published(network, name)
-    prefix = network.partition(":")[0]
-    if prefix in LIBRARIES and ":" in network and "published" in LIBRARIES[prefix].meta:
-        entry: Published = LIBRARIES[prefix].meta["published"](network, name)
-        return entry
+    prefix, colon, _ = network.partition(":")
+    if colon and prefix in publishers:
+        return publishers[prefix](network, name)
     raise DataError(
         f"nobody publishes weights for network {network!r} under a name: leave --weights out, and "
         "give the file of weights"
@@ -67,11 +70,27 @@ def fetched(weights: Published) -> "Path | Mapping[str, Tensor]":
         They cannot be downloaded; their address is named.
     """
     try:
-        return weights.fetch()
+        with _quiet_retries():
+            return weights.fetch()
+    except FstoreError:
+        raise
     except Exception as exc:  # each library's own client has its own errors
-        reason = str(getattr(exc, "reason", "") or exc).strip().split("\n", 1)[0]
+        reason = str(getattr(exc, "reason", "") or exc).strip().split("\n", 1)[0].rstrip(".")
+        file = weights.url.rpartition("/")[2]
+        named = f" under its own name, {file}" if Path(file).suffix else ""
         raise DataError(
             f"cannot download {weights.title} from {weights.url}: {reason or type(exc).__name__}; "
-            "without a network fetch that file elsewhere and import it, under its own name: "
-            f"fstore ckpt import {weights.url.rpartition('/')[2]}"
+            f"without a network fetch the file of weights elsewhere and import it{named}"
         ) from exc
+
+
+@contextmanager
+def _quiet_retries() -> Iterator[None]:
+    """Keep Hugging Face's client from telling each of its attempts; the last one is told."""
+    logger = logging.getLogger("huggingface_hub")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

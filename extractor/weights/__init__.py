@@ -8,9 +8,9 @@ from fstore.extractor.weights.checkpoints import (
     tensors_sha256,
     with_weights,
 )
+from fstore.extractor.weights.choosing import choose_state
 from fstore.extractor.weights.matching import (
     MEAN_IMAGE,
-    choose_state,
     fit,
     load_weights,
     network_for,

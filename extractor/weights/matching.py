@@ -11,14 +11,14 @@ from torch import Tensor
 from fstore.errors import DataError, FstoreError
 from fstore.extractor.networks import Network, build_network
 from fstore.extractor.preprocess import Preprocess
-from fstore.extractor.weights.names import MEAN_IMAGE, candidates, is_counter, named, nearest, ties
-from fstore.extractor.weights.readers import key_problem, read_states, with_dots
-from fstore.extractor.weights.torch_files import States
+from fstore.extractor.weights.choosing import choose_state
+from fstore.extractor.weights.names import MEAN_IMAGE, is_counter, named, nearest, ties
+from fstore.extractor.weights.readers import read_states, with_dots
+from fstore.extractor.weights.wrappings import is_head
 from fstore.types import FloatArray
 
 __all__ = [
     "MEAN_IMAGE",
-    "choose_state",
     "fit",
     "load_weights",
     "network_for",
@@ -62,78 +62,6 @@ def load_weights(path: Path, network: Network, *, key: str | None = None) -> dic
     return fit(chosen, network, source=str(path))
 
 
-def choose_state(
-    states: States, network: Network, path: Path, *, key: str | None = None
-) -> tuple[str, dict[str, Tensor]]:
-    """Return the state dict of a file that is meant, and its key.
-
-    Parameters
-    ----------
-    states : dict of key to state dict
-        Of ``path``.
-    network : Network
-        Decides by its names: optimizers and the like hold tensors too.
-    key : str or None
-        The user's choice.
-
-    Raises
-    ------
-    DataError
-        No such key; or several state dicts could be meant: averaged weights beside the last ones,
-        a teacher beside a student.
-    """
-    if key is not None:
-        return key, _named_state(states, network, path, key=key)
-    options = _options(states, network, path)
-    if len(options) == 1:
-        return next(iter(options.items()))
-    if len(states) == 1 and not options:
-        return next(iter(states.items()))  # fitting it will tell what is wrong
-    raise DataError(key_problem(path, options or states, None))
-
-
-def _named_state(states: States, network: Network, path: Path, *, key: str) -> dict[str, Tensor]:
-    """Return the state dict of a key, or the part of one that a prefix tells apart."""
-    inside: States = {}
-    for name, tensors in states.items():
-        inside |= _inside(name, tensors, network, path)
-    if key not in states:
-        if key not in inside:
-            raise DataError(key_problem(path, {**states, **inside}, key))
-        return inside[key]
-    parts = _inside(key, states[key], network, path)
-    if len(parts) > 1 and key not in parts:
-        raise DataError(key_problem(path, parts, None))
-    return parts[key] if len(parts) > 1 else states[key]
-
-
-def _options(states: States, network: Network, path: Path) -> States:
-    """Return the state dicts that fit a network, each by its key."""
-    options: States = {}
-    for key, tensors in states.items():
-        parts = _inside(key, tensors, network, path)
-        options |= parts if len(parts) > 1 else {}
-        if len(parts) <= 1 and _fits(tensors, network, path):
-            options[key] = tensors
-    return options
-
-
-def _fits(tensors: Mapping[str, Tensor], network: Network, path: Path) -> bool:
-    try:
-        return named(tensors, network, str(path)) is not None
-    except DataError:  # two names that become one
-        return False
-
-
-def _inside(key: str, tensors: Mapping[str, Tensor], network: Network, path: Path) -> States:
-    """Return the parts of a state dict that each could be the network, by key and prefix."""
-    try:
-        parts = candidates(tensors, network, str(path))
-    except DataError:  # two names that become one
-        return {}
-    return {".".join(filter(None, (key, prefix))): part for prefix, part in parts.items()}
-
-
 def fit(tensors: Mapping[str, Tensor], network: Network, *, source: str) -> dict[str, Tensor]:
     """Return tensors in the network's names, shapes and dtypes; see :func:`load_weights`."""
     expected = network.model.state_dict()
@@ -151,10 +79,12 @@ def fit(tensors: Mapping[str, Tensor], network: Network, *, source: str) -> dict
                 problems.append(f"{name} {problem}")
         elif is_counter(name):
             result[name] = torch.zeros_like(target)
+    advice = "" if problems else _advice(set(expected) - set(stored), set(stored) - set(expected))
     problems += _unmatched(expected, stored, same)
     problems += _share(result, same)
     if problems:
-        raise DataError(f"{source} does not fit network {network.name!r}: {'; '.join(problems)}")
+        what = "; ".join(problems) + advice
+        raise DataError(f"{source} does not fit network {network.name!r}: {what}")
     return {name: result[name] for name in expected}
 
 
@@ -230,6 +160,19 @@ def _unmatched(
     unexpected = [name for name in stored if name not in expected]
     problems = [f"missing: {_listed(missing)}"] if missing else []
     return problems + ([f"unexpected: {_listed(unexpected)}"] if unexpected else [])
+
+
+def _advice(missing: set[str], unexpected: set[str]) -> str:
+    """Say what to do where nothing but the network's class scores has no weights."""
+    ends = {name.partition(".")[0] for name in missing | unexpected if not is_counter(name)}
+    if not missing or len(ends) != 1 or not is_head(next(iter(missing)), ()):
+        return ""
+    (end,) = ends
+    return (
+        f". These weights have no class scores for {end!r}: name a function that returns the "
+        f"network without them, as in model.{end} = torch.nn.Identity(), by --network "
+        "path/to/file.py:function"
+    )
 
 
 def _share(result: dict[str, Tensor], same: Mapping[str, str]) -> list[str]:

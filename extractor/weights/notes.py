@@ -14,7 +14,13 @@ __all__ = ["notes_on"]
 SHOWN = 8
 
 
-def notes_on(tensors: Mapping[str, Tensor], network: Network, source: str) -> list[str]:
+def notes_on(
+    tensors: Mapping[str, Tensor],
+    network: Network,
+    source: str,
+    *,
+    read: Mapping[str, Tensor] | None = None,
+) -> list[str]:
     """Return sentences: what is left out of a file, and which numbers become others.
 
     Parameters
@@ -24,6 +30,8 @@ def notes_on(tensors: Mapping[str, Tensor], network: Network, source: str) -> li
     network : Network
     source : str
         The file.
+    read : mapping of name to Tensor, or None
+        As they stand in the file, where ``tensors`` were put in their places by a library.
     """
     notes = []
     if extra := left_out(tensors, network, source):
@@ -31,17 +39,22 @@ def notes_on(tensors: Mapping[str, Tensor], network: Network, source: str) -> li
         listed = ", ".join(f"{part} ({count})" for part, count in parts.most_common(SHOWN))
         more = f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else ""
         notes.append(
-            f"left out {len(extra)} tensors that are no part of {network.name}: {listed}{more}"
+            f"left out {_count(len(extra))} that {network.name} has no place for: {listed}{more}"
         )
-    kinds = Counter(t.dtype for t in tensors.values() if t.is_floating_point())
+    stored = tensors if read is None else read
+    kinds = Counter(t.dtype for t in stored.values() if t.is_floating_point())
     for kind, what in (
         (torch.float16, "taken as float32, exactly"),
         (torch.bfloat16, "taken as float32, exactly"),
         (torch.float64, "rounded to float32"),
     ):
         if kinds[kind]:
-            notes.append(f"{kinds[kind]} tensors are {str(kind).removeprefix('torch.')}: {what}")
+            notes.append(f"{_count(kinds[kind])} of {str(kind).removeprefix('torch.')}: {what}")
     return notes
+
+
+def _count(tensors: int) -> str:
+    return f"{tensors} tensor" if tensors == 1 else f"{tensors} tensors"
 
 
 def _part(name: str) -> str:

@@ -73,7 +73,7 @@ def read_tensors(path: Path, *, key: str | None = None) -> dict[str, Tensor]:
     return with_dots(states[key], str(path))
 
 
-def key_problem(path: Path, states: States, key: str | None) -> str:
+def key_problem(path: Path, states: Mapping[str, Mapping[str, Tensor]], key: str | None) -> str:
     """Say which state dicts a file holds, where the one that was asked for is not there."""
     state_dicts = ", ".join(
         f"{name or 'the file itself'} ({len(s)} tensors)" for name, s in states.items()

@@ -11,8 +11,11 @@
     ├── StorageError       (OSError)          the disk is full, a store is missing or damaged
     └── MissingExtraError  (ImportError)      optional library not installed
 
-A message says what was wrong, what was expected and what to do.
+A message says what was wrong, what was expected and what to do. Messages quote those of libraries,
+some of which colour theirs for a terminal: the codes are left out.
 """
+
+import re
 
 __all__ = [
     "DataError",
@@ -26,8 +29,16 @@ __all__ = [
 ]
 
 
+_CODES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+"""Of terminals: colours and movements, titles and links, single letters."""
+
+
 class FstoreError(Exception):
     """Base of every error that a user can cause."""
+
+    def __str__(self) -> str:
+        """Return the message, without codes for terminals."""
+        return _CODES.sub("", super().__str__())
 
 
 class UnknownNameError(FstoreError, LookupError):

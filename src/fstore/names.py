@@ -16,8 +16,6 @@ __all__ = [
     "snapshot_name",
 ]
 
-FOLDER = "hf:"
-"""Prefix of networks that are named by a folder, where there is one."""
 LONGEST = 200
 """Bytes of a name as it stands in the name of a folder (``dataset=NAME``), percent-encoded; file
 systems take 255, and what is added to a name must fit as well."""
@@ -117,7 +115,7 @@ def own_file(network: str) -> Path | None:
 
 
 def network_name(text: str) -> str:
-    """Return a network's name as the store has it: files and folders by their whole path.
+    """Return a network's name as the store has it: files and folders by their whole paths.
 
     Examples
     --------
@@ -126,11 +124,13 @@ def network_name(text: str) -> str:
     >>> network_name("/home/ann/./nets.py:small")
     '/home/ann/nets.py:small'
     """
-    if text.startswith(FOLDER):
-        folder = Path(text.removeprefix(FOLDER)).expanduser()
-        return f"{FOLDER}{folder.absolute()}" if folder.is_dir() else text
     path = own_file(text)
-    return text if path is None else f"{path}:{text.rpartition(':')[2]}"
+    if path is not None:
+        return f"{path}:{text.rpartition(':')[2]}"
+    library, _, folder = text.partition(":")
+    if library == "hf" and folder and Path(folder).is_dir():
+        return f"hf:{Path(folder).resolve()}"
+    return text
 
 
 def checkpoint_name(text: str) -> str:

@@ -75,15 +75,17 @@ def incoming(
     if (file is None) == (weights is None):
         raise DataError("give a file of weights, or --weights NAME of published ones: one of both")
     if file is not None:
-        known = published_as(network.name, file)
+        namesake = published_as(network.name, file)
         taken = _of_file(network, file, key=key, say=say)
-        if known is None:
+        if namesake is None:
             return taken
-        if known.preprocess is not None:
-            say(f"{file.name} is the name of {known.title}: its input is prepared as these say")
-        about = {**taken.about, "published": known.name}
-        return Incoming(taken.tensors, taken.source, known.preprocess, about)
+        if namesake.preprocess is not None:
+            say(f"{file.name} is the name of {namesake.title}: its input is prepared as these say")
+        about = {**taken.about, "published": namesake.name}
+        return Incoming(taken.tensors, taken.source, namesake.preprocess, about)
     entry = published(network.name, str(weights))
+    if "://" in entry.url:
+        say(f"{entry.title}, from {entry.url} unless they were downloaded before")
     content = fetched(entry)
     about = {"kind": "import", "published": entry.name, "url": entry.url}
     if isinstance(content, Path):
@@ -98,11 +100,12 @@ def _of_file(
     from fstore.extractor.networks import library_tensors
     from fstore.extractor.weights import choose_state, notes_on, read_states
 
-    states = {part: library_tensors(network, t) for part, t in read_states(file).items()}
+    read = read_states(file)
+    states = {part: library_tensors(network, t) for part, t in read.items()}
     chosen, tensors = choose_state(states, network, file, key=key)
     if chosen:
         say(f"{file}: took the state dict under {chosen!r}")
-    for note in notes_on(tensors, network, str(file)):
+    for note in notes_on(tensors, network, str(file), read=read.get(chosen)):
         say(f"{file}: {note}")
     about: dict[str, object] = {"kind": "import", "file": file.name}
     return Incoming(tensors, str(file), about=about | ({"key": chosen} if chosen else {}))
