@@ -99,8 +99,9 @@ def ask(
     if "on_progress" in inspect.signature(function).parameters:
         options["on_progress"] = on_progress
     rows = list(function(store, **options))
-    for text in _notes(store, name, options) if on_note is not None else ():
-        on_note(text)
+    if on_note is not None:
+        for text in _notes(store, name, options):
+            on_note(text)
     return rows
 
 
@@ -111,9 +112,9 @@ def _notes(store: "Store", name: str, options: Mapping[str, Any]) -> list[str]:
     from fstore.store.signs import has_negative
 
     asked = next((options[argument] for argument in asked_types(ANALYSES[name].function)), None)
-    given = getattr(asked, "ablation", None) or options.get("ablation")
-    ablations = given or getattr(options_of(ANALYSES[name].function).get("ablation"), "default", ())
-    names = [ablations] if isinstance(ablations, str) else list(ablations)
+    option = options_of(ANALYSES[name].function).get("ablation")
+    ablations: Any = options.get("ablation", () if option is None else option.default)
+    names = [ablations] if isinstance(ablations, str) else [*ablations]
     told = [ANALYSES[name].meta["negative"], *(negative_note(each) for each in names)]
     texts = list(dict.fromkeys(text for text in told if text))
     if not isinstance(asked, Asked) or not texts:
