@@ -23,7 +23,7 @@ from fstore.queries.studies.study import set_study
 from fstore.store import Store
 from fstore.store.files import Partition
 from fstore.store.signs import has_negative
-from fstore.types import Part
+from fstore.types import FloatArray, Part
 
 N, BELOW = 24, 3
 """Samples, and a filter of every layer whose responses are all below 0."""
@@ -139,10 +139,10 @@ def test_sparsity_counts_negative_responses(world: World) -> None:
     assert not_zero > 0.95
 
 
-def by_hand(name: str, X: NDArray[np.float32]) -> NDArray[np.float64]:
+def by_hand(name: str, X: NDArray[np.float32]) -> FloatArray:
     """Return an ablation, written once more."""
     x = X.astype(np.float64)
-    ways: dict[str, Callable[[], NDArray[np.float64]]] = {
+    ways: dict[str, Callable[[], FloatArray]] = {
         "none": lambda: x,
         "binarize": lambda: (x > 0) * 1.0,
         "binarize=-0.5": lambda: (x > -0.5) * 1.0,
