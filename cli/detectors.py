@@ -263,7 +263,6 @@ def export(
     Example: fstore detect export NAME results
     """
     from fstore.queries.detection.run import export_results
-    from fstore.store.files import Partition
     from fstore.store.parts import Samples
 
     store = open_store(ctx)
