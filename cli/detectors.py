@@ -17,6 +17,7 @@ from fstore.errors import DataError
 if TYPE_CHECKING:
     from fstore.queries.detection.run import Evaluated
     from fstore.store import Store
+    from fstore.store.files import Partition
     from fstore.store.parts import Samples
 
 __all__ = ["eval_", "export", "train"]
@@ -132,9 +133,22 @@ def _train(
             f"{detector.name}: {len(detector.classes)} classes, "
             f"{detector.record['seconds']} s of training"
         )
+        for text in _of_negative(store, place, ablation):
+            note(text)
         if detector.record["left_out"]:
             note(f"left out, without a box to learn from: {', '.join(detector.record['left_out'])}")
     return [{"detector": detector.name, **row} for row in detector.record["classes"]]
+
+
+def _of_negative(store: "Store", place: "Partition", ablation: str) -> list[str]:
+    """Say what an ablation makes of responses below 0, of a layer that has some."""
+    from fstore.queries.samples.ablations import negative_note
+    from fstore.store.signs import has_negative
+
+    text = negative_note(ablation)
+    if not text or not has_negative(store, place):
+        return []
+    return [f"layer '{place.layer}' has responses below 0: {text}"]
 
 
 @detect.command("eval")

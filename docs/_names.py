@@ -10,7 +10,14 @@ from fstore.queries.reports import REPORTS
 from fstore.queries.samples.ablations import ABLATIONS, ablation_sql, listed_ablations
 from fstore.registry import Entry, Registry
 
-__all__ = ["ablation_table", "analysis_table", "format_table", "network_table", "report_table"]
+__all__ = [
+    "ablation_table",
+    "analysis_table",
+    "format_table",
+    "negative_table",
+    "network_table",
+    "report_table",
+]
 
 
 def network_table() -> str:
@@ -35,6 +42,18 @@ def _layers(name: str) -> str:
     network = build_network(name)
     named = f"; {', '.join(network.beside)} when named" if network.beside else ""
     return ", ".join(network.layers) + named
+
+
+def negative_table() -> str:
+    """Return what is made of responses below 0, by ablations, analyses and reports, in Markdown."""
+    told: dict[str, list[str]] = {}
+    for registry in (ABLATIONS, ANALYSES, REPORTS):
+        entries: list[Entry[Any]] = _sorted(registry)
+        for entry in entries:
+            if entry.meta["negative"]:
+                told.setdefault(entry.meta["negative"], []).append(f"`{entry.name}`")
+    rows = [(", ".join(dict.fromkeys(names)), text) for text, names in told.items()]
+    return _table(("where", "responses below 0"), rows)
 
 
 def format_table() -> str:

@@ -94,7 +94,7 @@ class _Chooser:
 
     def _listed(self, word: str) -> list[str]:
         """Split a word at its commas, but for those in brackets and in a layer's own name."""
-        if "," not in word or self._is_layer(word):
+        if "," not in word or word in self.named or word in self.wiring.nodes:
             return [word]
         return [part.strip() for part in re.split(r",(?![^\[\]]*\])", word)]
 

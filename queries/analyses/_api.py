@@ -100,23 +100,27 @@ def ask(
     if "on_progress" in inspect.signature(function).parameters:
         options["on_progress"] = on_progress
     rows = list(function(store, **options))
-    for text in _notes(store, name, options) if on_note is not None else ():
-        on_note(text)
+    if on_note is not None:
+        for text in _notes(store, name, options):
+            on_note(text)
     return rows
 
 
 def _notes(store: "Store", name: str, options: Mapping[str, Any]) -> list[str]:
     """Say what an analysis makes of responses below 0, of a layer that has some."""
     from fstore.queries.samples.ablations import negative_note
+    from fstore.queries.samples.asked import Asked
     from fstore.store.signs import has_negative
 
-    asked = next((value for value in options.values() if hasattr(value, "partition")), None)
-    given = getattr(asked, "ablation", None) or options.get("ablation")
-    ablations = given or getattr(options_of(ANALYSES[name].function).get("ablation"), "default", ())
-    names = [ablations] if isinstance(ablations, str) else list(ablations)
+    asked = next((options[argument] for argument in asked_types(ANALYSES[name].function)), None)
+    option = options_of(ANALYSES[name].function).get("ablation")
+    ablations: Any = options.get("ablation", () if option is None else option.default)
+    names = [ablations] if isinstance(ablations, str) else [*ablations]
     told = [ANALYSES[name].meta["negative"], *(negative_note(each) for each in names)]
     texts = list(dict.fromkeys(text for text in told if text))
-    if asked is None or not texts or not has_negative(store, asked.partition(store)):
+    if not isinstance(asked, Asked) or not texts:
+        return []
+    if not has_negative(store, asked.partition(store)):
         return []
     return [f"layer '{asked.layer}' has responses below 0: {text}" for text in texts]
 

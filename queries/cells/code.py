@@ -39,6 +39,7 @@ OUTSIDE = (
     # how files are written, found and kept: cells are named after what stands in them
     "fstore.store.commits",
     "fstore.store.delta_log",
+    "fstore.store.identity",
     "fstore.store.interrupt",
     "fstore.store.leases",
     "fstore.store.local",
