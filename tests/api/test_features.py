@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ from _build import add_checkpoint, add_dataset, add_layers, put, relu
 from conftest import CKPTS, NETWORK, SHAPES, Known
 from fstore.errors import DataError, StorageError, UnknownNameError
 from fstore.store.files import Partition
-from fstore.types import DatasetManifest, SampleRecord, Split, ViewManifest
+from fstore.types import DatasetManifest, Part, SampleRecord, Split, ViewManifest
 
 LAYERS = sorted(SHAPES)
-ABLATIONS = {
+ABLATIONS: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
     "binarize": lambda maps: (maps > 0).astype(np.float32),
     "sp_max": lambda maps: maps.max(axis=2, keepdims=True),
     "sp_mean": lambda maps: maps.mean(axis=2, keepdims=True, dtype=np.float64).astype(np.float32),
@@ -72,7 +73,7 @@ def test_a_pool_reads_no_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(pq.ParquetFile, "read_row_group", noting)
     for pool in ("max", "mean"):
-        assert store.features("conv1", "5", "d", pool=pool).X.shape == (6, 3)  # type: ignore[arg-type]
+        assert store.features("conv1", "5", "d", pool=pool).X.shape == (6, 3)
     assert set(read) == {"act_max", "act_sum"}
 
 
@@ -130,7 +131,7 @@ def test_one_of_several_splits_is_asked_for(tmp_path: Path) -> None:
     """Where there are several splits and no official one none is taken silently."""
     store = fstore.create(tmp_path / "store")
     samples = tuple(SampleRecord(f"i{n}", f"{n}", f"{n:032x}", 8, 8, {"a": 1}) for n in range(4))
-    orders = (("train", "test", "train", "test"), ("test", "test", "train", "train"))
+    orders: list[tuple[Part, ...]] = [("train", "test") * 2, ("test", "test", "train", "train")]
     splits = tuple(Split("random", n, parts) for n, parts in enumerate(orders))
     view = ViewManifest("image", samples, splits)
     store.register_dataset(DatasetManifest("d", "single", ("a",), tmp_path, (view,)))
