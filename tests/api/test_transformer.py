@@ -114,7 +114,7 @@ def test_what_is_no_image_is_refused(own: fstore.Store, tmp_path: Path) -> None:
         (np.zeros((2, 2)), "one dimension"),
     ):
         with pytest.raises(DataError, match=match):
-            step.transform(X)  # type: ignore[arg-type]
+            step.transform(X)
     with pytest.raises(UnknownNameError, match="no checkpoint"):
         fstore.FstoreFeatures(own, "fc7", "other").fit([])
     with pytest.raises(DataError, match="depends on"):
