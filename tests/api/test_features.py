@@ -58,20 +58,19 @@ def test_pools_are_those_of_the_maps(known: Known, layer: str) -> None:
 
 
 def test_a_pool_reads_no_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The columns that a pool asks pyarrow for are the summaries."""
-    import pyarrow.parquet as pq
-
+    """The columns that are decoded for a pool are the summaries."""
     from _build import build
+    from fstore.store.readers import Reader
 
     store = fstore.open(build(tmp_path / "store").store.path)
     read: list[str] = []
-    plain = pq.ParquetFile.read_row_group
+    plain = Reader._decoded
 
-    def noting(self: object, i: int, columns: list[str]) -> object:
-        read.extend(columns)
-        return plain(self, i, columns=columns)
+    def noting(self: Reader, parquet: object, i: int) -> object:
+        read.append(self.column)
+        return plain(self, parquet, i)
 
-    monkeypatch.setattr(pq.ParquetFile, "read_row_group", noting)
+    monkeypatch.setattr(Reader, "_decoded", noting)
     for pool in ("max", "mean"):
         assert store.features("conv1", "5", "d", pool=pool).X.shape == (6, 3)
     assert set(read) == {"act_max", "act_sum"}
