@@ -1,9 +1,9 @@
 """Read one layer as a matrix, a row a sample: what programs for learning take.
 
-The files of a partition are decoded at the same time, each straight into its rows of the matrix.
+Each file of a partition is decoded straight into its rows of the matrix. One after another: threads
+made it slower, since most of the work is NumPy's in small pieces.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from fstore.store.features import _files, _place, layer_shape
 from fstore.store.files import Partition
-from fstore.store.readers import Reader
 from fstore.store.schema import ACT_MAX, ACT_SUM, MAP
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["Column", "read_matrix"]
 
 Column: TypeAlias = Literal["map", "act_max", "act_sum"]
-THREADS = 8
 
 
 def read_matrix(
@@ -60,14 +58,10 @@ def read_matrix(
     kind = np.float64 if column == ACT_SUM else np.float32
     out = np.empty((n_samples, shape.channels, positions), dtype=kind)
 
-    def fill(reader: Reader) -> None:
+    by_channel = out.swapaxes(0, 1)  # the readers' way round; their copy turns it
+    for reader in readers:
         reader.open(column, positions)
-        by_channel = out.swapaxes(0, 1)  # the reader's way round; its copy turns it
         for start in range(0, shape.channels, reader.step):
             channels = np.arange(start, min(start + reader.step, shape.channels), dtype=np.int32)
             reader.fill(by_channel[start : start + reader.step], channels)
-
-    with ThreadPoolExecutor(min(THREADS, len(readers)), thread_name_prefix="fstore-read") as pool:
-        for _ in pool.map(fill, readers):
-            pass
     return out.reshape(n_samples, -1)
