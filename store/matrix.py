@@ -1,6 +1,7 @@
 """Read one layer as a matrix, a row a sample: what programs for learning take.
 
-The files of a partition are decoded at the same time, each straight into its rows of the matrix.
+Each file of a partition is decoded straight into its rows of the matrix, two at a time: most of the
+work is NumPy's in small pieces, between which threads wait for Python's lock, so more gain nothing.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Column", "read_matrix"]
 
 Column: TypeAlias = Literal["map", "act_max", "act_sum"]
-THREADS = 8
+THREADS = 2
 
 
 def read_matrix(
@@ -60,9 +61,10 @@ def read_matrix(
     kind = np.float64 if column == ACT_SUM else np.float32
     out = np.empty((n_samples, shape.channels, positions), dtype=kind)
 
+    by_channel = out.swapaxes(0, 1)  # the readers' way round; their copy turns it
+
     def fill(reader: Reader) -> None:
         reader.open(column, positions)
-        by_channel = out.swapaxes(0, 1)  # the reader's way round; its copy turns it
         for start in range(0, shape.channels, reader.step):
             channels = np.arange(start, min(start + reader.step, shape.channels), dtype=np.int32)
             reader.fill(by_channel[start : start + reader.step], channels)

@@ -11,7 +11,8 @@ from pyarrow import parquet as pq
 from fstore.errors import DataError
 from fstore.store.commits import storage
 from fstore.store.files import StoredFile, make_again
-from fstore.store.schema import CHANNEL, SAMPLE_ID
+from fstore.store.pages import read_floats
+from fstore.store.schema import CHANNEL, MAP, SAMPLE_ID
 
 __all__ = ["ForeignReader", "Reader", "reader_of"]
 
@@ -61,13 +62,30 @@ class Reader:
         """
         if self._group is None or self._group[0] != i:
             assert self._parquet is not None  # noqa: S101 - open() comes first
-            with storage(f"cannot read {self.file.path}"):
-                column = self._parquet.read_row_group(i, columns=[self.column]).column(0)
-            values, bits = _values_and_bits(column)
+            values, bits = self._decoded(self._parquet, i)
             n_channels = self._parquet.metadata.row_group(i).num_rows // self.file.n_samples
             shape = (n_channels, self.file.n_samples, -1)
             self._group = i, values.reshape(shape), None if bits is None else bits.reshape(shape)
         return self._group[1:]
+
+    def _decoded(
+        self, parquet: pq.ParquetFile, i: int
+    ) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
+        """Return a row group's values, NULL as 0; where pyarrow read them, which are there."""
+        group = parquet.metadata.row_group(i)
+        chunk = next(
+            chunk
+            for chunk in (group.column(k) for k in range(group.num_columns))
+            if chunk.path_in_schema.split(".", 1)[0] == self.column
+        )
+        length = chunk.num_values // group.num_rows if self.column == MAP else None
+        with storage(f"cannot read {self.file.path}"):
+            with self.file.path.open("rb") as file:
+                values = read_floats(file, chunk, length=length)
+            if values is not None:
+                return values, None
+            column = parquet.read_row_group(i, columns=[self.column], use_threads=False).column(0)
+        return _values_and_bits(column)
 
 
 @dataclass

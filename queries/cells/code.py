@@ -25,6 +25,8 @@ OUTSIDE = (
     "fstore.commands",
     "fstore.errors",
     "fstore.csv_text",
+    "fstore.extras",
+    "fstore.showing",
     "fstore.system_errors",
     "fstore.store.hints",
     "fstore.store.remedies",

@@ -141,19 +141,17 @@ class Features:
         """
         from fstore.queries.samples.labels import label_matrix
 
-        order = np.argsort(self._ids, kind="stable")
+        unique, back = np.unique(self._ids, return_inverse=True)
         place = self.partition
         labels = label_matrix(
             self._store,
             place.dataset,
             place.view,
-            ids=self._ids[order],
+            ids=unique,
             classes=self.classes,
             difficult=self._difficult,
         )
-        out = np.empty_like(labels)
-        out[order] = labels
-        return out
+        return labels[back]
 
     @property
     def y(self) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
 """A scikit-learn transformer: images in, stored responses out."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +84,7 @@ class FstoreFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         self.pool = pool
         self.precision = precision
 
-    def fit(self, X: Sequence[object], y: object = None) -> "FstoreFeatures":  # noqa: ARG002
+    def fit(self, X: Iterable[object], y: object = None) -> "FstoreFeatures":  # noqa: ARG002
         """Check the parameters; nothing is learned.
 
         Raises
@@ -100,7 +100,7 @@ class FstoreFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
             store.dataset(self.dataset)
         return self
 
-    def transform(self, X: Sequence[object]) -> NDArray[np.float32]:
+    def transform(self, X: Iterable[object]) -> NDArray[np.float32]:
         """Return the responses to images, extracting and storing those that are missing.
 
         Parameters
