@@ -1,15 +1,18 @@
 """Read one file of responses whole, sample by sample: what training from a store goes through."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fstore.store.features import LayerShape, What, _reader
+from fstore.store.features import LayerShape, _reader
 from fstore.store.files import StoredFile
-from fstore.store.schema import ACT_MAX, MAP
+from fstore.store.schema import ACT_MAX, ACT_SUM, MAP
 
-__all__ = ["read_shard"]
+__all__ = ["Column", "read_shard"]
+
+Column: TypeAlias = Literal["map", "act_max", "act_sum"]
 
 
 def read_shard(
@@ -17,9 +20,9 @@ def read_shard(
     shape: LayerShape,
     *,
     rows: NDArray[np.intp] | None = None,
-    what: What = "map",
+    what: Column = "map",
     threads: int = 1,
-) -> NDArray[np.float32]:
+) -> NDArray[Any]:
     """Return the responses in one file, samples outermost.
 
     A file has its channels outermost, so all of it is decoded whichever samples are wanted. Row
@@ -32,15 +35,16 @@ def read_shard(
         Of its layer.
     rows : array of int or None
         Wanted ones among ``file.sample_ids``, ascending; None for all.
-    what : {"map", "sp_max"}
-        Whole maps, or only the largest response of each.
+    what : {"map", "act_max", "act_sum"}
+        Whole maps, or the largest response or the sum of each. Of a layer without maps each of
+        them is the response itself.
     threads : int
         That decode; each holds a row group.
 
     Returns
     -------
-    array of shape (n_samples, n_channels, positions), float32, contiguous
-        ``positions`` is 1 for ``sp_max`` and for layers without maps.
+    array of shape (n_samples, n_channels, positions), contiguous
+        ``positions`` is 1 but for whole maps. float32; ``act_sum`` of maps float64, as stored.
 
     Raises
     ------
@@ -50,15 +54,18 @@ def read_shard(
         Another program wrote it, and it has not every sample in every channel.
     """
     wanted = np.arange(file.n_samples) if rows is None else rows
-    positions = 1 if what == "sp_max" else shape.positions
-    out = np.empty((len(wanted), shape.channels, positions), dtype=np.float32)
+    positions = shape.positions if what == "map" else 1
+    column = {"map": MAP, "act_max": ACT_MAX, "act_sum": ACT_SUM}[what]
+    column = ACT_MAX if shape.positions == 1 else column
+    kind = np.float64 if column == ACT_SUM else np.float32
+    out = np.empty((len(wanted), shape.channels, positions), dtype=kind)
     by_channel = out.swapaxes(0, 1)
     channels = np.arange(shape.channels, dtype=np.int32)
 
     def fill(part: NDArray[np.int32]) -> None:
         """Decode some channels; each thread has the file open for itself."""
         reader = _reader(file, wanted, np.arange(len(wanted)))
-        reader.open(ACT_MAX if positions == 1 else MAP, positions)
+        reader.open(column, positions)
         first = int(part[0])
         for start in range(first, first + len(part), reader.step):
             block = channels[start : min(start + reader.step, first + len(part))]

@@ -32,9 +32,7 @@ def test_every_sample_has_one_share(sizes: list[int], n_shares: int, shuffle: bo
     """All shares together yield each sample of each file once; no share waits for what is late."""
     seen = []
     for share in range(n_shares):
-        p = plan(
-            sizes, share=share, n_shares=n_shares, seed=1, epoch=2, buffer=4, shuffle=shuffle
-        )
+        p = plan(sizes, share=share, n_shares=n_shares, seed=1, epoch=2, buffer=4, shuffle=shuffle)
         assert (p.order <= np.arange(len(p.order)) + p.buffer).all()
         seen += list(zip(p.file[p.order].tolist(), p.row[p.order].tolist(), strict=True))
     assert sorted(seen) == [(f, r) for f, size in enumerate(sizes) for r in range(size)]
