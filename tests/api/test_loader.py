@@ -1,4 +1,4 @@
-"""Batches for training: every sample once, in an order that a seed fixes, and to be gone on with."""
+"""Batches for training: each sample once, in an order that a seed fixes, to be gone on with."""
 
 import json
 import multiprocessing
@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+import fstore
 from _build import add_checkpoint, add_dataset, add_layers, put, relu
-from fstore.api.loader import loader
+from fstore.api.store import Store
 from fstore.errors import DataError, UnknownNameError
-from fstore.store import Store
 from fstore.store.features import read_features
 from fstore.store.files import Partition
 from fstore.types import (
@@ -30,7 +30,7 @@ from fstore.types import (
 if TYPE_CHECKING:
     from fstore.api.torch_loader import Loader
 
-N, FILES = 100, [range(0, 30), range(30, 50), range(50, 61), range(61, 96)]
+N, FILES = 100, [range(30), range(30, 50), range(50, 61), range(61, 96)]
 """Samples of the data set, and those that each file holds: the last four are not there."""
 SHAPE = (3, 2, 2)
 
@@ -44,7 +44,7 @@ Make = Callable[..., "Loader"]
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Return a store of 96 of 100 samples in four files; the other four cannot be read."""
-    store = Store.create(tmp_path_factory.mktemp("loader") / "store")
+    store = fstore.create(tmp_path_factory.mktemp("loader") / "store")
     parts: list[Part] = ["train", "train", "val", "test"]
     add_dataset(store, parts=parts * (N // 4))
     add_layers(store, "net", {"conv": SHAPE, "fc": (4, 1, 1)})
@@ -62,11 +62,17 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture
+def empty(tmp_path: Path) -> Store:
+    """Return an empty store."""
+    return fstore.create(tmp_path / "store")
+
+
+@pytest.fixture
 def make(store: Store) -> Make:
     """Return a function that makes a loader of layer conv, batches of 8, a buffer of 25."""
 
-    def make(layer: str = "conv", **options: Any) -> "Loader":
-        return loader(store, layer, "c", "d", **{"batch_size": 8, "buffer": 25, **options})
+    def make(layer: str = "conv", **options: Any) -> "Loader":  # noqa: ANN401
+        return store.loader(layer, "c", "d", **{"batch_size": 8, "buffer": 25, **options})
 
     return make
 
@@ -76,7 +82,7 @@ def ids_of(batches: Sequence[Batch]) -> list[int]:
     return [int(i) for batch in batches for i in batch["ids"]]
 
 
-def all_of(made: "Loader", workers: int = 0, **options: Any) -> list[Batch]:
+def all_of(made: "Loader", workers: int = 0, **options: Any) -> list[Batch]:  # noqa: ANN401
     """Return all batches of an epoch, got from a DataLoader."""
     return list(DataLoader(made, batch_size=None, num_workers=workers, **options))
 
@@ -156,7 +162,7 @@ def test_pooled_responses_are_those_of_the_maps(make: Make) -> None:
 
 
 def test_labels_are_numbers_of_classes(make: Make) -> None:
-    """y is the class of each sample: here, a and b in turn."""
+    """Labels are the class of each sample: here, a and b in turn."""
     made = make()
     assert made.classes == ("a", "b")
     for batch in made:
@@ -176,36 +182,32 @@ def test_boxes_and_several_labels(empty: Store) -> None:
         SampleRecord("i1", "1.png", f"{1:032x}", 8, 8, {"b": 1}, (1, 1, 4, 4)),
         SampleRecord("i2", "2.png", f"{2:032x}", 8, 8, {"a": 0}, (1, 1, 4, 4), difficult=True),
     ]
-    views = tuple(
-        ViewManifest(view, tuple(samples), (Split("official", 0, ("train",) * 3),))
-        for view, samples in (("image", images), ("gt", boxes))
+    splits = (Split("official", 0, ("train",) * 3),)
+    views = (
+        ViewManifest("image", tuple(images), splits),
+        ViewManifest("gt", tuple(boxes), splits),
     )
-    _register(empty, DatasetManifest("m", "multi", ("a", "b"), empty.path / "x", views))
+    empty.register_dataset(DatasetManifest("m", "multi", ("a", "b"), empty.path / "x", views))
     add_layers(empty, "net", {"fc": (4, 1, 1)})
     add_checkpoint(empty, "net", "c")
     for view in ("image", "gt"):
         put(empty, Partition("net", "c", "m", view, "fc"), relu(3, 3, 4, 1))
-    (batch,) = loader(empty, "fc", "c", "m", shuffle=False)
+    (batch,) = empty.loader("fc", "c", "m", shuffle=False)
     assert batch["y"].tolist() == [[1, 1], [-1, 1], [0, -1]]
-    (batch,) = loader(empty, "fc", "c", "m", view="gt", shuffle=False)
+    (batch,) = empty.loader("fc", "c", "m", view="gt", shuffle=False)
     assert (batch["ids"].tolist(), batch["y"].tolist()) == ([0, 1], [0, 1])
-    (batch,) = loader(empty, "fc", "c", "m", view="gt", shuffle=False, difficult=True)
+    (batch,) = empty.loader("fc", "c", "m", view="gt", shuffle=False, difficult=True)
     assert (batch["ids"].tolist(), batch["y"].tolist()) == ([0, 1, 2], [0, 1, 0])
 
 
-def _register(store: Store, manifest: DatasetManifest) -> None:
-    """Register a data set."""
-    getattr(store, "register_dataset", store.add_dataset)(manifest)
-
-
-def test_a_sample_that_was_never_extracted_is_asked_for(make: Make, empty: Store) -> None:
+def test_a_sample_that_was_never_extracted_is_asked_for(empty: Store) -> None:
     """Where a part lacks samples that could be read, the error has the command that makes them."""
     add_dataset(empty, parts=["train"] * 4)
     add_layers(empty, "net", {"fc": (4, 1, 1)})
     add_checkpoint(empty, "net", "c")
     put(empty, Partition("net", "c", "d", "image", "fc"), relu(1, 2, 4, 1))
     with pytest.raises(UnknownNameError, match=r"lacks activations of 2 of 4 .* fstore extract"):
-        loader(empty, "fc", "c", "d", part="train")
+        empty.loader("fc", "c", "d", part="train")
 
 
 def test_bits_are_refused_unless_asked_for(empty: Store) -> None:
@@ -217,8 +219,8 @@ def test_bits_are_refused_unless_asked_for(empty: Store) -> None:
     identity = {"weights": "w", "samples": "s", "stored precision": "bit"}
     put(empty, Partition("net", "c", "d", "image", "fc"), signs, identity=identity)
     with pytest.raises(DataError, match="stored as bits"):
-        loader(empty, "fc", "c", "d")
-    (batch,) = loader(empty, "fc", "c", "d", bits=True, shuffle=False)
+        empty.loader("fc", "c", "d")
+    (batch,) = empty.loader("fc", "c", "d", bits=True, shuffle=False)
     np.testing.assert_array_equal(batch["X"].numpy(), signs[:, :, 0])
 
 
@@ -229,10 +231,10 @@ def test_what_is_added_later_is_not_seen(empty: Store) -> None:
     add_checkpoint(empty, "net", "c")
     partition = Partition("net", "c", "d", "image", "fc")
     put(empty, partition, relu(1, 4, 4, 1))
-    made = loader(empty, "fc", "c", "d")
+    made = empty.loader("fc", "c", "d")
     put(empty, partition, relu(1, 4, 4, 1), sample_ids=range(4, 8))
     assert sorted(ids_of(list(made))) == [0, 1, 2, 3]
-    assert sorted(ids_of(list(loader(empty, "fc", "c", "d")))) == list(range(8))
+    assert sorted(ids_of(list(empty.loader("fc", "c", "d")))) == list(range(8))
 
 
 # the order
@@ -438,7 +440,7 @@ def test_a_file_that_is_gone_is_named(empty: Store) -> None:
     add_layers(empty, "net", {"fc": (4, 1, 1)})
     add_checkpoint(empty, "net", "c")
     path: Path = put(empty, Partition("net", "c", "d", "image", "fc"), relu(1, 6, 4, 1))
-    made = loader(empty, "fc", "c", "d")
+    made = empty.loader("fc", "c", "d")
     path.unlink()
     with pytest.raises(Exception, match=path.name):
         list(made)

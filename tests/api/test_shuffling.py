@@ -12,7 +12,7 @@ def acted_out(n: int, buffer: int, random: np.random.Generator) -> list[int]:
     """Fill a list, draw from it one by one, and put the next one there."""
     size = min(buffer, n)
     held = list(range(size))
-    drawn = random.integers(size, size=n - size) if size else []
+    drawn = random.integers(size, size=n - size).tolist() if size else []
     yielded = []
     for came, place in zip(range(size, n), drawn, strict=True):
         yielded.append(held[place])

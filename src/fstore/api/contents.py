@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,29 +10,49 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fstore.api.reading import Taken, check_taken
 from fstore.api.streaming import Source
 from fstore.errors import DataError
-from fstore.store.features import layer_shape
-from fstore.store.files import Partition, StoredFile
+from fstore.seeds import check_seed
+from fstore.store.features import layer_shape, refuse_bits
+from fstore.store.files import Partition
 
 if TYPE_CHECKING:
     from fstore.store import Store
 
 __all__ = ["Contents", "Options", "contents"]
 
+BUFFER_BYTES = 1 << 28  # of responses as float32: what the buffer takes by default
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How a loader goes through its samples; see :func:`fstore.api.loader.loader`."""
+    """How a loader goes through its samples; see :func:`fstore.api.loader.loader`.
+
+    Raises
+    ------
+    DataError
+        One of them is out of range.
+    """
 
     batch_size: int
     shuffle: bool
     seed: int
-    buffer: int
+    buffer: int | None
     drop_last: bool
-    rank: int
-    world_size: int
-    threads: int | None
+    rank: int = 0
+    world_size: int = 1
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        for name in ("batch_size", "buffer"):
+            value = getattr(self, name)
+            if value is None and name == "buffer":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise DataError(f"{name}={value!r}; expected a whole number of at least 1")
+        if not 0 <= self.rank < self.world_size:
+            raise DataError(f"rank={self.rank} of world_size={self.world_size}; ranks count from 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +84,18 @@ class Contents:
             return (shape.channels,)
         return shape.channels, shape.height, shape.width
 
+    def buffer(self, options: Options) -> int:
+        """Return how many samples the buffer holds: those asked for, or what takes 256 MiB."""
+        values = math.prod(self.sample_shape)
+        return options.buffer or max(1, BUFFER_BYTES // (4 * values))
+
     def digest(self, options: Options) -> str:
         """Return a hash of all that the order of samples depends on but the number of workers."""
-        given = asdict(options)
-        del given["threads"]
-        files = [(file.path.name, rows.tolist()) for file, rows in _pairs(self.source)]
-        text = json.dumps([given, asdict(self.partition), self.source.pool, files])
+        given = {**asdict(options), "buffer": self.buffer(options)}
+        source = self.source
+        files = [file.path.name for file in source.files], [r.tolist() for r in source.rows]
+        text = json.dumps([given, asdict(self.partition), source.pool, files])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _pairs(source: Source) -> list[tuple[StoredFile, NDArray[np.intp]]]:
-    return list(zip(source.files, source.rows, strict=True))
 
 
 def contents(
@@ -84,6 +106,7 @@ def contents(
     pool: Literal["mean", "max"] | None,
     labels: bool,
     difficult: bool,
+    bits: bool,
 ) -> Contents:
     """Note which files hold some samples, and what these show.
 
@@ -94,14 +117,19 @@ def contents(
     ids : array of int64
         Wanted samples, ascending; all are stored.
     pool : {"mean", "max"} or None
-    labels, difficult : bool
+    labels, difficult, bits : bool
+        Of :func:`fstore.api.loader.loader`.
 
     Raises
     ------
     DataError
-        The data set has no labels, or a sample has several and should have one.
+        No such pool; the data set has no labels, or a sample has several and should have one;
+        the layer is stored as bits, and they will not do.
     """
+    check_taken(Taken(pool=pool))
     files = sorted(store.files(**partition.values), key=lambda file: file.first_sample)
+    if not bits:
+        refuse_bits(files)
     held = [file.sample_ids for file in files]
     rows = [np.flatnonzero(np.isin(own, ids)) for own in held]
     used = [i for i, own in enumerate(rows) if len(own)]
@@ -157,4 +185,5 @@ def _numbers(
             f"several, the first of them sample {ids[odd[0]]}; to read responses without labels: "
             "labels=False"
         )
-    return shown.argmax(axis=1).astype(np.int64)
+    numbers: NDArray[np.int64] = shown.argmax(axis=1).astype(np.int64)
+    return numbers

@@ -1,18 +1,16 @@
 """Stored responses for training in torch: ``store.loader``."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from fstore.errors import DataError
-from fstore.seeds import check_seed
 
 if TYPE_CHECKING:
+    from fstore.api.contents import Options
     from fstore.api.torch_loader import Loader
     from fstore.store import Store
-    from fstore.store.features import LayerShape
 
 __all__ = ["loader"]
-
-BUFFER_BYTES = 1 << 28  # of responses as float32: what the buffer takes by default
 
 
 def loader(
@@ -36,7 +34,6 @@ def loader(
     bits: bool = False,
     rank: int | None = None,
     world_size: int | None = None,
-    threads: int | None = None,
 ) -> "Loader":
     """Return batches of a layer's stored responses, as a torch ``IterableDataset``.
 
@@ -71,8 +68,6 @@ def loader(
     rank, world_size : int or None
         Which of how many processes this is; None: as ``torch.distributed`` says, if it is
         initialised, else the only one.
-    threads : int or None
-        That decode a file; None: as many as there are cores, at most 4, in a worker 1.
 
     Returns
     -------
@@ -92,64 +87,26 @@ def loader(
     from fstore.api.contents import Options, contents
     from fstore.api.samples import chosen_samples
     from fstore.api.torch_loader import Loader
-    from fstore.store.export import find_partition
-    from fstore.store.features import layer_shape, refuse_bits
+    from fstore.queries.samples.asked import Asked
 
-    partition = find_partition(
-        store, layer=layer, ckpt=ckpt, dataset=dataset, view=view, network=network
-    )
-    if not bits:
-        refuse_bits(store.files(**partition.values))
-    place = _place(rank, world_size)
-    _check(batch_size=batch_size, buffer=buffer, threads=threads, pool=pool, place=place)
+    asked = Asked(layer=layer, ckpt=ckpt, dataset=dataset, view=view, network=network)
+    partition = asked.partition(store)
     ids = chosen_samples(store, partition, split=split, part=part, difficult=difficult)
     options = Options(
-        batch_size=batch_size,
-        shuffle=shuffle,
-        seed=check_seed(seed),
-        buffer=buffer or _default_buffer(layer_shape(store, partition), pool),
-        drop_last=drop_last,
-        rank=place[0],
-        world_size=place[1],
-        threads=threads,
+        batch_size=batch_size, shuffle=shuffle, seed=seed, buffer=buffer, drop_last=drop_last
     )
-    read = contents(store, partition, ids, pool=pool, labels=labels, difficult=difficult)
-    return Loader(read, options)
+    read = contents(store, partition, ids, pool=pool, labels=labels, difficult=difficult, bits=bits)
+    return Loader(read, _placed(options, rank, world_size))
 
 
-def _default_buffer(shape: "LayerShape", pool: str | None) -> int:
-    values = shape.channels * (1 if pool else shape.positions)
-    return max(1, BUFFER_BYTES // (4 * values))
-
-
-def _place(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    """Return rank and world size: those given, else those of torch's process group."""
+def _placed(options: "Options", rank: int | None, world_size: int | None) -> "Options":
+    """Say which rank this is: that which is given, else that in torch's process group."""
     if (rank is None) != (world_size is None):
         raise DataError("rank and world_size are given together, or neither")
     if rank is not None and world_size is not None:
-        return rank, world_size
+        return replace(options, rank=rank, world_size=world_size)
     from torch import distributed
 
-    if distributed.is_available() and distributed.is_initialized():
-        return distributed.get_rank(), distributed.get_world_size()
-    return 0, 1
-
-
-def _check(
-    *,
-    batch_size: int,
-    buffer: int | None,
-    threads: int | None,
-    pool: str | None,
-    place: tuple[int, int],
-) -> None:
-    """Refuse numbers that are out of range."""
-    counts = {"batch_size": batch_size, "buffer": buffer, "threads": threads}
-    for name, value in counts.items():
-        if value is not None and (isinstance(value, bool) or value < 1):
-            raise DataError(f"{name}={value}; expected a whole number of at least 1")
-    if pool not in (None, "mean", "max"):
-        raise DataError(f"pool={pool!r}; expected 'mean', 'max' or None, for whole maps")
-    rank, world_size = place
-    if not 0 <= rank < world_size:
-        raise DataError(f"rank={rank} of world_size={world_size}; ranks count from 0")
+    if not distributed.is_available() or not distributed.is_initialized():
+        return options
+    return replace(options, rank=distributed.get_rank(), world_size=distributed.get_world_size())

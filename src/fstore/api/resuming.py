@@ -110,9 +110,9 @@ def turns(counts: Sequence[int], done: int) -> tuple[list[int], list[int]]:
     """
     given, left, first = [0] * len(counts), done, 0
     while left > 0 and (alive := [w for w, n in enumerate(counts) if n > given[w]]):
-        rounds = min(min(counts[w] - given[w] for w in alive), left // len(alive))
+        rounds = min(*(counts[w] - given[w] for w in alive), left // len(alive))
         for i, w in enumerate(alive):
-            given[w] += rounds if rounds else int(i < left)
+            given[w] += rounds or int(i < left)
         first = 0 if rounds else alive[left]
         left = left - rounds * len(alive) if rounds else 0
     cycle = [*range(first, len(counts)), *range(first)]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fstore.api.features import Features
 from fstore.api.listing import Listing
+from fstore.api.loader import loader
 from fstore.api.reading import Pool, Taken, check_taken, refuse_useless
 from fstore.api.samples import chosen_samples, part_text
 from fstore.html_text import heading_html
@@ -97,6 +98,8 @@ class Store(StoredTables):
         ids = chosen_samples(self, partition, split=split, part=part, difficult=difficult)
         shape = layer_shape(self, partition)
         return Features(self, partition, ids, layer_shape=shape, taken=taken, difficult=difficult)
+
+    loader = loader
 
     # Filling it
 

@@ -8,13 +8,14 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
-from fstore.api.resuming import Position, batch_counts, turn
+from fstore.api.resuming import Position, Turn, batch_counts, turn
 from fstore.api.shuffling import plan
 from fstore.api.streaming import stream
-from fstore.errors import DataError
 from fstore.seeds import check_seed
 
 if TYPE_CHECKING:
@@ -49,9 +50,11 @@ class Loader(IterableDataset[dict[str, torch.Tensor]]):
         self.classes = contents.classes
         self.n_samples = len(contents.ids)
         self.sample_shape = contents.sample_shape
+        self._buffer = contents.buffer(options)
         self._order = contents.digest(options)
         # in shared memory: workers that stay between epochs see it, too
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._epoch = torch.zeros((), dtype=torch.int64)
+        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
         self._start: Position | None = None
         self._done = 0
 
@@ -59,8 +62,8 @@ class Loader(IterableDataset[dict[str, torch.Tensor]]):
         o, shape = self.options, " x ".join(map(str, self.sample_shape))
         return (
             f"<Loader of {self.contents.partition}: {self.n_samples} samples of {shape}, "
-            f"batch_size={o.batch_size}, shuffle={o.shuffle}, seed={o.seed}, buffer={o.buffer}, "
-            f"epoch={self.epoch}>"
+            f"batch_size={o.batch_size}, shuffle={o.shuffle}, seed={o.seed}, "
+            f"buffer={self._buffer}, epoch={self.epoch}>"
         )
 
     @property
@@ -142,10 +145,10 @@ class Loader(IterableDataset[dict[str, torch.Tensor]]):
             n_shares=workers * world,
             seed=o.seed,
             epoch=self.epoch,
-            buffer=o.buffer,
+            buffer=self._buffer,
             shuffle=o.shuffle,
         )
-        threads = o.threads or (1 if info is not None else min(MOST_THREADS, os.cpu_count() or 1))
+        threads = 1 if info is not None else min(MOST_THREADS, os.cpu_count() or 1)
         batches = stream(
             self.contents.source,
             planned,
@@ -153,14 +156,14 @@ class Loader(IterableDataset[dict[str, torch.Tensor]]):
             first=mine.first,
             threads=threads,
         )
-        for done in range(mine.first, counts[mine.worker]):
-            places, X = next(batches)
-            self._done = done + 1
+        wanted = range(mine.first + 1, counts[mine.worker] + 1)
+        for self._done, (places, X) in zip(wanted, batches, strict=False):
             yield self._tensors(places, X)
-        batches.close()
         self._start, self._done = None, counts[mine.worker]
 
-    def _tensors(self, places: Any, X: Any) -> dict[str, torch.Tensor]:  # noqa: ANN401
+    def _tensors(
+        self, places: NDArray[np.int64], X: NDArray[np.float32]
+    ) -> dict[str, torch.Tensor]:
         batch = {"X": torch.from_numpy(X.reshape(len(X), *self.sample_shape))}
         if self.contents.y is not None:
             batch["y"] = torch.from_numpy(self.contents.y[places])
@@ -180,7 +183,7 @@ class Loader(IterableDataset[dict[str, torch.Tensor]]):
             drop_last=o.drop_last,
         )
 
-    def _turn(self, worker: int, workers: int) -> Any:  # noqa: ANN401
+    def _turn(self, worker: int, workers: int) -> Turn:
         start = self._start
         if start is not None and start.epoch != self.epoch:
             start = None
