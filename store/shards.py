@@ -22,6 +22,7 @@ def read_shard(
     rows: NDArray[np.intp] | None = None,
     what: Column = "map",
     threads: int = 1,
+    into: tuple[NDArray[Any], NDArray[np.intp]] | None = None,
 ) -> NDArray[Any]:
     """Return the responses in one file, samples outermost.
 
@@ -40,11 +41,14 @@ def read_shard(
         them is the response itself.
     threads : int
         That decode; each holds a row group.
+    into : (array of shape (n, n_channels, positions), array of int), or None
+        Where to write the samples, and at which of its places, ascending; None: a new array.
 
     Returns
     -------
     array of shape (n_samples, n_channels, positions), contiguous
         ``positions`` is 1 but for whole maps. float32; ``act_sum`` of maps float64, as stored.
+        Or the array that was given.
 
     Raises
     ------
@@ -58,13 +62,16 @@ def read_shard(
     column = {"map": MAP, "act_max": ACT_MAX, "act_sum": ACT_SUM}[what]
     column = ACT_MAX if shape.positions == 1 else column
     kind = np.float64 if column == ACT_SUM else np.float32
-    out = np.empty((len(wanted), shape.channels, positions), dtype=kind)
+    out, to = into or (
+        np.empty((len(wanted), shape.channels, positions), dtype=kind),
+        np.arange(len(wanted)),
+    )
     by_channel = out.swapaxes(0, 1)
     channels = np.arange(shape.channels, dtype=np.int32)
 
     def fill(part: NDArray[np.int32]) -> None:
         """Decode some channels; each thread has the file open for itself."""
-        reader = _reader(file, wanted, np.arange(len(wanted)))
+        reader = _reader(file, wanted, to)
         reader.open(column, positions)
         first = int(part[0])
         for start in range(first, first + len(part), reader.step):

@@ -15,8 +15,6 @@ from fstore.store.shards import Column, read_shard
 
 __all__ = ["Batch", "Source", "stream"]
 
-CHUNK = 256  # samples that go from a file to the buffer at once
-
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -30,6 +28,8 @@ class Source:
         For each file, which of its samples are wanted.
     starts : array of shape (n_files,)
         Where the wanted samples of each file begin, counted over all files.
+    threads : int
+        That decode a file.
     """
 
     shape: LayerShape
@@ -37,6 +37,7 @@ class Source:
     files: Sequence[StoredFile]
     rows: Sequence[NDArray[np.intp]]
     starts: NDArray[np.int64]
+    threads: int = 1
 
     @property
     def sizes(self) -> list[int]:
@@ -48,13 +49,27 @@ class Source:
         """Values of a channel that are yielded."""
         return 1 if self.pool else self.shape.positions
 
-    def read(self, i: int, *, threads: int) -> NDArray[np.float32]:
-        """Return what is wanted of one file, shape (n_samples, n_channels, positions)."""
+    def read(
+        self, i: int, out: NDArray[np.float32], *, to: NDArray[np.intp], rows: NDArray[np.intp]
+    ) -> None:
+        """Write samples of one file into places of ``out``, shape (n, n_channels, positions).
+
+        ``rows`` are places among the file's wanted samples.
+        """
         what: Column = "map"
         if self.pool is not None and self.shape.positions > 1:
             what = "act_max" if self.pool == "max" else "act_sum"
-        X = read_shard(self.files[i], self.shape, rows=self.rows[i], what=what, threads=threads)
-        return X if what != "act_sum" else (X / self.shape.positions).astype(np.float32)
+        chosen = self.rows[i][rows]
+        X = read_shard(
+            self.files[i],
+            self.shape,
+            rows=chosen,
+            what=what,
+            threads=self.threads,
+            into=None if what == "act_sum" else (out, to),
+        )
+        if what == "act_sum":
+            out[to] = X / self.shape.positions
 
 
 class Batch(NamedTuple):
@@ -64,13 +79,11 @@ class Batch(NamedTuple):
     X: NDArray[np.float32]
 
 
-def stream(
-    source: Source, plan: Plan, *, batch_size: int, first: int = 0, threads: int = 1
-) -> Iterator[Batch]:
+def stream(source: Source, plan: Plan, *, batch_size: int, first: int = 0) -> Iterator[Batch]:
     """Yield batches in the order of a plan.
 
-    In memory are the samples of the buffer and of one batch, two files (the one that is being
-    used up, and the next one, which is read meanwhile), and what decoding a row group takes.
+    In memory are the samples of the buffer and of one batch, those of two files (the one that is
+    being used up, and the next one, which is read meanwhile), and what decoding a row group takes.
 
     Parameters
     ----------
@@ -80,50 +93,25 @@ def stream(
         The last batch may be smaller.
     first : int
         Batches to leave out: files that only they need are not read.
-    threads : int
-        That decode a file.
     """
     n, begun = len(plan.order), first * batch_size
     if begun >= n:
         return
     needed = np.ones(n, dtype=bool)
     needed[plan.order[:begun]] = False
-    buffer = _Buffer(n, min(n, plan.buffer + batch_size), source)
     with ThreadPoolExecutor(1, thread_name_prefix="fstore-ahead") as ahead:
-        arrivals = _Arrivals(source, plan, needed, ahead=ahead, threads=threads)
+        held = _Held(source, plan, needed, batch_size=batch_size, ahead=ahead)
         for start in range(begun, n, batch_size):
             asked = plan.order[start : start + batch_size]
-            for came, X in arrivals.until(min(n, start + len(asked) + plan.buffer)):
-                buffer.put(came, X)
-            yield Batch(source.starts[plan.file[asked]] + plan.row[asked], buffer.take(asked))
+            yield Batch(source.starts[plan.file[asked]] + plan.row[asked], held.take(asked))
 
 
-class _Buffer:
-    """Samples that were read and not yielded yet, by the order in which they came."""
+class _Held:
+    """Samples that were read, or are being read, and not yielded yet.
 
-    def __init__(self, n: int, capacity: int, source: Source) -> None:
-        self._held = np.empty((capacity, source.shape.channels, source.positions), np.float32)
-        self._slots = np.full(n, -1, dtype=np.int64)
-        self._free = np.arange(capacity)
-        self._n_free = capacity
-
-    def put(self, came: NDArray[np.int64], X: NDArray[np.float32]) -> None:
-        """Take in samples."""
-        self._n_free -= len(came)
-        slots = self._free[self._n_free : self._n_free + len(came)]
-        self._slots[came] = slots
-        self._held[slots] = X
-
-    def take(self, asked: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Hand out samples, which are not held from then on."""
-        slots = self._slots[asked]
-        self._free[self._n_free : self._n_free + len(slots)] = slots
-        self._n_free += len(slots)
-        return self._held[slots]
-
-
-class _Arrivals:
-    """The samples of a share in the order in which they are read; the next file is read ahead."""
+    A file is decoded into whatever places are free, so between the file and the batch a sample is
+    written once. There is room for the buffer, a batch and two files.
+    """
 
     def __init__(
         self,
@@ -131,43 +119,66 @@ class _Arrivals:
         plan: Plan,
         needed: NDArray[np.bool_],
         *,
+        batch_size: int,
         ahead: ThreadPoolExecutor,
-        threads: int,
     ) -> None:
-        self._source, self._plan, self._needed = source, plan, needed
-        self._ahead, self._threads = ahead, threads
-        starts = np.flatnonzero(np.r_[True, plan.file[1:] != plan.file[:-1]])
-        ends = [*starts[1:].tolist(), len(plan.file)]
-        self._segments = [
-            (start, end)
-            for start, end in zip(starts.tolist(), ends, strict=True)
-            if needed[start:end].any()
-        ]
-        self._next: Future[NDArray[np.float32]] | None = None
-        self._X: NDArray[np.float32] | None = None
-        self._at = 0
+        self._source, self._plan, self._ahead = source, plan, ahead
+        self._segments = _segments(plan, needed)
+        largest = sorted(len(came) for came in self._segments)[-2:]
+        room = min(int(needed.sum()), plan.buffer + batch_size + sum(largest))
+        self._values = np.empty((room, source.shape.channels, source.positions), np.float32)
+        self._places = np.full(len(plan.order), -1, dtype=np.int64)
+        self._free = np.arange(room)
+        self._n_free = room
+        self._done = 0  # segments that are read
+        self._reading: Future[None] | None = None  # the next one
 
-    def until(self, end: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Yield those that come before place ``end`` and are needed, some at a time."""
-        while self._segments and max(self._at, self._segments[0][0]) < end:
-            first, last = self._segments[0]
-            first = max(first, self._at)
-            stop = min(first + CHUNK, last, end)
-            came = first + np.flatnonzero(self._needed[first:stop])
-            if len(came):
-                yield came, self._file()[self._plan.row[came]]
-            self._at = stop
-            if stop == last:
-                self._segments.pop(0)
-                self._X = None
+    def take(self, asked: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Hand out samples, by their number in the plan; they are not held from then on."""
+        latest = asked.max()
+        while self._begun_by(latest):
+            if self._reading is None:
+                self._begin()
+            self._finish()
+        if self._done < len(self._segments) and self._reading is None and self._has_room():
+            self._begin()
+        places = self._places[asked]
+        X = self._values[places]
+        self._free[self._n_free : self._n_free + len(places)] = places
+        self._n_free += len(places)
+        return X
 
-    def _file(self) -> NDArray[np.float32]:
-        """Return the file of the first segment, and have the next one read."""
-        if self._X is None:
-            self._X = (self._next or self._read(0)).result()
-            self._next = self._read(1) if len(self._segments) > 1 else None
-        return self._X
+    def _begun_by(self, sample: np.int64) -> bool:
+        """Whether a sample is in a file that is not read yet."""
+        return self._done < len(self._segments) and bool(sample >= self._segments[self._done][0])
 
-    def _read(self, segment: int) -> "Future[NDArray[np.float32]]":
-        file = int(self._plan.file[self._segments[segment][0]])
-        return self._ahead.submit(self._source.read, file, threads=self._threads)
+    def _has_room(self) -> bool:
+        """Whether the next file fits beside what is held."""
+        return len(self._segments[self._done]) <= self._n_free
+
+    def _begin(self) -> None:
+        """Have the next file read into free places."""
+        came = self._segments[self._done]
+        self._n_free -= len(came)
+        to = np.sort(self._free[self._n_free : self._n_free + len(came)])
+        rows = self._plan.row[came]
+        order = np.argsort(rows)  # files are read by ascending rows
+        self._places[came[order]] = to
+        file = int(self._plan.file[came[0]])
+        self._reading = self._ahead.submit(
+            self._source.read, file, self._values, to=to, rows=rows[order]
+        )
+
+    def _finish(self) -> None:
+        assert self._reading is not None  # noqa: S101 - begun by whoever calls this
+        self._reading.result()
+        self._reading = None
+        self._done += 1
+
+
+def _segments(plan: Plan, needed: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+    """Return the numbers of the needed samples of each file, in the order of reading."""
+    starts = np.flatnonzero(np.r_[True, plan.file[1:] != plan.file[:-1]])
+    numbers = np.split(np.arange(len(plan.file)), starts[1:])
+    wanted = [came[needed[came]] for came in numbers]
+    return [came for came in wanted if len(came)]

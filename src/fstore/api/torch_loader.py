@@ -6,6 +6,7 @@ name where a worker unpickles it. :func:`fstore.api.loader.loader` imports this 
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -149,13 +150,8 @@ class Loader(IterableDataset[dict[str, torch.Tensor]]):
             shuffle=o.shuffle,
         )
         threads = 1 if info is not None else min(MOST_THREADS, os.cpu_count() or 1)
-        batches = stream(
-            self.contents.source,
-            planned,
-            batch_size=o.batch_size,
-            first=mine.first,
-            threads=threads,
-        )
+        source = replace(self.contents.source, threads=threads)
+        batches = stream(source, planned, batch_size=o.batch_size, first=mine.first)
         wanted = range(mine.first + 1, counts[mine.worker] + 1)
         for self._done, (places, X) in zip(wanted, batches, strict=False):
             yield self._tensors(places, X)
