@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from fstore.api.derived import add_layer_from
 from fstore.api.features import Features
 from fstore.api.listing import Listing
 from fstore.api.loader import loader
@@ -102,6 +103,8 @@ class Store(StoredTables):
     loader = loader
 
     # Filling it
+
+    add_layer_from = add_layer_from
 
     def add_dataset(
         self,

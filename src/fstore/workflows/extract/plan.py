@@ -172,8 +172,11 @@ class Planner:
         self, record: CheckpointRecord, dataset: "DatasetInfo", view: str, *, register: bool
     ) -> LayerWork:
         from fstore.extractor.taps import layer_specs
+        from fstore.store.derived import refuse_derived
         from fstore.store.sink import missing_samples
 
+        wanted_layers = [*self.chosen.layers, *filter(None, [self.chosen.from_stored])]
+        refuse_derived(self.store.place, record.network, wanted_layers)
         network = self.network(record)
         layers = asked_layers(network, self.chosen.layers)
         declared = layer_specs(network)
