@@ -35,7 +35,9 @@ def source(layer: str) -> Partition:
 @pytest.fixture
 def values() -> dict[str, NDArray[np.float32]]:
     """Return the stored responses: (samples, channels, positions), all of them exact in TF32."""
-    return {"conv": np.round(relu(1, N, 3, 4) * 8) / 8, "fc": np.round(relu(2, N, 4, 1) * 8) / 8}
+    eighths = np.float32(8)
+    conv, fc = relu(1, N, 3, 4), relu(2, N, 4, 1)
+    return {"conv": np.rint(conv * eighths) / eighths, "fc": np.rint(fc * eighths) / eighths}
 
 
 @pytest.fixture
@@ -225,7 +227,7 @@ def test_a_layer_of_the_network_keeps_its_name(store: Store) -> None:
 
 
 def test_weights_count_by_their_content(store: Store) -> None:
-    """Tensors in another order, or as arrays, are the same weights; of another type they are not."""
+    """Weights are the same in another order, or as arrays; of another type they are not."""
     w = torch.from_numpy(WEIGHTS)
     derive(store, weights={"a": w, "b": torch.tensor(1)})
     assert derive(store, weights={"b": np.array(1), "a": WEIGHTS}).present == N
