@@ -1,5 +1,6 @@
 """Layers that a function of the user's makes from stored responses, against NumPy by hand."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ def source(layer: str) -> Partition:
     return Partition("net", "c", "d", "image", layer)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def values() -> dict[str, NDArray[np.float32]]:
     """Return the stored responses: (samples, channels, positions), all of them exact in TF32."""
     eighths = np.float32(8)
@@ -40,17 +41,25 @@ def values() -> dict[str, NDArray[np.float32]]:
     return {"conv": np.rint(conv * eighths) / eighths, "fc": np.rint(fc * eighths) / eighths}
 
 
-@pytest.fixture
-def store(tmp_path: Path, values: dict[str, NDArray[np.float32]]) -> Store:
-    """Return a store of two layers in three files each."""
-    store = fstore.create(tmp_path / "store")
+@pytest.fixture(scope="module")
+def filled(
+    tmp_path_factory: pytest.TempPathFactory, values: dict[str, NDArray[np.float32]]
+) -> Path:
+    """Return the folder of a store of two layers in three files each."""
+    store = fstore.create(tmp_path_factory.mktemp("filled") / "store")
     add_dataset(store, parts=["train", "val", "test"] * 4)
     add_layers(store, "net", {"conv": CONV, "fc": FC})
     add_checkpoint(store, "net", "c")
     for layer in ("conv", "fc"):
         for ids in FILES:
             put(store, source(layer), values[layer][ids], sample_ids=list(ids))
-    return store
+    return store.path
+
+
+@pytest.fixture
+def store(filled: Path, tmp_path: Path) -> Store:
+    """Return a store of its own for each test."""
+    return fstore.open(shutil.copytree(filled, tmp_path / "store"))
 
 
 def encode(x: Tensor) -> Tensor:
