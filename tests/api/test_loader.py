@@ -15,10 +15,12 @@ from torch.utils.data import DataLoader
 
 import fstore
 from _build import add_checkpoint, add_dataset, add_layers, put, relu
+from fstore.api import streaming
 from fstore.api.store import Store
 from fstore.errors import DataError, UnknownNameError
 from fstore.store.features import read_features
-from fstore.store.files import Partition
+from fstore.store.files import Partition, StoredFile
+from fstore.store.shards import read_shard
 from fstore.types import (
     DatasetManifest,
     Part,
@@ -395,6 +397,26 @@ def test_a_state_of_other_workers_is_refused(make: Make) -> None:
         next(iter(made))
     with pytest.raises(DataError, match="no state of a loader"):
         made.load_state_dict({"epoch": 1})
+
+
+def test_files_that_are_done_are_not_read_again(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gone on with, an epoch reads only files that it needs; each is read once in an epoch."""
+    seen: list[str] = []
+
+    def counting(file: StoredFile, *given: Any, **options: Any) -> Any:  # noqa: ANN401
+        seen.append(file.path.name)
+        return read_shard(file, *given, **options)
+
+    monkeypatch.setattr(streaming, "read_shard", counting)
+    made = make(shuffle=False)
+    list(made)
+    assert len(seen) == len(set(seen)) == len(FILES)
+    made.load_state_dict(made.state_dict(batches=7))  # 56 samples: two files and a half
+    seen.clear()
+    assert ids_of(list(made)) == list(range(56, 96))
+    assert len(seen) == 2
 
 
 # around it
