@@ -44,6 +44,11 @@ def _kept() -> TemporaryDirectory[str]:
     return folder
 
 
+def kept() -> str:
+    """Return the folder that the store lies in, as ``store``."""
+    return _kept().name
+
+
 def run(*words: str) -> str:
     """Run ``fstore`` on the store; return what it prints."""
     command = ["--store", str(Path(_kept().name) / "store"), *words]

@@ -1,19 +1,17 @@
 """Read one layer's responses as a feature matrix, a block of channels at a time."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
-from pyarrow import parquet as pq
 
 from fstore.errors import DataError, UnknownNameError
-from fstore.store.commits import storage
 from fstore.store.files import Partition, StoredFile, make_again, present
+from fstore.store.readers import Reader, reader_of
 from fstore.store.remedies import how_to_make, how_to_replace
-from fstore.store.schema import ACT_MAX, CHANNEL, MAP, SAMPLE_ID
+from fstore.store.schema import ACT_MAX, MAP
 
 if TYPE_CHECKING:
     from fstore.store.store import Store
@@ -30,7 +28,6 @@ __all__ = [
 ]
 
 What: TypeAlias = Literal["map", "sp_max"]
-FOREIGN_VALUES = 1 << 22  # of a file whose order of rows is not known: 16 MiB of float32 at once
 Block: TypeAlias = tuple[NDArray[np.int32], NDArray[np.float32]]
 
 
@@ -190,124 +187,11 @@ def read_samples(
         for start in range(0, len(wanted), step):
             ids = wanted[start : start + step]
             rows = np.searchsorted(file.sample_ids, ids)
-            reader = _reader(file, rows, np.arange(len(ids)))
+            reader = reader_of(file, rows, np.arange(len(ids)))
             reader.open(ACT_MAX if positions == 1 else MAP, positions)
             out = np.empty((shape.channels, len(ids), positions), dtype=np.float32)
             reader.fill(out, channels)
             yield ids, out.swapaxes(0, 1)
-
-
-@dataclass
-class _Reader:
-    """One file, read forwards: which of its rows go where in a block."""
-
-    file: StoredFile
-    rows: NDArray[np.intp]  # of its samples, those wanted
-    to: NDArray[np.intp]  # and their place in the block
-    column: str = ""
-    lows: list[int] = field(default_factory=list)  # first channel of each row group
-    step: int = 1
-    _parquet: pq.ParquetFile | None = None
-    _group: tuple[int, NDArray[np.float32]] | None = None
-
-    def open(self, column: str, positions: int) -> None:  # noqa: ARG002 - a foreign file's needs it
-        """Read the footer: which channels each row group holds."""
-        self.column = column
-        with storage(f"cannot read {self.file.path}"):
-            self._parquet = pq.ParquetFile(self.file.path, page_checksum_verification=True)
-        metadata = self._parquet.metadata
-        place = self._parquet.schema_arrow.get_field_index(CHANNEL)
-        groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-        self.lows = [group.column(place).statistics.min for group in groups]
-        self.step = groups[0].num_rows // self.file.n_samples
-
-    def fill(self, out: NDArray[np.float32], channels: NDArray[np.int32]) -> None:
-        """Write this file's samples of some channels into a block."""
-        of_group = np.searchsorted(self.lows, channels, side="right") - 1
-        for i in np.unique(of_group):
-            group = self._read(int(i))
-            at = np.flatnonzero(of_group == i)
-            rows = group[channels[at] - self.lows[i]]  # (channels, samples, positions)
-            if len(self.rows) != self.file.n_samples:
-                rows = rows[:, self.rows]
-            out[at[0] : at[-1] + 1, _as_slice(self.to)] = rows
-
-    def _read(self, i: int) -> NDArray[np.float32]:
-        """Return a row group, shape (channels, samples, positions); the last one is kept."""
-        if self._group is None or self._group[0] != i:
-            assert self._parquet is not None  # noqa: S101 - open() comes first
-            with storage(f"cannot read {self.file.path}"):
-                values = self._parquet.read_row_group(i, columns=[self.column]).column(0)
-            flat = _flat(values)
-            n_channels = self._parquet.metadata.row_group(i).num_rows // self.file.n_samples
-            self._group = i, flat.reshape(n_channels, self.file.n_samples, -1)
-        return self._group[1]
-
-
-@dataclass
-class _ForeignReader(_Reader):
-    """A file that another program wrote: rows in any order, perhaps some missing."""
-
-    def open(self, column: str, positions: int) -> None:
-        """Choose how many channels are read at once; the order of the rows is not known."""
-        self.column = column
-        self.step = max(1, FOREIGN_VALUES // max(1, self.file.n_samples * positions))
-
-    def fill(self, out: NDArray[np.float32], channels: NDArray[np.int32]) -> None:
-        """Write this file's samples of some channels into a block.
-
-        Raises
-        ------
-        DataError
-            Rows are missing, or their maps have another size.
-        """
-        n_channels, _, positions = out.shape
-        with storage(f"cannot read {self.file.path}"):
-            rows = pq.read_table(
-                self.file.path,
-                columns=[SAMPLE_ID, CHANNEL, self.column],
-                filters=[(CHANNEL, "in", channels.tolist())],
-                partitioning=None,
-            ).sort_by([(CHANNEL, "ascending"), (SAMPLE_ID, "ascending")])
-        ids = self.file.sample_ids
-        whole = np.array_equal(rows[SAMPLE_ID].to_numpy(), np.tile(ids, n_channels))
-        values = _flat(rows[self.column])
-        if not whole or values.size != n_channels * len(ids) * positions:
-            raise DataError(
-                f"{self.file.partition}: another program wrote {self.file.path.name}, in which "
-                "not every sample has a whole map in every channel, so it is no matrix; SQL reads "
-                f"what is left. {make_again(self.file)}"
-            )
-        block = values.reshape(n_channels, len(ids), positions)
-        out[:, _as_slice(self.to)] = block[:, self.rows]
-
-
-def _reader(file: StoredFile, rows: NDArray[np.intp], to: NDArray[np.intp]) -> _Reader:
-    """Return what reads a file, by who wrote it."""
-    return (_ForeignReader if file.is_foreign else _Reader)(file, rows, to)
-
-
-def _flat(values: pa.ChunkedArray) -> NDArray[np.float32]:
-    """Return the values of a column, or of its lists, NULL as 0."""
-    array = values.combine_chunks()
-    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
-        array = array.flatten()
-    if not array.null_count:
-        plain: NDArray[np.float32] = array.to_numpy()
-        return plain
-    # as whole numbers, since what stands where a value is NULL may be a NaN; seven times as fast
-    # as fill_null
-    valid, data = array.buffers()
-    end = array.offset + len(array)
-    bits = np.unpackbits(np.frombuffer(valid, np.uint8), count=end, bitorder="little")
-    kept = np.frombuffer(data, np.uint32, count=end) * bits
-    return kept[array.offset :].view(np.float32)
-
-
-def _as_slice(places: NDArray[np.intp]) -> NDArray[np.intp] | slice:
-    """Return ascending places as a slice where they have no holes: NumPy copies it faster."""
-    first, last = int(places[0]), int(places[-1])
-    return slice(first, last + 1) if last - first + 1 == len(places) else places
 
 
 def refuse_bits(files: Sequence[StoredFile]) -> None:
@@ -364,7 +248,7 @@ def _wanted_channels(
 
 def _place(
     files: Sequence[StoredFile], samples: NDArray[np.int64] | None, partition: Partition
-) -> tuple[int, list[_Reader]]:
+) -> tuple[int, list[Reader]]:
     """Return how many samples a block has, and for each file which of them it gives."""
     ids = [file.sample_ids for file in files]
     order = np.sort(np.concatenate(ids))
@@ -379,5 +263,5 @@ def _place(
     for file, own in zip(files, ids, strict=True):
         rows = np.flatnonzero(np.isin(own, order))
         if len(rows):
-            readers.append(_reader(file, rows, np.searchsorted(order, own[rows])))
+            readers.append(reader_of(file, rows, np.searchsorted(order, own[rows])))
     return len(order), readers

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fstore.store.features import _files, _place, _Reader, layer_shape
+from fstore.store.features import _files, _place, layer_shape
 from fstore.store.files import Partition
+from fstore.store.readers import Reader
 from fstore.store.schema import ACT_MAX, ACT_SUM, MAP
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def read_matrix(
     kind = np.float64 if column == ACT_SUM else np.float32
     out = np.empty((n_samples, shape.channels, positions), dtype=kind)
 
-    def fill(reader: _Reader) -> None:
+    def fill(reader: Reader) -> None:
         reader.open(column, positions)
         by_channel = out.swapaxes(0, 1)  # the reader's way round; its copy turns it
         for start in range(0, shape.channels, reader.step):

@@ -6,8 +6,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fstore.store.features import LayerShape, _reader
+from fstore.store.features import LayerShape
 from fstore.store.files import StoredFile
+from fstore.store.readers import reader_of
 from fstore.store.schema import ACT_MAX, ACT_SUM, MAP
 
 __all__ = ["Column", "read_shard"]
@@ -71,7 +72,7 @@ def read_shard(
 
     def fill(part: NDArray[np.int32]) -> None:
         """Decode some channels; each thread has the file open for itself."""
-        reader = _reader(file, wanted, to)
+        reader = reader_of(file, wanted, to)
         reader.open(column, positions)
         first = int(part[0])
         for start in range(first, first + len(part), reader.step):

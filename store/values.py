@@ -8,13 +8,14 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from fstore.errors import QueryError
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["check_types", "plain_rows"]
+__all__ = ["check_types", "column_array", "plain_rows"]
 
 LOST_IN_ARROW = re.compile(r"\b(UHUGEINT|BIT|BIGNUM|TIMETZ|TIME WITH TIME ZONE)\b")
 
@@ -51,6 +52,25 @@ def plain_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
         columns = [[_value(scalar) for scalar in column] for column in batch.columns]
         names = batch.schema.names
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def column_array(column: pa.ChunkedArray) -> NDArray[Any]:
+    """Return a column as an array, shape (n_rows,).
+
+    Of numbers in lists that have one length, without NULL, the shape is (n_rows, length).
+    """
+    import pyarrow.compute as pc
+
+    array = column.combine_chunks()
+    kind = array.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        values, lengths = array.flatten(), pc.unique(pc.list_value_length(array))
+        plain = pa.types.is_floating(values.type) or pa.types.is_integer(values.type)
+        if plain and len(lengths) == 1 and not (array.null_count or values.null_count):
+            whole: NDArray[Any] = values.to_numpy(zero_copy_only=False)
+            return whole.reshape(len(array), -1)
+    rows: NDArray[Any] = array.to_numpy(zero_copy_only=False)
+    return rows
 
 
 def _value(scalar: Any) -> Any:  # noqa: ANN401 - any of Arrow's

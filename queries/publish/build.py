@@ -218,7 +218,7 @@ class _Site:
 
 
 def _site(store: "Store", study: Study, folder: Path, *, exhibits: Sequence[Exhibit]) -> _Site:
-    import fstore
+    from importlib.metadata import version
 
     findings, error = _found(store, study)
     templates = environment(
@@ -229,7 +229,7 @@ def _site(store: "Store", study: Study, folder: Path, *, exhibits: Sequence[Exhi
         verdicts=checks.VERDICTS,
         with_paper=sum(any(r["paper"] is not None for r in e.rows) for e in exhibits),
         built_at=datetime.now(UTC),
-        version=fstore.__version__,
+        version=version("fstore"),
     )
     records = {(r.network, r.name): r for r in store.checkpoints()}
     return _Site(store, study, folder, tuple(exhibits), tuple(findings), records, templates)

@@ -1,8 +1,30 @@
 """A feature store and batch analytics for neural-network activations.
 
->>> import fstore
->>> store = fstore.open("fstore-store")  # doctest: +SKIP
->>> store.sql("SELECT layer, sum(nnz) FROM activations GROUP BY layer").polars()  # doctest: +SKIP
+A store is a folder: data sets, checkpoints of networks, and what their layers respond to images.
+What one needs, in the order in which one needs it::
+
+    import fstore
+
+    store = fstore.create("my-store")           # or fstore.open, where there is one
+    store.add_dataset("pets", "data/pets", format="imagefolder", seeds=[0])
+    store.add_checkpoint("weights.pth", network="torchvision:resnet18", name="imagenet")
+    store.extract(["layer4"], "imagenet", "pets")
+
+    train = store.features("layer4", "imagenet", "pets", part="train", pool="mean")
+    train.X, train.y, train.classes             # arrays, read when they are asked for
+    train.polars(), train.torch()               # the same for other libraries
+
+    store.sql("SELECT layer, sum(nnz) FROM activations GROUP BY layer").df()
+    store.analyze.selectivity("layer4", "imagenet", "pets", view="image").show()
+    store.report("table7")                      # of a study: docs/studies.md
+    store.network("imagenet")(["cat.jpg"])      # the network itself
+
+In scikit-learn, :class:`FstoreFeatures` is a step that turns images into responses::
+
+    make_pipeline(fstore.FstoreFeatures(store, "layer4", "imagenet", pool="mean"), LinearSVC())
+
+``help(fstore.Store)`` has each method, ``docs/python.md`` more examples. What a user can cause is
+raised as an :class:`FstoreError`; its message says what was wrong and what to do.
 """
 
 from pathlib import Path
@@ -20,12 +42,13 @@ from fstore.errors import (
 )
 
 if TYPE_CHECKING:
-    from fstore.api import Features, Store
+    from fstore.api import Features, FstoreFeatures, Store
 
 __all__ = [
     "DataError",
     "Features",
     "FstoreError",
+    "FstoreFeatures",
     "IdentityError",
     "MissingExtraError",
     "QueryError",
@@ -49,11 +72,15 @@ if not TYPE_CHECKING:  # a checker would take every name for an attribute
             from importlib.metadata import version
 
             return version("fstore")
-        if name in ("Features", "Store"):
+        if name in ("Features", "FstoreFeatures", "Store"):
             from fstore import api
 
             return getattr(api, name)
         raise AttributeError(f"module 'fstore' has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        """List what is looked up when asked, too."""
+        return __all__
 
 
 def open(path: str | Path) -> "Store":  # noqa: A001 - read as fstore.open

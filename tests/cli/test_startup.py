@@ -63,7 +63,7 @@ def test_exports() -> None:
         for name, value in vars(fstore).items()
         if not name.startswith("_") and not isinstance(value, ModuleType)
     }
-    lazy = {"Features", "Store", "__version__"}
+    lazy = {"Features", "FstoreFeatures", "Store", "__version__"}
     assert public - helpers | lazy == set(fstore.__all__)
     assert all(getattr(fstore, name) is not None for name in lazy)
     assert set(fstore.errors.__all__) <= set(fstore.__all__)

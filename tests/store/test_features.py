@@ -1,6 +1,7 @@
 """A layer read as a matrix equals the array that was written."""
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -9,10 +10,11 @@ from numpy.typing import NDArray
 
 from _build import add_checkpoint, add_dataset, add_layers, build, put, relu
 from fstore.errors import DataError, UnknownNameError
-from fstore.store import Store
+from fstore.store import Store, readers
 from fstore.store.export import export_features, find_partition
 from fstore.store.features import What, read_features, read_samples, stored_samples
 from fstore.store.files import Partition
+from fstore.store.pages import read_floats
 from fstore.store.parts import part_samples
 
 WHERE = Partition("n", "5", "d", "image", "l")
@@ -81,14 +83,13 @@ def test_one_row_group_is_held(
     wide: tuple[Store, NDArray[np.float32]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No row group is read twice."""
-    read: list[tuple[int, int]] = []
-    original = pq.ParquetFile.read_row_group
+    read: list[tuple[str, int]] = []
 
-    def counted(self: pq.ParquetFile, i: int, **options: object) -> object:
-        read.append((id(self), i))
-        return original(self, i, **options)
+    def counted(file: BinaryIO, chunk: pq.ColumnChunkMetaData, **options: int | None) -> object:
+        read.append((file.name, chunk.data_page_offset))
+        return read_floats(file, chunk, **options)
 
-    monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
+    monkeypatch.setattr(readers, "read_floats", counted)
     collect(wide[0], WHERE)
     assert len(read) == len(set(read)) > 3
 

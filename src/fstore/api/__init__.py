@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fstore.api.features import Features
     from fstore.api.store import Store
+    from fstore.api.transformer import FstoreFeatures
 
-__all__ = ["Features", "Store"]
+__all__ = ["Features", "FstoreFeatures", "Store"]
 
-PLACES = {"Features": "features", "Store": "store"}
+PLACES = {"Features": "features", "FstoreFeatures": "transformer", "Store": "store"}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - that is what a module's attributes are

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fstore.api.reading import Taken, matrix, places_left
 from fstore.errors import DataError, UnknownNameError
-from fstore.html_text import definitions_html, heading_html
+from fstore.showing import definitions_html, heading_html
 from fstore.store.catalog import DatasetInfo
 from fstore.store.features import LayerShape
 from fstore.store.files import Partition
@@ -141,19 +141,17 @@ class Features:
         """
         from fstore.queries.samples.labels import label_matrix
 
-        order = np.argsort(self._ids, kind="stable")
+        unique, back = np.unique(self._ids, return_inverse=True)
         place = self.partition
         labels = label_matrix(
             self._store,
             place.dataset,
             place.view,
-            ids=self._ids[order],
+            ids=unique,
             classes=self.classes,
             difficult=self._difficult,
         )
-        out = np.empty_like(labels)
-        out[order] = labels
-        return out
+        return labels[back]
 
     @property
     def y(self) -> NDArray[np.int64]:

@@ -1,17 +1,19 @@
 """A list that a notebook shows as a table."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from itertools import islice
+from typing import Generic, TypeVar
 
-from fstore.html_text import table_html
+from fstore.showing import table_html, text_table
 
 __all__ = ["Listing"]
 
 T = TypeVar("T")
-Cells = Callable[[T], Sequence[object]]
+FIRST = 20
+"""Rows that are shown; the others are counted."""
 
 
-class Listing(list[T]):
+class Listing(list[T], Generic[T]):
     """A list of things of one kind; otherwise an ordinary list.
 
     Parameters
@@ -27,23 +29,21 @@ class Listing(list[T]):
         self, items: Iterable[T], *, columns: Sequence[str], cells: Callable[[T], Sequence[object]]
     ) -> None:
         super().__init__(items)
-        self._columns = columns
+        self.columns = tuple(columns)
         self._cells = cells
 
     def __repr__(self) -> str:
         if not self:
             return "[]"
-        rows = [[*map(_plain, self._cells(item))] for item in self]
-        table = [list(self._columns), *rows]
-        widths = [max(len(row[i]) for row in table) for i in range(len(self._columns))]
-        return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in table
-        )
+        return text_table(self.columns, self._shown(), self._more())
 
     def _repr_html_(self) -> str:
-        return table_html(self._columns, map(self._cells, self)) if self else ""
+        if not self:
+            return ""
+        return table_html(self.columns, self._shown(), note=self._more())
 
+    def _shown(self) -> Iterable[Sequence[object]]:
+        return map(self._cells, islice(self, FIRST))
 
-def _plain(value: object) -> str:
-    return "" if value is None else str(value)
+    def _more(self) -> str:
+        return f"... {len(self) - FIRST} more rows" if len(self) > FIRST else ""

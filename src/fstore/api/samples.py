@@ -62,7 +62,7 @@ def chosen_samples(
     named = _named(split, part)
     if named is None:
         ids = stored_samples(store, partition)
-        if difficult:
+        if difficult or partition.view == "image":  # boxes only are flagged
             return ids
         return without_difficult(store, ids, dataset=partition.dataset, view=partition.view)
     whole = named.split or default_split(store, [partition.dataset])

@@ -1,12 +1,18 @@
-"""Tables as HTML for notebooks: everything is escaped, the colours are those of the page."""
+"""Tables for people: as text for terminals, and as HTML for notebooks.
+
+In HTML everything is escaped, and the colours are those of the page, light or dark.
+"""
 
 import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["definitions_html", "heading_html", "table_html"]
+__all__ = ["definitions_html", "heading_html", "short", "table_html", "text_table"]
 
 LINE = "1px solid rgba(128,128,128,.4)"  # is seen on white and on black
+LONGEST = 120
+"""Characters of a cell."""
+
 CELL = "padding:2px 10px;white-space:nowrap;background:none"
 
 
@@ -65,14 +71,36 @@ def table_html(
     )
 
 
+def text_table(columns: Sequence[str], rows: Iterable[Sequence[object]], note: str = "") -> str:
+    """Return rows as lines of text, columns apart; ``note`` is the last line."""
+    table = [list(columns), *([short(value) for value in row] for row in rows)]
+    widths = [max(len(row[i]) for row in table) for i in range(len(columns))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    ]
+    return "\n".join([*lines, note] if note else lines)
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _text(value: object) -> str:
-    """Return a cell's text; long floats are shortened to six digits."""
+def short(value: object) -> str:
+    """Return a cell's text: None is empty, numbers have six digits, long text is cut.
+
+    Examples
+    --------
+    >>> short(None), short(2 / 3), short(12345678)
+    ('', '0.666667', '12345678')
+    """
     if value is None:
         return ""
     if isinstance(value, float) and math.isfinite(value):
-        return html.escape(f"{value:.6g}")
-    return html.escape(str(value))
+        return f"{value:.6g}"
+    text = str(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 4]} ..."
+
+
+def _text(value: object) -> str:
+    return html.escape(short(value))
