@@ -102,8 +102,8 @@ def runs(
     kind: Annotated[
         str,
         typer.Option(
-            help="Only these: extract, proposals, pretrain, finetune, detector (training one), "
-            "detect, refresh or schedule."
+            help="Only these: extract, derive (layers of functions), proposals, pretrain, "
+            "finetune, detector (training one), detect, refresh or schedule."
         ),
     ] = "",
     last: Annotated[

@@ -14,6 +14,7 @@ from fstore.names import network_name
 from fstore.store import sums
 from fstore.store.commits import committing, storage, until_committed
 from fstore.store.delta_log import log_entries
+from fstore.store.derived import derived_layers
 from fstore.store.files import ACTIVATIONS
 from fstore.store.leases import working
 from fstore.store.locks import naming
@@ -95,7 +96,7 @@ def plan_drop(root: "Place", selection: Selection, *, checkpoint: bool = False) 
     going = _partitions(root, selection)
     if checkpoint:
         going += [_going(root, record) for record in _records(root, selection)]
-    for table, equal in _described(selection):
+    for table, equal in _described(root, selection):
         rows = read_rows(root, table, **equal).num_rows
         going += [Going(table, " ".join(equal.values()), rows, 0)] if rows else []
     if not going:
@@ -112,7 +113,8 @@ def drop(root: "Place", selection: Selection, *, checkpoint: bool = False) -> li
     transaction took from the log. A data set named alone loses its samples, labels, splits,
     overlaps, detections and its entry too (its images stay where they are); named with view
     ``proposal`` alone, it loses its proposals and their overlaps. A network named alone loses the
-    record of its layers' shapes. A drop that was cut short is finished by
+    record of its layers' shapes, and a layer that was derived, named with its network alone, that
+    of its own. A drop that was cut short is finished by
     running it again.
 
     Only the store's own files are deleted: where a record names a file that does not lie among the
@@ -157,7 +159,7 @@ def _drop(root: "Place", selection: Selection, *, checkpoint: bool) -> list[Goin
         )
     if selection.given == _proposals_of(selection.dataset):
         hide_proposals(root, str(selection.dataset))
-    for table, equal in _described(selection):
+    for table, equal in _described(root, selection):
         _delete(root, table, equal)
     return going
 
@@ -219,7 +221,7 @@ def _partitions(root: "Place", selection: Selection) -> list[Going]:
     return [Going(ACTIVATIONS, name, rows, size) for name, (rows, size) in sums.items()]
 
 
-def _described(selection: Selection) -> list[tuple[str, dict[str, str]]]:
+def _described(root: "Place", selection: Selection) -> list[tuple[str, dict[str, str]]]:
     """Return the tables, and which of their rows, that go with what is selected as a whole."""
     given = selection.given
     if given == _proposals_of(selection.dataset):
@@ -229,6 +231,8 @@ def _described(selection: Selection) -> list[tuple[str, dict[str, str]]]:
         return [
             (t, {"name" if t == "datasets" else "dataset": given["dataset"]}) for t in OF_DATASET
         ]
+    if set(given) == {"network", "layer"} and derived_layers(root, **given):
+        return [("layers", given)]  # a layer of the network itself is one still
     return [("layers", given)] if set(given) == {"network"} else []
 
 

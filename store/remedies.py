@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from fstore import commands
 from fstore.errors import UnknownNameError
+from fstore.store.derived import derived_layers, how_to_derive
+from fstore.store.local import place_at
 
 if TYPE_CHECKING:
     from fstore.store.catalog import DatasetInfo
@@ -51,6 +53,10 @@ def how_to_make(store: "Store", partition: "Partition", layers: Sequence[str] = 
         record = store.find_checkpoint(partition.ckpt, partition.network or None)
     except UnknownNameError as error:
         return str(error)
+    for layer in layers or [partition.layer]:
+        derived = derived_layers(store.place, layer=layer)
+        if source := next((s for (n, _), s in derived.items() if partition.network in (n, "")), ""):
+            return how_to_derive(layer, source)
     names = layers or [partition.layer]
     same = [replace(partition, network=record.network, layer=name) for name in names]
     rectify = bool(rectified(store, same))
@@ -128,6 +134,10 @@ def how_to_replace(
         Remove it without asking.
     """
     drop = commands.drop(root, partition.values, yes=yes)
+    key = (partition.network, partition.layer)
+    derived = {} if root is None else derived_layers(place_at(str(root)), layer=partition.layer)
+    if key in derived:
+        return f"{drop}, and then: {how_to_derive(partition.layer, derived[key])}"
     again = extract_command(root, partition, precision=precision, rectify=rectify)
     return f"{drop} && {again}"
 

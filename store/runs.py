@@ -40,6 +40,7 @@ __all__ = [
 
 KINDS = (
     "extract",
+    "derive",
     "proposals",
     "pretrain",
     "finetune",

@@ -26,6 +26,9 @@ FACES = {"fstore": {"api"}, "fstore.__main__": {"cli"}}
 TORCH = ("fstore.workflows.", "fstore.queries.methods.", "fstore.api.")
 """May import torch beside the extractor, inside functions."""
 
+TORCH_AT_ONCE = {"fstore.api.torch_loader"}
+"""Has a class that is derived from one of torch's; it is imported inside functions only."""
+
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 40
 """Lines, a docstring's left out."""
@@ -168,7 +171,7 @@ def test_torch_stays_in_the_extractor(name: str) -> None:
     if name.startswith("fstore.extractor"):
         return
     heavy = [i for i in imports(text(name)) if i.target.split(".")[0] in {"torch", "torchvision"}]
-    assert not [i for i in heavy if i.at_import]
+    assert name in TORCH_AT_ONCE or not [i for i in heavy if i.at_import]
     assert not heavy or name.startswith(TORCH)
 
 

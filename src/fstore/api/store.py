@@ -2,9 +2,11 @@
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from fstore.api.derived import add_layer_from
 from fstore.api.features import Features
 from fstore.api.filling import FilledStore
 from fstore.api.listing import Listing
+from fstore.api.loader import loader
 from fstore.api.reading import Pool, Taken, check_taken, refuse_useless
 from fstore.api.samples import chosen_samples
 from fstore.showing import heading_html
@@ -97,6 +99,9 @@ class Store(FilledStore):
         ids = chosen_samples(self, partition, split=split, part=part, difficult=difficult)
         shape = layer_shape(self, partition)
         return Features(self, partition, ids, layer_shape=shape, taken=taken, difficult=difficult)
+
+    loader = loader
+    add_layer_from = add_layer_from
 
     # Asking it
 

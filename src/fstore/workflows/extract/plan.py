@@ -208,8 +208,11 @@ class Planner:
         self, record: CheckpointRecord, dataset: "DatasetInfo", view: str, *, register: bool
     ) -> LayerWork:
         from fstore.extractor.images import refuse_upright_boxes
+        from fstore.store.derived import refuse_derived
         from fstore.store.sink import missing_samples
 
+        asked = [*self.chosen.layers, *filter(None, [self.chosen.from_stored])]
+        refuse_derived(self.store.place, record.network, asked)
         meant = self.meant(record)
         if view != "image":
             refuse_upright_boxes(self.network(record).preprocess)

@@ -47,9 +47,17 @@ def recheck(store: "Store", **equal: str) -> Iterator[tuple["Partition", str, st
     reason : str
         Why it could not be computed again; empty if it was.
     """
+    from fstore.store.derived import derived_layers
+
     groups: dict[tuple[str, ...], dict[Partition, list[StoredFile]]] = defaultdict(dict)
+    derived, passed = derived_layers(store.place), set()
     for file in store.files(**equal):
         p = file.partition
+        if source := derived.get((p.network, p.layer)):
+            if p not in passed:
+                yield p, "", f"derived from '{source}' by a function of yours"
+            passed.add(p)
+            continue
         groups[p.network, p.ckpt, p.dataset, p.view].setdefault(p, []).append(file)
     loaded: tuple[tuple[str, str], Network] | None = None
     for (network, ckpt, _, _), partitions in groups.items():
