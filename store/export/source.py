@@ -1,7 +1,8 @@
 """What is exported: responses, block by block of channels, what their rows are, and whence."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,10 @@ class Source:
 
     Attributes
     ----------
-    rows : Rows
+    ids : array of shape (n_samples,), int64
+        The samples, ascending.
+    describe : callable
+        ``describe()`` gives what the rows are; formats that hold the matrix alone do not ask.
     layer : LayerShape
         Of the layer as it is stored; a block may have fewer places a map.
     blocks : iterable of (channels, X)
@@ -37,7 +41,8 @@ class Source:
         In types that JSON knows.
     """
 
-    rows: Rows
+    ids: NDArray[np.int64]
+    describe: Callable[[], Rows]
     layer: LayerShape
     blocks: Iterable[Block]
     provenance: Mapping[str, Any]
@@ -68,7 +73,8 @@ def partition_source(
         What was done to responses, for the provenance: ``what``, ``ablation``.
     """
     return Source(
-        _rows(store, partition, ids),
+        ids,
+        partial(_rows, store, partition, ids),
         layer_shape(store, partition),
         blocks,
         {**_provenance(store, partition, part), **how},

@@ -184,13 +184,13 @@ def _collect(source: Source, path: Path) -> Table:
     blocks = iter(source.blocks)
     first = next(blocks)
     positions = first[1].shape[2]  # an ablation may leave fewer
-    layer, rows = source.layer, source.rows
-    with _memory_map(path, (len(rows.sample_ids), layer.channels * positions)) as matrix:
+    layer = source.layer
+    with _memory_map(path, (len(source.ids), layer.channels * positions)) as matrix:
         for channels, X in chain([first], blocks):
             start = int(channels[0]) * positions
             matrix[:, start : start + len(channels) * positions] = X.reshape(len(X), -1)
     shape = _shape(layer, positions)
-    return Table(path, shape, rows, {**source.provenance, "shape": shape})
+    return Table(path, shape, source.describe, {**source.provenance, "shape": shape})
 
 
 def _shape(layer: LayerShape, positions: int) -> tuple[int, int, int]:

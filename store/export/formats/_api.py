@@ -51,15 +51,21 @@ class Table:
         A ``.npy`` file of shape (n_samples, n_features), float32, by rows.
     shape : tuple of three int
         Channels, height and width: the last two give the place of a feature in its map.
-    rows : Rows
+    describe : callable
+        ``describe()`` gives what the rows are.
     provenance : mapping
         Where the features come from, in types that JSON knows.
     """
 
     matrix: Path
     shape: tuple[int, int, int]
-    rows: Rows
+    describe: Callable[[], Rows]
     provenance: Mapping[str, Any]
+
+    @cached_property
+    def rows(self) -> Rows:
+        """What the rows are."""
+        return self.describe()
 
     @cached_property
     def features(self) -> NDArray[np.float32]:
