@@ -3,7 +3,7 @@
 import pkgutil
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -63,7 +63,7 @@ def export(
     )
     named = Samples(dataset, view, which.name, which.seed, part) if which and part else None
     samples = sample_ids(store, named, difficult=True) if named else None
-    chosen = {
+    chosen: dict[str, Any] = {
         "samples": samples,
         "part": Part(part, which) if part else None,
         "overwrite": overwrite,
