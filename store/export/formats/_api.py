@@ -17,6 +17,8 @@ from fstore.registry import Entry, Registry
 
 __all__ = ["FORMATS", "Rows", "Table", "check_installed", "file_format"]
 
+Mapped: TypeAlias = np.memmap[tuple[int, int], np.dtype[np.float32]]
+
 BLOCK_BYTES = 1 << 24
 """Of features, held at once."""
 
@@ -68,9 +70,9 @@ class Table:
         return self.describe()
 
     @cached_property
-    def features(self) -> NDArray[np.float32]:
+    def features(self) -> Mapped:
         """The matrix, mapped into memory, read-only."""
-        mapped: NDArray[np.float32] = np.load(self.matrix, mmap_mode="r")
+        mapped: Mapped = np.load(self.matrix, mmap_mode="r")
         return mapped
 
     @property
@@ -82,7 +84,7 @@ class Table:
         """Yield the matrix some rows at a time, and which rows these are."""
         step = max(1, BLOCK_BYTES // (4 * self.n_features))
         with self.matrix.open("rb") as file:
-            file.seek(self.features.offset)  # type: ignore[attr-defined] - of a memory map
+            file.seek(self.features.offset)
             for start in range(0, len(self.features), step):
                 n = min(step, len(self.features) - start)
                 # read, not mapped: pages of a map count as this process's memory
