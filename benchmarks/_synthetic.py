@@ -182,7 +182,7 @@ def labelled_store(
     )
     task = "single" if ((Y > 0).sum(axis=1) == 1).all() else "multi"
     manifest = ViewManifest(view, samples, tuple(splits))
-    store.add_dataset(DatasetManifest("drawn", task, CLASSES, path, (manifest,)))
+    store.register_dataset(DatasetManifest("drawn", task, CLASSES, path, (manifest,)))
     place = Partition("caffenet", "synthetic", "drawn", view, layer)
     made = labelled_batches(Y, layer, size=64)
     while shard := list(islice(made, SHARD // 64)):

@@ -13,9 +13,10 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from fstore.cli.app import open_store
-from fstore.cli.made import flag_of, made_commands, parameter, parameter_help, with_parameters
+from fstore.cli.made import flag_of, made_commands, parameter, with_parameters
 from fstore.cli.output import note
 from fstore.cli.progress import bar
+from fstore.docstrings import parameter_help
 from fstore.extractor.datasets import FORMATS, format_options
 from fstore.workflows.datasets import add_dataset, check_format
 

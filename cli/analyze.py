@@ -10,7 +10,7 @@ import typer
 from fstore.cli.app import HELP_OPTIONS, app, open_store
 from fstore.cli.commands import Group, Program
 from fstore.cli.limits import Timeout
-from fstore.cli.made import flag_of, made_commands, parameter, parameter_help, with_parameters
+from fstore.cli.made import flag_of, made_commands, parameter, with_parameters
 from fstore.cli.output import AsCsv, AsJson, emit
 from fstore.cli.progress import bar
 from fstore.cli.splits import OldSeed, SplitName, part_meant
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fstore.registry import Entry
     from fstore.store import Store
 
-__all__ = ["analyze", "command", "option_help"]
+__all__ = ["analyze", "command"]
 
 OUTPUT = ("plot", "overwrite", "as_json", "as_csv")
 """Arguments of a command that are not its analysis'."""
@@ -126,7 +126,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the files 
 
 def _options(entry: "Entry[Any]") -> dict[str, inspect.Parameter]:
     """Return the analysis' own arguments as options of a command."""
-    from fstore.queries.analyses import options_of
+    from fstore.queries.analyses import option_help, options_of
     from fstore.queries.samples.ablations import listed_ablations
 
     told, options = option_help(entry.function), {}
@@ -142,21 +142,6 @@ def _options(entry: "Entry[Any]") -> dict[str, inspect.Parameter]:
     if "split" in options:
         options |= {name: parameter(name, SPLIT_OPTIONS[name], None) for name in SPLIT_OPTIONS}
     return options
-
-
-def option_help(function: Callable[..., Any]) -> dict[str, str]:
-    """Return what docstrings say of the options of an analysis.
-
-    That is its own docstring, and those of the dataclasses among its arguments: one that is
-    derived from another need not repeat what the other says.
-    """
-    from fstore.queries.analyses import asked_types
-
-    told: dict[str, str] = {}
-    for kind in asked_types(function).values():
-        for base in reversed(kind.__mro__):
-            told |= parameter_help(base.__doc__ or "")
-    return told | parameter_help(function.__doc__ or "")
 
 
 SPLIT_OPTIONS = {"split": SplitName, "seed": OldSeed}

@@ -1,7 +1,6 @@
 """Commands made when they are wanted: their options come from signatures and docstrings."""
 
 import inspect
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ import typer
 from fstore.cli.app import HELP_OPTIONS
 from fstore.cli.commands import Program
 
-__all__ = ["flag_of", "made_commands", "parameter", "parameter_help", "with_parameters"]
+__all__ = ["flag_of", "made_commands", "parameter", "with_parameters"]
 
 
 def made_commands(
@@ -51,22 +50,3 @@ def parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parame
 def flag_of(name: str, kind: Any) -> list[str]:  # noqa: ANN401 - a type
     """Return the spelling of an option that is a switch: without a ``--no-`` beside it."""
     return ["--" + name.replace("_", "-")] if kind is bool else []
-
-
-def parameter_help(docstring: str) -> dict[str, str]:
-    """Return what the ``Parameters`` section of a numpydoc docstring says of each argument."""
-    text = inspect.cleandoc(docstring)
-    section = re.search(
-        r"^Parameters\n-+\n(.*?)(?=^\w[^\n]*\n-+\n|\Z)", text, re.MULTILINE | re.DOTALL
-    )
-    if section is None:
-        return {}
-    told: dict[str, str] = {}
-    names: list[str] = []
-    for line in section[1].splitlines():
-        if line and not line.startswith(" "):
-            names = [name.strip() for name in line.split(":", 1)[0].split(",")]
-        elif line.strip():
-            for name in names:
-                told[name] = f"{told.get(name, '')} {line.strip()}".strip()
-    return told

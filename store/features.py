@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -208,7 +208,7 @@ class _Reader:
     lows: list[int] = field(default_factory=list)  # first channel of each row group
     step: int = 1
     _parquet: pq.ParquetFile | None = None
-    _group: tuple[int, NDArray[np.float32]] | None = None
+    _group: tuple[int, NDArray[Any], NDArray[np.uint8] | None] | None = None
 
     def open(self, column: str, positions: int) -> None:  # noqa: ARG002 - a foreign file's needs it
         """Read the footer: which channels each row group holds."""
@@ -224,24 +224,29 @@ class _Reader:
     def fill(self, out: NDArray[np.float32], channels: NDArray[np.int32]) -> None:
         """Write this file's samples of some channels into a block."""
         of_group = np.searchsorted(self.lows, channels, side="right") - 1
+        rows, to = _as_slice(self.rows), _as_slice(self.to)
         for i in np.unique(of_group):
-            group = self._read(int(i))
+            values, present = self._read(int(i))
             at = np.flatnonzero(of_group == i)
-            rows = group[channels[at] - self.lows[i]]  # (channels, samples, positions)
-            if len(self.rows) != self.file.n_samples:
-                rows = rows[:, self.rows]
-            out[at[0] : at[-1] + 1, _as_slice(self.to)] = rows
+            wanted = _as_slice(channels[at] - self.lows[i])
+            part = values[wanted][:, rows]  # (channels, samples, positions)
+            bits = None if present is None else present[wanted][:, rows]
+            _put(out, slice(int(at[0]), int(at[-1]) + 1), to, values=part, bits=bits)
 
-    def _read(self, i: int) -> NDArray[np.float32]:
-        """Return a row group, shape (channels, samples, positions); the last one is kept."""
+    def _read(self, i: int) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
+        """Return a row group and which values are there; the last one is kept.
+
+        Both of shape (channels, samples, positions).
+        """
         if self._group is None or self._group[0] != i:
             assert self._parquet is not None  # noqa: S101 - open() comes first
             with storage(f"cannot read {self.file.path}"):
-                values = self._parquet.read_row_group(i, columns=[self.column]).column(0)
-            flat = _flat(values)
+                column = self._parquet.read_row_group(i, columns=[self.column]).column(0)
+            values, bits = _values_and_bits(column)
             n_channels = self._parquet.metadata.row_group(i).num_rows // self.file.n_samples
-            self._group = i, flat.reshape(n_channels, self.file.n_samples, -1)
-        return self._group[1]
+            shape = (n_channels, self.file.n_samples, -1)
+            self._group = i, values.reshape(shape), None if bits is None else bits.reshape(shape)
+        return self._group[1:]
 
 
 @dataclass
@@ -287,21 +292,51 @@ def _reader(file: StoredFile, rows: NDArray[np.intp], to: NDArray[np.intp]) -> _
     return (_ForeignReader if file.is_foreign else _Reader)(file, rows, to)
 
 
-def _flat(values: pa.ChunkedArray) -> NDArray[np.float32]:
+def _put(
+    out: NDArray[Any],
+    channels: slice,
+    samples: NDArray[np.intp] | slice,
+    *,
+    values: NDArray[Any],
+    bits: NDArray[np.uint8] | None,
+) -> None:
+    """Write values into a block, 0 where they are NULL."""
+    if bits is None:
+        out[channels, samples] = values
+        return
+    # as whole numbers, since what stands where a value is NULL may be a NaN; straight into the
+    # block, for a product of its own would be written and read once more
+    whole = np.dtype(f"u{values.itemsize}")
+    if isinstance(samples, slice):
+        np.multiply(values.view(whole), bits, out=out.view(whole)[channels, samples])
+    else:
+        out[channels, samples] = (values.view(whole) * bits).view(values.dtype)
+
+
+def _flat(values: pa.ChunkedArray) -> NDArray[Any]:
     """Return the values of a column, or of its lists, NULL as 0."""
+    plain, bits = _values_and_bits(values)
+    if bits is None:
+        return plain
+    return (plain.view(f"u{plain.itemsize}") * bits).view(plain.dtype)
+
+
+def _values_and_bits(values: pa.ChunkedArray) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
+    """Return the values of a column, or of its lists, and 1 where they are there, 0 where NULL.
+
+    Where all are there, None in place of the ones.
+    """
     array = values.combine_chunks()
     if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
         array = array.flatten()
     if not array.null_count:
-        plain: NDArray[np.float32] = array.to_numpy()
-        return plain
-    # as whole numbers, since what stands where a value is NULL may be a NaN; seven times as fast
-    # as fill_null
+        return array.to_numpy(), None
+    # seven times as fast as fill_null
     valid, data = array.buffers()
     end = array.offset + len(array)
     bits = np.unpackbits(np.frombuffer(valid, np.uint8), count=end, bitorder="little")
-    kept = np.frombuffer(data, np.uint32, count=end) * bits
-    return kept[array.offset :].view(np.float32)
+    plain = np.frombuffer(data, array.type.to_pandas_dtype(), count=end)
+    return plain[array.offset :], bits[array.offset :]
 
 
 def _as_slice(places: NDArray[np.intp]) -> NDArray[np.intp] | slice:

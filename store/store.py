@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
@@ -50,7 +50,7 @@ class Store:
         return self.place.local("")
 
     @classmethod
-    def create(cls, path: str | Path) -> "Store":
+    def create(cls, path: str | Path) -> Self:
         """Make a store in a new or empty folder; one that is there already is opened.
 
         Raises
@@ -75,7 +75,7 @@ class Store:
         return cls.open(path)
 
     @classmethod
-    def open(cls, path: str | Path, *, check: bool = False) -> "Store":
+    def open(cls, path: str | Path, *, check: bool = False) -> Self:
         """Open a store; one that an older fstore wrote gets the tables and columns it lacks.
 
         Parameters
@@ -176,8 +176,8 @@ class Store:
 
     # Data sets
 
-    def add_dataset(self, manifest: DatasetManifest) -> bool:
-        """Register a data set; see :func:`fstore.store.catalog.add_dataset`."""
+    def register_dataset(self, manifest: DatasetManifest) -> bool:
+        """Note a data set's samples; see :func:`fstore.store.catalog.add_dataset`."""
         with naming(self.place):
             new = catalog.add_dataset(self.place, manifest)
             inherited = proposals.VIEW in self.dataset(manifest.name).views and (
@@ -258,7 +258,7 @@ class Store:
 
     # Networks and checkpoints
 
-    def add_checkpoint(self, record: CheckpointRecord, weights: Path) -> CheckpointRecord:
+    def register_checkpoint(self, record: CheckpointRecord, weights: Path) -> CheckpointRecord:
         """Move weights into the store; see :func:`fstore.store.networks.add_checkpoint`."""
         return networks.add_checkpoint(self.place, record, weights)
 

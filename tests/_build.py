@@ -90,7 +90,7 @@ def add_dataset(
         for n in range(len(parts))
     )
     view = ViewManifest("image", samples, (Split("official", seed, tuple(parts)),))
-    store.add_dataset(DatasetManifest(name, "single", ("a", "b"), store.path / "x", (view,)))
+    store.register_dataset(DatasetManifest(name, "single", ("a", "b"), store.path / "x", (view,)))
 
 
 def add_layers(
@@ -118,7 +118,7 @@ def add_checkpoint(
     save_file({"w": names} if tensors is None else dict(tensors), weights)
     sha256 = tensor_sums(weights).weights
     record = CheckpointRecord(network, name, iteration=iteration, sha256=sha256)
-    return store.checkpoint_path(store.add_checkpoint(record, weights))
+    return store.checkpoint_path(store.register_checkpoint(record, weights))
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def make_scenes(path: Path, *, n_images: int = 36, seed: int = 0, files: int = 3
     image, boxes = _proposals(rng, n_images, gt_image, gt_boxes)
     store = Store.create(path)
     objects = list(zip(gt_image, gt_boxes, gt_label, gt_difficult, strict=True))
-    store.add_dataset(_manifest(path, part, objects))
+    store.register_dataset(_manifest(path, part, objects))
     _register(store, gt_image, gt_boxes, image, boxes)
     add_layers(store, "net", {"conv": (8, 3, 3), "fc": (8, 1, 1)})
     add_checkpoint(store, "net", "5")
@@ -214,7 +214,7 @@ def add_images(
     labels, difficult = scenes.gt_label[gt], scenes.gt_difficult[gt]
     objects = list(zip(gt_place, gt_boxes, labels, difficult, strict=True))
     numbers = images.tolist()
-    scenes.store.add_dataset(
+    scenes.store.register_dataset(
         _manifest(scenes.store.path, parts, objects, name=name, names=numbers, seeds=seeds)
     )
     put(scenes.store, Partition("net", "5", name, "gt", "conv"), scenes.gt_values[gt])
@@ -241,7 +241,7 @@ def relabel(scenes: Scenes, gt_label: NDArray[np.intp]) -> Scenes:
     store = scenes.store
     store.drop(dataset="d")
     objects = zip(scenes.gt_image, scenes.gt_boxes, gt_label, scenes.gt_difficult, strict=True)
-    store.add_dataset(_manifest(store.path, scenes.part, list(objects)))
+    store.register_dataset(_manifest(store.path, scenes.part, list(objects)))
     _register(store, scenes.gt_image, scenes.gt_boxes, scenes.image, scenes.boxes)
     put(store, scenes.where("gt"), scenes.gt_values)
     put(store, scenes.where("proposal"), scenes.values)

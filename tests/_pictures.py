@@ -48,12 +48,14 @@ def make(path: Path, *, preprocessing: str | None = None) -> Gallery:
     root.mkdir()
     records = [_image(root, i) for i in range(4)]
     views = [_view("image", records), _view("gt", [_with_box(r, i) for i, r in enumerate(records)])]
-    store.add_dataset(DatasetManifest("d", "multi", CLASSES, root, tuple(views), format="voc"))
+    store.register_dataset(DatasetManifest("d", "multi", CLASSES, root, tuple(views), format="voc"))
     add_layers(store, "net", {"conv": (3, 2, 3), "fc": (2, 1, 1)})
     weights = path / "w.safetensors"
     weights.write_text("not read here")
     text = PREPROCESS.to_json() if preprocessing is None else preprocessing
-    store.add_checkpoint(CheckpointRecord("net", "5", preprocessing=text, sha256="0" * 64), weights)
+    store.register_checkpoint(
+        CheckpointRecord("net", "5", preprocessing=text, sha256="0" * 64), weights
+    )
     rng = np.random.default_rng(3)
     values = {}
     for view in ("image", "gt"):

@@ -78,7 +78,9 @@ def add_manifest(
     splits.insert(0, Split("official", 0, tuple(parts[0])))
     view = ViewManifest("image", samples, tuple(splits))
     task = "single" if (np.sum(Y > 0, axis=1) == 1).all() else "multi"
-    store.add_dataset(DatasetManifest(name, cast("Any", task), CLASSES, store.path / "x", (view,)))
+    store.register_dataset(
+        DatasetManifest(name, cast("Any", task), CLASSES, store.path / "x", (view,))
+    )
 
 
 def _labels(rng: np.random.Generator, *, single: bool) -> NDArray[np.int8]:

@@ -91,7 +91,7 @@ def add_boxes(
     views = [ViewManifest("image", images, (Split("official", 0, tuple(parts)),)),
              ViewManifest("gt", truth)]  # fmt: skip
     views += [ViewManifest("proposal", proposed)] if proposals else []
-    store.add_dataset(DatasetManifest(name, "multi", ("cat", "dog"), store.path, tuple(views)))
+    store.register_dataset(DatasetManifest(name, "multi", ("cat", "dog"), store.path, tuple(views)))
     store.append(
         "overlaps",
         [

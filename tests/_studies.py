@@ -142,7 +142,9 @@ def add_samples(
     single = view == "image" and bool((np.sum(Y > 0, axis=1) == 1).all())
     task: Literal["single", "multi"] = "single" if single else "multi"
     manifest = ViewManifest(view, samples, tuple(splits))
-    store.add_dataset(DatasetManifest(name, task, tuple(classes), store.path / "x", (manifest,)))
+    store.register_dataset(
+        DatasetManifest(name, task, tuple(classes), store.path / "x", (manifest,))
+    )
 
 
 def _parts(seed: int) -> list[Part]:

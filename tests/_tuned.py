@@ -54,7 +54,7 @@ def add_run(world: World, name: str, *, seed: int, recipe: dict[str, float]) -> 
     weights = world.store.path.parent / "w.safetensors"
     weights.write_text(name)
     record = CheckpointRecord("net", name, sha256=f"{seed:064}", recipe=json.dumps(recipe))
-    world.store.add_checkpoint(record, weights)
+    world.store.register_checkpoint(record, weights)
     noise = np.random.default_rng(seed).normal(size=(N, 40, 1))
     values = np.maximum(world.values["fc"] + 4 * noise, 0).astype(np.float32)
     put(world.store, place(name), values)

@@ -172,7 +172,7 @@ def test_classes_in_another_order(trained: Store) -> None:
     """A data set that has the classes in another order gets the same result."""
     root = trained.dataset("rooms").root
     manifest = FORMATS["imagefolder"].function("turned", root, seeds=[0])
-    assert trained.add_dataset(replace(manifest, classes=manifest.classes[::-1]))
+    assert trained.register_dataset(replace(manifest, classes=manifest.classes[::-1]))
     extract(trained, layers=["fc7"], ckpts=["rooms"], datasets=["turned"], views=["image"])
     found, usual = (evaluate(trained, "rooms", dataset=d, split="random")
                     for d in ("turned", "rooms"))  # fmt: skip

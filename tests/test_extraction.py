@@ -298,7 +298,7 @@ def add_proposals(store: Store, images: Path) -> None:
     manifest = FORMATS["imagefolder"].function("noise", images, seeds=[0])
     boxes = tuple(replace(s, box=(1.0, 1.0, 30.0, 40.0)) for s in manifest.views[0].samples[:5])
     with_boxes = replace(manifest, views=(*manifest.views, ViewManifest("proposal", boxes)))
-    assert store.add_dataset(with_boxes)
+    assert store.register_dataset(with_boxes)
 
 
 @pytest.mark.parametrize(("device", "later"), [("cpu", False), ("cuda", True)])

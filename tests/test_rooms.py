@@ -17,12 +17,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": set(),
     "queries": {"store"},
     "workflows": {"extractor", "store", "queries"},
+    "api": {"extractor", "store", "queries", "workflows"},
     "cli": {"extractor", "store", "queries", "workflows"},
 }
-FACES = {"fstore": {"store"}, "fstore.__main__": {"cli"}}
+FACES = {"fstore": {"api"}, "fstore.__main__": {"cli"}}
 """Hand out what one room offers. All else that lies in no room imports none."""
 
-TORCH = ("fstore.workflows.", "fstore.queries.methods.")
+TORCH = ("fstore.workflows.", "fstore.queries.methods.", "fstore.api.")
 """May import torch beside the extractor, inside functions."""
 
 LONGEST_MODULE = 400

@@ -1,8 +1,15 @@
 """The paper's analyses: one file each, registered by name in :data:`ANALYSES`."""
 
-from fstore.queries.analyses._api import ANALYSES, analysis, ask, asked_types, options_of
+from fstore.queries.analyses._api import (
+    ANALYSES,
+    analysis,
+    ask,
+    asked_types,
+    option_help,
+    options_of,
+)
 from fstore.registry import import_siblings
 
-__all__ = ["ANALYSES", "analysis", "ask", "asked_types", "options_of"]
+__all__ = ["ANALYSES", "analysis", "ask", "asked_types", "option_help", "options_of"]
 
 import_siblings(__name__, list(__path__))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_type_hints
 
+from fstore.docstrings import parameter_help
 from fstore.queries.figures.plots import Row
 from fstore.registry import Registry
 from fstore.types import OnProgress
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from fstore.store import Store
 
-__all__ = ["ANALYSES", "Row", "analysis", "ask", "asked_types", "options_of"]
+__all__ = ["ANALYSES", "Row", "analysis", "ask", "asked_types", "option_help", "options_of"]
 
 Analysis: TypeAlias = Callable[..., Iterable[Row]]
 A = TypeVar("A", bound=Analysis)
@@ -116,6 +117,19 @@ def asked_types(function: Callable[..., Any]) -> dict[str, type[Any]]:
     """Return the arguments of an analysis whose fields are options, and their classes."""
     hints = _hints(function)
     return {name: hints[name] for name in hints if is_dataclass(hints[name])}
+
+
+def option_help(function: Callable[..., Any]) -> dict[str, str]:
+    """Return what docstrings say of the options of an analysis.
+
+    That is its own docstring, and those of the dataclasses among its arguments: one that is
+    derived from another need not repeat what the other says.
+    """
+    told: dict[str, str] = {}
+    for kind in asked_types(function).values():
+        for base in reversed(kind.__mro__):
+            told |= parameter_help(base.__doc__ or "")
+    return told | parameter_help(function.__doc__ or "")
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

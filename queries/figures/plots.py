@@ -1,7 +1,8 @@
 """Save figures, their numbers beside them, and lay out figures of many panels."""
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -11,8 +12,9 @@ from fstore.errors import DataError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-__all__ = ["Row", "check_out", "new_axes", "panels", "save_plot"]
+__all__ = ["Row", "check_out", "drawn", "new_axes", "panels", "save_plot", "styled"]
 
 Row: TypeAlias = Mapping[str, Any]
 """A row of a report or of an analysis, as it is drawn."""
@@ -53,20 +55,42 @@ def save_plot(
         The name has another suffix, or a file exists.
     """
     check_out(out, overwrite=overwrite)
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    style = files("fstore.queries").joinpath("fstore.mplstyle")
-    with as_file(style) as path, mpl.rc_context(fname=path):
-        figure = Figure()
-        FigureCanvasAgg(figure)
-        plot(rows, ax=figure.add_subplot())
+    with styled():
+        figure = drawn(plot, rows)
         undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
         out.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(out, metadata=undated.get(out.suffix))
     _write_csv(rows, out.with_suffix(".csv"), columns)
     return out
+
+
+def drawn(plot: "Callable[..., Axes]", rows: Sequence[Mapping[str, Any]]) -> "Figure":
+    """Return a new figure with rows drawn, in the style of :func:`styled`; no window opens.
+
+    Parameters
+    ----------
+    plot : callable
+        ``plot(rows, *, ax=None) -> Axes``.
+    rows : sequence of mapping
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with styled():
+        figure = Figure()
+        FigureCanvasAgg(figure)
+        plot(rows, ax=figure.add_subplot())
+    return figure
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw, and save what was drawn, with fstore's style."""
+    import matplotlib as mpl
+
+    style = files("fstore.queries").joinpath("fstore.mplstyle")
+    with as_file(style) as path, mpl.rc_context(fname=path):
+        yield
 
 
 def check_out(out: Path, *, overwrite: bool) -> None:

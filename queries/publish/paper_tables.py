@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from fstore.queries.studies.study import Study
     from fstore.store import Store
 
-__all__ = ["SUFFIXES", "check_files", "dressed", "table_text", "tabular", "write_tables"]
+__all__ = [
+    "SUFFIXES",
+    "Grid",
+    "check_files",
+    "dressed",
+    "table_grid",
+    "table_text",
+    "tabular",
+    "write_tables",
+]
 
 
 SUFFIXES = {"md": ".md", "latex": ".tex", "csv": ".csv"}
@@ -100,16 +109,39 @@ def table_text(
         No such format; there are no rows.
     """
     _check_form(form)
-    if not rows:
-        raise DataError("a table needs at least one row")
     if form == "csv":
         return _csv(_wide(rows))
-    table = _wide([{**row, "col": word(str(row["col"]))} for row in rows])
-    if len(table.cols) > MOST_COLUMNS and len(table.rows) < len(table.cols):
-        table = _wide([{**r, "row": r["col"], "col": r["row"]} for r in table.cells.values()])
+    table = _turned(rows, word)
     if form == "md":
         return _markdown(table, title, spread)
     return _latex(table, title, label, spread=spread)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table's cells as text: the header, a list a row with the row's name first, a note."""
+
+    header: list[str]
+    lines: list[list[str]]
+    note: str
+
+
+def table_grid(rows: Sequence[Row], *, word: Callable[[str], str] = str, spread: str = "") -> Grid:
+    """Return a report's rows as the cells of one table, as :func:`table_text` has them.
+
+    Parameters
+    ----------
+    rows, word, spread
+        As for :func:`table_text`.
+
+    Raises
+    ------
+    DataError
+        There are no rows.
+    """
+    table = _turned(rows, word)
+    lines = [[row, *_cells(table, row, "{}", between=" ± ")] for row in table.rows]
+    return Grid(["", *table.cols], lines, _note(table, spread))
 
 
 def dressed(study: "Study", name: str) -> dict[str, Any]:
@@ -222,7 +254,17 @@ def _write(out: Path, text: str) -> Path:
     return out
 
 
+def _turned(rows: Sequence[Row], word: Callable[[str], str]) -> _Wide:
+    """Return a table with its columns in words; one that is too wide is turned on its side."""
+    table = _wide([{**row, "col": word(str(row["col"]))} for row in rows])
+    if len(table.cols) > MOST_COLUMNS and len(table.rows) < len(table.cols):
+        table = _wide([{**r, "row": r["col"], "col": r["row"]} for r in table.cells.values()])
+    return table
+
+
 def _wide(rows: Sequence[Row]) -> _Wide:
+    if not rows:
+        raise DataError("a table needs at least one row")
     counts = {row.get("n") for row in rows}
     return _Wide(
         tuple(dict.fromkeys(str(row["row"]) for row in rows)),

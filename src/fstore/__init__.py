@@ -20,16 +20,18 @@ from fstore.errors import (
 )
 
 if TYPE_CHECKING:
-    from fstore.store import Store
+    from fstore.api import Features, Store
 
 __all__ = [
     "DataError",
+    "Features",
     "FstoreError",
     "IdentityError",
     "MissingExtraError",
     "QueryError",
     "SchemaError",
     "StorageError",
+    "Store",
     "UnknownNameError",
     "__version__",
     "create",
@@ -39,13 +41,19 @@ __all__ = [
 __version__: str
 
 
-def __getattr__(name: str) -> str:
-    """Look the version up when asked: importing ``importlib.metadata`` takes 50 ms."""
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # a checker would take every name for an attribute
 
-        return version("fstore")
-    raise AttributeError(f"module 'fstore' has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        """Look things up when asked: what they need takes longer than ``import fstore`` may."""
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("fstore")
+        if name in ("Features", "Store"):
+            from fstore import api
+
+            return getattr(api, name)
+        raise AttributeError(f"module 'fstore' has no attribute {name!r}")
 
 
 def open(path: str | Path) -> "Store":  # noqa: A001 - read as fstore.open
@@ -63,7 +71,7 @@ def open(path: str | Path) -> "Store":  # noqa: A001 - read as fstore.open
     SchemaError
         It was written by another version of fstore.
     """
-    from fstore.store import Store
+    from fstore.api import Store
 
     return Store.open(path)
 
@@ -76,6 +84,6 @@ def create(path: str | Path) -> "Store":
     StorageError
         The directory holds something else, or cannot be written.
     """
-    from fstore.store import Store
+    from fstore.api import Store
 
     return Store.create(path)

@@ -14,9 +14,8 @@ from typer.testing import CliRunner, Result
 
 from _problems import CLASSES, World, make
 from fstore.cli import app
-from fstore.cli.analyze import option_help
-from fstore.cli.made import parameter_help
-from fstore.queries.analyses import ANALYSES, ask, asked_types, options_of
+from fstore.docstrings import parameter_help
+from fstore.queries.analyses import ANALYSES, ask, asked_types, option_help, options_of
 from fstore.queries.samples.asked import Asked
 from fstore.registry import Entry
 

@@ -36,7 +36,7 @@ def register(store: Store, name: str, parent: str | None = None, **given: Any) -
     weights.write_text(name)
     network = given.pop("network", "net")
     record = CheckpointRecord(network, name, sha256=f"{network}{name}" * 9, parent=parent, **given)
-    store.add_checkpoint(record, weights)
+    store.register_checkpoint(record, weights)
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def add(store: Store, name: str, *splits: Split) -> None:
     parts: Any = ("train", "train", "val", "test", "test", "test")
     own = tuple(Registered(s.name, s.seed, parts) for s in splits)  # type: ignore[arg-type]
     view = ViewManifest("image", samples, own)
-    store.add_dataset(DatasetManifest(name, "single", ("a", "b"), store.path / "x", (view,)))
+    store.register_dataset(DatasetManifest(name, "single", ("a", "b"), store.path / "x", (view,)))
 
 
 @pytest.fixture(scope="module")

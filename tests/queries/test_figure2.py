@@ -51,7 +51,7 @@ def add(store: Store, name: str, tensors: dict[str, Any], *, order: str = "BGR")
     text = json.dumps({"order": order})
     digest = tensors_sha256({n: torch.from_numpy(t) for n, t in tensors.items()})
     record = CheckpointRecord("net", name, preprocessing=text, sha256=digest)
-    return store.checkpoint_path(store.add_checkpoint(record, file))
+    return store.checkpoint_path(store.register_checkpoint(record, file))
 
 
 def tensors(filters: Filters) -> dict[str, Any]:

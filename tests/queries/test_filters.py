@@ -265,7 +265,7 @@ def boxes(tmp_path_factory: pytest.TempPathFactory) -> World:
         for n, row in enumerate(world.Y)
     )
     view = ViewManifest("gt", samples, (Split("official", 0, tuple(world.parts[0])),))
-    world.store.add_dataset(DatasetManifest("g", "multi", CLASSES, world.store.path, (view,)))
+    world.store.register_dataset(DatasetManifest("g", "multi", CLASSES, world.store.path, (view,)))
     for ckpt in ("5", "15"):
         x = world.values["fc"] * (1 if ckpt == "5" else np.float32(0.5))
         x[:, : 20 if ckpt == "15" else 0] = 0

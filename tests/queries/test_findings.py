@@ -614,7 +614,7 @@ def test_facts_of_a_study(world: StudyWorld) -> None:
     weights.write_text("late")
     recipe = json.dumps({"held_out_accuracy": 0.25})
     record = CheckpointRecord("net", "late", iteration=300, recipe=recipe, sha256="late" * 16)
-    world.store.add_checkpoint(record, weights)
+    world.store.register_checkpoint(record, weights)
     study = structs.replace(world.study, sweep=("5k", "late", "to come"))
     found = study_facts(world.store, study, compute=False)
     assert (found.layers, found.flat) == (("conv5", "fc7"), ("fc7",))

@@ -38,7 +38,7 @@ class World:
         self.classes = [random.choice(["a", "b"], len(o)) for o in self.objects]
         self.proposals = [random_boxes(random, n) for n in random.integers(1, 150, 12)]
         self.store = Store.create(path)
-        self.store.add_dataset(self._manifest())
+        self.store.register_dataset(self._manifest())
         collector = Collector(ground_truth(self.store, "d"))
         for i, boxes in enumerate(self.proposals):
             if i != 5:  # an image that was not searched
@@ -200,6 +200,6 @@ def test_plot(world: World) -> None:
 def test_without_proposals(tmp_path: Path, world: World) -> None:
     """Without proposals the error has the command that makes them."""
     store = Store.create(tmp_path / "s")
-    store.add_dataset(world._manifest())
+    store.register_dataset(world._manifest())
     with pytest.raises(UnknownNameError, match="fstore proposals --dataset d"):
         proposal_recall(store, dataset="d")

@@ -207,7 +207,7 @@ def rename_checkpoint(store: Store, other: str, name: str) -> None:
 
     weights = store.path.parent / "w.safetensors"
     weights.write_text(other)
-    store.add_checkpoint(CheckpointRecord("net", name, sha256=f"net{other}" * 16), weights)
+    store.register_checkpoint(CheckpointRecord("net", name, sha256=f"net{other}" * 16), weights)
 
 
 def test_rewritten_files_stale_nothing(built: Built, study: Study) -> None:

@@ -26,7 +26,7 @@ def boxes(tmp_path: Path) -> Store:
         for n, own in enumerate(labels)
     )
     view = ViewManifest("gt", samples, (Split("official", 0, ("train", "train", "val", "test")),))
-    store.add_dataset(DatasetManifest("d", "multi", ("a", "b", "c"), tmp_path, (view,)))
+    store.register_dataset(DatasetManifest("d", "multi", ("a", "b", "c"), tmp_path, (view,)))
     return store
 
 

@@ -80,7 +80,7 @@ def everything(store: Store) -> list[object]:
 
 def test_a_data_set_is_found_as_it_was_registered(store: Store, tmp_path: Path) -> None:
     """Samples, labels, split, classes and root are read back; the place is the sample's id."""
-    assert store.add_dataset(manifest(tmp_path / "x"))
+    assert store.register_dataset(manifest(tmp_path / "x"))
     info = store.dataset("d")
     assert (info.classes, info.task, info.format) == (("a", "b"), "multi", "csv")
     assert (info.root, info.counts) == (tmp_path / "x", {"image": 4})
@@ -98,30 +98,30 @@ def test_a_data_set_is_found_as_it_was_registered(store: Store, tmp_path: Path) 
 
 def test_the_same_again_changes_nothing(store: Store, tmp_path: Path) -> None:
     """Registering a data set twice is no error, and no row is added."""
-    store.add_dataset(manifest(tmp_path))
+    store.register_dataset(manifest(tmp_path))
     before = everything(store)
-    assert not store.add_dataset(manifest(tmp_path))
+    assert not store.register_dataset(manifest(tmp_path))
     assert everything(store) == before
 
 
 def test_new_splits_are_added_beside_the_old(store: Store, tmp_path: Path) -> None:
     """A further seed adds its rows; what was there stays."""
-    store.add_dataset(manifest(tmp_path))
+    store.register_dataset(manifest(tmp_path))
     more = Split("random", 1, ("val", "val", "train", "test"))
     both = with_view(manifest(tmp_path), splits=(manifest(tmp_path).views[0].splits[0], more))
-    assert store.add_dataset(both)
+    assert store.register_dataset(both)
     rows = store.splits("d", "image").to_pylist()
     assert len(rows) == 3 + 4
-    assert not store.add_dataset(with_view(manifest(tmp_path), splits=(more,)))
+    assert not store.register_dataset(with_view(manifest(tmp_path), splits=(more,)))
     assert store.splits("d", "image").num_rows == 7
 
 
 def test_a_new_view_leaves_the_hashes_of_the_others(store: Store, tmp_path: Path) -> None:
     """Boxes added to a data set of images: the view of images is the same as before."""
-    store.add_dataset(manifest(tmp_path))
+    store.register_dataset(manifest(tmp_path))
     old = store.dataset("d").views["image"]
     boxes = tuple(replace(s, box=(1.0, 2.0, 3.5, 4.0), difficult=True) for s in samples(2))
-    assert store.add_dataset(replace(manifest(tmp_path), views=(ViewManifest("gt", boxes),)))
+    assert store.register_dataset(replace(manifest(tmp_path), views=(ViewManifest("gt", boxes),)))
     info = store.dataset("d")
     assert info.counts == {"gt": 2, "image": 4}
     assert info.views["image"] == old
@@ -160,19 +160,19 @@ def test_other_content_is_refused(
     store: Store, tmp_path: Path, change: Callable[[DatasetManifest], DatasetManifest], says: str
 ) -> None:
     """Changed files, boxes, labels, classes, task or parts: an error that says what, no change."""
-    store.add_dataset(manifest(tmp_path))
+    store.register_dataset(manifest(tmp_path))
     before = everything(store)
     with pytest.raises(IdentityError, match=says):
-        store.add_dataset(change(manifest(tmp_path)))
+        store.register_dataset(change(manifest(tmp_path)))
     assert everything(store) == before
 
 
 def test_a_folder_may_move(store: Store, tmp_path: Path) -> None:
     """The same files at another place: the root follows; inside the store it is relative."""
-    store.add_dataset(manifest(tmp_path / "x"))
-    assert store.add_dataset(manifest(tmp_path / "y"))
+    store.register_dataset(manifest(tmp_path / "x"))
+    assert store.register_dataset(manifest(tmp_path / "y"))
     assert store.dataset("d").root == tmp_path / "y"
-    assert store.add_dataset(manifest(store.path / "images/d"))
+    assert store.register_dataset(manifest(store.path / "images/d"))
     assert store.rows("datasets")["root"].to_pylist() == ["images/d"]
     store.path.rename(tmp_path / "moved")
     assert Store.open(tmp_path / "moved").dataset("d").root == tmp_path / "moved/images/d"
@@ -190,11 +190,13 @@ def test_a_killed_registration_leaves_no_traces(
 
     monkeypatch.setattr(catalog, "replace_rows", killed)
     with pytest.raises(KeyboardInterrupt):
-        store.add_dataset(manifest(tmp_path))
+        store.register_dataset(manifest(tmp_path))
     monkeypatch.undo()
     assert store.datasets() == []
     other = Split("official", 0, ("val", "val", "train"))
-    assert store.add_dataset(with_view(manifest(tmp_path), samples=samples(3), splits=(other,)))
+    assert store.register_dataset(
+        with_view(manifest(tmp_path), samples=samples(3), splits=(other,))
+    )
     assert store.samples("d", "image").num_rows == 3
     assert store.splits("d", "image")["part"].to_pylist() == ["val", "val", "train"]
 
@@ -214,8 +216,8 @@ def at_once(n: int, work: Callable[[], object]) -> list[object]:
 def test_registered_by_two_at_once_it_is_there_once(store: Store, tmp_path: Path) -> None:
     """Two processes that add the same data set: each sample, label and split row is there once."""
     alone = Store.create(tmp_path / "alone")
-    alone.add_dataset(manifest(tmp_path))
-    at_once(2, lambda: store.add_dataset(manifest(tmp_path)))
+    alone.register_dataset(manifest(tmp_path))
+    at_once(2, lambda: store.register_dataset(manifest(tmp_path)))
     assert everything(store)[1:] == everything(alone)[1:]
     assert store.rows("datasets").num_rows == 1
 
@@ -224,7 +226,7 @@ def test_unknown_names_list_what_there_is(store: Store, tmp_path: Path) -> None:
     """A wrong data set or view is an error that lists the right ones."""
     with pytest.raises(UnknownNameError, match="no data set 'voc'; there are: none yet"):
         store.dataset("voc")
-    store.add_dataset(manifest(tmp_path))
+    store.register_dataset(manifest(tmp_path))
     with pytest.raises(UnknownNameError, match=r"no data set 'voc'; there are: d$"):
         store.dataset("voc")
     with pytest.raises(UnknownNameError, match="'d' has no view 'gt'; it has: image"):
@@ -244,7 +246,7 @@ def weights(store: Store, text: str = "w") -> Path:
 
 def test_a_checkpoint_is_found_as_it_was_registered(store: Store) -> None:
     """Every field comes back, and the file is moved into the store."""
-    kept = store.add_checkpoint(RECORD, weights(store, "bytes"))
+    kept = store.register_checkpoint(RECORD, weights(store, "bytes"))
     assert kept == replace(RECORD, uri=kept.uri)
     assert store.checkpoint_path(kept).read_text() == "bytes"
     assert store.checkpoints() == [kept]
@@ -253,8 +255,8 @@ def test_a_checkpoint_is_found_as_it_was_registered(store: Store) -> None:
 
 def test_the_same_checkpoint_again_is_no_error(store: Store) -> None:
     """The same weights under the same name: the first record, one row, no file left over."""
-    first = store.add_checkpoint(RECORD, weights(store))
-    again = store.add_checkpoint(replace(RECORD, loss=9.0), weights(store))
+    first = store.register_checkpoint(RECORD, weights(store))
+    again = store.register_checkpoint(replace(RECORD, loss=9.0), weights(store))
     assert again == first
     assert store.rows("checkpoints").num_rows == 1
     assert not (store.path / "training/weights").exists()
@@ -262,9 +264,9 @@ def test_the_same_checkpoint_again_is_no_error(store: Store) -> None:
 
 def test_the_same_checkpoint_again_mends_a_lost_file(store: Store) -> None:
     """If the weights of a registered checkpoint are gone, registering them puts them back."""
-    first = store.add_checkpoint(RECORD, weights(store))
+    first = store.register_checkpoint(RECORD, weights(store))
     store.checkpoint_path(first).unlink()
-    store.add_checkpoint(RECORD, weights(store, "again"))
+    store.register_checkpoint(RECORD, weights(store, "again"))
     assert store.checkpoint_path(first).read_text() == "again"
 
 
@@ -280,9 +282,9 @@ def test_another_checkpoint_of_that_name_is_refused(
     store: Store, changes: dict[str, str], says: str
 ) -> None:
     """Other weights or preprocessing under a known name: an error that says which."""
-    first = store.add_checkpoint(RECORD, weights(store))
+    first = store.register_checkpoint(RECORD, weights(store))
     with pytest.raises(IdentityError, match=says):
-        store.add_checkpoint(replace(RECORD, **changes), weights(store, "other"))  # type: ignore[arg-type]
+        store.register_checkpoint(replace(RECORD, **changes), weights(store, "other"))  # type: ignore[arg-type]
     assert store.checkpoints() == [first]
     assert store.checkpoint_path(first).read_text() == "w"
 
@@ -291,7 +293,7 @@ def test_names_are_looked_up_with_and_without_network(store: Store) -> None:
     """A name that two networks share is refused with both; either long form is found."""
     for network in ("net", "other"):
         record = replace(RECORD, network=network, sha256=network * 16)
-        store.add_checkpoint(record, weights(store, network))
+        store.register_checkpoint(record, weights(store, network))
     with pytest.raises(
         UnknownNameError, match="'5k' is ambiguous: net/5k, other/5k; add --network"
     ):
@@ -310,7 +312,7 @@ def test_checkpoints_are_listed_as_they_were_trained(store: Store) -> None:
     """The order is network, iteration, name; 5k comes before 15k."""
     for name, iteration in (("15k", 15_000), ("5k", 5_000), ("b", None), ("a", None)):
         record = replace(RECORD, name=name, iteration=iteration, sha256=name.ljust(64, "0"))
-        store.add_checkpoint(record, weights(store, name))
+        store.register_checkpoint(record, weights(store, name))
     assert [r.name for r in store.checkpoints("net")] == ["a", "b", "5k", "15k"]
     assert store.checkpoints("other") == []
 
@@ -318,7 +320,7 @@ def test_checkpoints_are_listed_as_they_were_trained(store: Store) -> None:
 @pytest.mark.parametrize("name", ["005", "torchvision:x", "a'b", "ü %41", "v1/5"])
 def test_odd_checkpoint_names(store: Store, name: str) -> None:
     """Names with quotes, slashes and signs are registered and found as they are."""
-    kept = store.add_checkpoint(replace(RECORD, network=name, name=name), weights(store))
+    kept = store.register_checkpoint(replace(RECORD, network=name, name=name), weights(store))
     assert store.find_checkpoint(name, name) == kept
     assert store.checkpoint_path(kept).is_file()
     assert store.checkpoints(name) == [kept]

@@ -154,7 +154,7 @@ try:
         from fstore.types import CheckpointRecord
         weights = root.parent / f"w{mine}.safetensors"
         weights.write_text(str(mine))
-        store.add_checkpoint(CheckpointRecord("net", "two", sha256=f"{mine}" * 64), weights)
+        store.register_checkpoint(CheckpointRecord("net", "two", sha256=f"{mine}" * 64), weights)
     print("won")
 except IdentityError:
     print("other")

@@ -43,7 +43,7 @@ def store_of(path: Path, **datasets: Sequence[Split]) -> Store:
     for name, splits in datasets.items():
         own = tuple(Registered(s.name, s.seed, PARTS) for s in splits)  # type: ignore[arg-type]
         view = ViewManifest("image", samples, own)
-        store.add_dataset(DatasetManifest(name, "single", ("a",), store.path / "x", (view,)))
+        store.register_dataset(DatasetManifest(name, "single", ("a",), store.path / "x", (view,)))
     return store
 
 

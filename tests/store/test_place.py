@@ -89,7 +89,7 @@ def test_add_checkpoint_overwrites_nothing_outside(built: Built) -> None:
     new = root.parent / "new.safetensors"
     new.write_text("new")
     with pytest.raises(StorageError, match="does not lie in"):
-        Store.open(root).add_checkpoint(replace(record, uri=""), new)
+        Store.open(root).register_checkpoint(replace(record, uri=""), new)
     assert (root.parent / "precious.safetensors").read_text() == "precious"
 
 

@@ -270,7 +270,7 @@ def write_checkpoint(
         gives = compare(network, weights, _loaded(store, record, path))
         if say is not None:
             say(f"{record.network}/{record.name}: loads back, and one image gives {gives}")
-        return store.add_checkpoint(record, path)
+        return store.register_checkpoint(record, path)
 
 
 def _loaded(store: "Store", record: CheckpointRecord, path: Path) -> "Network":

@@ -86,7 +86,7 @@ def add_dataset(
     manifest = entry.function(
         name, root, seeds=seeds, fractions=fractions, on_progress=on_progress, **options
     )
-    return AddedDataset(manifest, store.add_dataset(manifest))
+    return AddedDataset(manifest, store.register_dataset(manifest))
 
 
 def check_format(name: str, options: Mapping[str, object]) -> None:

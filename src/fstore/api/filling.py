@@ -1,0 +1,233 @@
+"""What puts things into a store: data sets, checkpoints, responses."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from fstore.api.samples import part_text
+from fstore.store.catalog import DatasetInfo
+from fstore.store.store import Store as StoredTables
+from fstore.types import CheckpointRecord, Precision
+
+if TYPE_CHECKING:
+    from fstore.workflows.extract.run import Summary
+
+__all__ = ["FilledStore"]
+
+
+class FilledStore(StoredTables):
+    """A store with the methods that put things into it."""
+
+    def add_dataset(
+        self,
+        name: str,
+        root: str | Path | None = None,
+        *,
+        format: str,  # noqa: A002 - the word of the command line
+        seeds: Sequence[int] = (),
+        fractions: tuple[float, float, float] | None = None,
+        quiet: bool = False,
+        **options: Any,  # noqa: ANN401 - each format has its own
+    ) -> DatasetInfo:
+        """Register a data set: its files are hashed, its samples, labels and splits noted.
+
+        Parameters
+        ----------
+        name : str
+            What the store will know it by.
+        root : str, Path or None
+            Folder of the images; None for formats that make their images (``digits``).
+        format : str
+            ``imagefolder``, ``voc``, ``coco``, ``csv``, ``digits``, ...: the names of
+            ``fstore dataset add --help``.
+        seeds, fractions
+            A stratified random split for each seed; shares of train, val and test
+            (0.5, 0.1, 0.4).
+        quiet : bool
+            Say nothing.
+        **options
+            The format's own, as in ``docs/datasets.md``.
+
+        Returns
+        -------
+        DatasetInfo
+            The same where it was registered already.
+
+        Raises
+        ------
+        UnknownNameError
+            No such format.
+        DataError
+            The folder does not hold such a data set, or the format has no such option.
+        IdentityError
+            The name is registered with other content.
+        """
+        from fstore.api.progress import shown, tell
+        from fstore.workflows.datasets import add_dataset
+
+        notes: list[str] = []
+        with shown(quiet=quiet) as update:
+            add_dataset(
+                self,
+                name,
+                format,
+                root=None if root is None else Path(root),
+                seeds=seeds,
+                fractions=fractions,
+                on_progress=lambda done, total: update("hashing", done, total, "files"),
+                on_note=notes.append,
+                **options,
+            )
+        tell([f"{name}: {text}" for text in notes], quiet=quiet)
+        return self.dataset(name)
+
+    def add_checkpoint(
+        self,
+        file: str | Path,
+        *,
+        network: str,
+        name: str,
+        quiet: bool = False,
+        **options: Any,  # noqa: ANN401 - those of the workflow, which checks them
+    ) -> CheckpointRecord:
+        """Register a file of weights as a checkpoint of a network.
+
+        Parameters
+        ----------
+        file : str or Path
+            safetensors, torch state dict, ``.npz`` or ``.caffemodel``.
+        network : str
+            Which network they are of: a name of ``fstore networks``, or your own function as
+            ``package.module:function``.
+        name : str
+            What the store will know it by.
+        quiet : bool
+            Say nothing.
+        **options
+            What :func:`fstore.workflows.import_checkpoint` takes beside: ``iteration``, ``lr``,
+            ``seed``, ``parent``, ``mean``, ``key``.
+
+        Returns
+        -------
+        CheckpointRecord
+
+        Raises
+        ------
+        UnknownNameError
+            No such network.
+        DataError
+            The weights do not fit the network, or cannot be loaded back.
+        IdentityError
+            The name is registered with other weights or preprocessing.
+        """
+        from fstore.api.progress import tell
+        from fstore.workflows.checkpoints import import_checkpoint
+
+        said: list[str] = []
+        record = import_checkpoint(
+            self, Path(file), network=network, name=name, say=said.append, **options
+        )
+        tell(said, quiet=quiet)
+        return record
+
+    def init_checkpoint(
+        self, *, network: str, name: str, seed: int = 0, classes: int | None = None
+    ) -> CheckpointRecord:
+        """Register a network's random initial weights, which a seed draws, as a checkpoint.
+
+        Parameters
+        ----------
+        network, name : str
+            As for :meth:`add_checkpoint`.
+        seed : int
+            From 0; the same seed gives the same weights.
+        classes : int or None
+            Outputs; None for the network's own number.
+
+        Raises
+        ------
+        UnknownNameError
+            No such network.
+        IdentityError
+            The name is registered with other weights.
+        """
+        from fstore.workflows.checkpoints import init_checkpoint
+
+        return init_checkpoint(self, network=network, name=name, seed=seed, classes=classes)
+
+    def extract(
+        self,
+        layers: str | Sequence[str],
+        ckpt: str | Sequence[str],
+        dataset: str | Sequence[str],
+        *,
+        view: str | Sequence[str] = (),
+        network: str | None = None,
+        split: str | None = None,
+        part: Literal["train", "val", "test", "trainval"] | None = None,
+        from_stored: str | None = None,
+        precision: Precision = "tf32",
+        compute: str = "float32",
+        device: str = "auto",
+        batch_size: int | None = None,
+        workers: int | None = None,
+        max_bad: int = 100,
+        quiet: bool = False,
+    ) -> "Summary":
+        """Store the responses of layers to a data set; what is there is not redone.
+
+        Parameters
+        ----------
+        layers, ckpt, dataset : str or sequence of str
+            One name each, or several; layer ``all`` means the declared layers.
+        view : str or sequence of str
+            ``image``, ``gt``, ``proposal``; none named: image and gt.
+        network : str or None
+            Whose checkpoints are meant, where names are ambiguous.
+        split, part : str or None
+            As for :meth:`features`.
+        from_stored : str or None
+            Stored layer below those asked for: the rest of the network runs on its responses.
+        precision : {"tf32", "float32", "bfloat16", "bit"}
+            What stored values are rounded to.
+        compute : {"float32", "tf32", "bfloat16", "float16"}
+            Arithmetic of the forward pass.
+        device : str
+            ``auto``, ``cpu``, ``cuda`` or ``cuda:0,1``.
+        batch_size, workers : int or None
+            Samples a forward pass, decoding threads; None: as fits the machine.
+        max_bad : int
+            More unreadable images than this end the run.
+        quiet : bool
+            Say nothing; else a terminal or a notebook shows how far it is.
+
+        Returns
+        -------
+        Summary
+            What was added, what was there, which images could not be read, and the time.
+
+        Raises
+        ------
+        UnknownNameError
+            No such checkpoint, data set, view, layer or part.
+        IdentityError
+            A name stands for other content in the store.
+        DataError
+            A file changed since it was registered, or too many images are unreadable.
+        """
+        from fstore.api.progress import extracted
+        from fstore.workflows.extract.plan import Chosen, ExtractionOptions
+
+        options = ExtractionOptions(
+            precision=precision, compute=compute, device=device, batch_size=batch_size,
+            workers=workers, max_bad=max_bad,
+        )  # fmt: skip
+        chosen = Chosen(
+            _names(layers), _names(ckpt), _names(dataset), _names(view), network,
+            part_text(split, part), from_stored,
+        )  # fmt: skip
+        return extracted(self, chosen, options, quiet=quiet)
+
+
+def _names(given: str | Sequence[str]) -> list[str]:
+    return [given] if isinstance(given, str) else list(given)
