@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fstore.errors import UnknownNameError
-from fstore.store.export.formats import Rows
+from fstore.store.export.formats import RowLabels
 from fstore.store.features import Block, LayerShape, layer_shape
 from fstore.store.files import Partition
 from fstore.store.parts import Part
@@ -29,7 +29,7 @@ class Source:
     Attributes
     ----------
     ids : array of shape (n_samples,), int64
-        The samples, ascending.
+        The samples.
     describe : callable
         ``describe()`` gives what the rows are; formats that hold the matrix alone do not ask.
     layer : LayerShape
@@ -42,7 +42,7 @@ class Source:
     """
 
     ids: NDArray[np.int64]
-    describe: Callable[[], Rows]
+    describe: Callable[[], RowLabels]
     layer: LayerShape
     blocks: Iterable[Block]
     provenance: Mapping[str, Any]
@@ -55,6 +55,7 @@ def partition_source(
     *,
     ids: NDArray[np.int64],
     part: Part | None = None,
+    describe: Callable[[], RowLabels] | None = None,
     **how: object,
 ) -> Source:
     """Return blocks of a stored partition's responses with what their rows are.
@@ -66,15 +67,17 @@ def partition_source(
     blocks : iterable of (channels, X)
         See :class:`Source`.
     ids : array of shape (n_samples,), int64
-        The samples, ascending.
+        The samples, in the order of the blocks' rows.
     part : Part or None
         What these samples are, with its split; None if they are all or any.
+    describe : callable or None
+        See :class:`Source`; None where ids ascend and show what the store says.
     **how : object
         What was done to responses, for the provenance: ``what``, ``ablation``.
     """
     return Source(
         ids,
-        partial(_rows, store, partition, ids),
+        describe or partial(_rows, store, partition, ids),
         layer_shape(store, partition),
         blocks,
         {**_provenance(store, partition, part), **how},
@@ -99,7 +102,7 @@ def _provenance(store: "Store", partition: Partition, part: Part | None) -> dict
     }
 
 
-def _rows(store: "Store", partition: Partition, ids: NDArray[np.int64]) -> Rows:
+def _rows(store: "Store", partition: Partition, ids: NDArray[np.int64]) -> RowLabels:
     dataset, view = partition.dataset, partition.view
     samples = store.samples(dataset, view, ["sample_id", "image_id"])
     in_view = samples["sample_id"].to_numpy()
@@ -111,7 +114,7 @@ def _rows(store: "Store", partition: Partition, ids: NDArray[np.int64]) -> Rows:
     names = samples["image_id"].take(pa.array(np.searchsorted(in_view, ids)))
     image_ids = pa.concat_arrays(names.chunks) if names.num_chunks else pa.array([], pa.string())
     classes = tuple(store.dataset(dataset).classes)
-    return Rows(ids, image_ids, _labels(store, partition, ids, classes=classes), classes)
+    return RowLabels(ids, image_ids, _labels(store, partition, ids, classes=classes), classes)
 
 
 def _labels(

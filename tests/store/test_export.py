@@ -27,7 +27,7 @@ from fstore.cli.export import SUFFIXES
 from fstore.errors import DataError, MissingExtraError, StorageError
 from fstore.store import Store
 from fstore.store.export import FORMATS, export_features
-from fstore.store.export.formats import Table, check_installed
+from fstore.store.export.formats import Table
 from fstore.store.files import Partition
 from fstore.store.parts import Part, part_samples
 from fstore.types import DatasetManifest, SampleRecord, ViewManifest
@@ -242,7 +242,7 @@ def add_unlabelled(store: Store) -> None:
     """Register two images that show nothing."""
     samples = tuple(SampleRecord(f"i{n}", f"{n}.png", f"{n:032x}", 8, 8, {}) for n in range(2))
     view = ViewManifest("image", samples, ())
-    store.add_dataset(DatasetManifest("plain", "multi", (), store.path / "x", (view,)))
+    store.register_dataset(DatasetManifest("plain", "multi", (), store.path / "x", (view,)))
 
 
 def test_files_of_another_program(tmp_path: Path) -> None:
@@ -372,15 +372,19 @@ def test_a_lance_folder_comes_back(
 
 
 @each_format
-def test_a_missing_library(suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library(
+    built: Built, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A format whose library is not installed says how it is; the others need none."""
-    monkeypatch.setattr("fstore.store.export.formats._api.find_spec", lambda _: None)
-    entry = FORMATS[suffix]
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    monkeypatch.setitem(sys.modules, "lance", None)
+    out = tmp_path / f"x{suffix}"
     if suffix not in {".h5", ".lance"}:
-        check_installed(entry)
+        assert export_features(built.store, built.partition("fc"), out) == out
         return
-    with pytest.raises(MissingExtraError, match=rf'pip install "fstore\[{suffix[1:]}\]"'):
-        check_installed(entry)
+    with pytest.raises(MissingExtraError, match=rf"pip install 'fstore\[{suffix[1:]}\]'"):
+        export_features(built.store, built.partition("fc"), out)
+    assert list(tmp_path.iterdir()) == []
 
 
 @each_format

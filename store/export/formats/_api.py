@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fstore.errors import MissingExtraError
+from fstore.extras import need
 from fstore.registry import Entry, Registry
 
-__all__ = ["FORMATS", "Rows", "Table", "check_installed", "file_format"]
+__all__ = ["FORMATS", "RowLabels", "Table", "check_installed", "file_format"]
 
 Mapped: TypeAlias = np.memmap[tuple[int, int], np.dtype[np.float32]]
 
@@ -24,7 +23,7 @@ BLOCK_BYTES = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class RowLabels:
     """What the rows of a matrix are.
 
     Attributes
@@ -61,11 +60,11 @@ class Table:
 
     matrix: Path
     shape: tuple[int, int, int]
-    describe: Callable[[], Rows]
+    describe: Callable[[], RowLabels]
     provenance: Mapping[str, Any]
 
     @cached_property
-    def rows(self) -> Rows:
+    def rows(self) -> RowLabels:
         """What the rows are."""
         return self.describe()
 
@@ -134,9 +133,5 @@ def check_installed(entry: "Entry[Write]") -> None:
     MissingExtraError
         With the command that installs it.
     """
-    needs, extra = entry.meta["needs"], entry.meta["extra"]
-    if needs and find_spec(needs) is None:
-        raise MissingExtraError(
-            f"to write {entry.name} files {needs} must be installed: "
-            f'pip install "fstore[{extra}]"; or choose another ending'
-        )
+    if entry.meta["needs"]:
+        need(entry.meta["needs"], extra=entry.meta["extra"])
