@@ -6,7 +6,7 @@ from fstore.api.features import Features
 from fstore.api.filling import FilledStore
 from fstore.api.listing import Listing
 from fstore.api.reading import Pool, Taken, check_taken, refuse_useless
-from fstore.api.samples import chosen_part, chosen_samples, part_text
+from fstore.api.samples import chosen_part, chosen_samples
 from fstore.html_text import heading_html
 from fstore.store.catalog import DatasetInfo
 from fstore.types import CheckpointRecord
