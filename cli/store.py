@@ -1,8 +1,6 @@
-"""``fstore init|status|drop|gc|verify|export``: the store itself."""
+"""``fstore init|status|drop|gc|verify``: the store itself."""
 
 from collections.abc import Sequence
-from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,26 +8,18 @@ import typer
 from fstore import commands
 from fstore.cli.app import app, open_store
 from fstore.cli.output import AsCsv, AsJson, emit, note
-from fstore.cli.splits import OldSeed, PartName, SplitName, part_meant
 
 if TYPE_CHECKING:
     from fstore.store import Store
     from fstore.store.maintenance import Going
 
-__all__ = ["drop", "export", "gc", "init", "status", "verify"]
+__all__ = ["drop", "gc", "init", "status", "verify"]
 
 Network = Annotated[str, typer.Option(help="Of this network.")]
 Ckpt = Annotated[str, typer.Option(help="Of this checkpoint.")]
 Dataset = Annotated[str, typer.Option(help="Of this data set.")]
 ViewName = Annotated[str, typer.Option(help="Of this view: image, gt or proposal.")]
 Layer = Annotated[str, typer.Option(help="Of this layer.")]
-
-
-class What(StrEnum):
-    """What of a response map is exported."""
-
-    MAP = "map"
-    SP_MAX = "sp_max"
 
 
 @app.command("init")
@@ -193,43 +183,6 @@ def _recomputed(
         elif problem and tuple(where[c] for c in PROBLEM_COLUMNS[:-2]) not in damaged:
             rows.append({**where, "file": "", "problem": problem})
     return rows
-
-
-@app.command("export")
-def export(
-    ctx: typer.Context,
-    out: Annotated[Path, typer.Argument(help="A .npy, .npz or .parquet file.")],
-    *,
-    layer: Annotated[str, typer.Option(help="Layer.")],
-    ckpt: Annotated[str, typer.Option(help="Checkpoint: NAME or NETWORK/NAME.")],
-    dataset: Annotated[str, typer.Option(help="Data set.")],
-    network: Annotated[str, typer.Option(help="Network, where several have the layer.")] = "",
-    view: Annotated[str, typer.Option(help="View: image, gt or proposal.")] = "image",
-    split: SplitName = None,
-    part: PartName = None,
-    seed: OldSeed = None,
-    what: Annotated[What, typer.Option(help="Whole maps, or their largest response.")] = What.MAP,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
-) -> None:
-    """Write a layer's features, a row a sample, and print the file's path.
-
-    Example: fstore export --layer fc7 --ckpt 305k --dataset voc07 --part test fc7.npz
-    """
-    from fstore.store.export import export_features, find_partition
-    from fstore.store.parts import Samples, sample_ids
-
-    store = open_store(ctx)
-    which = part_meant(ctx, store, dataset, split=split, part=part, seed=seed)
-    partition = find_partition(
-        store, layer=layer, ckpt=ckpt, dataset=dataset, view=view, network=network or None
-    )
-    named = Samples(dataset, view, which.name, which.seed, part) if which and part else None
-    samples = sample_ids(store, named, difficult=True) if named else None
-    typer.echo(
-        export_features(
-            store, partition, out, samples=samples, what=what.value, overwrite=overwrite
-        )
-    )
 
 
 def _tell(going: "Sequence[Going]") -> None:

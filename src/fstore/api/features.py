@@ -14,6 +14,7 @@ from fstore.showing import definitions_html, heading_html
 from fstore.store.catalog import DatasetInfo
 from fstore.store.features import LayerShape
 from fstore.store.files import Partition
+from fstore.store.parts import Part
 
 if TYPE_CHECKING:
     import polars as pl
@@ -52,6 +53,7 @@ class Features:
         layer_shape: LayerShape,
         taken: Taken,
         difficult: bool = False,
+        part: Part | None = None,
     ) -> None:
         self._store = store
         self._ids = ids
@@ -59,6 +61,7 @@ class Features:
         self.partition = partition
         self.layer_shape = layer_shape
         self.taken = taken
+        self.part = part
 
     # The matrix
 
@@ -248,6 +251,32 @@ class Features:
         import torch
 
         return torch.from_numpy(self.X)
+
+    def export(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the features to a file, as ``fstore export`` does; return its path.
+
+        Whole maps are not held in memory for that.
+
+        Parameters
+        ----------
+        path : str or Path
+            Its ending says in which format: ``.npy``, ``.npz``, ``.parquet``, ``.h5``,
+            ``.safetensors`` or ``.lance``.
+        overwrite : bool
+            Replace a file that is there.
+
+        Raises
+        ------
+        DataError
+            The name has another ending, the file exists, or there is no sample.
+        MissingExtraError
+            The format needs a library that is not installed.
+        StorageError
+            The file would lie among the store's own, or cannot be written.
+        """
+        from fstore.api.export import export
+
+        return export(self._store, self, Path(path), overwrite=overwrite)
 
     # For people
 

@@ -16,7 +16,7 @@ from fstore.store.matrix import read_matrix
 if TYPE_CHECKING:
     from fstore.store import Store
 
-__all__ = ["Pool", "Taken", "check_taken", "matrix", "places_left", "refuse_useless"]
+__all__ = ["Pool", "Taken", "check_taken", "matrix", "places_left", "pool_places", "refuse_useless"]
 
 Pool: TypeAlias = Literal["mean", "max"]
 POOLS = ("mean", "max")
@@ -130,12 +130,12 @@ def _ablated(
     )
     for channels, block in blocks:
         first = int(channels[0]) * places
-        left = _pooled(block, taken.pool).reshape(len(ids), -1)
+        left = pool_places(block, taken.pool).reshape(len(ids), -1)
         X[:, first : first + len(channels) * places] = left
     return X
 
 
-def _pooled(block: NDArray[np.float32], pool: str | None) -> NDArray[Any]:
+def pool_places(block: NDArray[np.float32], pool: str | None) -> NDArray[Any]:
     """Return maps, or one value of each; shape (n_samples, n_channels, places)."""
     if pool == "max":
         block = block.max(axis=2, keepdims=True)

@@ -21,7 +21,25 @@ if TYPE_CHECKING:
     from fstore.store import Store
     from fstore.store.files import Partition
 
-__all__ = ["chosen_samples", "part_text"]
+__all__ = ["chosen_part", "chosen_samples", "part_text"]
+
+
+def chosen_part(
+    store: "Store", dataset: str, *, split: str | None = None, part: str | None = None
+) -> Part | None:
+    """Return the part of a split that ``split`` and ``part`` mean; None for all samples.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such part, or it is not clear of which split.
+    DataError
+        A split without a part.
+    """
+    named = _named(split, part)
+    if named is None:
+        return None
+    return Part(named.name, named.split or default_split(store, [dataset]))
 
 
 def chosen_samples(

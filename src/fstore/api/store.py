@@ -8,7 +8,7 @@ from fstore.api.filling import FilledStore
 from fstore.api.listing import Listing
 from fstore.api.loader import loader
 from fstore.api.reading import Pool, Taken, check_taken, refuse_useless
-from fstore.api.samples import chosen_samples
+from fstore.api.samples import chosen_part, chosen_samples
 from fstore.showing import heading_html
 from fstore.store.catalog import DatasetInfo
 from fstore.types import CheckpointRecord
@@ -98,7 +98,15 @@ class Store(FilledStore):
         refuse_useless(self, partition, taken)
         ids = chosen_samples(self, partition, split=split, part=part, difficult=difficult)
         shape = layer_shape(self, partition)
-        return Features(self, partition, ids, layer_shape=shape, taken=taken, difficult=difficult)
+        return Features(
+            self,
+            partition,
+            ids,
+            layer_shape=shape,
+            taken=taken,
+            difficult=difficult,
+            part=chosen_part(self, dataset, split=split, part=part),
+        )
 
     loader = loader
     add_layer_from = add_layer_from

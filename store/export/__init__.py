@@ -1,0 +1,17 @@
+"""A layer's features as a file for other programs: by samples, with labels and provenance."""
+
+from fstore.store.export.finding import find_partition
+from fstore.store.export.formats import FORMATS, RowLabels
+from fstore.store.export.source import Source, partition_source
+from fstore.store.export.writing import check_out, export_features, write_features
+
+__all__ = [
+    "FORMATS",
+    "RowLabels",
+    "Source",
+    "check_out",
+    "export_features",
+    "find_partition",
+    "partition_source",
+    "write_features",
+]

@@ -1,0 +1,55 @@
+"""Find what is stored by the names that a user gives."""
+
+from typing import TYPE_CHECKING
+
+from fstore.errors import UnknownNameError
+from fstore.names import checkpoint_name, network_name
+from fstore.store.files import Partition
+from fstore.store.remedies import how_to_make, no_view
+
+if TYPE_CHECKING:
+    from fstore.store.store import Store
+
+__all__ = ["find_partition"]
+
+
+def find_partition(
+    store: "Store",
+    *,
+    layer: str,
+    ckpt: str,
+    dataset: str,
+    view: str = "image",
+    network: str | None = None,
+) -> Partition:
+    """Return the one stored partition that fits.
+
+    Raises
+    ------
+    UnknownNameError
+        None fits, or checkpoints of several networks do (all are listed).
+    """
+    info = store.dataset(dataset)
+    if view not in info.views:
+        raise UnknownNameError(no_view(store, info, view), dataset=dataset)
+    ckpt, network = checkpoint_name(ckpt), None if network is None else network_name(network)
+    where = {"layer": layer, "dataset": dataset, "view": view}
+    stored = {file.partition for file in store.files(**where)}
+    names = {ckpt, *([f"{network}/{ckpt}"] if network else [])}
+    fit = sorted(
+        p
+        for p in stored
+        if (p.ckpt in names or f"{p.network}/{p.ckpt}" in names) and network in (None, p.network)
+    )
+    if len(fit) == 1:
+        return fit[0]
+    if fit:
+        candidates = ", ".join(f"{p.network}/{p.ckpt}" for p in fit)
+        raise UnknownNameError(f"checkpoint '{ckpt}' is ambiguous: {candidates}; add --network")
+    ckpts = ", ".join(sorted({f"{p.network}/{p.ckpt}" for p in stored}))
+    others = f"those of {ckpts}" if ckpts else "none"
+    raise UnknownNameError(
+        f"no activations of layer '{layer}' for checkpoint '{ckpt}' and {dataset}.{view}; "
+        f"of this layer there are {others}; "
+        + how_to_make(store, Partition(network or "", ckpt, dataset, view, layer))
+    )
