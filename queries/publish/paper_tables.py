@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fstore.queries.studies.study import Study
     from fstore.store import Store
 
-__all__ = ["SUFFIXES", "check_files", "dressed", "table_text", "tabular", "write_tables"]
+__all__ = ["SUFFIXES", "check_files", "dressed", "pivoted", "table_text", "tabular", "write_tables"]
 
 
 SUFFIXES = {"md": ".md", "latex": ".tex", "csv": ".csv"}
@@ -104,12 +104,46 @@ def table_text(
         raise DataError("a table needs at least one row")
     if form == "csv":
         return _csv(_wide(rows))
-    table = _wide([{**row, "col": word(str(row["col"]))} for row in rows])
-    if len(table.cols) > MOST_COLUMNS and len(table.rows) < len(table.cols):
-        table = _wide([{**r, "row": r["col"], "col": r["row"]} for r in table.cells.values()])
+    table = _turned(rows, word)
     if form == "md":
         return _markdown(table, title, spread)
     return _latex(table, title, label, spread=spread)
+
+
+def pivoted(
+    rows: Sequence[Row], *, word: Callable[[str], str] = str, spread: str = ""
+) -> tuple[list[dict[str, str]], str]:
+    """Return a report's rows as a table for a terminal: a line a row, a column a column.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        With the keys ``ROW_COLUMNS``.
+    word, spread
+        As for :func:`table_text`.
+
+    Returns
+    -------
+    lines : list of dict
+        The first key is ``row``; the cells are text, as Markdown has them, but that an n which
+        differs from cell to cell is left out.
+    note : str
+        What stands in the cells beside the values; may be empty.
+    """
+    if len({row.get("n") for row in rows}) > 1:
+        rows = [{**row, "n": None} for row in rows]
+    table = _turned(rows, word)
+    head = ["row", *table.cols]
+    cells = ([row, *_cells(table, row, "{}", between=" ± ")] for row in table.rows)
+    return [dict(zip(head, line, strict=True)) for line in cells], _note(table, spread)
+
+
+def _turned(rows: Sequence[Row], word: Callable[[str], str]) -> _Wide:
+    """Return a table whose columns have words; on its side where it has many columns."""
+    table = _wide([{**row, "col": word(str(row["col"]))} for row in rows])
+    if len(table.cols) > MOST_COLUMNS and len(table.rows) < len(table.cols):
+        return _wide([{**r, "row": r["col"], "col": r["row"]} for r in table.cells.values()])
+    return table
 
 
 def dressed(study: "Study", name: str) -> dict[str, Any]:
