@@ -6,6 +6,7 @@ import typer
 
 from fstore import commands
 from fstore.cli.commands import Group, Program
+from fstore.cli.output import FULL
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -52,8 +53,12 @@ def root(
         ),
     ] = "",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars, no notes.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Tables whole, also where a terminal is too narrow.")
+    ] = False,
 ) -> None:
     """Note where the store is and how much to say."""
+    FULL.set(full)
     location = store or commands.default_place()
     try:
         location.encode()

@@ -1,8 +1,8 @@
 """What all commands share: how words are read, and that errors become text.
 
-``--store`` and ``--quiet`` may stand before or after a command. An option that takes one value is
-given once. Words are UTF-8, whole numbers have 64 bits, numbers are finite, files have an end:
-checked here, once.
+``--store``, ``--quiet`` and ``--full`` may stand before or after a command. An option that takes
+one value is given once. Words are UTF-8, whole numbers have 64 bits, numbers are finite, files
+have an end: checked here, once.
 """
 
 import math
@@ -18,6 +18,7 @@ from typer.exceptions import TyperException
 
 from fstore import commands, ending
 from fstore.cli.errors import error_text, wants_traceback
+from fstore.cli.output import FULL
 from fstore.cli.streams import BROKEN_PIPE, silence
 from fstore.reading import is_endless
 
@@ -105,7 +106,7 @@ def _check_value(ctx: Any, name: str, value: object) -> None:  # noqa: ANN401
 
 
 class Command(_Shared, TyperCommand):
-    """A command that also takes the options of the program, ``--store`` and ``--quiet``."""
+    """A command that also takes the program's options: ``--store``, ``--quiet``, ``--full``."""
 
     def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401
         """Return its own options and those of the program."""
@@ -170,7 +171,7 @@ def _reader_is_gone() -> bool:
 
 
 def _global_options(own: list[Any]) -> list[Any]:
-    """Return ``--store`` and ``--quiet`` for a command without such options; help is silent."""
+    """Return the program's options for a command without such options; help is silent."""
     own_names = {name for param in own for name in param.opts}
     return [option for option in _after() if option.opts[0] not in own_names]
 
@@ -195,6 +196,12 @@ def _note(name: str) -> Callable[[typer.Context, Any], Any]:
     return callback
 
 
+def _show_full(value: bool) -> bool:
+    if value:
+        FULL.set(value)
+    return value
+
+
 @_carrier.callback()
 def _root() -> None:
     """Make it a group."""
@@ -206,8 +213,11 @@ def _carry(
     quiet: bool = typer.Option(
         False, "--quiet", hidden=True, expose_value=False, callback=_note("quiet")
     ),
+    full: bool = typer.Option(
+        False, "--full", hidden=True, expose_value=False, callback=_show_full
+    ),
 ) -> None:
-    """Have typer make the two options."""
+    """Have typer make the options."""
 
 
 class Program(typer.Typer):

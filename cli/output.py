@@ -4,17 +4,22 @@ import csv
 import json
 import math
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from datetime import date, datetime, time
 from decimal import Decimal
-from itertools import zip_longest
+from shutil import get_terminal_size
 from typing import Annotated, Any
 
 import typer
 
+from fstore.cli.table import write_table
 from fstore.csv_text import csv_cell
 
-__all__ = ["AsCsv", "AsJson", "emit", "note"]
+__all__ = ["FULL", "AsCsv", "AsJson", "emit", "note"]
+
+FULL: ContextVar[bool] = ContextVar("full", default=False)
+"""Whether tables are written whole, also where they do not fit the terminal: ``--full``."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON: a list of row objects.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV with a header line.")]
@@ -28,13 +33,26 @@ def emit(
     """Write rows to stdout; keys are ``columns``; JSON goes out row by row, ``[]`` if empty."""
     if as_json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv")
-    write = _write_json if as_json else _write_csv if as_csv else _write_table
-    write(rows, list(columns))
+    if as_json or as_csv:
+        write = _write_json if as_json else _write_csv
+        write(rows, list(columns))
+        return
+    cells = ([_text(row.get(c)) for c in columns] for row in rows)
+    cut = write_table(cells, list(columns), width=_width())
+    if cut:
+        note(f"{cut}; --full shows all")
 
 
 def note(message: str) -> None:
     """Write a line for people to stderr."""
     typer.echo(message, err=True)
+
+
+def _width() -> int | None:
+    """Return the columns of the terminal that a table must fit; None where it need not."""
+    if FULL.get() or not sys.stdout.isatty():
+        return None
+    return get_terminal_size().columns
 
 
 def _write_json(rows: Iterable[Row], columns: Sequence[str]) -> None:
@@ -79,27 +97,6 @@ def _finite(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _write_table(rows: Iterable[Row], columns: Sequence[str]) -> None:
-    body = [line for row in rows for line in _lines([_text(row.get(c)) for c in columns])]
-    numeric = [all(_is_number(line[i]) for line in body) for i in range(len(columns))]
-    widths = [max(len(x) for x in column) for column in zip(columns, *body, strict=True)]
-    for line in [list(columns), ["-" * w for w in widths], *body]:
-        cells = [
-            x.rjust(w) if right else x.ljust(w)
-            for x, w, right in zip(line, widths, numeric, strict=True)
-        ]
-        sys.stdout.write("  ".join(cells).rstrip() + "\n")
-
-
-def _lines(cells: Sequence[str]) -> Iterator[list[str]]:
-    """Spread cells that hold line breaks (a query plan) over lines of the table."""
-    if any("\n" in cell for cell in cells):
-        split = [cell.splitlines() for cell in cells]
-        yield from map(list, zip_longest(*split, fillvalue=""))
-    else:
-        yield list(cells)
-
-
 def _text(value: object) -> str:
     if value is None:
         return ""
@@ -111,14 +108,6 @@ def _text(value: object) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{k}: {_text(v)}" for k, v in value.items()) + "}"
     return str(_plain(value))
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text or "0")
-    except ValueError:
-        return False
-    return True
 
 
 def _duration(value: Any) -> str:  # noqa: ANN401 - pyarrow's MonthDayNano

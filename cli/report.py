@@ -110,6 +110,9 @@ def show(
         Format | None,
         typer.Option("--format", help="A table for a paper: rows and columns as there."),
     ] = None,
+    long: Annotated[
+        bool, typer.Option("--long", help="A line a cell, as --json and --csv have it.")
+    ] = False,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
@@ -124,8 +127,8 @@ def show(
     from fstore.queries.reports import REPORTS
 
     draw = REPORTS[name].meta["plot"]
-    if form is not None and (plot is not None or as_json or as_csv):
-        raise typer.BadParameter("choose one of --format, --plot, --json and --csv")
+    if sum([form is not None, plot is not None, long or as_json or as_csv]) > 1:
+        raise typer.BadParameter("choose one of --format, --plot, --long, --json and --csv")
     if plot is not None:
         if draw is None:
             raise DataError(f"report '{name}' has no plot; print it as a table, or with --csv")
@@ -136,8 +139,10 @@ def show(
         rows = _rows(ctx, name, study, beside=beside, drawn=plot is not None)
     if form is not None:
         typer.echo(_table(ctx, name, study, rows=rows, form=form), nl=False)
-    elif plot is None:
+    elif plot is None and (long or as_json or as_csv):
         emit(rows, columns=ROW_COLUMNS, as_json=as_json, as_csv=as_csv)
+    elif plot is None:
+        _emit_pivoted(ctx, name, study, rows)
     else:
         typer.echo(save_plot(draw, rows, plot, columns=ROW_COLUMNS, overwrite=overwrite))
 
@@ -163,6 +168,24 @@ def _rows(
         note(f"{name}: {text}")
     rows = _chosen(shown.rows, beside=beside)
     return illustrated(store, current, name, rows=rows) if drawn else rows
+
+
+def _emit_pivoted(ctx: typer.Context, name: str, study: str, rows: list[dict[str, Any]]) -> None:
+    """Print a report with its rows and columns, as the paper prints a table."""
+    from fstore.queries.publish.paper_tables import dressed, table_grid
+    from fstore.queries.studies.study import load_study
+
+    if not rows:
+        emit([], columns=["row"])
+        return
+    look = dressed(load_study(open_store(ctx), study or None), name)
+    grid = table_grid(rows, word=look["word"], spread=look["spread"])
+    columns = ["row", *grid.header[1:]]
+    if not ctx.obj["quiet"]:
+        note(look["title"])
+    emit((dict(zip(columns, line, strict=True)) for line in grid.lines), columns=columns)
+    if grid.note and not ctx.obj["quiet"]:
+        note(grid.note)
 
 
 def _table(

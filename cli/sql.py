@@ -11,6 +11,7 @@ from fstore.cli.app import app, open_store
 from fstore.cli.hints import Counted, tell_names
 from fstore.cli.limits import Timeout
 from fstore.cli.output import AsCsv, AsJson, emit, note
+from fstore.cli.shell import run_shell
 from fstore.ending import within
 from fstore.errors import DataError
 from fstore.reading import read_text
@@ -45,23 +46,33 @@ def sql(
 ) -> None:
     """Run one SQL statement that only reads; docs/sql.md lists tables and macros.
 
+    Without a statement, on a terminal: a shell that reads statements.
+
     Example: fstore sql "SELECT layer, avg(act_max) FROM activations GROUP BY layer"
     """
     if parquet is not None and (as_json or as_csv or limit is not None):
         raise typer.BadParameter("--parquet goes with none of --json, --csv and --limit")
-    text = _statement(statement, file)
-    with within(timeout):
+    if limit is None and not (as_json or as_csv) and sys.stdout.isatty():
+        limit = SHOWN
+
+    def answer(text: str) -> None:
+        with within(timeout):
+            result = store.sql(text)
+            if parquet is not None:
+                typer.echo(result.write_parquet(parquet, overwrite=overwrite))
+                return
+            rows = Counted(_first(result, limit))
+            emit(rows, columns=result.columns, as_json=as_json, as_csv=as_csv)
+            if rows.count < 2 and not ctx.obj["quiet"]:  # a count of nothing is a row
+                tell_names(store, text)
+
+    if not statement and file is None and parquet is None and sys.stdin.isatty():
         store = open_store(ctx)
-        result = store.sql(text)
-        if parquet is not None:
-            typer.echo(result.write_parquet(parquet, overwrite=overwrite))
-            return
-        if limit is None and not (as_json or as_csv) and sys.stdout.isatty():
-            limit = SHOWN
-        rows = Counted(_first(result, limit))
-        emit(rows, columns=result.columns, as_json=as_json, as_csv=as_csv)
-        if rows.count < 2 and not ctx.obj["quiet"]:  # a count of nothing is a row
-            tell_names(store, text)
+        run_shell(store, answer)
+        return
+    text = _statement(statement, file)
+    store = open_store(ctx)
+    answer(text)
 
 
 def _statement(text: str, file: Path | None) -> str:

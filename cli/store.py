@@ -43,11 +43,19 @@ def status(ctx: typer.Context, as_json: AsJson = False, as_csv: AsCsv = False) -
     from fstore.store.status import status as rows_of
 
     rows = rows_of(open_store(ctx).place)
-    emit(rows, columns=STATUS_COLUMNS, as_json=as_json, as_csv=as_csv)
+    whole = as_json or as_csv
+    shown = rows if whole else map(_for_people, rows)
+    emit(shown, columns=STATUS_COLUMNS, as_json=as_json, as_csv=as_csv)
     size, raw = (sum(row[c] or 0 for row in rows) for c in ("bytes", "raw_bytes"))
     share = f", {size / raw:.2f} of {_size(raw)} raw" if raw else ""
     total = sum(row["rows"] for row in rows)
     note(f"{len(rows)} partitions, {total} rows, {_size(size)}{share}")
+
+
+def _for_people(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of the status with sizes as people read them."""
+    sizes = {c: _size(row[c]) for c in ("bytes", "raw_bytes") if row[c] is not None}
+    return {**row, **sizes}
 
 
 @app.command("drop")

@@ -129,6 +129,8 @@ class Grid:
 def table_grid(rows: Sequence[Row], *, word: Callable[[str], str] = str, spread: str = "") -> Grid:
     """Return a report's rows as the cells of one table, as :func:`table_text` has them.
 
+    An n that differs from cell to cell is left out: on a screen it hides the values.
+
     Parameters
     ----------
     rows, word, spread
@@ -139,6 +141,8 @@ def table_grid(rows: Sequence[Row], *, word: Callable[[str], str] = str, spread:
     DataError
         There are no rows.
     """
+    if len({row.get("n") for row in rows}) > 1:
+        rows = [{**row, "n": None} for row in rows]
     table = _turned(rows, word)
     lines = [[row, *_cells(table, row, "{}", between=" ± ")] for row in table.rows]
     return Grid(["", *table.cols], lines, _note(table, spread))

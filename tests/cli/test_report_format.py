@@ -1,5 +1,7 @@
 """``fstore report show --format``: a table for a paper on stdout."""
 
+import csv
+import io
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,26 @@ def test_build_writes_every_table(ready: Store, tmp_path: Path) -> None:
     again = run(ready, "report", "build", str(out), "--format", "md")
     assert (again.exit_code, again.stdout) == (1, "")
     assert "exists" in again.stderr
+
+
+def test_show_prints_the_table(ready: Store) -> None:
+    """Without an option a report is a table: a line a row, a column a column, every value in it."""
+    done = run(ready, "report", "show", "table6")
+    cells = list(
+        csv.DictReader(io.StringIO(run(ready, "report", "show", "table6", "--csv").stdout))
+    )
+    head, _, *lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(dict.fromkeys(c["row"] for c in cells))
+    assert head.split()[0] == "row"
+    for cell in cells:
+        (line,) = [line for line in lines if line.split()[0] == cell["row"]]
+        assert f"{float(cell['value']):.1f}" in line
+    assert "Sparsity by layer" in done.stderr
+
+
+def test_show_long_has_a_line_a_cell(ready: Store) -> None:
+    """--long prints the rows that --csv has."""
+    long = run(ready, "report", "show", "table6", "--long").stdout.splitlines()
+    cells = run(ready, "report", "show", "table6", "--csv").stdout.splitlines()
+    assert len(long) == len(cells) + 1
+    assert long[0].split() == cells[0].split(",")
