@@ -1,7 +1,7 @@
 """Export responses as an ablation leaves them: what an analysis reads, for other programs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +73,9 @@ def export_ablated(
     ids = stored_samples(store, partition) if samples is None else np.unique(samples)
     rows = [Rows(partition, ids)]
     blocks = ablated_blocks(store, rows, ablation=ablation, seed=shuffle_seed)
-    how = {"ablation": ablation, **({"shuffle_seed": shuffle_seed} if change.shuffles else {})}
+    how: dict[str, Any] = {
+        "ablation": ablation,
+        **({"shuffle_seed": shuffle_seed} if change.shuffles else {}),
+    }
     source = partition_source(store, partition, blocks, ids=ids, part=part, what=change.what, **how)
     return write_features(store.place, out, source, overwrite=overwrite)

@@ -142,7 +142,7 @@ def test_the_shell_goes_on_after_an_error(store: Store) -> None:
             raise EOFError
         if isinstance(line, KeyboardInterrupt):
             raise line
-        return line
+        return str(line)
 
     def answer(statement: str) -> None:
         asked.append(statement)

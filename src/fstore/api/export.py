@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -16,13 +16,52 @@ from fstore.store.export import RowLabels, check_out, partition_source, write_fe
 from fstore.store.features import Block, read_features
 
 if TYPE_CHECKING:
-    from fstore.api.features import Features
+    from fstore.api.reading import Taken
     from fstore.store import Store
+    from fstore.store.features import LayerShape
+    from fstore.store.files import Partition
+    from fstore.store.parts import Part
 
-__all__ = ["export"]
+__all__ = ["Exported", "export"]
 
 
-def export(store: "Store", features: "Features", path: Path, *, overwrite: bool = False) -> Path:
+class Exported(Protocol):
+    """What is asked of features that are written: :class:`fstore.api.features.Features`."""
+
+    partition: "Partition"
+    layer_shape: "LayerShape"
+    taken: "Taken"
+    part: "Part | None"
+
+    def __len__(self) -> int: ...
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """Sample ids."""
+        ...
+
+    @property
+    def X(self) -> NDArray[np.float32]:
+        """The matrix."""
+        ...
+
+    @property
+    def Y(self) -> NDArray[np.int8]:
+        """What samples show."""
+        ...
+
+    @property
+    def images(self) -> list[str]:
+        """Image ids."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        ...
+
+
+def export(store: "Store", features: Exported, path: Path, *, overwrite: bool = False) -> Path:
     """Write features to a file; see :meth:`fstore.api.features.Features.export`."""
     check_out(store.place, path, overwrite=overwrite)
     if len(features) == 0:
@@ -39,7 +78,7 @@ def export(store: "Store", features: "Features", path: Path, *, overwrite: bool 
     return write_features(store.place, path, source, overwrite=overwrite)
 
 
-def _blocks(store: "Store", features: "Features") -> Iterator[Block]:
+def _blocks(store: "Store", features: Exported) -> Iterator[Block]:
     """Yield the features, some channels at a time, rows in the order of their ids."""
     taken, ids, place = features.taken, features.ids, features.partition
     if taken.ablation is None and (taken.pool is not None or "X" in features.__dict__):
@@ -57,17 +96,17 @@ def _blocks(store: "Store", features: "Features") -> Iterator[Block]:
         yield channels, pool_places(block, taken.pool)[back]
 
 
-def _by_channel(features: "Features", X: NDArray[np.float32]) -> NDArray[np.float32]:
+def _by_channel(features: Exported, X: NDArray[np.float32]) -> NDArray[np.float32]:
     return X.reshape(len(X), features.layer_shape.channels, -1)
 
 
-def _labels(features: "Features") -> RowLabels:
+def _labels(features: Exported) -> RowLabels:
     """Return what the rows are."""
     images = pa.array(features.images, pa.string())
     return RowLabels(features.ids, images, features.Y, features.classes)
 
 
-def _how(features: "Features") -> dict[str, Any]:
+def _how(features: Exported) -> dict[str, Any]:
     """Return what was done to responses, for the file's provenance."""
     taken = features.taken
     how: dict[str, Any] = {"what": "map"}
