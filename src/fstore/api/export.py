@@ -41,12 +41,12 @@ class Exported(Protocol):
         ...
 
     @property
-    def X(self) -> NDArray[np.float32]:
+    def X(self) -> NDArray[np.float32]:  # noqa: N802 - the field's name for a matrix
         """The matrix."""
         ...
 
     @property
-    def Y(self) -> NDArray[np.int8]:
+    def Y(self) -> NDArray[np.int8]:  # noqa: N802 - the field's name for a matrix
         """What samples show."""
         ...
 
