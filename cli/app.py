@@ -44,6 +44,7 @@ def sub_app(name: str, summary: str, cls: type[Group] = Group) -> typer.Typer:
 @app.callback()
 def root(
     ctx: typer.Context,
+    *,
     store: Annotated[
         str,
         typer.Option(

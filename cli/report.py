@@ -142,7 +142,7 @@ def show(
     elif plot is None and (long or as_json or as_csv):
         emit(rows, columns=ROW_COLUMNS, as_json=as_json, as_csv=as_csv)
     elif plot is None:
-        _emit_pivoted(ctx, name, study, rows)
+        _emit_pivoted(ctx, name, study, rows=rows)
     else:
         typer.echo(save_plot(draw, rows, plot, columns=ROW_COLUMNS, overwrite=overwrite))
 
@@ -170,7 +170,7 @@ def _rows(
     return illustrated(store, current, name, rows=rows) if drawn else rows
 
 
-def _emit_pivoted(ctx: typer.Context, name: str, study: str, rows: list[dict[str, Any]]) -> None:
+def _emit_pivoted(ctx: typer.Context, name: str, study: str, *, rows: list[dict[str, Any]]) -> None:
     """Print a report with its rows and columns, as the paper prints a table."""
     from fstore.queries.publish.paper_tables import dressed, table_grid
     from fstore.queries.studies.study import load_study

@@ -198,11 +198,11 @@ def _rearranged(  # noqa: PLR0911 - one line a kind of operation
     if plain in REDUCED:
         return _reduced(call, out)
     if plain in {"unbind", "select"}:
-        return _without(axes, _argument(call, 1, "dim", 0))
+        return _without(axes, _argument(call, 1, "dim", default=0))
     return _indexed(call) if plain == "getitem" else None
 
 
-def _argument(call: _Call, at: int, name: str, default: object) -> Any:  # noqa: ANN401
+def _argument(call: _Call, at: int, name: str, *, default: object) -> Any:  # noqa: ANN401
     return call.args[at] if len(call.args) > at else call.kwargs.get(name, default)
 
 
@@ -222,7 +222,7 @@ def _convolved(axes: Axes, out: Tensor) -> Axes:
 
 
 def _rolled(call: _Call) -> Axes:
-    shifts, dims = _argument(call, 1, "shifts", 0), _argument(call, 2, "dims", ())
+    shifts, dims = _argument(call, 1, "shifts", default=0), _argument(call, 2, "dims", default=())
     axes = list(call.axes[0])
     by = dict(zip(_several(dims), _several(shifts), strict=False))
     if not by:  # all of it as one dimension
@@ -246,7 +246,7 @@ def _normalised(call: _Call) -> Axes:
     It is of (N, tokens, C), and of maps whose other dimensions are known to be places; of
     (N, heads, tokens, C) the heads are none.
     """
-    axes, over = call.axes[0], _argument(call, 1, "normalized_shape", ())
+    axes, over = call.axes[0], _argument(call, 1, "normalized_shape", default=())
     others = axes[1:-1]
     plain = len(over) == 1 if isinstance(over, (list, tuple)) else True
     may_be = len(others) == 1 or (len(others) == 2 and all(is_place(a) for a in others))
@@ -259,7 +259,7 @@ def _piece(call: _Call, out: Tensor, earlier: Sequence[Tensor]) -> Axes:
     """Carry dimensions into a piece; what begins behind a prefix's tokens leaves the grid whole."""
     axes, shape = call.axes[0], call.shapes[0]
     if operation_name(call.func) == "narrow":
-        start = int(_argument(call, 2, "start", 0))
+        start = int(_argument(call, 2, "start", default=0))
     else:
         cut = [at for at, n in enumerate(out.shape) if n != shape[at]]
         start = sum(t.shape[cut[0]] for t in earlier) if cut else 0
@@ -288,7 +288,7 @@ def _product(call: _Call) -> Axes | None:
 
 def _joined(call: _Call, out: tuple[int, ...]) -> Axes:
     """Carry dimensions through joining; what comes before a grid of places is its prefix."""
-    dim = int(_argument(call, 1, "dim", call.kwargs.get("axis", 0))) % len(out)
+    dim = int(_argument(call, 1, "dim", default=call.kwargs.get("axis", 0))) % len(out)
     others = [shape for shape in call.shapes if len(shape) == len(out)]
     axes = list(_aligned(call.axes, call.shapes, out))
     if len(others) != len(call.shapes) or sum(s[dim] for s in others) != out[dim]:
@@ -350,7 +350,7 @@ def _reduced(call: _Call, out: Tensor) -> Axes | None:
     axes = call.axes[0]
     if out.dim() == len(axes):
         return axes
-    dims = _argument(call, 1, "dim", call.kwargs.get("axis"))
+    dims = _argument(call, 1, "dim", default=call.kwargs.get("axis"))
     return None if dims is None or isinstance(dims, Tensor) else _without(axes, dims)
 
 

@@ -38,7 +38,7 @@ def check_chance(taps: Taps, model: nn.Module, x: Tensor) -> None:
     DataError
         Random numbers are drawn; the message names the first module that does.
     """
-    drawn = [_drawn(taps, model, x, seed) for seed in (1, 2)]
+    drawn = [_drawn(taps, model, x, seed=seed) for seed in (1, 2)]
     (one, seeded, _), (other, _, _) = drawn
     if not any(a not in (before, b) for a, b, before in zip(one, other, seeded, strict=True)):
         return
@@ -50,7 +50,7 @@ def check_chance(taps: Taps, model: nn.Module, x: Tensor) -> None:
     )
 
 
-def _drawn(taps: Taps, model: nn.Module, x: Tensor, seed: int) -> tuple[State, State, str]:
+def _drawn(taps: Taps, model: nn.Module, x: Tensor, *, seed: int) -> tuple[State, State, str]:
     """Run from a seed; return the generators' states after and before, and who drew first."""
     torch.manual_seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - users' code may draw from it

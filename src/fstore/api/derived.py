@@ -258,8 +258,8 @@ def _check_name(name: str) -> None:
     check_storable(name, "layer")
     if name == "all" or any(c in name for c in ",*?["):
         raise DataError(
-            f"a layer cannot be called '{name}': fstore extract would read 'all', a comma or a "
-            "wildcard as more than one name; use a name such as 'sae/conv5'"
+            f"a layer cannot be called '{name}': --layer takes 'all', commas and wildcards for "
+            "several names; use a name such as 'sae/conv5'"
         )
 
 
