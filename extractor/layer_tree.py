@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from fstore.extractor.dry_runs import PREFIX
 from fstore.extractor.networks import Network
 from fstore.extractor.placing import place
 from fstore.extractor.taps import every_layer, layer_specs
@@ -110,7 +111,12 @@ class _Tree:
         yield from self._below("", 1)
 
     def _holder(self, name: str) -> str:
-        """Return the path of the innermost module that something lies in."""
+        """Return the path of the innermost module that something lies in.
+
+        Class tokens lie in the module that gives them beside its places.
+        """
+        if name.removesuffix(PREFIX) != name and name.removesuffix(PREFIX) in self.wiring.modules:
+            return name.removesuffix(PREFIX)
         while name:
             name = name.rpartition(".")[0]
             if name in self.wiring.modules:
@@ -119,7 +125,7 @@ class _Tree:
 
     def _below(self, path: str, depth: int) -> Iterator[Leaf]:
         for name in self.inner.get(path, ()):
-            label = name[len(path) + 1 :] if path else name
+            label = name[len(path) :].removeprefix(".")
             kind = _class_of(self.wiring, name) or ""
             yield Leaf(label, depth, kind, self.specs.get(name), self.layers.get(name, ()))
             for layer, beside in self.network.beside.items():
