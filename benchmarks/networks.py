@@ -200,8 +200,9 @@ def _part(output: object, parts: Sequence[str]) -> Tensor:
             output = output[int(part)]
         else:
             output = output[part] if isinstance(output, Mapping) else getattr(output, part)
-    while isinstance(output, (tuple, list)) and len(output) == 1:
-        output = output[0]
+    while isinstance(output, (tuple, list)):  # beside the tensor may stand its height and width
+        tensors = [value for value in output if isinstance(value, Tensor)]
+        (output,) = tensors or output
     if isinstance(output, Mapping):  # transformers' outputs are mappings: one tensor in it
         (output,) = [value for value in output.values() if isinstance(value, Tensor)]
     assert isinstance(output, Tensor), type(output)

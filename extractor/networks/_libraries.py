@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from importlib import import_module
 from types import ModuleType
@@ -51,18 +52,27 @@ def library(
     return LIBRARIES.register(prefix, example=example, names=names, tensors=tensors)
 
 
-def library_tensors(network: Network, tensors: "Tensors") -> "Tensors":
+def library_tensors(network: Network, tensors: "Tensors", *, training: str = "") -> "Tensors":
     """Return a file's tensors as the library of a network would name them in memory.
 
     Of a network that is of no library, or of one whose files have the names of its modules, these
     are the tensors as they are.
 
+    Parameters
+    ----------
+    network : Network
+    tensors : mapping of name to Tensor
+    training : str
+        Tag of the training that they are of, where that is known and the network's name has none.
+
     Raises
     ------
     DataError
-        The library cannot put them in their places.
+        The library cannot put them in their places, or a tag is needed for that.
     """
     prefix = network.name.partition(":")[0]
+    if training:
+        network = replace(network, name=f"{network.name}.{training}")
     if ":" not in network.name or prefix not in LIBRARIES:
         return tensors
     translate = LIBRARIES[prefix].meta["tensors"]

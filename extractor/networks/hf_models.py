@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import DataError, UnknownNameError
-from fstore.extractor.networks._api import Network, Tokens
+from fstore.extractor.networks._api import Network, StatedLayout, Tokens
 from fstore.extractor.networks._declared import declared_layers, output_shapes, with_class_tokens
 from fstore.extractor.networks._hf_images import hf_preprocess
 from fstore.extractor.networks._hf_weights import hf_tensors, quiet
@@ -69,7 +69,8 @@ def hf_network(name: str, *, classes: int | None = None) -> Network:
     shapes = output_shapes(model, preprocess.size)
     tokens = _tokens(model, preprocess.size, shapes)
     declared = with_class_tokens(layers, shapes, tokens)
-    return Network(name, model, preprocess, declared, tokens=tokens)
+    layouts = _queries(config, shapes)
+    return Network(name, model, preprocess, declared, layouts=layouts, tokens=tokens)
 
 
 def _read(name: str, reader: Any, *, file: str) -> Any:  # noqa: ANN401 - untyped
@@ -135,6 +136,16 @@ def _class_of(config: Any, *, scores: bool) -> Callable[..., Any] | None:  # noq
 
 def _first_line(exc: Exception) -> str:
     return str(exc).strip().split("\n", 1)[0]
+
+
+def _queries(config: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, StatedLayout]:  # noqa: ANN401 - untyped
+    """Return which outputs are a detector's queries: as many tokens, which are no places."""
+    queries = getattr(config, "num_queries", None)
+    return {
+        layer: "tokens"
+        for layer, shape in shapes.items()
+        if queries is not None and len(shape) == 3 and shape[1] == queries
+    }
 
 
 def _tokens(model: "nn.Module", size: int, shapes: Mapping[str, tuple[int, ...]]) -> Tokens | None:

@@ -36,7 +36,21 @@ def _names() -> list[str]:
 
 
 def _tensors(network: Network, tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
-    """Return the image tower's tensors of a file of both towers."""
+    """Return the image tower's tensors of a file of both towers.
+
+    Raises
+    ------
+    DataError
+        The network's name does not say whose weights they are, and some of its trainings have
+        another activation: nothing in a file tells.
+    """
+    short, _, tag = network.name.partition(":")[2].partition(".")
+    if not tag and (others := _other_activation(short)):
+        raise DataError(
+            f"network {network.name!r}: a file does not tell which activation its weights were "
+            f"trained with; say whose weights these are: open_clip:{short}.TAG, or for "
+            f"{', '.join(others)}: open_clip:{_twin(short)}.TAG"
+        )
     tower = {n.removeprefix(TOWER): t for n, t in tensors.items() if n.startswith(TOWER)}
     return tower if set(tower) & set(network.model.state_dict()) else dict(tensors)
 
@@ -88,6 +102,23 @@ def open_clip_network(name: str, *, classes: int | None = None) -> Network:
     return Network(name, model, preprocess, declared, tokens=tokens)
 
 
+def _other_activation(short: str) -> list[str]:
+    """Return the tags of a network's trainings with the other activation than its own."""
+    import open_clip
+
+    quick = bool(open_clip.get_model_config(short).get("quick_gelu"))
+    tags = open_clip.list_pretrained_tags_by_model(short)
+    return [
+        t for t in tags if bool(open_clip.get_pretrained_cfg(short, t).get("quick_gelu")) != quick
+    ]
+
+
+def _twin(short: str) -> str:
+    """Return the network that is the same but for its activation."""
+    plain = short.removesuffix("-quickgelu")
+    return plain if plain != short else f"{short}-quickgelu"
+
+
 def _training(name: str, short: str, tag: str) -> dict[str, Any]:
     """Return the preprocessing of a training; without a tag that of all of the network's."""
     import open_clip
@@ -101,10 +132,9 @@ def _training(name: str, short: str, tag: str) -> dict[str, Any]:
     stated = {t: open_clip.get_pretrained_cfg(short, t) for t in tags}
     fitting = {t: c for t, c in stated.items() if bool(c.get("quick_gelu")) == quick}
     if tag and tag not in fitting:
-        other = short.removesuffix("-quickgelu") if quick else f"{short}-quickgelu"
         raise DataError(
             f"network {name!r}: {tag} was trained with {'GELU' if quick else 'QuickGELU'}, and "
-            f"{short} has the other; use open_clip:{other}.{tag}"
+            f"{short} has the other; use open_clip:{_twin(short)}.{tag}"
         )
     chosen = [fitting[tag]] if tag else list(fitting.values())
     configs = [{key: c[key] for key in STATED if key in c} for c in chosen]

@@ -1,12 +1,16 @@
 """Networks of libraries by name: timm's, Hugging Face's, open_clip's."""
 
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 
-from fstore.errors import MissingExtraError, UnknownNameError
-from fstore.extractor.networks import Tokens, build_network
+from fstore.errors import DataError, MissingExtraError, UnknownNameError
+from fstore.extractor.networks import Tokens, build_network, library_tensors
 from fstore.extractor.taps import layer_specs
+from fstore.store import Store
+from fstore.workflows.checkpoints import import_checkpoint, load_network
 
 
 def test_timm_network_brings_its_own_preprocessing() -> None:
@@ -50,3 +54,70 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(MissingExtraError, match=r'pip install "fstore\[timm\]"'):
         build_network("timm:resnet18")
+
+
+def test_weights_of_open_clip_need_the_tag_where_activations_differ() -> None:
+    """OpenAI's weights are of QuickGELU, which no file tells: without a tag it is asked for."""
+    pytest.importorskip("open_clip")
+    network = build_network("open_clip:ViT-B-32")
+    weights = {f"visual.{name}": value for name, value in network.model.state_dict().items()}
+    with pytest.raises(DataError, match=r"openai.*open_clip:ViT-B-32-quickgelu\.TAG"):
+        library_tensors(network, weights)
+    taken = library_tensors(network, weights, training="laion2b_s34b_b79k")
+    assert taken.keys() == network.model.state_dict().keys()
+
+
+def test_open_clip_gives_the_image_tower_alone() -> None:
+    """Its tokens are 7 x 7 patches behind a class token, its input that of OpenAI's training."""
+    pytest.importorskip("open_clip")
+    network = build_network("open_clip:ViT-B-32-quickgelu.openai")
+    assert network.tokens == Tokens(prefix=1, height=7, width=7)
+    assert network.preprocess.interpolation == "bicubic"
+    assert network.preprocess.mean == pytest.approx((0.48145466, 0.4578275, 0.40821073))
+    with pytest.raises(DataError, match="was trained with QuickGELU"):
+        build_network("open_clip:ViT-B-32.openai")
+
+
+def test_folder_of_transformers_is_a_network(tmp_path: Path) -> None:
+    """config.json and preprocessor_config.json make a network; its weights load from the folder."""
+    transformers = pytest.importorskip("transformers")
+    config = transformers.ViTConfig(
+        hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        image_size=32, patch_size=8, num_labels=5, architectures=["ViTForImageClassification"],
+    )  # fmt: skip
+    model = transformers.ViTForImageClassification(config)
+    model.save_pretrained(tmp_path / "vit")
+    size = {"height": 32, "width": 32}
+    transformers.ViTImageProcessor(size=size).save_pretrained(tmp_path / "vit")
+    network = build_network(f"hf:{tmp_path / 'vit'}")
+    assert network.tokens == Tokens(prefix=1, height=4, width=4)
+    assert (network.preprocess.size, network.preprocess.resize_mode) == (32, "warp")
+    assert network.preprocess.mean == (0.5, 0.5, 0.5)
+    store = Store.create(tmp_path / "store")
+    record = import_checkpoint(
+        store, tmp_path / "vit", network=f"hf:{tmp_path / 'vit'}", name="own"
+    )
+    loaded = load_network(store, record)
+    x = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        expected, actual = model.eval()(x).logits, loaded.model(x).logits
+    torch.testing.assert_close(actual, expected)
+
+
+def test_queries_of_a_detector_are_no_grid(tmp_path: Path) -> None:
+    """What DETR's decoder gives, a token a query, is stored as that many tokens in a row."""
+    transformers = pytest.importorskip("transformers")
+    backbone = transformers.ResNetConfig(
+        depths=[1, 1], hidden_sizes=[8, 16], embedding_size=8, out_features=["stage2"]
+    )
+    config = transformers.DetrConfig(
+        backbone_config=backbone, use_timm_backbone=False, backbone=None, d_model=16, num_queries=7,
+        encoder_layers=1, decoder_layers=1, encoder_ffn_dim=16, decoder_ffn_dim=16,
+        encoder_attention_heads=2, decoder_attention_heads=2,
+        architectures=["DetrForObjectDetection"],
+    )  # fmt: skip
+    config.save_pretrained(tmp_path)
+    size = {"height": 64, "width": 64}
+    transformers.DetrImageProcessor(size=size).save_pretrained(tmp_path)
+    (decoder,) = layer_specs(build_network(f"hf:{tmp_path}"), ["model.decoder"])
+    assert decoder.map_size == "16x7x1"

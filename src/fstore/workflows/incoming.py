@@ -89,19 +89,24 @@ def incoming(
     content = fetched(entry)
     about = {"kind": "import", "published": entry.name, "url": entry.url}
     if isinstance(content, Path):
-        taken = _of_file(network, content, key=key, say=say)
+        taken = _of_file(network, content, key=key, say=say, training=entry.name)
         return Incoming(taken.tensors, str(content), entry.preprocess, {**taken.about, **about})
     return Incoming(content, entry.title, entry.preprocess, about)
 
 
 def _of_file(
-    network: "Network", file: Path, *, key: str | None, say: Callable[[str], None]
+    network: "Network",
+    file: Path,
+    *,
+    key: str | None,
+    say: Callable[[str], None],
+    training: str = "",
 ) -> Incoming:
     from fstore.extractor.networks import library_tensors
     from fstore.extractor.weights import choose_state, notes_on, read_states
 
     read = read_states(file)
-    states = {part: library_tensors(network, t) for part, t in read.items()}
+    states = {part: library_tensors(network, t, training=training) for part, t in read.items()}
     chosen, tensors = choose_state(states, network, file, key=key)
     if chosen:
         say(f"{file}: took the state dict under {chosen!r}")
