@@ -6,7 +6,7 @@ Nothing here uses fstore. How an output is read is written down from the library
   DINOv2 (N, prefix + H * W, C), row by row; Hiera's blocks (N, tokens, C), which its own ``reroll``
   puts into (N, H, W, C).
 - transformers: ViT, CLIP, BEiT and DINOv2 give (N, prefix + H * W, C); Swin and SwinV2
-  (N, H * W, C).
+  (N, H * W, C), their stages beside it the same as (N, C, H, W).
 - open_clip: ViT gives (N, prefix + H * W, C).
 """
 
@@ -29,6 +29,11 @@ Reading: TypeAlias = Callable[[nn.Module, str, Tensor], Parts]
 def nchw(_model: nn.Module, _layer: str, x: Tensor) -> Parts:
     """Channels first, as convolutions give them; (N, C) of pooled ones."""
     return {"": x}
+
+
+def pooled(_model: nn.Module, _layer: str, x: Tensor) -> Parts:
+    """One place for all: (N, C, 1)."""
+    return {"": x[:, :, 0]}
 
 
 def nhwc(_model: nn.Module, _layer: str, x: Tensor) -> Parts:
@@ -324,7 +329,8 @@ CASES: Sequence[Case] = (
         "SwinForImageClassification",
         "SwinConfig",
         ("ViTImageProcessor", _warp(224)),
-        ("*pooler", nchw),
+        ("*pooler", pooled),
+        ("*.layers.?.1", nchw),
         ("*", square),
         **STAGES,
     ),
@@ -333,7 +339,7 @@ CASES: Sequence[Case] = (
         "Swinv2ForImageClassification",
         "Swinv2Config",
         ("ViTImageProcessor", _warp(256)),
-        ("*pooler", nchw),
+        ("*pooler", pooled),
         ("*", square),
         image_size=256,
         window_size=8,

@@ -220,7 +220,12 @@ def _layout(case: Case, layer: str, plain: Mapping[str, Tensor]) -> str:
     base = layer.removesuffix("/cls")
     name = reading(case, base).__name__
     dims = plain[base].ndim
-    words = {"nchw": "NCHW" if dims > 2 else "NC", "nhwc": "NHWC", "hiera": "windows"}
+    words = {
+        "pooled": "NC",
+        "nchw": "NCHW" if dims > 2 else "NC",
+        "nhwc": "NHWC",
+        "hiera": "windows",
+    }
     return words.get(name, "NLC")
 
 

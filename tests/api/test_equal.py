@@ -8,7 +8,11 @@ import pytest
 
 import fstore
 from _cli import run
+from _exports import READERS, read_npz
+from _exports import features as exported
 from _problems import scores_of
+from fstore.cli.export import SUFFIXES
+from fstore.errors import DataError
 
 PART = ("--dataset", "digits", "--ckpt", "random")
 
@@ -30,6 +34,48 @@ def test_sql_api_and_export_are_equal(digits: fstore.Store, tmp_path: Path, laye
     stacked = rows["value"].reshape(200, -1)[own.ids]
     assert np.array_equal(stacked, own.X)
     assert rows["sample_id"].reshape(200, -1)[:, 0].tolist() == list(range(200))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("layer", ["conv5", "fc7"])
+def test_every_way_out_gives_the_same(
+    digits: fstore.Store, tmp_path: Path, layer: str, suffix: str
+) -> None:
+    """The command's file, the object's file and the loader's batches hold what .X holds."""
+    own = digits.features(layer, "random", "digits", part="test")
+    by_command, by_object = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
+    words = ("--layer", layer, *PART, "--part", "test", str(by_command))
+    assert run(digits, "export", *words).exit_code == 0
+    assert np.array_equal(exported(by_command), own.X)
+    own.export(by_object)
+    assert np.array_equal(exported(by_object), own.X)
+    if suffix in READERS:
+        told = [READERS[suffix](path) for path in (by_command, by_object)]
+        assert all(np.array_equal(t.sample_ids, own.ids) for t in told)
+        assert all(np.array_equal(t.labels, own.Y) for t in told)
+        assert told[0].provenance == told[1].provenance
+    batches = list(digits.loader(layer, "random", "digits", part="test", batch_size=7))
+    ids = np.concatenate([batch["ids"].numpy() for batch in batches])
+    X = np.concatenate([batch["X"].flatten(1).numpy() for batch in batches])
+    order = np.argsort(ids)
+    assert np.array_equal(ids[order], own.ids)
+    assert np.array_equal(X[order], own.X)
+
+
+def test_features_in_any_order_are_exported_as_they_stand(
+    digits: fstore.Store, tmp_path: Path
+) -> None:
+    """A slice backwards, pooled or ablated, is written as .X has it; none at all is refused."""
+    for taken in ({}, {"pool": "mean"}, {"ablation": "binarize"}, {"pool": "max"}):
+        own = digits.features("conv5", "random", "digits", part="test", **taken)[10:2:-2]
+        file = read_npz(own.export(tmp_path / "x.npz", overwrite=True))
+        assert len(file.features) == 4
+        assert np.array_equal(file.features, own.X)
+        assert file.sample_ids == own.ids.tolist()
+        assert file.image_ids == own.images
+        assert np.array_equal(file.labels, own.Y)
+    with pytest.raises(DataError, match="no sample"):
+        digits.features("conv5", "random", "digits", part="test")[:0].export(tmp_path / "y.npz")
 
 
 def test_linear_svc_scores_as_the_analysis(digits: fstore.Store) -> None:
