@@ -23,6 +23,7 @@ from difflib import get_close_matches
 
 from fstore import commands
 from fstore.errors import DataError, FstoreError, UnknownNameError
+from fstore.extractor.dry_runs import PREFIX, find_tap
 from fstore.extractor.networks import Network
 from fstore.extractor.placing import place
 from fstore.extractor.wiring import Wiring
@@ -124,9 +125,9 @@ class _Chooser:
 
     def _is_layer(self, name: str) -> bool:
         """Tell whether the network has a layer of that name, so far as no run is needed."""
-        if name in self.named:
+        if name in self.named or name.removesuffix(PREFIX) in self.network.layers:
             return True
-        return not WILD.search(name) and self.wiring.find(name) is not None
+        return not WILD.search(name) and find_tap(self.wiring, name) is not None
 
     def _is_hidden(self, path: str, name: str) -> bool:
         """Tell whether a module's path is the name of a layer that is taken elsewhere."""

@@ -205,3 +205,35 @@ def test_the_tree_shows_a_module_and_not_the_layer_of_its_name() -> None:
     assert list(rows["norm1"].layers) == ["conv1"]
     (spec, kind, own), *_ = listed_layers(network)
     assert (spec.map_size, kind, own) == ("96x27x27", "LocalResponseNorm", True)
+
+
+class Tokens(nn.Module):
+    """Patches of an image behind a class token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 4, 4, 4)
+        self.cls = nn.Parameter(torch.ones(1, 1, 4))
+        self.blocks = nn.Sequential(nn.LayerNorm(4), nn.LayerNorm(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run them."""
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        out: Tensor = self.blocks(torch.cat([self.cls.expand(len(x), -1, -1), tokens], 1))
+        return out
+
+
+@pytest.mark.parametrize(
+    ("word", "layers"),
+    [
+        ("blocks.1/cls", ["blocks.1/cls"]),
+        ("first/cls", ["first/cls"]),
+        ("blocks.1,first/cls", ["blocks.1", "first/cls"]),
+        ("blocks.*/cls", ["blocks.0/cls", "blocks.1/cls"]),
+    ],
+)
+def test_class_tokens_are_chosen_by_name(word: str, layers: list[str]) -> None:
+    """``NAME/cls`` is chosen by name and by pattern, of modules and of declared layers."""
+    preprocess = Preprocess(size=16, resize=16)
+    network = Network("tokens", Tokens(), preprocess, {"first": "blocks.0"})
+    assert list(choose_layers(network, [word]).layers) == layers
