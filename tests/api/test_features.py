@@ -297,5 +297,5 @@ def test_a_tuple_does_not_cut_features(digits: fstore.Store, read_before: bool) 
     if read_before:
         assert features.X.shape[0] == len(features)
     with pytest.raises(fstore.UnknownNameError, match="by sample only"):
-        features[1, 2]  # type: ignore[index]
+        features[1, 2]
     assert len(features[[]]) == 0
