@@ -330,3 +330,26 @@ def test_commands_read_it(store: Store) -> None:
     run(store, "drop", "--layer", "sae/fc", "--yes")
     assert not store.files(layer="sae/fc")
     assert store.gc(older_than_hours=0) == []
+
+
+def test_dependence_on_others_is_seen_behind_a_file_of_one_sample(tmp_path: Path) -> None:
+    """A function of the whole batch is refused though the first file holds one sample only."""
+    store = fstore.create(tmp_path / "store")
+    add_dataset(store, parts=["train", "val", "test"] * 4)
+    add_layers(store, "net", {"fc": FC})
+    add_checkpoint(store, "net", "c")
+    values = relu(2, N, 4, 1)
+    for ids in (range(1), range(1, N)):
+        put(store, source("fc"), values[ids], sample_ids=list(ids))
+    with pytest.raises(DataError, match="given each sample alone"):
+        store.add_layer_from(
+            "fc", "c", "d", name="z", function=lambda x: x - x.mean(0), version="1", quiet=True
+        )
+
+
+def test_complex_numbers_are_refused(store: Store) -> None:
+    """A complex tensor is refused: its imaginary part would be lost."""
+    with pytest.raises(DataError, match="real numbers"):
+        store.add_layer_from(
+            "fc", "c", "d", name="z", function=torch.fft.fft, version="1", quiet=True
+        )

@@ -288,3 +288,14 @@ def test_object_storage_is_refused_in_words(call: object) -> None:
     """A bucket is no folder: the error says what is supported."""
     with pytest.raises(StorageError, match="local folders only; give the path of a folder"):
         call("s3://bucket/store")  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("read_before", [False, True])
+def test_a_tuple_does_not_cut_features(digits: fstore.Store, read_before: bool) -> None:
+    """Rows and columns at once are refused, whether X was read before or not."""
+    features = digits.features("fc7", "random", "digits")
+    if read_before:
+        assert features.X.shape[0] == len(features)
+    with pytest.raises(fstore.UnknownNameError, match="by sample only"):
+        features[1, 2]
+    assert len(features[[]]) == 0

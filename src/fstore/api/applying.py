@@ -120,11 +120,10 @@ def _as_array(returned: "Tensor | NDArray[Any]") -> NDArray[np.float32]:
     """Return a tensor or array as float32 on the CPU; refuse anything else."""
     import torch
 
-    if isinstance(returned, torch.Tensor):
+    if isinstance(returned, torch.Tensor) and not returned.is_complex():
         array: NDArray[np.float32] = returned.detach().to("cpu", torch.float32).numpy()
         return array
     if isinstance(returned, np.ndarray) and returned.dtype.kind in "fiub":
         return np.ascontiguousarray(returned, dtype=np.float32)
-    raise DataError(
-        f"the function returned {type(returned).__name__}; expected a tensor or an array of numbers"
-    )
+    told = f"{type(returned).__name__} of {getattr(returned, 'dtype', 'no dtype')}"
+    raise DataError(f"the function returned {told}; expected a tensor or an array of real numbers")

@@ -181,8 +181,9 @@ class _Work:
         """Try the function on a few samples, and return what its layer is."""
         from fstore.store.shards import read_shard
 
-        rows = np.arange(min(3, self.files[0].n_samples))
-        X = read_shard(self.files[0], self.shape, rows=rows)
+        # The largest file: in one of a single sample no dependence on others could be seen.
+        largest = max(self.files, key=lambda file: file.n_samples)
+        X = read_shard(largest, self.shape, rows=np.arange(min(3, largest.n_samples)))
         channels, height, width = self.applied.try_on(self._as_maps(X))
         rows_on_record = self.store.rows("layers", network=self.source.network).to_pylist()
         own = next(row for row in rows_on_record if row["layer"] == self.source.layer)

@@ -206,8 +206,10 @@ class Features:
             )
         if isinstance(which, (int, np.integer)):
             which = [int(which)]
-        ids = self._ids[which if isinstance(which, slice) else np.asarray(which)]
-        if ids.ndim != 1:
+        if not isinstance(which, (slice, tuple)):
+            which = np.asarray(which) if len(which) > 0 else np.empty(0, dtype=np.int64)
+        # A tuple is rows and columns to an array: X and the ids would be cut in different ways.
+        if isinstance(which, tuple) or (ids := self._ids[which]).ndim != 1:
             raise UnknownNameError("features are cut by sample only; columns are those of .X")
         part = Features(
             self._store,
