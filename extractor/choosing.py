@@ -184,7 +184,8 @@ class _Chooser:
             f"{what} {word!r} in network {name!r}"
             + ("" if WILD.search(word) else ", and no module is of that class")
             + (f"; near it: {', '.join(near)}" if near else "")
-            + f"; it has: {has}; every name: {commands.layers(None, name)}"
+            + (f"; it has: {has}" if has else "")
+            + f"; every name: {commands.layers(None, name)}"
         )
 
 

@@ -44,6 +44,12 @@ def local_path(place: str | Path) -> Path:
     StorageError
         It is a URI of another kind, or a ``file:`` URI of another machine.
     """
+    if not isinstance(place, (str, Path)) or not str(place):
+        given = repr(place) if isinstance(place, str) else type(place).__name__
+        raise StorageError(
+            f"{given} is no place of a store; give the path of its folder, as in 'my-store' "
+            "(the current folder is '.')"
+        )
     text = str(place)
     match = URI.match(text)
     if match is None:

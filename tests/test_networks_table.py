@@ -1,6 +1,7 @@
 """The comparison behind docs/networks.md, for some of its networks: stored is what hooks see."""
 
 import csv
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -36,15 +37,13 @@ def test_stored_layers_are_what_plain_hooks_see(
 ) -> None:
     """Every value of every declared layer, in its place, and the input within some grey levels."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    from _network_cases import CASES
-    from networks import compare
-
-    (case,) = [case for case in CASES if case.name == name]
+    cases, networks = import_module("_network_cases"), import_module("networks")
+    (case,) = [case for case in cases.CASES if case.name == name]
     drawn = np.random.default_rng(0).integers(0, 256, (2, 9, 12, 3), dtype=np.uint8)
     images = [tmp_path / f"{i}.png" for i in range(2)]
     for path, pixels in zip(images, drawn, strict=True):
         Image.fromarray(pixels).resize((400, 300), Image.Resampling.BICUBIC).save(path)
-    result = compare(case, images)
+    result = networks.compare(case, images)
     assert result.layers >= 5
     assert result.difference < 1e-5
     assert result.pixels is None or result.pixels <= 2

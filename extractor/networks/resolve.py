@@ -108,9 +108,10 @@ def _in_file(path: Path, name: str, options: dict[str, Any]) -> Network:
 def _checked(result: object, name: str) -> Network:
     if not isinstance(result, Network):
         raise DataError(
-            f"{name} returned a {type(result).__name__}; return fstore's Network(name, model, "
-            "preprocess, layers), for example Network('mine', model.eval(), "
-            "Preprocess(size=224, resize=256), {'conv1': 'features.0'})"
+            f"{name} returned {type(result).__name__}; return a Network (from "
+            "fstore.extractor.networks), for example Network('mine', model.eval(), "
+            "Preprocess(size=224, resize=256), {'conv1': 'features.0'}) with Preprocess from "
+            "fstore.extractor.preprocess"
         )
     result.model.eval()
     return replace(result, name=name)

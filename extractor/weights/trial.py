@@ -94,7 +94,8 @@ def one_image(network: Network) -> Trial:
     except Exception as exc:  # code of anyone's modules
         raise DataError(
             f"network {network.name!r} fails on one image of {size} x {size} pixels: "
-            f"{place_of(exc)}; is Preprocess(size={size}) what it expects?"
+            f"{place_of(exc)}; it gets float32 of shape (n, 3, {size}, {size}): is that what "
+            "its Preprocess(size=...) and its weights' precision (model.float()) are for?"
         ) from exc
     finally:
         for handle in handles:

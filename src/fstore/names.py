@@ -10,6 +10,7 @@ __all__ = [
     "LONGEST",
     "check_new_name",
     "check_storable",
+    "check_texts",
     "checkpoint_name",
     "network_name",
     "own_file",
@@ -145,3 +146,18 @@ def checkpoint_name(text: str) -> str:
     """
     network, slash, name = text.rpartition("/")
     return f"{network_name(network)}{slash}{name}"
+
+
+def check_texts(**given: object) -> None:
+    """Refuse names that are no texts, as a list of them; None stands for what is not given.
+
+    Raises
+    ------
+    DataError
+        Says which, and what it is.
+    """
+    for name, value in given.items():
+        if value is not None and not isinstance(value, str):
+            raise DataError(
+                f"{name}={value!r} is of type {type(value).__name__}; give one name, as a text"
+            )

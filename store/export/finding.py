@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from fstore.errors import UnknownNameError
-from fstore.names import checkpoint_name, network_name
+from fstore.names import check_texts, checkpoint_name, network_name
 from fstore.store.files import Partition
 from fstore.store.remedies import how_to_make, no_view
 
@@ -26,9 +26,12 @@ def find_partition(
 
     Raises
     ------
+    DataError
+        A name is no text.
     UnknownNameError
         None fits, or checkpoints of several networks do (all are listed).
     """
+    check_texts(layer=layer, ckpt=ckpt, dataset=dataset, view=view, network=network)
     info = store.dataset(dataset)
     if view not in info.views:
         raise UnknownNameError(no_view(store, info, view), dataset=dataset)

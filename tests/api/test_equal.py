@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,7 +67,8 @@ def test_features_in_any_order_are_exported_as_they_stand(
     digits: fstore.Store, tmp_path: Path
 ) -> None:
     """A slice backwards, pooled or ablated, is written as .X has it; none at all is refused."""
-    for taken in ({}, {"pool": "mean"}, {"ablation": "binarize"}, {"pool": "max"}):
+    ways: list[dict[str, Any]] = [{}, {"pool": "mean"}, {"ablation": "binarize"}, {"pool": "max"}]
+    for taken in ways:
         own = digits.features("conv5", "random", "digits", part="test", **taken)[10:2:-2]
         file = read_npz(own.export(tmp_path / "x.npz", overwrite=True))
         assert len(file.features) == 4

@@ -4,6 +4,7 @@ import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -299,3 +300,19 @@ def test_a_tuple_does_not_cut_features(digits: fstore.Store, read_before: bool) 
     with pytest.raises(fstore.UnknownNameError, match="by sample only"):
         features[1, 2]
     assert len(features[[]]) == 0
+
+
+def test_names_are_single_texts(digits: fstore.Store) -> None:
+    """A list of layers, a number for a part: refused with what was given, nothing is guessed."""
+    for wrong in ({"layer": ["fc7"]}, {"part": 3}, {"ablation": 3}, {"split": ["official"]}):
+        given: dict[str, Any] = {"layer": "fc7", "ckpt": "random", "dataset": "digits", **wrong}
+        (name,) = wrong
+        with pytest.raises(DataError, match=f"^{name}="):
+            digits.features(**given)
+
+
+def test_a_store_has_a_folder() -> None:
+    """An empty text is no place: a variable that is not set must not open the current folder."""
+    for wrong in ("", 3, None):
+        with pytest.raises(StorageError, match="no place of a store"):
+            fstore.open(wrong)  # type: ignore[arg-type]

@@ -229,7 +229,7 @@ def test_own_network_is_known_by_its_path(own: Callable[[str], str]) -> None:
 
 def test_own_function_must_return_a_network(own: Callable[[str], str]) -> None:
     """A function that returns a bare module is told what to return instead."""
-    with pytest.raises(DataError, match=r"returned a Linear; return fstore's Network\("):
+    with pytest.raises(DataError, match=r"returned Linear; return a Network \(from"):
         build_network(own("bare"))
 
 

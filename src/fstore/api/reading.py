@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.errors import DataError
+from fstore.names import check_texts
 from fstore.queries.samples.ablations import ABLATIONS, parse_ablation
 from fstore.queries.samples.blocks import Rows, ablated_blocks
 from fstore.store.features import LayerShape, refuse_bits
@@ -38,6 +39,7 @@ def check_taken(taken: Taken) -> None:
     ------
     UnknownNameError, DataError
     """
+    check_texts(ablation=taken.ablation, pool=taken.pool)
     if taken.ablation is not None:
         parse_ablation(taken.ablation)
     if taken.pool not in (None, *POOLS):

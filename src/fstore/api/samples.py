@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.errors import DataError
+from fstore.names import check_texts
 from fstore.queries.samples.labels import readable
 from fstore.store.features import stored_samples
 from fstore.store.parts import (
@@ -103,6 +104,7 @@ def part_text(split: str | None, part: str | None) -> str | None:
 
 
 def _named(split: str | None, part: str | None) -> Part | None:
+    check_texts(split=split, part=part)
     if part is None:
         if split is not None:
             raise DataError(
