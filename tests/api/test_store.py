@@ -256,3 +256,14 @@ def test_types_are_told_to_a_checker(tmp_path: Path) -> None:
         strict=True,
     ):
         assert re.search(wanted.replace("[", r"\[").replace("]", r"\]"), given), (wanted, given)
+
+
+def test_a_summary_is_read_at_a_glance(tmp_path: Path) -> None:
+    """What extract returns says in a line what was added; asked again, that nothing was."""
+    store = fstore.create(tmp_path / "store")
+    store.add_dataset("digits", format="digits", quiet=True)
+    store.init_checkpoint(network="caffenet-mini", name="random")
+    first = store.extract("fc7", "random", "digits", part="val", quiet=True)
+    assert repr(first).startswith("<Summary: 180 samples extracted, 0 already there, 0 quarantined")
+    again = store.extract("fc7", "random", "digits", part="val", quiet=True)
+    assert repr(again).startswith("<Summary: 0 samples extracted, 180 already there")

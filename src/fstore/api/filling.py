@@ -11,6 +11,7 @@ from fstore.types import CheckpointRecord, Precision
 
 if TYPE_CHECKING:
     from fstore.workflows.extract.run import Summary
+    from fstore.workflows.preparation import OwnPreprocess
 
 __all__ = ["FilledStore"]
 
@@ -83,29 +84,47 @@ class FilledStore(StoredTables):
 
     def add_checkpoint(
         self,
-        file: str | Path,
+        file: str | Path | None = None,
         *,
         network: str,
         name: str,
+        weights: str | None = None,
+        key: str | None = None,
+        preprocess: "OwnPreprocess | None" = None,
+        mean: str | Path | None = None,
+        iteration: int | None = None,
+        lr: float | None = None,
+        seed: int | None = None,
+        parent: str | None = None,
         quiet: bool = False,
-        **options: Any,  # noqa: ANN401 - those of the workflow, which checks them
     ) -> CheckpointRecord:
-        """Register a file of weights as a checkpoint of a network.
+        """Register weights as a checkpoint of a network: those of a file, or published ones.
 
         Parameters
         ----------
-        file : str or Path
-            safetensors, torch state dict, ``.npz`` or ``.caffemodel``.
+        file : str, Path or None
+            safetensors, torch state dict, ``.npz``, ``.caffemodel``, or a folder with weights.
         network : str
             Which network they are of: a name of ``fstore networks``, or your own function as
-            ``package.module:function``.
+            ``path/to/file.py:function`` or ``package.module:function``.
         name : str
             What the store will know it by.
+        weights : str or None
+            In place of a file: what the network's library publishes under that name, as
+            ``IMAGENET1K_V2`` or ``default``. They are downloaded, unless the library has them.
+        key : str or None
+            Which of several state dicts in the file.
+        preprocess : mapping, Preprocess or None
+            Where images are prepared in another way than the network states, as in
+            ``{"interpolation": "bicubic"}``.
+        mean : str, Path or None
+            Mean image, ``.npy``.
+        iteration, lr, seed : numbers or None
+            What is known of the training.
+        parent : str or None
+            Checkpoint of the same network that training started from.
         quiet : bool
             Say nothing.
-        **options
-            What :func:`fstore.workflows.import_checkpoint` takes beside: ``iteration``, ``lr``,
-            ``seed``, ``parent``, ``mean``, ``key``.
 
         Returns
         -------
@@ -116,7 +135,8 @@ class FilledStore(StoredTables):
         UnknownNameError
             No such network.
         DataError
-            The weights do not fit the network, or cannot be loaded back.
+            The weights do not fit the network, or cannot be loaded back; neither or both of a
+            file and ``weights``.
         IdentityError
             The name is registered with other weights or preprocessing.
         """
@@ -125,19 +145,28 @@ class FilledStore(StoredTables):
 
         said: list[str] = []
         record = import_checkpoint(
-            self, Path(file), network=network, name=name, say=said.append, **options
-        )
+            self, None if file is None else Path(file), network=network, name=name,
+            weights=weights, key=key, preprocess=preprocess,
+            mean=None if mean is None else Path(mean),
+            iteration=iteration, lr=lr, seed=seed, parent=parent, say=said.append,
+        )  # fmt: skip
         tell(said, quiet=quiet)
         return record
 
     def init_checkpoint(
-        self, *, network: str, name: str, seed: int = 0, classes: int | None = None
+        self,
+        *,
+        network: str,
+        name: str,
+        seed: int = 0,
+        classes: int | None = None,
+        preprocess: "OwnPreprocess | None" = None,
     ) -> CheckpointRecord:
         """Register a network's random initial weights, which a seed draws, as a checkpoint.
 
         Parameters
         ----------
-        network, name : str
+        network, name, preprocess
             As for :meth:`add_checkpoint`.
         seed : int
             From 0; the same seed gives the same weights.
@@ -153,7 +182,9 @@ class FilledStore(StoredTables):
         """
         from fstore.workflows.checkpoints import init_checkpoint
 
-        return init_checkpoint(self, network=network, name=name, seed=seed, classes=classes)
+        return init_checkpoint(
+            self, network=network, name=name, seed=seed, classes=classes, preprocess=preprocess
+        )
 
     def extract(
         self,
@@ -172,6 +203,7 @@ class FilledStore(StoredTables):
         batch_size: int | None = None,
         workers: int | None = None,
         max_bad: int = 100,
+        rectify: bool = False,
         quiet: bool = False,
     ) -> "Summary":
         """Store the responses of layers to a data set; what is there is not redone.
@@ -179,7 +211,8 @@ class FilledStore(StoredTables):
         Parameters
         ----------
         layers, ckpt, dataset : str or sequence of str
-            One name each, or several; layer ``all`` means the declared layers.
+            One name each, or several. Layer ``all`` means the declared layers,
+            ``blocks.*.mlp`` those that match, ``relu`` the modules of that class.
         view : str or sequence of str
             ``image``, ``gt``, ``proposal``; none named: image and gt.
         network : str or None
@@ -198,6 +231,8 @@ class FilledStore(StoredTables):
             Samples a forward pass, decoding threads; None: as fits the machine.
         max_bad : int
             More unreadable images than this end the run.
+        rectify : bool
+            Store max(x, 0) of each response; part of the identity.
         quiet : bool
             Say nothing; else a terminal or a notebook shows how far it is.
 
@@ -220,7 +255,7 @@ class FilledStore(StoredTables):
 
         options = ExtractionOptions(
             precision=precision, compute=compute, device=device, batch_size=batch_size,
-            workers=workers, max_bad=max_bad,
+            workers=workers, max_bad=max_bad, rectify=rectify,
         )  # fmt: skip
         chosen = Chosen(
             _names(layers), _names(ckpt), _names(dataset), _names(view), network,

@@ -48,7 +48,7 @@ class Progress:
     images_per_s: float
 
 
-@dataclass
+@dataclass(repr=False)
 class Summary:
     """What a run added and where its time went."""
 
@@ -73,6 +73,14 @@ class Summary:
     def images_per_s(self) -> float:
         """Samples a second over the whole run."""
         return self.samples / self.seconds if self.seconds else 0.0
+
+    def __repr__(self) -> str:
+        return (
+            f"<Summary: {self.samples} samples extracted, {self.present} already there, "
+            f"{len(self.quarantined)} quarantined; {self.rows} rows, {self.bytes / 1e6:.1f} MB; "
+            f"{self.seconds:.1f} s on {self.device or 'no device'}, "
+            f"{self.images_per_s:.1f} images/s>"
+        )
 
 
 def extract(
