@@ -1,16 +1,18 @@
 """Read one layer as a matrix, a row a sample: what programs for learning take.
 
-Each file of a partition is decoded straight into its rows of the matrix, two at a time: most of the
-work is NumPy's in small pieces, between which threads wait for Python's lock, so more gain nothing.
+Each file of a partition is decoded straight into its rows of the matrix, by two threads: most of
+the work is NumPy's in small pieces, between which threads wait for Python's lock, so more gain
+nothing. A file is two pieces of work, so that the threads end at about the same time.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fstore.store.features import _files, _place, layer_shape
+from fstore.store.features import LayerShape, _files, _place, layer_shape
 from fstore.store.files import Partition
 from fstore.store.readers import Reader
 from fstore.store.schema import ACT_MAX, ACT_SUM, MAP
@@ -25,7 +27,12 @@ THREADS = 2
 
 
 def read_matrix(
-    store: "Store", partition: Partition, ids: NDArray[np.int64], *, what: Column = "map"
+    store: "Store",
+    partition: Partition,
+    ids: NDArray[np.int64],
+    *,
+    what: Column = "map",
+    shape: LayerShape | None = None,
 ) -> NDArray[Any]:
     """Return a layer's responses to some samples.
 
@@ -38,6 +45,8 @@ def read_matrix(
     what : {"map", "act_max", "act_sum"}
         Whole maps, or the largest response or the sum of each. Of a layer without maps each of
         them is the response itself.
+    shape : LayerShape or None
+        Of the layer, where it is known already.
 
     Returns
     -------
@@ -52,7 +61,7 @@ def read_matrix(
     DataError
         Another program wrote a file, and samples in it lack channels.
     """
-    shape = layer_shape(store, partition)
+    shape = shape or layer_shape(store, partition)
     n_samples, readers = _place(_files(store, partition), ids, partition)
     positions = shape.positions if what == "map" else 1
     column = {"map": MAP, "act_max": ACT_MAX, "act_sum": ACT_SUM}[what]
@@ -63,13 +72,16 @@ def read_matrix(
 
     by_channel = out.swapaxes(0, 1)  # the readers' way round; their copy turns it
 
-    def fill(reader: Reader) -> None:
+    def fill(work: tuple[Reader, int]) -> None:
+        reader, half = work
         reader.open(column, positions)
-        for start in range(0, shape.channels, reader.step):
+        starts = range(0, shape.channels, reader.step)
+        for start in starts[half * len(starts) // 2 : (half + 1) * len(starts) // 2]:
             channels = np.arange(start, min(start + reader.step, shape.channels), dtype=np.int32)
             reader.fill(by_channel[start : start + reader.step], channels)
 
-    with ThreadPoolExecutor(min(THREADS, len(readers)), thread_name_prefix="fstore-read") as pool:
-        for _ in pool.map(fill, readers):
+    halves = [(replace(reader), half) for reader in readers for half in (0, 1)]
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="fstore-read") as pool:
+        for _ in pool.map(fill, halves):
             pass
     return out.reshape(n_samples, -1)

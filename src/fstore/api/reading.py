@@ -1,5 +1,6 @@
 """Features read from the store: the matrix of a layer, what is taken of it, pooled or not."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -11,7 +12,7 @@ from fstore.names import check_texts
 from fstore.queries.samples.ablations import ABLATIONS, parse_ablation
 from fstore.queries.samples.blocks import Rows, ablated_blocks
 from fstore.store.features import LayerShape, refuse_bits
-from fstore.store.files import Partition
+from fstore.store.files import Partition, StoredFile
 from fstore.store.matrix import read_matrix
 
 if TYPE_CHECKING:
@@ -46,15 +47,21 @@ def check_taken(taken: Taken) -> None:
         raise DataError(f"pool={taken.pool!r}; expected 'mean', 'max' or None, for whole maps")
 
 
-def refuse_useless(store: "Store", partition: Partition, taken: Taken) -> None:
+def refuse_useless(files: Sequence[StoredFile], taken: Taken) -> None:
     """Refuse responses stored as bits, unless what is taken of them is the same of bits.
+
+    Parameters
+    ----------
+    files : sequence of StoredFile
+        Of the partition.
+    taken : Taken
 
     Raises
     ------
     DataError
     """
     if taken.ablation is None or not parse_ablation(taken.ablation).of_bits:
-        refuse_bits(store.files(**partition.values))
+        refuse_bits(files)
 
 
 def places_left(shape: LayerShape, taken: Taken) -> int:
@@ -107,10 +114,10 @@ def _plain(
     pool: str | None,
 ) -> NDArray[np.float32]:
     if pool is None or shape.positions == 1:
-        return read_matrix(store, partition, ids)
+        return read_matrix(store, partition, ids, shape=shape)
     if pool == "max":
-        return read_matrix(store, partition, ids, what="act_max")
-    total = read_matrix(store, partition, ids, what="act_sum")
+        return read_matrix(store, partition, ids, what="act_max", shape=shape)
+    total = read_matrix(store, partition, ids, what="act_sum", shape=shape)
     return (total / shape.positions).astype(np.float32)
 
 

@@ -1,5 +1,6 @@
 """Which samples a question is about: ``split`` and ``part`` as the commands read them."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ from fstore.errors import DataError
 from fstore.names import check_texts
 from fstore.queries.samples.labels import readable
 from fstore.store.features import stored_samples
+from fstore.store.files import StoredFile, present
 from fstore.store.parts import (
     Part,
     Samples,
@@ -50,6 +52,7 @@ def chosen_samples(
     split: str | None = None,
     part: str | None = None,
     difficult: bool = False,
+    files: Sequence[StoredFile] | None = None,
 ) -> NDArray[np.int64]:
     """Return the samples of a partition that ``split`` and ``part`` mean, ascending.
 
@@ -64,6 +67,8 @@ def chosen_samples(
         ``train``, ``val``, ``test``, ``trainval``; None for all samples that are stored.
     difficult : bool
         Keep boxes that are flagged difficult.
+    files : sequence of StoredFile or None
+        Of the partition, where they are listed already.
 
     Returns
     -------
@@ -80,7 +85,7 @@ def chosen_samples(
     """
     named = _named(split, part)
     if named is None:
-        ids = stored_samples(store, partition)
+        ids = present(files) if files else stored_samples(store, partition)
         if difficult or partition.view == "image":  # boxes only are flagged
             return ids
         return without_difficult(store, ids, dataset=partition.dataset, view=partition.view)

@@ -95,8 +95,11 @@ class Store(FilledStore):
         partition = find_partition(
             self, layer=layer, ckpt=ckpt, dataset=dataset, view=view, network=network
         )
-        refuse_useless(self, partition, taken)
-        ids = chosen_samples(self, partition, split=split, part=part, difficult=difficult)
+        files = self.files(**partition.values)
+        refuse_useless(files, taken)
+        ids = chosen_samples(
+            self, partition, split=split, part=part, difficult=difficult, files=files
+        )
         shape = layer_shape(self, partition)
         return Features(
             self,
