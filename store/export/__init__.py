@@ -1,6 +1,6 @@
 """A layer's features as a file for other programs: by samples, with labels and provenance."""
 
-from fstore.store.export.finding import find_partition
+from fstore.store.export.finding import find_files, find_partition
 from fstore.store.export.formats import FORMATS, RowLabels
 from fstore.store.export.source import Source, partition_source
 from fstore.store.export.writing import check_out, export_features, write_features
@@ -11,6 +11,7 @@ __all__ = [
     "Source",
     "check_out",
     "export_features",
+    "find_files",
     "find_partition",
     "partition_source",
     "write_features",

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 from fstore.errors import UnknownNameError
 from fstore.names import check_texts, checkpoint_name, network_name
-from fstore.store.files import Partition
+from fstore.store.files import Partition, StoredFile
 from fstore.store.remedies import how_to_make, no_view
 
 if TYPE_CHECKING:
     from fstore.store.store import Store
 
-__all__ = ["find_partition"]
+__all__ = ["find_files", "find_partition"]
 
 
 def find_partition(
@@ -22,7 +22,21 @@ def find_partition(
     view: str = "image",
     network: str | None = None,
 ) -> Partition:
-    """Return the one stored partition that fits.
+    """Return the one stored partition that fits; see :func:`find_files`."""
+    files = find_files(store, layer=layer, ckpt=ckpt, dataset=dataset, view=view, network=network)
+    return files[0].partition
+
+
+def find_files(
+    store: "Store",
+    *,
+    layer: str,
+    ckpt: str,
+    dataset: str,
+    view: str = "image",
+    network: str | None = None,
+) -> list[StoredFile]:
+    """Return the files, at least one, of the one stored partition that fits.
 
     Raises
     ------
@@ -37,7 +51,8 @@ def find_partition(
         raise UnknownNameError(no_view(store, info, view), dataset=dataset)
     ckpt, network = checkpoint_name(ckpt), None if network is None else network_name(network)
     where = {"layer": layer, "dataset": dataset, "view": view}
-    stored = {file.partition for file in store.files(**where)}
+    files = store.files(**where)
+    stored = {file.partition for file in files}
     names = {ckpt, *([f"{network}/{ckpt}"] if network else [])}
     fit = sorted(
         p
@@ -45,7 +60,7 @@ def find_partition(
         if (p.ckpt in names or f"{p.network}/{p.ckpt}" in names) and network in (None, p.network)
     )
     if len(fit) == 1:
-        return fit[0]
+        return [file for file in files if file.partition == fit[0]]
     if fit:
         candidates = ", ".join(f"{p.network}/{p.ckpt}" for p in fit)
         raise UnknownNameError(f"checkpoint '{ckpt}' is ambiguous: {candidates}; add --network")

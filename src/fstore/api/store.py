@@ -87,15 +87,15 @@ class Store(FilledStore):
             A split without a part; no such pool; the layer is stored as bits, which tell
             ``ablation="binarize"`` only.
         """
-        from fstore.store.export import find_partition
+        from fstore.store.export import find_files
         from fstore.store.features import layer_shape
 
         taken = Taken(None if ablation == "none" else ablation, pool, shuffle_seed)
         check_taken(taken)
-        partition = find_partition(
+        files = find_files(
             self, layer=layer, ckpt=ckpt, dataset=dataset, view=view, network=network
         )
-        files = self.files(**partition.values)
+        partition = files[0].partition
         refuse_useless(files, taken)
         ids = chosen_samples(
             self, partition, split=split, part=part, difficult=difficult, files=files
