@@ -56,7 +56,7 @@ def find_checkpoint(root: "Place", name: str, network: str | None = None) -> Che
     if fitting:
         names = ", ".join(f"{r.network}/{r.name}" for r in fitting)
         raise UnknownNameError(
-            f"checkpoint '{name}' is ambiguous: {names}; add --network, or write NETWORK/NAME"
+            f"checkpoint '{name}' is ambiguous: {names}; write one of these, or name the network"
         )
     names = ", ".join(f"{r.network}/{r.name}" for r in registered[-20:]) or "none yet"
     of = f" of network '{network}'" if network else ""

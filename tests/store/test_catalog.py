@@ -295,7 +295,7 @@ def test_names_are_looked_up_with_and_without_network(store: Store) -> None:
         record = replace(RECORD, network=network, sha256=network * 16)
         store.register_checkpoint(record, weights(store, network))
     with pytest.raises(
-        UnknownNameError, match="'5k' is ambiguous: net/5k, other/5k; add --network"
+        UnknownNameError, match="'5k' is ambiguous: net/5k, other/5k; write one of these"
     ):
         store.find_checkpoint("5k")
     assert store.find_checkpoint("5k", "other").network == "other"
