@@ -87,6 +87,8 @@ def main() -> None:
         if fnmatchcase(case.name, given.only):
             rows.append(_row(case, compare(case, images)))
             print(*rows[-1].values(), sep=" | ", flush=True)
+    if given.write and given.only != "*":
+        parser.error("--write needs all networks: leave --only out")
     if given.write:
         _write(rows)
 

@@ -160,11 +160,16 @@ def add_layers(root: "Place", network: str, specs: Sequence[LayerSpec]) -> None:
         _add_layers(root, network, specs)
 
 
-def _way_back(network: str) -> str:
+def _by(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _way_back(network: str, *, resized: bool) -> str:
     """Say how a changed network can be had beside what is stored of the former one."""
     path = own_file(network)
     if path is None:
-        return "give the changed network another name"
+        own_store = "at another input size, or changed, it needs a store of its own"
+        return own_store if resized else "give the changed network another name"
     return (
         f"{path.name}, or a file that it imports, was edited since: undo that, or copy the changed "
         f"one to another name ({path.stem}_2.py) and import the weights for it"
@@ -177,10 +182,14 @@ def _add_layers(root: "Place", network: str, specs: Sequence[LayerSpec]) -> None
         for spec in specs:
             old = recorded.get(spec.name)
             if old is not None and old["definition"] != spec.definition:
+                then = old["channels"], old["height"], old["width"]
+                now = spec.channels, spec.height, spec.width
                 raise IdentityError(
                     f"layer '{spec.name}' of network '{network}' was stored as "
-                    f"{old['channels']}x{old['height']}x{old['width']} with another definition; "
-                    f"{_way_back(network)}, or first: " + commands.drop(root, {"network": network})
+                    f"{_by(then)} with another definition; "
+                    + (f"now it is {_by(now)}; " if then != now else "")
+                    + f"{_way_back(network, resized=then != now)}, or first: "
+                    + commands.drop(root, {"network": network})
                 )
         return [
             {

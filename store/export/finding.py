@@ -63,7 +63,9 @@ def find_files(
         return [file for file in files if file.partition == fit[0]]
     if fit:
         candidates = ", ".join(f"{p.network}/{p.ckpt}" for p in fit)
-        raise UnknownNameError(f"checkpoint '{ckpt}' is ambiguous: {candidates}; write one of these")
+        raise UnknownNameError(
+            f"checkpoint '{ckpt}' is ambiguous: {candidates}; write one of these"
+        )
     ckpts = ", ".join(sorted({f"{p.network}/{p.ckpt}" for p in stored}))
     others = f"those of {ckpts}" if ckpts else "none"
     raise UnknownNameError(
