@@ -233,3 +233,29 @@ def test_without_a_store(tmp_path: Path) -> None:
     """Where there is no store, the error names the command that makes one."""
     words = ["--store", str(tmp_path / "none"), "extract", "--layer", "fc7", "--ckpt", "c"]
     refused(CliRunner().invoke(app, words), 1, "no store at", "init")
+
+
+@pytest.mark.parametrize(
+    ("words", "listed"),
+    [
+        (["--library", "timm", "resnet1?.tv_in1k"], "timm:resnet18.tv_in1k"),
+        (["timm:vit_tiny_patch16_224*"], "timm:vit_tiny_patch16_224"),
+        (["--library", "open_clip", "ViT-B-32*"], "open_clip:ViT-B-32"),
+        (["--library", "torchvision", "resnet18"], "torchvision:resnet18"),
+        (["caffe*"], "caffenet"),
+    ],
+)
+def test_networks_are_listed_by_library_and_pattern(words: list[str], listed: str) -> None:
+    """A pattern finds names with and without the prefix; only a library that is named is read."""
+    for library in ("timm", "open_clip"):
+        pytest.importorskip(library)
+    done = CliRunner().invoke(app, ["networks", *words, "--csv"])
+    assert done.exit_code == 0, done.output
+    assert any(line.split(",")[0] == listed for line in done.stdout.splitlines())
+
+
+def test_a_library_that_is_none() -> None:
+    """The libraries that there are are named."""
+    done = CliRunner().invoke(app, ["networks", "--library", "keras"])
+    assert done.exit_code == 1
+    assert "there are: hf, open_clip, timm, torchvision" in done.stderr

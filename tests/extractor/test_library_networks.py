@@ -1,5 +1,6 @@
 """Networks of libraries by name: timm's, Hugging Face's, open_clip's."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -97,6 +98,8 @@ def test_folder_of_transformers_is_a_network(tmp_path: Path) -> None:
     record = import_checkpoint(
         store, tmp_path / "vit", network=f"hf:{tmp_path / 'vit'}", name="own"
     )
+    again = import_checkpoint(store, None, weights="default", network=record.network, name="own2")
+    assert again.sha256 == record.sha256  # what a folder publishes lies beside its configuration
     loaded = load_network(store, record)
     x = torch.rand(2, 3, 32, 32)
     with torch.inference_mode():
@@ -121,3 +124,64 @@ def test_queries_of_a_detector_are_no_grid(tmp_path: Path) -> None:
     transformers.DetrImageProcessor(size=size).save_pretrained(tmp_path)
     (decoder,) = layer_specs(build_network(f"hf:{tmp_path}"), ["model.decoder"])
     assert decoder.map_size == "16x7x1"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("open_clip:ViT-B-33", "near it: .*ViT-B-32"),
+        ("open_clip:ViT-B-32.nobody", "has no training 'nobody'; it has: .*laion2b"),
+        ("open_clip:ViT-L-14", "differ in their preprocessing; say whose weights"),
+        ("timm:vit_base_patch16_rope_reg1_gap_256.a9", "it has: "),
+    ],
+)
+def test_names_of_trainings_are_asked_for(name: str, said: str) -> None:
+    """What a name leaves open is asked for; what there is not is answered by what there is."""
+    pytest.importorskip("open_clip")
+    with pytest.raises((UnknownNameError, DataError), match=said):
+        build_network(name)
+
+
+def test_an_image_tower_has_no_classes() -> None:
+    """open_clip's towers give an embedding."""
+    pytest.importorskip("open_clip")
+    with pytest.raises(DataError, match="an embedding, no classes"):
+        build_network("open_clip:RN50", classes=3)
+
+
+def test_towers_of_timm_and_of_convolutions() -> None:
+    """A tower that timm builds has timm's grid; a ResNet has maps."""
+    pytest.importorskip("open_clip")
+    siglip = build_network("open_clip:ViT-B-32-SigLIP2-256")
+    assert siglip.tokens == Tokens(prefix=0, height=8, width=8)
+    assert siglip.preprocess.resize_mode == "warp"
+    resnet = build_network("open_clip:RN50")
+    assert resnet.tokens is None
+    assert [s.map_size for s in layer_specs(resnet, ["layer1"])] == ["256x56x56"]
+
+
+def test_weights_that_timm_publishes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--weights takes what timm's own loader gives, by the tag; another tag is another network."""
+    timm = pytest.importorskip("timm")
+    asked: list[str] = []
+    create = timm.create_model
+
+    def published(name: str, *, pretrained: bool = False, **options: object) -> torch.nn.Module:
+        asked.extend([name] * pretrained)
+        torch.manual_seed(7)
+        return create(name, pretrained=False, **options)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(timm, "create_model", published)
+    store = Store.create(tmp_path / "store")
+    network = "timm:mobilenetv3_small_050"
+    record = import_checkpoint(store, None, weights="default", network=network, name="timm")
+    assert asked == ["mobilenetv3_small_050.lamb_in1k"]
+    assert json.loads(record.recipe)["published"] == "lamb_in1k"
+    torch.manual_seed(7)
+    expected = create("mobilenetv3_small_050").state_dict()
+    loaded = load_network(store, record).model.state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in expected.items())
+    with pytest.raises(UnknownNameError, match="import the weights a2_in1k for"):
+        import_checkpoint(
+            store, None, weights="a2_in1k", network="timm:resnet18.a1_in1k", name="no"
+        )
