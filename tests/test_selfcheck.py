@@ -16,12 +16,12 @@ from fstore import workflows
 from fstore.errors import DataError, UnknownNameError
 from fstore.extractor import graph as graphs
 from fstore.extractor import wiring
+from fstore.extractor.choosing import choose_layers
 from fstore.extractor.graph import Moment
 from fstore.extractor.networks import Network
 from fstore.extractor.preprocess import Preprocess
 from fstore.store import Store
 from fstore.workflows.extract import run as extraction
-from fstore.workflows.extract.plan import asked_layers
 from fstore.workflows.extract.recheck import recheck
 from fstore.workflows.extract.run import ExtractionOptions
 
@@ -257,11 +257,11 @@ def test_verify_says_what_it_could_not_compute_again(
 def test_names_of_layers_add_up(store: Store) -> None:
     """'all' and further names are both; 'a,b' is two; a typo beside 'all' is refused."""
     network = own(Numbered(), {"l": "conv_1"})
-    assert asked_layers(network, ["all", "conv_2"]) == ["l", "conv_2"]
-    assert asked_layers(network, ["conv_2,all", "l"]) == ["conv_2", "l"]
+    assert list(choose_layers(network, ["all", "conv_2"]).layers) == ["l", "conv_2"]
+    assert list(choose_layers(network, ["conv_2,all", "l"]).layers) == ["conv_2", "l"]
     odd = own(nn.Sequential(), {})
     odd.model.add_module("a,b", nn.Identity())
-    assert asked_layers(odd, ["a,b"]) == ["a,b"]
+    assert list(choose_layers(odd, ["a,b"]).layers) == ["a,b"]
     with pytest.raises(UnknownNameError, match="no layer 'typo'"):
         fill(store, "numbered", "all", "typo")
     assert store.files() == []

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fstore.store.catalog import DatasetInfo
     from fstore.store.files import Identity, Partition
 
-__all__ = ["Chosen", "ExtractionOptions", "LayerWork", "Meant", "Planner", "Start", "asked_layers"]
+__all__ = ["Chosen", "ExtractionOptions", "LayerWork", "Meant", "Planner", "Start"]
 
 SHARD_BYTES = 3 << 27  # 384 MiB of raw float32 over the network's declared layers
 DEFAULT_VIEWS = ("image", "gt")  # proposals only when named: there are thousands an image
@@ -352,20 +352,6 @@ def _views(
     if absent and named:
         raise UnknownNameError(no_view(store, dataset, absent[0]))
     return [v for v in dict.fromkeys(views) if v in dataset.views]
-
-
-def asked_layers(network: "Network", names: Sequence[str]) -> list[str]:
-    """Return the layers that names, patterns and classes mean, each once.
-
-    Parameters
-    ----------
-    network : Network
-    names : sequence of str
-        As :func:`fstore.extractor.choosing.choose_layers` reads them.
-    """
-    from fstore.extractor.choosing import choose_layers
-
-    return list(choose_layers(network, names).layers)
 
 
 def _round_number(n: int) -> int:
