@@ -1,15 +1,17 @@
 """Libraries whose networks have a name here, ``PREFIX:NAME``: one file each registers itself."""
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fstore.errors import DataError, MissingExtraError, UnknownNameError
 from fstore.extractor.networks._api import Network
+from fstore.extractor.preprocess import Preprocess
+from fstore.pixels.warps import ResizeMode
 from fstore.registry import Registry
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ __all__ = [
     "library",
     "library_names",
     "library_tensors",
+    "unit_rgb",
     "unsayable",
 ]
 
@@ -116,6 +119,34 @@ def import_extra(module: str, extra: str) -> ModuleType:
 def close_names(name: str, names: Sequence[str]) -> str:
     """Return the names nearest to one that is not there, for a message."""
     return ", ".join(difflib.get_close_matches(name, names, n=5, cutoff=0.5)) or "none"
+
+
+def unit_rgb(
+    size: int,
+    resize: int,
+    *,
+    mode: ResizeMode,
+    mean: Iterable[float],
+    std: Iterable[float],
+    **how: Any,  # noqa: ANN401 - fields of Preprocess
+) -> Preprocess:
+    """Say what libraries do as a rule: pixels from 0 to 1, RGB, less a mean, by a deviation.
+
+    Parameters
+    ----------
+    size, resize, mode
+        Of the input's side and of the resizing, as ``size``, ``resize`` and ``resize_mode`` of
+        :class:`Preprocess`.
+    mean, std : three floats
+    **how
+        ``interpolation`` and ``antialias``.
+    """
+    red, green, blue = mean
+    r, g, b = std
+    return Preprocess(
+        size=size, resize=resize, resize_mode=mode, order="RGB", scale=1 / 255,
+        mean=(red, green, blue), std=(r, g, b), **how,
+    )  # fmt: skip
 
 
 def unsayable(name: str, what: str) -> DataError:

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 from fstore.errors import DataError, UnknownNameError
 from fstore.extractor.networks._api import Network
 from fstore.extractor.networks._declared import declared_layers
-from fstore.extractor.networks._torchvision_dense import detection_backbone, segmentation_network
+from fstore.extractor.networks._torchvision_dense import (
+    detection_backbone,
+    preset,
+    segmentation_network,
+)
 from fstore.extractor.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -95,16 +99,8 @@ def _classifier(name: str, short: str, options: dict[str, Any]) -> Network:
 
 def prepared_as(transform: Any) -> Preprocess:  # noqa: ANN401 - torchvision's preset
     """Say the transforms of a set of torchvision's weights for classification in fstore's words."""
-    return Preprocess(
-        size=transform.crop_size[0],
-        resize=max(transform.resize_size[0], transform.crop_size[0]),
-        resize_mode="shorter",
-        order="RGB",
-        scale=1 / 255,
-        mean=tuple(transform.mean),
-        std=tuple(transform.std),
-        interpolation=transform.interpolation.value,
-        antialias=bool(transform.antialias),
+    return preset(
+        transform, transform.crop_size[0], max(transform.resize_size[0], transform.crop_size[0])
     )
 
 

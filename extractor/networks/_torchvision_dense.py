@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 from fstore.errors import DataError
 from fstore.extractor.networks._api import Network
 from fstore.extractor.networks._declared import declared_layers, output_shapes
+from fstore.extractor.networks._libraries import unit_rgb
 from fstore.extractor.preprocess import Preprocess
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["detection_backbone", "segmentation_network"]
+__all__ = ["detection_backbone", "preset", "segmentation_network"]
 
 FROZEN = (
     "fasterrcnn_mobilenet_v3_large_320_fpn",
@@ -27,6 +28,19 @@ FROZEN_WITHOUT_EPSILON = (
 in which it then takes 0 for its epsilon: so that fstore computes what it computes."""
 
 
+def preset(transform: Any, size: int, resize: int) -> Preprocess:  # noqa: ANN401 - torchvision's
+    """Say torchvision's transforms of an evaluation, for inputs of a side, in fstore's words."""
+    return unit_rgb(
+        size,
+        resize,
+        mode="shorter",
+        mean=transform.mean,
+        std=transform.std,
+        interpolation=transform.interpolation.value,
+        antialias=bool(transform.antialias),
+    )
+
+
 def segmentation_network(name: str, short: str, *, classes: int | None = None) -> Network:
     """Return a network of segmentation, which gives a dict of ``out`` and mostly ``aux``.
 
@@ -41,17 +55,7 @@ def segmentation_network(name: str, short: str, *, classes: int | None = None) -
         options |= {"aux_loss": True}  # as its weights are
     model = models.get_model(short, weights=None, weights_backbone=None, **options).eval()
     transform = models.get_model_weights(short).DEFAULT.transforms()
-    preprocess = Preprocess(
-        size=transform.resize_size[0],
-        resize=transform.resize_size[0],
-        resize_mode="shorter",
-        order="RGB",
-        scale=1 / 255,
-        mean=tuple(transform.mean),
-        std=tuple(transform.std),
-        interpolation=transform.interpolation.value,
-        antialias=bool(transform.antialias),
-    )
+    preprocess = preset(transform, transform.resize_size[0], transform.resize_size[0])
     stages = _of_part(model, "backbone", preprocess.size)
     head = [path for path in _heads(short) if path in output_shapes(model, preprocess.size)]
     return Network(name, model, preprocess, {layer: layer for layer in [*stages, *head]})
@@ -77,14 +81,12 @@ def detection_backbone(name: str, short: str, *, classes: int | None = None) -> 
     model, transform = detector.backbone, detector.transform
     fixed = transform.fixed_size
     size = fixed[0] if fixed else transform.min_size[-1]
-    preprocess = Preprocess(
-        size=size,
-        resize=size,
-        resize_mode="warp" if fixed else "shorter",
-        order="RGB",
-        scale=1 / 255,
-        mean=tuple(transform.image_mean),
-        std=tuple(transform.image_std),
+    preprocess = unit_rgb(
+        size,
+        size,
+        mode="warp" if fixed else "shorter",
+        mean=transform.image_mean,
+        std=transform.image_std,
         antialias=False,  # torch.nn.functional.interpolate
     )
     layers = [

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 from fstore.errors import DataError, UnknownNameError
 from fstore.extractor.networks._api import Network, Tokens
 from fstore.extractor.networks._declared import declared_layers, output_shapes, with_class_tokens
-from fstore.extractor.networks._libraries import close_names, import_extra, library, unsayable
+from fstore.extractor.networks._libraries import (
+    close_names,
+    import_extra,
+    library,
+    unit_rgb,
+    unsayable,
+)
 from fstore.extractor.networks._measured import as_its_library
 from fstore.extractor.preprocess import Preprocess
 
@@ -171,14 +177,12 @@ def _preprocess(name: str, config: "Mapping[str, Any]") -> Preprocess:
         raise unsayable(name, f"pads images ({mode!r}, resize_mode)")
     if interpolation not in INTERPOLATIONS:
         raise unsayable(name, f"resizes by {interpolation!r} (interpolation)")
-    return Preprocess(
-        size=height,
-        resize=height,
-        resize_mode="warp" if mode == "squash" else "shorter",
-        order="RGB",
-        scale=1 / 255,
-        mean=tuple(config["mean"]),
-        std=tuple(config["std"]),
+    return unit_rgb(
+        height,
+        height,
+        mode="warp" if mode == "squash" else "shorter",
+        mean=config["mean"],
+        std=config["std"],
         interpolation=interpolation,
     )
 

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 from fstore.errors import UnknownNameError
 from fstore.extractor.networks._api import Network, StatedLayout, Tokens
 from fstore.extractor.networks._declared import declared_layers, output_shapes, with_class_tokens
-from fstore.extractor.networks._libraries import close_names, import_extra, library, unsayable
+from fstore.extractor.networks._libraries import (
+    close_names,
+    import_extra,
+    library,
+    unit_rgb,
+    unsayable,
+)
 from fstore.extractor.networks._measured import as_its_library
 from fstore.extractor.preprocess import Preprocess
 
@@ -97,14 +103,12 @@ def _preprocess(name: str, config: Mapping[str, Any]) -> Preprocess:
     resize = math.floor(height / config["crop_pct"])
     if resize < height:
         raise unsayable(name, f"pads images of {resize} pixels to {height} (crop_pct)")
-    return Preprocess(
-        size=height,
-        resize=resize,
-        resize_mode="warp" if mode == "squash" else "shorter",
-        order="RGB",
-        scale=1 / 255,
-        mean=tuple(config["mean"]),
-        std=tuple(config["std"]),
+    return unit_rgb(
+        height,
+        resize,
+        mode="warp" if mode == "squash" else "shorter",
+        mean=config["mean"],
+        std=config["std"],
         interpolation=interpolation,
     )
 
