@@ -85,13 +85,14 @@ def loader(
         set has no labels.
     """
     from fstore.api.contents import Options, contents
-    from fstore.api.samples import chosen_samples
+    from fstore.api.samples import chosen_part, chosen_samples
     from fstore.api.torch_loader import Loader
     from fstore.queries.samples.asked import Asked
 
     asked = Asked(layer=layer, ckpt=ckpt, dataset=dataset, view=view, network=network)
     partition = asked.partition(store)
-    ids = chosen_samples(store, partition, split=split, part=part, difficult=difficult)
+    chosen = chosen_part(store, dataset, split=split, part=part)
+    ids = chosen_samples(store, partition, chosen, difficult=difficult)
     options = Options(
         batch_size=batch_size, shuffle=shuffle, seed=seed, buffer=buffer, drop_last=drop_last
     )

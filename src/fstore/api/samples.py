@@ -32,6 +32,16 @@ def chosen_part(
 ) -> Part | None:
     """Return the part of a split that ``split`` and ``part`` mean; None for all samples.
 
+    Parameters
+    ----------
+    store : Store
+    dataset : str
+    split : str or None
+        ``official``, ``random:3``; None for the only split that the data set has, else the
+        official one.
+    part : str or None
+        ``train``, ``val``, ``test``, ``trainval``; None for all samples.
+
     Raises
     ------
     UnknownNameError
@@ -48,23 +58,19 @@ def chosen_part(
 def chosen_samples(
     store: "Store",
     partition: "Partition",
+    part: Part | None,
     *,
-    split: str | None = None,
-    part: str | None = None,
     difficult: bool = False,
     files: Sequence[StoredFile] | None = None,
 ) -> NDArray[np.int64]:
-    """Return the samples of a partition that ``split`` and ``part`` mean, ascending.
+    """Return the samples of a partition that play a part, ascending.
 
     Parameters
     ----------
     store : Store
     partition : Partition
-    split : str or None
-        ``official``, ``random:3``; None for the only split that the data set has, else the
-        official one.
-    part : str or None
-        ``train``, ``val``, ``test``, ``trainval``; None for all samples that are stored.
+    part : Part or None
+        With its split, as :func:`chosen_part` gives it; None for all samples that are stored.
     difficult : bool
         Keep boxes that are flagged difficult.
     files : sequence of StoredFile or None
@@ -78,19 +84,16 @@ def chosen_samples(
     Raises
     ------
     UnknownNameError
-        There is no such split or part, or activations of it are not stored; the message has the
-        command that makes them.
-    DataError
-        A split without a part.
+        There is no such part, or activations of it are not stored; the message has the command
+        that makes them.
     """
-    named = _named(split, part)
-    if named is None:
+    if part is None:
         ids = present(files) if files else stored_samples(store, partition)
         if difficult or partition.view == "image":  # boxes only are flagged
             return ids
         return without_difficult(store, ids, dataset=partition.dataset, view=partition.view)
-    whole = named.split or default_split(store, [partition.dataset])
-    samples = Samples(partition.dataset, partition.view, whole.name, whole.seed, named.name)
+    whole = part.split or default_split(store, [partition.dataset])
+    samples = Samples(partition.dataset, partition.view, whole.name, whole.seed, part.name)
     return readable(store, partition, sample_ids(store, samples, difficult=difficult))
 
 

@@ -97,9 +97,8 @@ class Store(FilledStore):
         )
         partition = files[0].partition
         refuse_useless(files, taken)
-        ids = chosen_samples(
-            self, partition, split=split, part=part, difficult=difficult, files=files
-        )
+        chosen = chosen_part(self, dataset, split=split, part=part)
+        ids = chosen_samples(self, partition, chosen, difficult=difficult, files=files)
         shape = layer_shape(self, partition)
         return Features(
             self,
@@ -108,7 +107,7 @@ class Store(FilledStore):
             layer_shape=shape,
             taken=taken,
             difficult=difficult,
-            part=chosen_part(self, dataset, split=split, part=part),
+            part=chosen,
         )
 
     loader = loader
