@@ -5,6 +5,7 @@ the work is NumPy's in small pieces, between which threads wait for Python's loc
 nothing. A file is two pieces of work, so that the threads end at about the same time.
 """
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.store.features import LayerShape, _files, _place, layer_shape
-from fstore.store.files import Partition
+from fstore.store.files import Partition, StoredFile
 from fstore.store.readers import Reader
 from fstore.store.schema import ACT_MAX, ACT_SUM, MAP
 
@@ -33,6 +34,7 @@ def read_matrix(
     *,
     what: Column = "map",
     shape: LayerShape | None = None,
+    files: Sequence[StoredFile] = (),
 ) -> NDArray[Any]:
     """Return a layer's responses to some samples.
 
@@ -47,6 +49,8 @@ def read_matrix(
         them is the response itself.
     shape : LayerShape or None
         Of the layer, where it is known already.
+    files : sequence of StoredFile
+        Of the partition, where they are listed already; listed again where one is gone.
 
     Returns
     -------
@@ -62,7 +66,9 @@ def read_matrix(
         Another program wrote a file, and samples in it lack channels.
     """
     shape = shape or layer_shape(store, partition)
-    n_samples, readers = _place(_files(store, partition), ids, partition)
+    if not files or not all(file.path.exists() for file in files):
+        files = _files(store, partition)
+    n_samples, readers = _place(files, ids, partition)
     positions = shape.positions if what == "map" else 1
     column = {"map": MAP, "act_max": ACT_MAX, "act_sum": ACT_SUM}[what]
     if shape.positions == 1:

@@ -46,9 +46,6 @@ def find_files(
         None fits, or checkpoints of several networks do (all are listed).
     """
     check_texts(layer=layer, ckpt=ckpt, dataset=dataset, view=view, network=network)
-    info = store.dataset(dataset)
-    if view not in info.views:
-        raise UnknownNameError(no_view(store, info, view), dataset=dataset)
     ckpt, network = checkpoint_name(ckpt), None if network is None else network_name(network)
     where = {"layer": layer, "dataset": dataset, "view": view}
     files = store.files(**where)
@@ -61,6 +58,9 @@ def find_files(
     )
     if len(fit) == 1:
         return [file for file in files if file.partition == fit[0]]
+    info = store.dataset(dataset)  # what is not stored may not be registered
+    if view not in info.views:
+        raise UnknownNameError(no_view(store, info, view), dataset=dataset)
     if fit:
         candidates = ", ".join(f"{p.network}/{p.ckpt}" for p in fit)
         raise UnknownNameError(

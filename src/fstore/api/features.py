@@ -13,7 +13,7 @@ from fstore.errors import DataError, UnknownNameError
 from fstore.showing import definitions_html, heading_html
 from fstore.store.catalog import DatasetInfo
 from fstore.store.features import LayerShape
-from fstore.store.files import Partition
+from fstore.store.files import Partition, StoredFile
 from fstore.store.parts import Part
 
 if TYPE_CHECKING:
@@ -54,8 +54,10 @@ class Features:
         taken: Taken,
         difficult: bool = False,
         part: Part | None = None,
+        files: Sequence[StoredFile] = (),
     ) -> None:
         self._store = store
+        self._files = files
         self._ids = ids
         self._difficult = difficult
         self.partition = partition
@@ -90,7 +92,14 @@ class Features:
         DataError
             With an ablation: a response is NaN or infinite.
         """
-        return matrix(self._store, self.partition, self._ids, self.layer_shape, taken=self.taken)
+        return matrix(
+            self._store,
+            self.partition,
+            self._ids,
+            self.layer_shape,
+            taken=self.taken,
+            files=self._files,
+        )
 
     @property
     def maps(self) -> NDArray[np.float32]:
@@ -218,6 +227,7 @@ class Features:
             layer_shape=self.layer_shape,
             taken=self.taken,
             difficult=self._difficult,
+            files=self._files,
         )
         if "X" in self.__dict__:
             part.__dict__["X"] = np.ascontiguousarray(self.X[which])

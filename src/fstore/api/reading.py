@@ -1,7 +1,8 @@
 """Features read from the store: the matrix of a layer, what is taken of it, pooled or not."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -77,6 +78,7 @@ def matrix(
     shape: LayerShape,
     *,
     taken: Taken,
+    files: Sequence[StoredFile] = (),
 ) -> NDArray[np.float32]:
     """Return the matrix of some samples, in their order.
 
@@ -89,6 +91,8 @@ def matrix(
     shape : LayerShape
         Of the partition's layer.
     taken : Taken
+    files : sequence of StoredFile
+        Of the partition, where they are listed already.
 
     Returns
     -------
@@ -98,7 +102,8 @@ def matrix(
         return np.empty((0, shape.channels * places_left(shape, taken)), dtype=np.float32)
     unique, back = np.unique(ids, return_inverse=True)
     if taken.ablation is None:
-        X = _plain(store, partition, unique, shape, pool=taken.pool)
+        read = partial(read_matrix, store, partition, unique, shape=shape, files=files)
+        X = _plain(read, shape, pool=taken.pool)
     else:
         X = _ablated(store, partition, unique, shape, taken=taken)
     ordered = len(unique) == len(ids) and bool((back[1:] > back[:-1]).all())
@@ -106,19 +111,13 @@ def matrix(
 
 
 def _plain(
-    store: "Store",
-    partition: Partition,
-    ids: NDArray[np.int64],
-    shape: LayerShape,
-    *,
-    pool: str | None,
+    read: Callable[..., NDArray[Any]], shape: LayerShape, *, pool: str | None
 ) -> NDArray[np.float32]:
     if pool is None or shape.positions == 1:
-        return read_matrix(store, partition, ids, shape=shape)
+        return read()
     if pool == "max":
-        return read_matrix(store, partition, ids, what="act_max", shape=shape)
-    total = read_matrix(store, partition, ids, what="act_sum", shape=shape)
-    return (total / shape.positions).astype(np.float32)
+        return read(what="act_max")
+    return (read(what="act_sum") / shape.positions).astype(np.float32)
 
 
 def _ablated(

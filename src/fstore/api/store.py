@@ -108,6 +108,7 @@ class Store(FilledStore):
             taken=taken,
             difficult=difficult,
             part=chosen,
+            files=files,
         )
 
     loader = loader
