@@ -169,9 +169,18 @@ def labelled_batches(
 
 
 def labelled_store(
-    path: Path, layer: str, Y: NDArray[np.int8], splits: Sequence[Split], *, view: View
+    path: Path | str,
+    layer: str,
+    Y: NDArray[np.int8],
+    splits: Sequence[Split],
+    *,
+    view: View,
+    shard: int = SHARD,
 ) -> Partition:
-    """Write a store of one layer's responses to labelled samples, a shard at a time."""
+    """Write a store of one layer's responses to labelled samples, a shard at a time.
+
+    The images, which nobody looks at, are said to lie in this folder.
+    """
     store: Store = fstore.create(path)
     store.add_layers("caffenet", [LayerSpec(layer, *SHAPES[layer], "conv", 0, "synthetic")])
     samples = tuple(
@@ -182,9 +191,11 @@ def labelled_store(
     )
     task = "single" if ((Y > 0).sum(axis=1) == 1).all() else "multi"
     manifest = ViewManifest(view, samples, tuple(splits))
-    store.register_dataset(DatasetManifest("drawn", task, CLASSES, path, (manifest,)))
+    store.register_dataset(
+        DatasetManifest("drawn", task, CLASSES, Path(__file__).parent, (manifest,))
+    )
     place = Partition("caffenet", "synthetic", "drawn", view, layer)
     made = labelled_batches(Y, layer, size=64)
-    while shard := list(islice(made, SHARD // 64)):
-        write_shard(store.place, shard, {place: Identity({"weights": "none: drawn at random"})})
+    while batches := list(islice(made, -(-shard // 64))):
+        write_shard(store.place, batches, {place: Identity({"weights": "none: drawn at random"})})
     return place

@@ -9,14 +9,13 @@ if any does.
 import argparse
 import struct
 import sys
-from pathlib import Path
 
 import fstore
 
 Key = tuple[str, str, str, str]
 
 
-def cells(path: Path) -> dict[Key, tuple[bytes, bytes, int | None]]:
+def cells(path: str) -> dict[Key, tuple[bytes, bytes, int | None]]:
     """Return each cell's numbers as bits: (study, report, row, col) -> value, std, n."""
     latest = {}
     rows = fstore.open(path).rows("reports").to_pylist()
@@ -34,8 +33,8 @@ def bits(value: float | None) -> bytes:
 def main() -> int:
     """Compare two stores."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("store", type=Path)
-    parser.add_argument("other", type=Path)
+    parser.add_argument("store")
+    parser.add_argument("other")
     paths = parser.parse_args()
     one, other = cells(paths.store), cells(paths.other)
     differ = sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key))

@@ -52,7 +52,7 @@ def of_store(store: Store) -> None:
     for file in store.files():
         p = file.partition
         name = f"{p.network} {p.dataset}.{p.view} {p.layer}"
-        sizes[name] = sizes.get(name, 0) + file.path.stat().st_size
+        sizes[name] = sizes.get(name, 0) + Path(file.uri).stat().st_size
     print(HEAD)
     print("| --- | ---: | ---: | ---: | ---: |")
     for row in rows:

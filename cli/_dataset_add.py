@@ -7,7 +7,6 @@ This module is imported when the command is wanted: the formats take longer to i
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -30,8 +29,17 @@ Format = Annotated[
     typer.Option("--format", help=f"One of {', '.join(NAMES)}. Without files: {GENERATED}."),
 ]
 Root = Annotated[
-    Path | None,
-    typer.Option(help=f"Folder of the images. Default for {GENERATED}: in the store."),
+    str,
+    typer.Option(
+        help="Folder of the images, or s3://BUCKET/PREFIX with --copy-images. "
+        f"Default for {GENERATED}: in the store."
+    ),
+]
+Copy = Annotated[
+    bool,
+    typer.Option(
+        "--copy-images", help="Copy the images into the store, for who opens it elsewhere."
+    ),
 ]
 Seeds = Annotated[
     str, typer.Option(help="Add a stratified random split for each of these seeds: 0,1,2.")
@@ -88,7 +96,8 @@ def add(
     name: Annotated[str, typer.Argument(help="Name that the store will know it by.")],
     *,
     format_: Format,
-    root: Root = None,
+    root: Root = "",
+    copy_images: Copy = False,
     seeds: Seeds = "",
     fractions: Fractions = "",
     **options: Any,  # noqa: ANN401 - each format has its own
@@ -100,18 +109,19 @@ def add(
     chosen = {option: value for option, value in options.items() if value is not None}
     check_format(format_, chosen)
     store, shares = open_store(ctx), _fractions(fractions)
-    notes: list[str] = []
+
+    def tell(text: str) -> None:
+        if not ctx.obj["quiet"]:
+            note(f"{name}: {text}")
+
     with _progress(ctx) as report:
         added = add_dataset(
-            store, name, format_, root=root,
-            seeds=_seeds(seeds), fractions=shares, on_progress=report, on_note=notes.append,
+            store, name, format_, root=root or None, copy_images=copy_images,
+            seeds=_seeds(seeds), fractions=shares, on_progress=report, on_note=tell,
             **chosen,
         )  # fmt: skip
-    if not ctx.obj["quiet"]:
-        for text in notes:
-            note(f"{name}: {text}")
-        sizes = ", ".join(f"{len(v.samples)} {v.view}" for v in added.manifest.views)
-        note(f"{name}: {'registered' if added.new else 'registered already, unchanged'} ({sizes})")
+    sizes = ", ".join(f"{len(v.samples)} {v.view}" for v in added.manifest.views)
+    tell(f"{'registered' if added.new else 'registered already, unchanged'} ({sizes})")
 
 
 def _seeds(text: str) -> tuple[int, ...]:

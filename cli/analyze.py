@@ -9,20 +9,23 @@ import typer
 
 from fstore.cli.app import HELP_OPTIONS, app, open_store
 from fstore.cli.commands import Group, Program
+from fstore.cli.engines import AddressOption, EngineOption, check_engine
 from fstore.cli.limits import Timeout
 from fstore.cli.made import flag_of, made_commands, parameter, with_parameters
 from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.cli.progress import bar
 from fstore.cli.splits import OldSeed, SplitName, part_meant
 from fstore.ending import within
+from fstore.engines import EngineName
 
 if TYPE_CHECKING:
+    from fstore.queries.figures.plots import Row
     from fstore.registry import Entry
     from fstore.store import Store
 
 __all__ = ["analyze", "command"]
 
-OUTPUT = ("plot", "overwrite", "as_json", "as_csv")
+OUTPUT = ("engine", "address", "plot", "overwrite", "as_json", "as_csv")
 """Arguments of a command that are not its analysis'."""
 
 SUMMARY = "Ask one question about stored activations: selectivity, single filters, classification."
@@ -78,13 +81,16 @@ def _commands() -> dict[str, Any]:
 
 
 def _help(entry: "Entry[Any]") -> str:
+    from fstore.queries.analyses import source_line
+
     needed = [
         f"--{name.replace('_', '-')} {EXAMPLES.get(name, name.upper())}"
         for name, p in _options(entry).items()
         if p.default is inspect.Parameter.empty
     ]
     example = " ".join(["fstore", "analyze", entry.name, *needed])
-    return f"{entry.summary}\n\nThe paper's {entry.meta['source']}.\n\nExample: {example}"
+    from_where = source_line(entry.meta["source"])
+    return f"{entry.summary}\n\n{from_where}\n\nExample: {example}"
 
 
 EXAMPLES = {
@@ -93,6 +99,8 @@ EXAMPLES = {
     "dataset": "voc07",
     "channel": "12",
     "network": "caffenet",
+    "other": "5k",
+    "sample": "17",
 }
 
 
@@ -109,7 +117,12 @@ def command(entry: "Entry[Any]") -> Callable[..., None]:
         parameter("plot", Annotated[Path | None, typer.Option(help=PLOT_HELP)], None),
         parameter("overwrite", Overwrite, False),
     ]
+    spread = [
+        parameter("engine", EngineOption, EngineName.LOCAL),
+        parameter("address", AddressOption, None),
+    ]
     output = [
+        *(spread if entry.meta["sweep"] else []),  # else there is one piece of work
         *(drawn if entry.meta["plot"] is not None else []),  # else there is nothing to draw with
         parameter("timeout", Timeout, None),
         parameter("as_json", AsJson, False),
@@ -171,14 +184,17 @@ def _run(
     *,
     as_json: bool,
     as_csv: bool,
+    engine: EngineName = EngineName.LOCAL,
+    address: str | None = None,
     plot: Path | None = None,
     overwrite: bool = False,
 ) -> None:
     """Run an analysis; print or draw its rows."""
-    from fstore.queries.analyses import ask
     from fstore.queries.figures.plots import check_out, save_plot
+    from fstore.queries.figures.titles import analysis_title
 
     draw, columns = entry.meta["plot"], entry.meta["columns"]
+    check_engine(engine, address)
     if plot is not None:
         check_out(plot, overwrite=overwrite)
     store = open_store(ctx)
@@ -187,10 +203,32 @@ def _run(
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     with bar(quiet=ctx.obj["quiet"]) as advance:
         notes: list[str] = []
-        rows = ask(store, entry.name, on_progress=advance, on_note=notes.append, **options)
+        tell: dict[str, Any] = {"on_progress": advance, "on_note": notes.append}
+        rows = _asked(store, entry, where=(engine, address), **tell, **options)
     for text in notes:
         note(text)
     if plot is None:
         emit(rows, columns=columns, as_json=as_json, as_csv=as_csv)
     else:
-        typer.echo(save_plot(draw, rows, plot, columns=columns, overwrite=overwrite))
+        title = analysis_title(entry.meta["title"], options)
+        out = save_plot(draw, rows, plot, columns=columns, overwrite=overwrite, title=title)
+        typer.echo(out)
+
+
+def _asked(
+    store: "Store",
+    entry: "Entry[Any]",
+    *,
+    where: tuple[EngineName, str | None],
+    **options: Any,  # noqa: ANN401 - each analysis has its own
+) -> "list[Row]":
+    """Ask an analysis, here, or value by value on a cluster."""
+    from fstore.queries.analyses import ask, ask_elsewhere
+
+    engine, address = where
+    if engine is EngineName.LOCAL:
+        return ask(store, entry.name, **options)
+    from fstore.workflows.cells_on_ray import ray_executor
+
+    with ray_executor(address) as executor:
+        return ask_elsewhere(store, entry.name, executor.submit, **options)

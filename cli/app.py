@@ -1,5 +1,6 @@
 """The ``fstore`` program: its options, its commands, and where the store is."""
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -7,11 +8,12 @@ import typer
 from fstore import commands
 from fstore.cli.commands import Group, Program
 from fstore.cli.output import FULL
+from fstore.names import network_name
 
 if TYPE_CHECKING:
     from fstore.store import Store
 
-__all__ = ["Group", "app", "open_store", "sub_app"]
+__all__ = ["Group", "app", "listed_store", "open_store", "sub_app"]
 
 
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
@@ -48,8 +50,8 @@ def root(
     store: Annotated[
         str,
         typer.Option(
-            help="Directory of the store. Default: $FSTORE_STORE, else ./fstore-store. "
-            "May stand after the command.",
+            help="Where the store is: a folder, or a URI such as s3://bucket/prefix. Default: "
+            "$FSTORE_STORE, else ./fstore-store. May stand after the command.",
             show_default=False,
         ),
     ] = "",
@@ -74,4 +76,20 @@ def open_store(ctx: typer.Context) -> "Store":
     """Open the store that ``--store`` names; it must exist (``fstore init`` makes one)."""
     from fstore.store import Store
 
-    return Store.open(ctx.obj["store"])
+    store = Store.open(ctx.obj["store"], trust=os.environ.get("FSTORE_TRUST") == "1")
+    store.trusted.update(map(network_name, _networks(ctx)))
+    return store
+
+
+def listed_store(ctx: typer.Context) -> "Store":
+    """Open the store for a command that only lists: no code of the user's runs in it."""
+    from fstore.store.arrow_alone import without_pandas
+
+    without_pandas()
+    return open_store(ctx)
+
+
+def _networks(ctx: typer.Context) -> list[str]:
+    """Return the networks that this command line names: the user agrees to run them."""
+    named = ctx.params.get("network") or []
+    return [named] if isinstance(named, str) else list(named)

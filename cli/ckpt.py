@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fstore.cli.app import open_store, sub_app
+from fstore.cli.app import listed_store, open_store, sub_app
 from fstore.cli.output import AsCsv, AsJson, emit, note
+from fstore.errors import DataError
+from fstore.names import network_name
 
 if TYPE_CHECKING:
     from fstore.types import CheckpointRecord
@@ -111,6 +113,29 @@ def init(
     note(f"{record.network}/{record.name}: registered, sha256 {record.sha256[:12]}")
 
 
+@ckpt.command("trust")
+def trust(
+    network: Annotated[
+        str, typer.Argument(help="package.module:function, or path/to/file.py:function.")
+    ],
+) -> None:
+    """Agree that a network's code is run when a store names it; until its file changes.
+
+    Kept in ~/.config/fstore/trusted. Networks that you name yourself need none of this.
+
+    Example: fstore ckpt trust nets.py:small
+    """
+    from fstore.trust import code_file, consent
+
+    if not consent(set(), network):
+        file = code_file(network_name(network))
+        raise DataError(
+            f"cannot keep that {network!r} is trusted: "
+            + ("there is no such file or module here" if file is None else f"of {file}")
+        )
+    note(f"{network_name(network)}: trusted as it is now")
+
+
 @ckpt.command("list")
 def list_(
     ctx: typer.Context,
@@ -127,7 +152,7 @@ def list_(
     """
     from fstore.queries.studies.lineage import lineage
 
-    records = open_store(ctx).checkpoints(network)
+    records = listed_store(ctx).checkpoints(network)
     if as_json or as_csv:
         emit(map(asdict, records), columns=COLUMNS, as_json=as_json, as_csv=as_csv)
         return

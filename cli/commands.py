@@ -20,7 +20,7 @@ from fstore import commands, ending
 from fstore.cli.errors import error_text, wants_traceback
 from fstore.cli.output import FULL
 from fstore.cli.streams import BROKEN_PIPE, silence
-from fstore.reading import is_endless
+from fstore.reading import check_local, is_endless
 
 __all__ = ["Command", "Group", "Program"]
 
@@ -101,6 +101,8 @@ def _check_value(ctx: Any, name: str, value: object) -> None:  # noqa: ANN401
         ctx.fail(f"{name} {value} is too large; whole numbers have 64 bits")
     if isinstance(value, float) and not math.isfinite(value):
         ctx.fail(f"{name} {value} is not a finite number")
+    if isinstance(value, Path) and name != "--root":  # what reads data sets says more of it
+        check_local(value, name)
     if isinstance(value, Path) and is_endless(value):
         ctx.fail(f"{name} {value} is a pipe or a device; give a regular file or a folder")
 

@@ -35,7 +35,7 @@ RETRIES = dg.RetryPolicy(max_retries=3, delay=60, backoff=dg.Backoff.EXPONENTIAL
 
 
 class Place(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """A store, by its folder; a study that was set in it, empty for the one set last; a device."""
+    """A store, by its place; a study that was set in it, empty for the one set last; a device."""
 
     store: str = "fstore-store"
     study: str = ""
@@ -195,6 +195,11 @@ def _text(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value).replace("|", "\\|")
 
 
+def _absolute(store: str) -> str:
+    """Return a store's place for processes in other folders: one elsewhere has no folder."""
+    return store if "://" in store else str(Path(store).absolute())
+
+
 reports = [_report(e.name, e.meta["title"], e.meta["answers"]) for e in REPORTS]
 
 refresh_reports = dg.ScheduleDefinition(
@@ -210,7 +215,7 @@ defs = dg.Definitions(
     sensors=[partitions_of_the_store],
     resources={
         "place": Place(
-            store=str(Path(commands.default_place()).absolute()),
+            store=_absolute(commands.default_place()),
             study=os.environ.get("FSTORE_STUDY") or "",
             device=os.environ.get("FSTORE_DEVICE") or "auto",
         )

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fstore.cli.app import open_store, sub_app
+from fstore.cli.app import listed_store, open_store, sub_app
 from fstore.cli.commands import Group
 from fstore.cli.output import AsCsv, AsJson, emit
 from fstore.cli.splits import OldSeed, SplitName, split_meant
@@ -48,7 +48,7 @@ def list_(ctx: typer.Context, as_json: AsJson = False, as_csv: AsCsv = False) ->
             "views": list(d.views),
             "root": str(d.root),
         }
-        for d in open_store(ctx).datasets()
+        for d in listed_store(ctx).datasets()
     )
     emit(rows, columns=_COLUMNS, as_json=as_json, as_csv=as_csv)
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from fstore.cli.app import app
+from fstore.cli.places import page_beside
 
 __all__ = ["demo"]
 
@@ -69,39 +70,53 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     *((question, ("report", "show", name)) for name, question in REPORTS),
 )
 
-PAGE = "page"
-"""Folder of the built page, in the store's."""
-
 
 @app.command()
 def demo(
     ctx: typer.Context,
-    out: Annotated[Path, typer.Option(help="Folder of the store that is made.")] = Path(
-        "fstore-demo"
-    ),
+    out: Annotated[
+        str,
+        typer.Option(
+            metavar="PATH",
+            help="Folder, or URI such as s3://bucket/demo, of the store that is made. Default: "
+            "--store, where it is given, else fstore-demo.",
+        ),
+    ] = "",
 ) -> None:
     """Make a store of real activations and ask it questions; a few minutes, no download.
 
     Example: fstore demo --out fstore-demo
     """
     began = perf_counter()
+    out = out or _given_store(ctx) or "fstore-demo"
     for title, command in STEPS:
         typer.echo(f"\n# {title}")
         _run(out, command, quiet=ctx.obj["quiet"])
     typer.echo("\n# All tables and figures as a page; open this file in a browser:")
-    _run(out, ("report", "build", str(out / PAGE), "--overwrite"), quiet=ctx.obj["quiet"])
-    typer.echo(f"\nDone in {perf_counter() - began:.0f} s. Ask on:")
+    _run(out, ("report", "build", str(page_beside(out)), "--overwrite"), quiet=ctx.obj["quiet"])
+    typer.echo(f"\nDone in {perf_counter() - began:.0f} s. Look at it, and ask on:")
+    typer.echo(f"  {_program()} --store {shlex.quote(out)} explore --open")
     typer.echo(
-        f'  {_program()} --store {shlex.quote(str(out))} sql "SELECT count(*) FROM activations"'
+        f'  {_program()} --store {shlex.quote(out)} sql "SELECT count(*) FROM activations"'
         "   # docs/sql.md has recipes"
     )
 
 
-def _run(out: Path, command: tuple[str, ...], *, quiet: bool) -> None:
+def _given_store(ctx: typer.Context) -> str:
+    """Return the store that --store names, before or after the command; empty if it is not given.
+
+    That of the environment is somebody's own: no demo is put there.
+    """
+    before = ctx.parent.params.get("store") if ctx.parent is not None else ""
+    after = "store" in ctx.meta.get("fstore.given", ())
+    return str(ctx.obj["store"]) if before or after else ""
+
+
+def _run(out: str, command: tuple[str, ...], *, quiet: bool) -> None:
     """Show a command as one would type it, then do it."""
     words = [f'"{w}"' if w.startswith("\n") else shlex.quote(w) for w in command]
-    typer.echo(f"$ {_program()} --store {shlex.quote(str(out))} {' '.join(words)}", nl=True)
-    options = ["--store", str(out), *(["--quiet"] if quiet else [])]
+    typer.echo(f"$ {_program()} --store {shlex.quote(out)} {' '.join(words)}", nl=True)
+    options = ["--store", out, *(["--quiet"] if quiet else [])]
     status = app([*options, *command], standalone_mode=False)
     if status:  # the step has said what is wrong
         raise typer.Exit(status)

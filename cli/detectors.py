@@ -201,10 +201,12 @@ def eval_(
         which = split_meant(ctx, store, dataset, split=split, seed=seed)
         parts = set_parts(store, dataset, split=which, wanted=[part])
         evaluated = run.evaluate_results(store, results, parts)
+        of, names = results.name, dataset
     else:
         keep = Keep(max_iou=max_iou, per_image=limit, min_score=min_score)
         trained = find_detector(store, detector)
         names = dataset or learned_from(trained)
+        of = f"{trained.name} ({trained.network}/{trained.ckpt}, {trained.layer})"
         which = split_meant(ctx, store, names, split=split, seed=seed)
         parts = set_parts(store, names, split=which, wanted=[part])
         with bar(quiet=ctx.obj["quiet"]) as advance:
@@ -218,7 +220,11 @@ def eval_(
         emit(rows, columns=curves.EVALUATION_COLUMNS, as_json=as_json, as_csv=as_csv)
     else:
         rows, columns = curves.curve_rows(evaluated.evaluation), curves.CURVE_COLUMNS
-        typer.echo(save_plot(curves.plot_curves, rows, plot, columns=columns, overwrite=overwrite))
+        title = f"Detection, precision and recall\n{of}: {', '.join(names)}, {part}"
+        out = save_plot(
+            curves.plot_curves, rows, plot, columns=columns, overwrite=overwrite, title=title
+        )
+        typer.echo(out)
 
 
 def _tell(evaluated: "Evaluated") -> None:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fstore.cli.app import app, open_store
+from fstore.cli.engines import AddressOption, EngineOption, ray_options
 from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.cli.progress import bar
 from fstore.cli.splits import PartName, SplitName, part_words
+from fstore.engines import EngineName
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -87,17 +89,27 @@ def extract(
     shard_mib: Annotated[
         int, typer.Option(min=1, help="Raw MiB a commit: what a killed run loses at most.")
     ] = 384,
+    engine: EngineOption = EngineName.LOCAL,
+    address: AddressOption = None,
+    ray_workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Workers on the cluster. Default: one a GPU, else all cores."),
+    ] = None,
+    ray_threads: Annotated[
+        int | None, typer.Option(min=1, help="Cores of a worker. Default: 2.")
+    ] = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
     """Extract layers of checkpoints over data sets; what is stored already is not redone.
 
-    --json and --csv are for --dry-run and --estimate.
+    --json and --csv are for --dry-run and --estimate, and for what each worker of --engine ray did.
 
     Example: fstore extract --layer conv5 --ckpt 305k
     """
     from fstore.workflows.extract import run as extraction
 
+    ray = ray_options(engine, address, workers=ray_workers, threads=ray_threads)
     options = extraction.ExtractionOptions(
         precision=precision.value,
         compute=compute.value,
@@ -107,6 +119,7 @@ def extract(
         workers=workers,
         max_bad=max_bad,
         shard_bytes=shard_mib << 20,
+        ray=ray,
     )
     chosen: dict[str, Any] = {
         "layers": layer,
@@ -131,6 +144,8 @@ def extract(
         summary = extraction.extract(store, options=options, on_progress=progress, **chosen)
     if not ctx.obj["quiet"]:
         _tell(summary)
+    if ray is not None:
+        _tell_workers(summary, as_json=as_json, as_csv=as_csv)
 
 
 def _list_layers(store: "Store", *, as_json: bool, as_csv: bool, **chosen: Any) -> None:  # noqa: ANN401
@@ -153,6 +168,14 @@ def _estimate(store: "Store", *, as_json: bool, as_csv: bool, **chosen: Any) -> 
 
     rows = estimated(store, on_note=note, **chosen)
     emit(rows, columns=ESTIMATE_COLUMNS, as_json=as_json, as_csv=as_csv)
+
+
+def _tell_workers(summary: "Summary", *, as_json: bool, as_csv: bool) -> None:
+    """Print what each worker of a cluster did."""
+    from fstore.workflows.extract.summary import WORKER_COLUMNS
+
+    if summary.workers or as_json or as_csv:
+        emit(summary.workers, columns=WORKER_COLUMNS, as_json=as_json, as_csv=as_csv)
 
 
 @contextmanager
@@ -188,5 +211,7 @@ def _tell(summary: "Summary") -> None:
         f"{summary.forward_s:.1f} s in the network, {summary.writer_s:.1f} s for the writer "
         f"(which encoded {summary.encode_s:.1f} s, committed {summary.commit_s:.1f} s)"
     )
+    if summary.start_s:
+        note(f"{summary.start_s:.1f} s of these to start the workers, not counted in images/s")
     if summary.non_finite:
         note(f"warning: {summary.non_finite} responses hold NaN or infinity; stored as they are")

@@ -9,6 +9,7 @@ import typer
 
 from fstore.cli.app import open_store
 from fstore.cli.output import AsCsv, AsJson, emit, note
+from fstore.cli.places import tell_of_work
 from fstore.cli.recipe_options import (
     Device,
     Gamma,
@@ -135,12 +136,14 @@ def finetune(
         gamma=gamma, mirror=mirror, amp=amp and amp.value,
     )  # fmt: skip
     here = processes()
-    with progress(quiet=ctx.obj["quiet"] or here.rank > 0) as on_step:
+    hushed = ctx.obj["quiet"] or here.rank > 0
+    with progress(quiet=hushed) as on_step:
         options = TrainingOptions(
             device=device, workers=workers, save_every=save_every,
             validate_every=validate_every, processes=here, on_step=on_step,
         )  # fmt: skip
         store = open_store(ctx)
+        tell_of_work(store, "training", "the state is kept", quiet=hushed)
         which = split_meant(
             ctx, store, dataset, split=split, seed=split_seed, seed_option="--split-seed"
         )
@@ -233,4 +236,6 @@ def plot(
             "there are no curves to draw; only networks that were trained here have some"
         )
     draw = partial(plot_curves, log=log)
-    typer.echo(save_plot(draw, rows, out, columns=CURVE_COLUMNS, overwrite=overwrite))
+    drawn = ", ".join(name for name, curve in curves.items() if curve)
+    title = f"Training, by iteration\n{drawn}"
+    typer.echo(save_plot(draw, rows, out, columns=CURVE_COLUMNS, overwrite=overwrite, title=title))

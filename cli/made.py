@@ -48,5 +48,9 @@ def parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parame
 
 
 def flag_of(name: str, kind: Any) -> list[str]:  # noqa: ANN401 - a type
-    """Return the spelling of an option that is a switch: without a ``--no-`` beside it."""
-    return ["--" + name.replace("_", "-")] if kind is bool else []
+    """Return the spelling of an option where typer would have another.
+
+    A switch has no ``--no-`` beside it; ``class_`` is ``--class``.
+    """
+    spelled = "--" + name.rstrip("_").replace("_", "-")
+    return [spelled] if kind is bool or name.endswith("_") else []

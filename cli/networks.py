@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fstore.cli.app import app
+from fstore.cli.app import app, open_store
 from fstore.cli.output import AsCsv, AsJson, emit, note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fstore.extractor.layer_tree import Leaf
     from fstore.extractor.networks import Network
     from fstore.types import LayerSpec
 
@@ -70,6 +71,7 @@ def _origin(name: str) -> str:
 
 @app.command("layers")
 def layers(
+    ctx: typer.Context,
     network: Annotated[str, typer.Argument(help="Name of a network, as fstore networks lists.")],
     *,
     everything: Annotated[
@@ -85,6 +87,7 @@ def layers(
 
     Last come the declared layers, which --layer all means. A layer is named by the path of its
     module: blocks.0.mlp. --json and --csv list the declared layers, with --all all others, too.
+    Of layers in the store it says what a place sees: 163/16 is 163 input pixels, every 16.
 
     Example: fstore layers caffenet
     """
@@ -93,12 +96,28 @@ def layers(
     if depth is not None and (as_json or as_csv):
         raise typer.BadParameter("--depth is for the tree; --json and --csv print a list")
     built = build_network(network)
+    fields = _fields(ctx, built.name)
+    more = ("field",) if fields else ()
     if as_json or as_csv:
         rows = _listed(built, everything=everything)
-        emit(rows, columns=LISTED, as_json=as_json, as_csv=as_csv)
+        rows = [{**row, "field": fields.get(row["name"])} for row in rows]
+        emit(rows, columns=(*LISTED, *more), as_json=as_json, as_csv=as_csv)
     else:
-        emit(_tree(built, everything=everything, depth=depth), columns=TREE)
+        tree = _tree(built, fields, everything=everything, depth=depth)
+        emit(tree, columns=(*TREE, *more))
         _tell_of_names(built)
+
+
+def _fields(ctx: typer.Context, network: str) -> dict[str, str]:
+    """Return the receptive fields that are stored, as texts; none where there is no store."""
+    from fstore.errors import FstoreError
+    from fstore.store.receptive import receptive_fields
+
+    try:
+        store = open_store(ctx)
+    except FstoreError:
+        return {}  # the network is listed all the same
+    return {layer: str(field) for layer, field in receptive_fields(store, network).items()}
 
 
 def _listed(network: "Network", *, everything: bool) -> "list[dict[str, Any]]":
@@ -110,8 +129,16 @@ def _listed(network: "Network", *, everything: bool) -> "list[dict[str, Any]]":
     ]
 
 
-def _tree(network: "Network", *, everything: bool, depth: int | None) -> "list[dict[str, Any]]":
+def _tree(
+    network: "Network", fields: dict[str, str], *, everything: bool, depth: int | None
+) -> "list[dict[str, Any]]":
     from fstore.extractor.layer_tree import layer_tree
+
+    def field(leaf: "Leaf") -> str:
+        names = [*leaf.layers]
+        if leaf.spec is not None and leaf.spec.name not in network.layers:
+            names.append(leaf.spec.name)  # else a declared layer of that name is another place
+        return next((fields[name] for name in names if name in fields), "")
 
     return [
         {
@@ -119,6 +146,7 @@ def _tree(network: "Network", *, everything: bool, depth: int | None) -> "list[d
             "module": leaf.module,
             **(_sizes(leaf.spec) if leaf.spec else {}),
             "layer": ", ".join(leaf.layers),
+            "field": field(leaf),
         }
         for leaf in layer_tree(network, everything=everything, depth=depth)
     ]

@@ -7,6 +7,7 @@ import typer
 
 from fstore.cli.app import app, open_store
 from fstore.cli.output import AsCsv, AsJson, emit, note
+from fstore.cli.places import tell_of_work
 from fstore.cli.progress import bar
 from fstore.cli.splits import PartName, SplitName, part_words
 
@@ -62,9 +63,11 @@ def proposals(
         image_list=image_list,
         skip_unknown=skip_unknown,
     )
+    store = open_store(ctx)
+    tell_of_work(store, "proposals", "boxes are kept", quiet=ctx.obj["quiet"])
     with bar(quiet=ctx.obj["quiet"]) as update:
         added = add_proposals(
-            open_store(ctx), dataset, choice, workers=workers,
+            store, dataset, choice, workers=workers,
             on_progress=lambda done, total: update("searching", done, total, "images"),
         )  # fmt: skip
     if not ctx.obj["quiet"]:

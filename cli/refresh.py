@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fstore.cli.app import open_store
+from fstore.cli.elsewhere import computed_elsewhere
+from fstore.cli.engines import AddressOption, EngineOption, check_engine
 from fstore.cli.limits import Timeout
 from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.cli.progress import bar
 from fstore.cli.report import StudyName, report, tell_commands
 from fstore.cli.times import parse_time
 from fstore.ending import within
+from fstore.engines import EngineName
 
 if TYPE_CHECKING:
     from fstore.queries.refresh.driver import Brought
@@ -38,25 +41,30 @@ def refresh(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Compute nothing; list what is stale, and why.")
     ] = False,
+    engine: EngineOption = EngineName.LOCAL,
+    address: AddressOption = None,
     timeout: Timeout = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
     """Compute the cells whose inputs or code changed, and no others; store each as it is done.
 
-    Exit status 1 if a report failed; the others are done all the same.
+    With --engine ray a cell is a task of a cluster (docs/ray-reports.md). Exit status 1 if a report
+    failed; the others are done all the same.
 
     Example: fstore report refresh --dry-run
     """
     from fstore.queries.studies.study import load_study
 
+    check_engine(engine, address)
     store = open_store(ctx)
     current = load_study(store, study or None)
     done: list[Brought] = []
     if dry_run:
         columns, rows = _due(store, current, names or ())
     else:
-        columns, rows = _COLUMNS, _refreshed(ctx, store, current, names=names or (), done=done)
+        columns, where = _COLUMNS, (engine, address)
+        rows = _refreshed(ctx, store, current, names=names or (), where=where, done=done)
     with within(timeout):
         emit(rows, columns=columns, as_json=as_json, as_csv=as_csv)
     tell_commands(ctx, [m.command for one in done for m in one.missing])
@@ -79,17 +87,26 @@ def _refreshed(
     study: "Study",
     *,
     names: Sequence[str],
+    where: tuple[EngineName, str | None],
     done: "list[Brought]",
 ) -> Iterator[dict[str, Any]]:
     """Yield a row a report as it is over; add to ``done``."""
     from fstore.queries.refresh.driver import brought, wait_notes
 
-    with bar(quiet=ctx.obj["quiet"]) as advance:
+    quiet = ctx.obj["quiet"]
+    say = _silent if quiet else note
+    with computed_elsewhere(*where, say) as elsewhere, bar(quiet=quiet) as advance:
         tell = wait_notes(note)
-        for each in brought(store, study, names, on_progress=advance, on_wait=tell):
+        for each in brought(
+            store, study, names, elsewhere=elsewhere, on_progress=advance, on_wait=tell
+        ):
             done.append(each)
             lacking = {row for m in each.missing for row in m.rows}
             yield {**{c: getattr(each, c) for c in _COLUMNS}, "missing": len(lacking)}
+
+
+def _silent(_line: str) -> None:
+    pass
 
 
 @report.command("diff")

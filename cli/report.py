@@ -133,6 +133,7 @@ def show(
         if draw is None:
             raise DataError(f"report '{name}' has no plot; print it as a table, or with --csv")
         check_out(plot, overwrite=overwrite)
+    beside = beside or plot is not None  # a drawing has all its numbers: the ends of intervals too
     if as_of:
         rows = _past_rows(ctx, name, study, time=as_of, beside=beside, drawn=plot is not None)
     else:
@@ -144,7 +145,17 @@ def show(
     elif plot is None:
         _emit_pivoted(ctx, name, study, rows=rows)
     else:
-        typer.echo(save_plot(draw, rows, plot, columns=ROW_COLUMNS, overwrite=overwrite))
+        title = _title(ctx, name, study)
+        out = save_plot(draw, rows, plot, columns=ROW_COLUMNS, overwrite=overwrite, title=title)
+        typer.echo(out)
+
+
+def _title(ctx: typer.Context, name: str, study: str) -> str:
+    """Return what stands over a report's drawing."""
+    from fstore.queries.publish.titles import report_title
+    from fstore.queries.studies.study import load_study
+
+    return report_title(name, load_study(open_store(ctx), study or None))
 
 
 def _rows(

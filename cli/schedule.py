@@ -1,7 +1,7 @@
 """``fstore schedule|runs``: reports refreshed at set times, and the runs on record."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -11,10 +11,14 @@ import typer
 
 from fstore import ending
 from fstore.cli.app import app, open_store
+from fstore.cli.elsewhere import computed_elsewhere
+from fstore.cli.engines import AddressOption, EngineOption, check_engine
 from fstore.cli.output import AsCsv, AsJson, emit, note
+from fstore.engines import EngineName
 from fstore.errors import FstoreError
 
 if TYPE_CHECKING:
+    from fstore.queries.refresh.driver import Brought
     from fstore.queries.schedule.log import Outcome, ScheduledJob
     from fstore.queries.schedule.loop import Surroundings
     from fstore.store import Store
@@ -67,6 +71,8 @@ def schedule(
     catch_up: Annotated[
         bool, typer.Option(help="Run at once if a time was missed before the start.")
     ] = True,
+    engine: EngineOption = EngineName.LOCAL,
+    address: AddressOption = None,
 ) -> None:
     """Refresh the reports at set times; what is stored and still right is not computed again.
 
@@ -81,11 +87,12 @@ def schedule(
 
     if bool(cron) == once:
         raise typer.BadParameter("give one of --cron and --once")
+    check_engine(engine, address)
     times = parse_cron(cron, timezone) if cron else None
     hooks = parse_hooks(on_change=on_change, on_failure=on_failure, webhook=webhook)
     store = open_store(ctx)
     job = _job(store, study, report or (), retries=retries, retry_wait=retry_wait)
-    around = _surroundings(_wait, page, quiet=ctx.obj["quiet"])
+    around = _surroundings(_wait, page, where=(engine, address), quiet=ctx.obj["quiet"])
     if times is not None:
         run_schedule(store, times, job, around=around, hooks=hooks, catch_up=catch_up)
         _leave()
@@ -136,22 +143,39 @@ def _job(store: "Store", study: str, reports: Any, **retries: Any) -> "Scheduled
 
 
 def _surroundings(
-    wait: Callable[[float], bool], page: Path | None, *, quiet: bool
+    wait: Callable[[float], bool],
+    page: Path | None,
+    *,
+    where: tuple[EngineName, str | None],
+    quiet: bool,
 ) -> "Surroundings":
     from fstore.queries.publish import build_page, check_place
-    from fstore.queries.refresh.driver import brought
     from fstore.queries.schedule.loop import Surroundings
 
     def say(line: str) -> None:
         if not quiet:
             note(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}  {line}")
 
-    refresh = partial(brought, on_record=False)  # the scheduled run is on record
+    refresh = partial(_refreshed, where=where, say=say)
     if page is None:
         return Surroundings(refresh=refresh, wait=wait, say=say)
     check_place(page, overwrite=True)
     write = partial(build_page, out=page, compute=False, overwrite=True)
     return Surroundings(refresh=refresh, wait=wait, say=say, publish=write)
+
+
+def _refreshed(
+    *given: Any,  # noqa: ANN401 - as brought takes it
+    where: tuple[EngineName, str | None],
+    say: Callable[[str], None],
+    **named: Any,  # noqa: ANN401
+) -> "Iterator[Brought]":
+    """Refresh, on a cluster if that is wanted: it is connected only while there is work."""
+    from fstore.queries.refresh.driver import brought
+
+    with computed_elsewhere(*where, say) as elsewhere:
+        # the scheduled run is on record
+        yield from brought(*given, elsewhere=elsewhere, on_record=False, **named)
 
 
 def _exit(outcome: "Outcome") -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fstore.cli.app import app, open_store
+from fstore.cli.app import app, listed_store
 from fstore.cli.hints import Counted, tell_names
 from fstore.cli.limits import Timeout
 from fstore.cli.output import AsCsv, AsJson, emit, note
@@ -67,11 +67,11 @@ def sql(
                 tell_names(store, text)
 
     if not statement and file is None and parquet is None and sys.stdin.isatty():
-        store = open_store(ctx)
+        store = listed_store(ctx)
         run_shell(store, answer)
         return
     text = _statement(statement, file)
-    store = open_store(ctx)
+    store = listed_store(ctx)
     answer(text)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fstore import commands
-from fstore.cli.app import app, open_store
+from fstore.cli.app import app, listed_store, open_store
 from fstore.cli.output import AsCsv, AsJson, emit, note
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def init(ctx: typer.Context) -> None:
     """
     from fstore.store import Store
 
-    typer.echo(Store.create(ctx.obj["store"]).path)
+    typer.echo(Store.create(ctx.obj["store"]).place)
 
 
 @app.command("status")
@@ -42,7 +42,7 @@ def status(ctx: typer.Context, as_json: AsJson = False, as_csv: AsCsv = False) -
     from fstore.store.status import STATUS_COLUMNS
     from fstore.store.status import status as rows_of
 
-    rows = rows_of(open_store(ctx).place)
+    rows = rows_of(listed_store(ctx).place)
     whole = as_json or as_csv
     shown = rows if whole else map(_for_people, rows)
     emit(shown, columns=STATUS_COLUMNS, as_json=as_json, as_csv=as_csv)

@@ -10,6 +10,7 @@ import typer
 
 from fstore.cli.app import open_store, sub_app
 from fstore.cli.output import AsCsv, AsJson, emit
+from fstore.cli.places import tell_of_work
 from fstore.cli.progress import bar
 from fstore.cli.recipe_options import (
     Device,
@@ -96,12 +97,14 @@ def pretrain(
         gamma=gamma, mirror=mirror, amp=amp and amp.value,
     )  # fmt: skip
     here = processes()
-    with progress(quiet=ctx.obj["quiet"] or here.rank > 0) as on_step:
+    hushed = ctx.obj["quiet"] or here.rank > 0
+    with progress(quiet=hushed) as on_step:
         options = TrainingOptions(
             device=device, workers=workers, save_every=save_every,
             validate_every=validate_every, processes=here, on_step=on_step,
         )  # fmt: skip
         store = open_store(ctx)
+        tell_of_work(store, "training", "the state is kept", quiet=hushed)
         which = split_meant(
             ctx, store, [dataset], split=split, seed=split_seed, seed_option="--split-seed",
             official_first=True,

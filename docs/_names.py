@@ -65,7 +65,7 @@ def format_table() -> str:
 def analysis_table() -> str:
     """Return the analyses in Markdown, with where the paper asks the question."""
     rows = [(f"`{e.name}`", _sentence(e.summary), e.meta["source"]) for e in _sorted(ANALYSES)]
-    return _table(("analysis", "what it does", "in the paper"), rows)
+    return _table(("analysis", "what it does", "source"), rows)
 
 
 def ablation_table() -> str:

@@ -44,7 +44,7 @@ def sources() -> dict[str, Path]:
     """Map the full names of the package's modules to their files, the rooms' where they lie."""
     package = ROOT / "src/fstore"
     files = {path: path.relative_to(ROOT / "src") for path in package.glob("*.py")}
-    for folder in ("api", "pixels", "workflows"):
+    for folder in ("api", "explore", "pixels", "workflows"):
         files |= {p: p.relative_to(ROOT / "src") for p in (package / folder).rglob("*.py")}
     for room in ROOMS:
         files |= {p: "fstore" / p.relative_to(ROOT) for p in (ROOT / room).rglob("*.py")}
@@ -86,7 +86,7 @@ def room_of(name: str) -> str:
     parts = name.split(".")
     if ".".join(parts[:2]) in DIVIDED:
         return ".".join(parts[:3])
-    if len(parts) == 2 and parts[1] not in {*ROOMS, "api", "pixels", "__main__"}:
+    if len(parts) == 2 and parts[1] not in {*ROOMS, "api", "explore", "pixels", "__main__"}:
         return "fstore.errors ..."
     return ".".join(parts[:2])
 

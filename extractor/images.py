@@ -6,7 +6,6 @@ asks for it, whole images are turned upright, and boxes are refused.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -18,7 +17,7 @@ from fstore.extractor.preprocess import Preprocess
 from fstore.pixels.image_files import ChangedFileError, decode, digest_bytes, read_bytes_checked
 from fstore.pixels.resizing import whole
 from fstore.pixels.warps import Strip, warp_axis
-from fstore.types import Box
+from fstore.types import Box, ImageFolder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -234,7 +233,7 @@ def neighbours(
 
 
 def load_sample(
-    root: Path, uri: str, box: Box | None, *, preprocess: Preprocess, digest: str = ""
+    root: ImageFolder, uri: str, box: Box | None, *, preprocess: Preprocess, digest: str = ""
 ) -> Input:
     """Read, check, decode and preprocess one sample; safe to call from several threads.
 
@@ -254,7 +253,7 @@ def load_sample(
 
 
 def load_group(
-    root: Path,
+    root: ImageFolder,
     uri: str,
     boxes: Sequence[Box | None],
     *,
@@ -265,7 +264,7 @@ def load_group(
 
     Parameters
     ----------
-    root, uri : Path, str
+    root, uri : ImageFolder, str
         Folder of the data set, and the file's path in it with ``/``.
     boxes : sequence of Box or None
         None for the whole image.

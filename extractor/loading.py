@@ -9,7 +9,6 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby, islice
-from pathlib import Path
 from threading import Lock
 
 import numpy as np
@@ -26,7 +25,7 @@ from fstore.extractor.images import (
 )
 from fstore.extractor.preprocess import Preprocess
 from fstore.extractor.warping import Inputs, RegionCrops, crop_regions, joined
-from fstore.types import Box
+from fstore.types import Box, ImageFolder
 
 __all__ = ["BadSample", "InputBatch", "InputSample", "load_batches"]
 
@@ -81,7 +80,7 @@ class _Loaded:
 class _SharedImage:
     """An image that several tasks want: the first of them decodes it, the others wait."""
 
-    def __init__(self, root: Path, uri: str, digest: str) -> None:
+    def __init__(self, root: ImageFolder, uri: str, digest: str) -> None:
         self.uri = uri
         self._where = root / uri
         self._digest = digest
@@ -103,7 +102,7 @@ class _SharedImage:
 
 
 def load_batches(
-    root: Path,
+    root: ImageFolder,
     batches: Sequence[Sequence[InputSample]],
     preprocess: Preprocess,
     *,
@@ -118,7 +117,7 @@ def load_batches(
 
     Parameters
     ----------
-    root : Path
+    root : ImageFolder
         Folder of the data set.
     batches : sequences of InputSample
     preprocess : Preprocess
@@ -152,7 +151,7 @@ def load_batches(
 
 
 def _pieces(
-    root: Path, batches: Sequence[Sequence[InputSample]]
+    root: ImageFolder, batches: Sequence[Sequence[InputSample]]
 ) -> Iterator[list[tuple[_SharedImage, list[InputSample]]]]:
     """Cut each batch into pieces of one image; pieces of the same image share it."""
     last, image = None, None

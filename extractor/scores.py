@@ -1,7 +1,6 @@
 """What a network's own classifier says of samples."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,13 +10,14 @@ from fstore.errors import DataError
 from fstore.extractor.devices import find_devices, to_device
 from fstore.extractor.loading import InputSample, load_batches
 from fstore.extractor.networks import Network
+from fstore.types import ImageFolder
 
 __all__ = ["output_scores"]
 
 
 def output_scores(
     network: Network,
-    root: Path,
+    root: ImageFolder,
     samples: Sequence[InputSample],
     *,
     device: str = "auto",
@@ -30,7 +30,7 @@ def output_scores(
     ----------
     network : Network
         With trained weights.
-    root : Path
+    root : ImageFolder
         Folder of the data set.
     samples : sequence of InputSample
         Whole images or boxes; prepared as for extraction.

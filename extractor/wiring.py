@@ -18,7 +18,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from fstore.errors import DataError
-from fstore.extractor.graph import Graph, Moment, Tail, cut, run_graph, trace
+from fstore.extractor.graph import Graph, Moment, Tail, cut, run_graph
 from fstore.extractor.outputs import Output, read_output
 
 __all__ = ["Seen", "Wiring"]
@@ -158,6 +158,8 @@ class Wiring:
     @cached_property
     def _graph(self) -> Graph | None:
         """The traced network; None if its code cannot be traced."""
+        from fstore.extractor.tracing import trace
+
         return trace(self.model)
 
 

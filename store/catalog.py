@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -13,14 +12,15 @@ import pyarrow as pa
 from fstore import commands
 from fstore.errors import IdentityError
 from fstore.names import check_storable
+from fstore.store.images import images_key, images_root
 from fstore.store.locks import naming
-from fstore.store.place import inside
 from fstore.store.schema import TABLES
 from fstore.store.tables import append_once, read_rows, replace_rows
 from fstore.types import DatasetManifest, SampleRecord, ViewManifest
 
 if TYPE_CHECKING:
     from fstore.store.place import Place
+    from fstore.types import ImageFolder
 
 __all__ = [
     "DatasetInfo",
@@ -44,7 +44,7 @@ class DatasetInfo:
     format: str
     task: str
     classes: tuple[str, ...]
-    root: Path
+    root: "ImageFolder"
     views: dict[str, str]
     labels: dict[str, str]
     counts: dict[str, int]
@@ -60,7 +60,7 @@ def datasets(root: "Place") -> list[DatasetInfo]:
             format=row["format"],
             task=row["task"],
             classes=tuple(row["classes"]),
-            root=_images_root(root, row["name"], row["root"]),
+            root=images_root(root, row["name"], row["root"]),
             views={v["view"]: v["manifest"] for v in row["views"]},
             labels={v["view"]: v["labels"] for v in row["views"]},
             counts={v["view"]: v["samples"] for v in row["views"]},
@@ -68,14 +68,6 @@ def datasets(root: "Place") -> list[DatasetInfo]:
         )
         for row in rows
     ]
-
-
-def _images_root(root: "Place", name: str, place: str) -> Path:
-    """Return a data set's folder: absolute, and only read; or in the store."""
-    if Path(place).is_absolute():
-        return Path(place)
-    row = f"data set '{name}'"
-    return root.local("" if place == "." else inside(root, place, table="datasets", row=row))
 
 
 def add_dataset(root: "Place", manifest: DatasetManifest) -> bool:
@@ -116,7 +108,7 @@ def _add_dataset(root: "Place", manifest: DatasetManifest) -> bool:
         key=f"splits:{manifest.name}",
     )
     row = _dataset_row(root, manifest, registered)
-    moved = registered is not None and registered.root != _images_root(
+    moved = registered is not None and registered.root != images_root(
         root, registered.name, str(row["root"])
     )
     if registered is None or new or moved:
@@ -214,7 +206,7 @@ def _dataset_row(
         for view, samples in registered.views.items():
             kept = {"samples": registered.counts[view], "manifest": samples}
             views.setdefault(view, {"view": view, **kept, "labels": registered.labels[view]})
-    key = root.key_of(manifest.root)
+    key = images_key(root, manifest.copied or manifest.root)
     return {
         "name": manifest.name,
         "format": manifest.format,

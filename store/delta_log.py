@@ -7,8 +7,10 @@ then dropped, and the commits are read.
 
 import json
 import re
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatch
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,14 +21,117 @@ if TYPE_CHECKING:
 
     from fstore.store.place import Place
 
-__all__ = ["drop_broken_checkpoints", "is_parquet", "log_entries"]
+__all__ = [
+    "HINT",
+    "Log",
+    "advanced",
+    "commit_key",
+    "drop_broken_checkpoints",
+    "is_parquet",
+    "log_entries",
+    "log_of",
+]
 
 HINT = "_last_checkpoint"
 """File that names the newest checkpoint."""
 COMMIT = re.compile(r"\d{20}\.json")
+PLAIN_PROTOCOL = (1, 2)
+"""Versions for readers and writers that our tables are made with."""
+PLAIN = re.compile(r"[A-Za-z0-9_=./~%-]+")
+"""A path that Delta's library gives as it is in the log."""
 
 
-def log_entries(delta: "DeltaTable", **equal: str) -> pa.Table:
+@dataclass(frozen=True, slots=True, eq=False)
+class Log:
+    """What a table's log says of its files at one version; it never changes.
+
+    Attributes
+    ----------
+    version : int
+    mark : hashable
+        What the place says of the version's commit and of the checkpoint: another one, another log.
+    entries : pa.Table
+        As of :func:`log_entries`.
+    is_plain : bool
+        Whether a commit is nothing but its actions: no program turned on what asks for more.
+    """
+
+    version: int
+    mark: Hashable
+    entries: pa.Table
+    is_plain: bool
+
+
+def log_of(delta: "DeltaTable", mark: Hashable) -> Log:
+    """Return what an open table's log says."""
+    protocol = delta.protocol()
+    features = [*(protocol.reader_features or ()), *(protocol.writer_features or ())]
+    is_plain = (
+        (protocol.min_reader_version, protocol.min_writer_version) == PLAIN_PROTOCOL
+        and not features
+        and delta.metadata().configuration.keys() <= {"delta.dataSkippingNumIndexedCols"}
+    )
+    return Log(delta.version(), mark, _entries(delta), is_plain)
+
+
+def commit_key(name: str, version: int) -> str:
+    """Return the key of a commit of a table's log."""
+    return f"{name}/_delta_log/{version:020d}.json"
+
+
+def advanced(log: Log, commits: Sequence[bytes], mark: Hashable) -> Log | None:
+    """Return what a log says after more commits, of which the last has a mark.
+
+    None where they hold more than plain files that come and go: a table's settings, deletion
+    vectors. Delta's own library reads those.
+    """
+    added: dict[str, dict[str, Any]] = {}
+    changed: set[str] = set()
+    try:
+        for line in (line for commit in commits for line in commit.splitlines() if line.strip()):
+            ((kind, action),) = json.loads(line).items()
+            if kind in ("add", "remove"):
+                path = action["path"]
+                if not PLAIN.fullmatch(path):
+                    return None
+                changed.add(path)
+                added.pop(path, None)
+                if kind == "add":
+                    added[path] = _row(action)
+            elif kind not in ("txn", "commitInfo"):
+                return None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    kept = log.entries
+    schema = kept.schema
+    gone = pc.is_in(kept["path"], value_set=pa.array(changed, schema.field("path").type))
+    if pc.any(gone).as_py():
+        kept = kept.filter(pc.invert(gone))
+    try:
+        new = pa.Table.from_pylist(list(added.values()), schema=schema)
+    except pa.ArrowException:
+        return None
+    entries = pa.concat_tables([new, kept]).combine_chunks()
+    return Log(log.version + len(commits), mark, entries, log.is_plain)
+
+
+def _row(add: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an action of a commit says of a new file.
+
+    Raises
+    ------
+    ValueError
+        It says more than a row of :func:`log_entries` can.
+    """
+    values = add["partitionValues"]
+    if add.get("deletionVector") or "" in values.values():  # "" stands for NULL
+        raise ValueError(add["path"])
+    row = {f"partition.{column}": value for column, value in values.items()}
+    records = json.loads(add.get("stats") or "{}").get("numRecords")
+    return {"path": add["path"], "size_bytes": add["size"], "num_records": records, **row}
+
+
+def log_entries(delta: "DeltaTable | Log", **equal: str) -> pa.Table:
     """Return what a table's log says of its files, of those with the given partition values.
 
     Returns
@@ -35,12 +140,20 @@ def log_entries(delta: "DeltaTable", **equal: str) -> pa.Table:
         Columns ``path`` (for :func:`fstore.store.paths.logged_key`), ``size_bytes``,
         ``num_records`` (NULL where another program kept no count), and ``partition.COLUMN``.
     """
+    entries = delta.entries if isinstance(delta, Log) else _entries(delta)
+    wanted = None
+    for column, value in equal.items():
+        test = pc.equal(entries[f"partition.{column}"], value)
+        wanted = test if wanted is None else pc.and_(wanted, test)
+    return entries if wanted is None else entries.filter(wanted)
+
+
+def _entries(delta: "DeltaTable") -> pa.Table:
     entries = pa.table(delta.get_add_actions(flatten=True))
     if "num_records" not in entries.schema.names:
         entries = entries.append_column("num_records", pa.nulls(len(entries), pa.int64()))
-    for column, value in equal.items():
-        entries = entries.filter(pc.equal(entries[f"partition.{column}"], value))
-    return entries
+    values = [name for name in entries.schema.names if name.startswith("partition.")]
+    return entries.select(["path", "size_bytes", "num_records", *values]).combine_chunks()
 
 
 def drop_broken_checkpoints(root: "Place", name: str) -> bool:

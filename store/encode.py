@@ -7,7 +7,7 @@ back. Both were chosen by measurement: ``docs/decisions/0003-encoding.md``.
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,23 @@ from numpy.typing import NDArray
 
 from fstore.errors import DataError
 from fstore.store import parquet
+from fstore.store.kept import Kept, kept_count, stacked, strongest_of
 from fstore.store.parquet import Chunk, Leaf, ParquetFile
 from fstore.store.schema import ACT_MAX, ACT_SUM, ARGMAX, CHANNEL, MAP, NNZ, NPOS, SAMPLE_ID
 from fstore.types import ActivationBatch, LayerResponses, LayerSpec
 
-__all__ = ["LEAVES", "ShardFile", "check_shapes", "row_checksum", "write_layer"]
+__all__ = [
+    "LEAVES",
+    "Group",
+    "ShardFile",
+    "check_shapes",
+    "group_checksum",
+    "group_negative",
+    "group_totals",
+    "row_checksum",
+    "write_groups",
+    "write_layer",
+]
 
 LEAVES = {
     leaf.name: leaf
@@ -58,6 +70,8 @@ class ShardFile:
     last_sample: int
     n_channels: int
     checksum: int
+    kept: Kept | None = None
+    """Its strongest samples; None where it has no more samples than would be kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +81,14 @@ class Group:
     channels: NDArray[np.int32]
     sample_ids: NDArray[np.int64]
     values: LayerResponses
+
+    def cut(self, start: int, stop: int) -> "Group":
+        """Return some of its channels; nothing is copied."""
+        columns: dict[str, Any] = {
+            name: None if (column := getattr(self.values, name)) is None else column[start:stop]
+            for name in LayerResponses.__slots__
+        }
+        return Group(self.channels[start:stop], self.sample_ids, LayerResponses(**columns))
 
 
 def check_shapes(batch: ActivationBatch, specs: Sequence[LayerSpec]) -> None:
@@ -128,32 +150,77 @@ def write_layer(
     """
     _check_alike(sample_ids, batches)
     ids = np.concatenate(sample_ids)
-    n_channels = batches[0].act_max.shape[1]
     sparse = _density(batches) < SPARSE
-    checksum = 0
+    return write_groups(path, ids, _groups(ids, batches), sparse=sparse, metadata=metadata)
+
+
+def write_groups(
+    path: Path,
+    sample_ids: NDArray[np.int64],
+    groups: Iterable[Group],
+    *,
+    sparse: bool,
+    metadata: Mapping[str, str],
+) -> ShardFile:
+    """Write one layer's responses to some samples, that come some channels at a time.
+
+    Parameters
+    ----------
+    path : Path
+        New file; its folder exists. Synced to disk before this returns.
+    sample_ids : array of shape (n_samples,)
+        Ascending.
+    groups : iterable of Group
+        All channels, ascending; each becomes a row group, and is let go then.
+    sparse : bool
+        Whether zeros become NULL.
+    metadata : mapping
+        Text for the file's footer (the identity of what it holds).
+    """
+    checksum = rows = negative = 0
+    totals = np.zeros(len(sample_ids), dtype=np.int64)
+    kept: list[Kept] = []
     with path.open("wb") as file:
-        footer = {
-            **metadata,
-            TOTALS_KEY: json.dumps(_totals(ids, batches)),
-            NULL_KEY: NULL_MEANS,
-            NEGATIVE_KEY: str(sum(_negative(batch) for batch in batches)),
-        }
-        writer = ParquetFile(file, list(LEAVES.values()), footer)
-        for group in _groups(ids, batches):
-            checksum = (checksum + _group_checksum(group)) % 2**64
-            writer.write_group(_chunks(group, sparse=sparse), len(group.channels) * len(ids))
+        writer = ParquetFile(file, list(LEAVES.values()))
+        for group in groups:
+            n_rows = len(group.channels) * len(sample_ids)
+            checksum = (checksum + group_checksum(group)) % 2**64
+            totals += group_totals(group)
+            negative += group_negative(group)
+            kept += _strongest(group)
+            writer.write_group(_chunks(group, sparse=sparse), n_rows)
+            rows += n_rows
+        writer.metadata = {**metadata, **_counted(sample_ids, totals, negative)}
         writer.close()
         file.flush()
         os.fsync(file.fileno())
     return ShardFile(
         path=path,
-        rows=len(ids) * n_channels,
+        rows=rows,
         size_bytes=path.stat().st_size,
-        first_sample=int(ids[0]),
-        last_sample=int(ids[-1]),
-        n_channels=n_channels,
+        first_sample=int(sample_ids[0]),
+        last_sample=int(sample_ids[-1]),
+        n_channels=rows // len(sample_ids),
         checksum=checksum,
+        kept=stacked(kept) if kept else None,
     )
+
+
+def _counted(
+    sample_ids: NDArray[np.int64], totals: NDArray[np.int64], negative: int
+) -> dict[str, str]:
+    """Return what a footer says of a file's rows."""
+    counts = {SAMPLE_ID: sample_ids.tolist(), NNZ: totals.tolist()}
+    return {TOTALS_KEY: json.dumps(counts), NULL_KEY: NULL_MEANS, NEGATIVE_KEY: str(negative)}
+
+
+def _strongest(group: Group) -> list[Kept]:
+    """Return what is kept of the strongest samples, or nothing where that would be all of them."""
+    values = group.values
+    k = kept_count(1 if values.maps is None else values.maps.shape[2])
+    if len(group.sample_ids) <= k:
+        return []
+    return [strongest_of(group.sample_ids, values.act_max, values.argmax, k=k)]
 
 
 def _check_alike(
@@ -197,27 +264,27 @@ def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return x
 
 
-def _totals(ids: NDArray[np.int64], batches: Sequence[LayerResponses]) -> dict[str, list[int]]:
-    """Count each sample's responses that are not 0, over all channels.
+def group_totals(group: Group) -> NDArray[np.int64]:
+    """Count each sample's responses that are not 0, over the channels of a group.
 
-    A footer is read in a millisecond, the rows of a fully connected layer in a hundred.
+    The sum over all groups stands in the footer, which is read in a millisecond; the rows of a
+    fully connected layer are in a hundred.
     """
-    counts = [
-        np.count_nonzero(b.act_max != 0, axis=1)
-        if b.nnz is None
-        else b.nnz.sum(axis=1, dtype=np.int64)
-        for b in batches
-    ]
-    return {SAMPLE_ID: ids.tolist(), NNZ: np.concatenate(counts).tolist()}
+    values = group.values
+    counts: NDArray[np.int64] = ((values.act_max != 0) if values.nnz is None else values.nnz).sum(
+        axis=0, dtype=np.int64
+    )
+    return counts
 
 
-def _negative(batch: LayerResponses) -> int:
-    """Count a batch's responses below 0; whole maps are looked at only where there may be some."""
-    if batch.maps is None or batch.nnz is None or batch.npos is None:
-        return int(np.count_nonzero(batch.act_max < 0))
-    if np.array_equal(batch.nnz, batch.npos):
+def group_negative(group: Group) -> int:
+    """Count a group's responses below 0; whole maps are looked at only where there may be some."""
+    values = group.values
+    if values.maps is None or values.nnz is None or values.npos is None:
+        return int(np.count_nonzero(values.act_max < 0))
+    if np.array_equal(values.nnz, values.npos):
         return 0
-    return int(np.count_nonzero(batch.maps < 0))
+    return int(np.count_nonzero(values.maps < 0))
 
 
 def _density(batches: Sequence[LayerResponses]) -> float:
@@ -275,7 +342,8 @@ def _chunks(group: Group, *, sparse: bool) -> list[Chunk]:
     return [*chunks, parquet.lists(LEAVES[MAP], maps, zeros_as_null=sparse)]
 
 
-def _group_checksum(group: Group) -> int:
+def group_checksum(group: Group) -> int:
+    """Return the sum of :func:`row_checksum` over a group's rows."""
     values, n_samples = group.values, len(group.sample_ids)
     act_max = values.act_max.reshape(-1)
     with np.errstate(invalid="ignore"):  # signalling NaNs

@@ -67,7 +67,9 @@ def layer_shape(store: "Store", partition: Partition) -> LayerShape:
     rows = store.rows("layers", network=partition.network, layer=partition.layer).to_pylist()
     if not rows:
         raise UnknownNameError(
-            f"network '{partition.network}' has no layer '{partition.layer}' on record"
+            f"network '{partition.network}' has no layer '{partition.layer}' on record; if "
+            "another program changed table 'layers', undo that (deltalake: "
+            "DeltaTable(FOLDER).restore(VERSION)), or drop the layer and extract it again"
         )
     return LayerShape(rows[0]["channels"], rows[0]["height"], rows[0]["width"])
 
@@ -210,7 +212,7 @@ def refuse_bits(files: Sequence[StoredFile]) -> None:
     foreign = next((file for file in files if file.is_foreign), None)
     if foreign is not None:
         raise DataError(
-            f"{foreign.partition}: another program wrote {foreign.path.name}, which does not say "
+            f"{foreign.partition}: another program wrote {foreign.name}, which does not say "
             "whether it has responses or only their signs; sql and export read it as it is. "
             + make_again(foreign)
         )
@@ -220,7 +222,7 @@ def refuse_bits(files: Sequence[StoredFile]) -> None:
             "binarized features only; for this question extract the layer under another checkpoint "
             "name, or replace it: "
             + how_to_replace(
-                files[0].root,
+                files[0].place,
                 files[0].partition,
                 precision="tf32",
                 rectify=files[0].is_rectified,

@@ -1,4 +1,4 @@
-"""The files of ``activations``: how they are named, found in the log, and committed.
+"""The files of ``activations``: how they are named, and found in the log (``adding.py`` commits).
 
 A file's name says what it holds: first and last sample, number of samples, the fingerprint of its
 partition, the checksum of its rows, and something unique. All of it is therefore in Delta's log,
@@ -12,27 +12,22 @@ it was computed from nobody knows, so nothing is added to its partition.
 import hashlib
 import json
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pyarrow import parquet as pq
 
 from fstore import commands
-from fstore.errors import IdentityError, StorageError
-from fstore.store import sums
-from fstore.store.commits import storage, until_committed, writing
-from fstore.store.delta_log import log_entries
-from fstore.store.encode import ShardFile
+from fstore.errors import StorageError
+from fstore.store.commits import storage
+from fstore.store.delta_log import Log, log_entries
 from fstore.store.identity import RECTIFIED, Identity, Partition
 from fstore.store.paths import logged_key
 from fstore.store.schema import CHANNEL, PARTITION, SAMPLE_ID
-from fstore.store.tables import open_table
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -44,10 +39,13 @@ __all__ = [
     "Identity",
     "Partition",
     "StoredFile",
-    "commit",
+    "drop_command",
+    "folder_of",
     "list_files",
-    "new_path",
+    "make_again",
+    "partition_of",
     "present",
+    "stored_file",
 ]
 
 ACTIVATIONS = "activations"
@@ -59,9 +57,6 @@ NAME = re.compile(
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 """What stands for NULL among partition values; only another program writes it."""
 
-NewFiles: TypeAlias = "Mapping[Partition, tuple[ShardFile, str, Identity]]"
-"""Sealed files of one shard and their keys, by the partition that they fill."""
-
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
@@ -71,7 +66,8 @@ class StoredFile:
     read from it (none if it cannot be read).
     """
 
-    path: Path
+    place: "Place"
+    key: str
     partition: Partition
     first_sample: int
     last_sample: int
@@ -80,13 +76,14 @@ class StoredFile:
     checksum: int
 
     @classmethod
-    def named(cls, path: Path, partition: Partition) -> "StoredFile":
+    def named(cls, place: "Place", key: str, partition: Partition) -> "StoredFile":
         """Describe a file by its name, or by its rows if the name is not ours."""
-        parts = NAME.fullmatch(path.name)
+        parts = NAME.fullmatch(_name(key))
         if parts is None:
-            return cls._foreign(path, partition)
+            return cls._foreign(place, key, partition)
         return cls(
-            path=path,
+            place=place,
+            key=key,
             partition=partition,
             first_sample=int(parts["first"]),
             last_sample=int(parts["last"]),
@@ -96,20 +93,38 @@ class StoredFile:
         )
 
     @classmethod
-    def _foreign(cls, path: Path, partition: Partition) -> "StoredFile":
+    def _foreign(cls, place: "Place", key: str, partition: Partition) -> "StoredFile":
         try:
-            ids = _foreign_samples(path)
+            ids = _foreign_samples(place, key)
         except StorageError:  # whoever reads its rows is told
             ids = np.empty(0, dtype=np.int64)
         first, last = (int(ids[0]), int(ids[-1])) if len(ids) else (0, -1)
         # Another name is another file: what was computed from the old one is stale.
-        checksum = int(hashlib.sha256(path.name.encode()).hexdigest()[:16], 16)
-        return cls(path, partition, first, last, len(ids), "", checksum)
+        checksum = int(hashlib.sha256(_name(key).encode()).hexdigest()[:16], 16)
+        return cls(place, key, partition, first, last, len(ids), "", checksum)
 
     @property
-    def root(self) -> Path | None:
-        """The store that the file lies in; None if another program's log has it elsewhere."""
-        return next((p.parent for p in self.path.parents if p.name == ACTIVATIONS), None)
+    def name(self) -> str:
+        """Name of the file, without folders."""
+        return _name(self.key)
+
+    @property
+    def uri(self) -> str:
+        """What messages, DuckDB, and pyarrow with the place's filesystem call the file."""
+        return self.place.uri(self.key)
+
+    def parquet(self) -> pq.ParquetFile:
+        """Open the file; damaged pages are told by their checksums."""
+        with storage(f"cannot read {self.uri}"):
+            return pq.ParquetFile(
+                self.uri, filesystem=self.place.filesystem, page_checksum_verification=True
+            )
+
+    def footer(self) -> dict[bytes, bytes]:
+        """Return the keys and values of the file's footer."""
+        with storage(f"cannot read {self.uri}"):
+            metadata = pq.read_metadata(self.uri, filesystem=self.place.filesystem).metadata
+        return metadata or {}
 
     @property
     def is_foreign(self) -> bool:
@@ -130,10 +145,14 @@ class StoredFile:
         if self.n_samples == self.last_sample - self.first_sample + 1:
             return np.arange(self.first_sample, self.last_sample + 1)
         if self.is_foreign:
-            return _foreign_samples(self.path)
-        with storage(f"cannot read {self.path}"):
+            return _foreign_samples(self.place, self.key)
+        with storage(f"cannot read {self.uri}"):
             rows = pq.read_table(
-                self.path, columns=[SAMPLE_ID], filters=[(CHANNEL, "=", 0)], partitioning=None
+                self.uri,
+                columns=[SAMPLE_ID],
+                filters=[(CHANNEL, "=", 0)],
+                partitioning=None,
+                filesystem=self.place.filesystem,
             )
         ids: NDArray[np.int64] = rows[SAMPLE_ID].to_numpy()
         return ids
@@ -147,22 +166,24 @@ class StoredFile:
         StorageError
             The file cannot be read, or its footer has no identity.
         """
-        with storage(f"cannot read {self.path}"):
-            metadata = pq.read_metadata(self.path).metadata or {}
+        footer = self.footer()
         try:
-            return Identity(json.loads(metadata[IDENTITY_KEY.encode()]))
+            return Identity(json.loads(footer[IDENTITY_KEY.encode()]))
         except (KeyError, ValueError) as error:
             raise StorageError(
-                f"{self.path} does not say what it was computed from: no {IDENTITY_KEY} in its "
+                f"{self.uri} does not say what it was computed from: no {IDENTITY_KEY} in its "
                 f"footer; another program wrote it. {make_again(self)}"
             ) from error
 
 
 @lru_cache(maxsize=4096)
-def _foreign_samples(path: Path) -> NDArray[np.int64]:
+def _foreign_samples(place: "Place", key: str) -> NDArray[np.int64]:
     """Return the samples of a file's rows, ascending; files are never changed in place."""
-    with storage(f"cannot read {path}"):
-        rows = pq.read_table(path, columns=[SAMPLE_ID], partitioning=None)
+    uri = place.uri(key)
+    with storage(f"cannot read {uri}"):
+        rows = pq.read_table(
+            uri, columns=[SAMPLE_ID], partitioning=None, filesystem=place.filesystem
+        )
     ids: NDArray[np.int64] = np.unique(rows[SAMPLE_ID].drop_null().to_numpy())
     ids.flags.writeable = False
     return ids
@@ -179,48 +200,28 @@ def make_again(file: StoredFile) -> str:
 
 def drop_command(file: StoredFile) -> str:
     """Return the command that removes the partition of a file."""
-    return commands.drop(file.root, file.partition.values)
+    return commands.drop(file.place, file.partition.values)
 
 
-def new_path(root: "Place", partition: Partition) -> Path:
-    """Return an unused path for a file that is being written; its folder exists."""
-    with storage(f"cannot write {partition}"):
-        return root.draft(_folder(partition), ".parquet.tmp")
-
-
-def seal(
-    root: "Place", partition: Partition, file: ShardFile, *, n_samples: int, identity: Identity
-) -> str:
-    """Put a finished file into the store under its final name; return its key."""
-    name = "-".join(
-        (
-            str(file.first_sample),
-            str(file.last_sample),
-            str(n_samples),
-            identity.fingerprint,
-            f"{file.checksum:016x}",
-            file.path.name.split(".")[0],
-        )
-    )
-    key = f"{_folder(partition)}/{name}.parquet"
-    root.put(file.path, key)
-    return key
-
-
-def _folder(partition: Partition) -> str:
+def folder_of(partition: Partition) -> str:
+    """Return the key of the folder that a partition's files are in."""
     return f"{ACTIVATIONS}/{partition.folder}"
 
 
-def list_files(root: "Place", delta: "DeltaTable", **equal: str) -> list[StoredFile]:
+def list_files(root: "Place", log: "DeltaTable | Log", **equal: str) -> list[StoredFile]:
     """List the committed files whose partition values equal the given ones."""
-    return [stored_file(root, entry) for entry in log_entries(delta, **equal).to_pylist()]
+    return [stored_file(root, entry) for entry in log_entries(log, **equal).to_pylist()]
 
 
 def stored_file(root: "Place", entry: Mapping[str, Any]) -> StoredFile:
     """Describe a file by its entry, a row of :func:`~fstore.store.delta_log.log_entries`."""
+    return StoredFile.named(root, logged_key(root, ACTIVATIONS, entry["path"]), partition_of(entry))
+
+
+def partition_of(entry: Mapping[str, Any]) -> Partition:
+    """Return the partition that an entry of the log says."""
     values = (entry[f"partition.{column}"] for column in PARTITION)
-    partition = Partition(*(NO_VALUE if value is None else value for value in values))
-    return StoredFile.named(root.local(logged_key(root, ACTIVATIONS, entry["path"])), partition)
+    return Partition(*(NO_VALUE if value is None else value for value in values))
 
 
 def present(files: Sequence[StoredFile]) -> NDArray[np.int64]:
@@ -230,143 +231,5 @@ def present(files: Sequence[StoredFile]) -> NDArray[np.int64]:
     return np.unique(np.concatenate([file.sample_ids for file in files]))
 
 
-def check_identity(files: Sequence[StoredFile], partition: Partition, identity: Identity) -> None:
-    """Refuse to add to a partition that holds other content.
-
-    Raises
-    ------
-    IdentityError
-        Says which parts differ and how to make room; or that another program wrote some of it.
-    """
-    foreign = next((f for f in files if f.is_foreign), None)
-    if foreign is not None:
-        raise IdentityError(
-            f"{partition} holds a file that another program wrote ({foreign.path.name}): what it "
-            "was computed from cannot be told, so nothing is added to it; sql and export read it. "
-            + make_again(foreign)
-        )
-    other = next((f for f in files if f.fingerprint != identity.fingerprint), None)
-    if other is None:
-        return
-    stored = other.identity.parts
-    differ = [
-        f"{part} (stored {stored.get(part, 'none')[:16]},"
-        f" now {identity.parts.get(part, 'none')[:16]})"
-        for part in sorted({*stored, *identity.parts})
-        if stored.get(part) != identity.parts.get(part)
-    ]
-    raise IdentityError(
-        f"{partition} is stored already with other content; it differs in: {', '.join(differ)}. "
-        f"Use another name, or make room with: {drop_command(other)}"
-    )
-
-
-def commit(root: "Place", files: "NewFiles") -> bool:
-    """Make files visible in one Delta transaction.
-
-    Returns
-    -------
-    bool
-        False if another process committed some of these samples first: nothing was added.
-
-    Raises
-    ------
-    IdentityError
-        A partition holds other content by now.
-    StorageError
-        The log cannot be written, or a file is not there any more: nothing was added.
-    """
-    from deltalake.exceptions import CommitFailedError
-
-    def attempt() -> bool:
-        try:
-            return _try_commit(root, files)
-        except (CommitFailedError, StorageError):
-            if committed(root, files):  # what failed came after: a log checkpoint, say
-                return True
-            raise
-
-    done = until_committed(ACTIVATIONS, attempt)
-    sums.record(root, ACTIVATIONS)
-    return done
-
-
-def committed(root: "Place", files: "NewFiles") -> bool:
-    """Whether files are in the log; they are all there, or none."""
-    delta = open_table(root, ACTIVATIONS)
-    return any(
-        _name(key) in {file.path.name for file in list_files(root, delta, **partition.values)}
-        for partition, (_, key, _) in files.items()
-    )
-
-
 def _name(key: str) -> str:
     return key.rpartition("/")[2]
-
-
-def _try_commit(root: "Place", files: "NewFiles") -> bool:
-    from deltalake import CommitProperties, Transaction
-
-    delta = open_table(root, ACTIVATIONS)
-    _check_there(root, files)
-    once = []
-    for partition, (_, key, identity) in files.items():
-        stored = list_files(root, delta, **partition.values)
-        check_identity(stored, partition, identity)
-        if _meets(stored, StoredFile.named(root.local(key), partition)):
-            return False
-        once_key = f"partition:{partition.folder}"
-        once.append(Transaction(once_key, (delta.transaction_version(once_key) or 0) + 1))
-    with writing(root, ACTIVATIONS, "cannot commit"):
-        delta.create_write_transaction(
-            [_action(p, file, key) for p, (file, key, _) in files.items()],
-            mode="append",
-            schema=delta.schema(),
-            partition_by=list(PARTITION),
-            commit_properties=CommitProperties(app_transactions=once),
-        )
-    return True
-
-
-def _check_there(root: "Place", files: "NewFiles") -> None:
-    """Refuse to name files in the log that somebody deleted or cut since they were written."""
-    for file, key, _ in files.values():
-        entry = root.entry(key)
-        if entry is None or entry.size_bytes != file.size_bytes:
-            state = "it is gone" if entry is None else f"it has {entry.size_bytes} bytes"
-            raise StorageError(
-                f"{root.uri(key)} was written with {file.size_bytes} bytes, now {state}; another "
-                "program deleted or changed files of the store (a vacuum?) before they were "
-                "committed. Nothing of this shard was added: run the same command again"
-            )
-
-
-def _meets(stored: Sequence[StoredFile], new: StoredFile) -> bool:
-    """Whether a sample of a new file is stored already."""
-    near = [
-        file
-        for file in stored
-        if file.first_sample <= new.last_sample and new.first_sample <= file.last_sample
-    ]
-    return bool(near) and bool(np.isin(new.sample_ids, present(near)).any())
-
-
-def _action(partition: Partition, file: ShardFile, key: str) -> object:
-    from deltalake.transaction import AddAction
-
-    low = {SAMPLE_ID: file.first_sample, CHANNEL: 0}
-    high = {SAMPLE_ID: file.last_sample, CHANNEL: file.n_channels - 1}
-    statistics = {
-        "numRecords": file.rows,
-        "minValues": low,
-        "maxValues": high,
-        "nullCount": dict.fromkeys(low, 0),
-    }
-    return AddAction(
-        path=key.removeprefix(f"{ACTIVATIONS}/"),
-        size=file.size_bytes,
-        partition_values=partition.values,
-        modification_time=int(time.time() * 1000),
-        data_change=True,
-        stats=json.dumps(statistics),
-    )

@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from io import BufferedReader
@@ -15,29 +15,26 @@ from uuid import uuid4
 
 from fstore.errors import StorageError
 from fstore.store import leases, locks
-from fstore.store.paths import check_place, local_path
+from fstore.store.paths import check_place
 from fstore.store.place import STORE_FOLDERS, Entry
 from fstore.store.schema import TABLES
 
 if TYPE_CHECKING:
+    import duckdb
     from pyarrow.fs import FileSystem
 
-__all__ = ["LocalPlace", "place_at"]
+    from fstore.store.place import Place
+
+__all__ = ["LocalPlace", "local_folder"]
 
 LOCKS = "locks"
 LEAST_FREE = 1 << 20
 """Bytes without which no commit is begun."""
 
 
-def place_at(where: str | Path) -> "LocalPlace":
-    """Return the place that a user means, who wrote a path or a ``file://`` URI.
-
-    Raises
-    ------
-    StorageError
-        It is a URI of another kind, or has characters that no store can be below.
-    """
-    return LocalPlace(check_place(local_path(where)))
+def local_folder(place: "Place") -> Path | None:
+    """Return the folder that a place is; None for one that is no folder of this machine."""
+    return place.path if isinstance(place, LocalPlace) else None
 
 
 @dataclass(frozen=True)
@@ -67,6 +64,14 @@ class LocalPlace:
         from pyarrow.fs import LocalFileSystem
 
         return LocalFileSystem()
+
+    @property
+    def storage_options(self) -> dict[str, str]:
+        """Nothing: a folder needs none."""
+        return {}
+
+    def register(self, duck: "duckdb.DuckDBPyConnection") -> None:
+        """Do nothing: DuckDB reads folders by itself."""
 
     def readable(self) -> set[str]:
         """Return the folder, and those of tables that are on another disk."""
@@ -154,13 +159,18 @@ class LocalPlace:
     def write(self, key: str, data: bytes) -> None:
         """Write beside the file, and put it in its place."""
         path = self.path / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{path.name}.{uuid4().hex}")
-        try:
-            unfinished.write_bytes(data)
+        with _written_beside(path, data) as unfinished:
             unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write beside the file, and give it its name, which fails where there is one."""
+        path = self.path / key
+        with _written_beside(path, data) as unfinished:
+            try:
+                path.hardlink_to(unfinished)
+            except FileExistsError:
+                return False
+        return True
 
     def append(self, key: str, data: bytes) -> None:
         """Write to the end, in one piece."""
@@ -214,6 +224,18 @@ class LocalPlace:
     def oldest_lease(self) -> float:
         """Look at the files in ``locks/``."""
         return leases.oldest(self.path / LOCKS)
+
+
+@contextmanager
+def _written_beside(path: Path, data: bytes) -> Iterator[Path]:
+    """Write a file beside another one, which it can become; what is left of it then goes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.{uuid4().hex}")
+    try:
+        unfinished.write_bytes(data)
+        yield unfinished
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _key(top: str, below: Path) -> str:

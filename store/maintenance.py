@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,13 +16,17 @@ from fstore.store import sums
 from fstore.store.commits import committing, storage, until_committed
 from fstore.store.delta_log import log_entries
 from fstore.store.derived import derived_layers
+from fstore.store.field_files import forget_fields
 from fstore.store.files import ACTIVATIONS
+from fstore.store.kept import FOLDER, sidecar_key
 from fstore.store.leases import working
+from fstore.store.local import local_folder
 from fstore.store.locks import naming
 from fstore.store.networks import weights_key
 from fstore.store.place import inside
 from fstore.store.proposals import VIEW as PROPOSAL
 from fstore.store.proposals import hide_proposals
+from fstore.store.removed import removed_since
 from fstore.store.schema import TABLES
 from fstore.store.status import logged_files
 from fstore.store.tables import open_table, read_rows, sql_text
@@ -35,12 +40,17 @@ if TYPE_CHECKING:
 __all__ = ["Going", "Selection", "drop", "gc", "plan_drop"]
 
 CHECKPOINTS = "checkpoints"
+AT_ONCE = 16
+"""Deletions that are under way to a server."""
 OWN_NAMES = re.compile(
-    r"\d+-\d+-\d+-[0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{12}\.parquet"  # activations: files.seal
-    r"|[0-9a-f]{12}\.parquet\.tmp"  # unfinished ones: files.new_path
+    r"\d+-\d+-\d+-[0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{12}\.parquet"  # activations: adding.seal
+    r"|\d+-\d+-\d+-[0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{12}\.topk"  # their sidecars
+    r"|[0-9a-f]{12}\.(parquet|topk)\.tmp"  # unfinished ones: adding.new_path, write_sidecar
     r"|part-\d{5}-[0-9a-f-]{36}(-c\d{3,})?(\.[a-z0-9]+)*\.parquet"  # Delta writers' data files
     r"|.+-[0-9a-f]{12}\.safetensors"  # checkpoints: networks._file_name
     r"|\.?weights\.safetensors(\.\w+)?"  # on their way there, in training/
+    r"|\.\d{8}\.npy\.\w{8}"  # on their way to be the boxes of an image, in proposals/
+    r"|[0-9a-f]{12}\.tmp"  # on their way to be a detector, in detectors/
 )
 """Names of files that :func:`gc` may delete; any other file was put there by somebody else."""
 OF_DATASET = ("overlaps", "detections", "unreadable", "splits", "labels", "samples", "datasets")
@@ -147,7 +157,9 @@ def drop(root: "Place", selection: Selection, *, checkpoint: bool = False) -> li
 
 def _drop(root: "Place", selection: Selection, *, checkpoint: bool) -> list[Going]:
     going = plan_drop(root, selection, checkpoint=checkpoint)
-    _unlink(root, _delete(root, ACTIVATIONS, selection.given))
+    files = _delete(root, ACTIVATIONS, selection.given)
+    _unlink(root, files)
+    _unlink(root, _sidecars(root, files))
     if checkpoint:
         records = _records(root, selection)
         for record in records:
@@ -161,11 +173,13 @@ def _drop(root: "Place", selection: Selection, *, checkpoint: bool) -> list[Goin
         hide_proposals(root, str(selection.dataset))
     for table, equal in _described(root, selection):
         _delete(root, table, equal)
+    if set(selection.given) == {"network"}:
+        forget_fields(root, selection.given["network"])
     return going
 
 
 def gc(root: "Place", *, older_than_hours: float = 24) -> list[tuple[str, int]]:
-    """Delete data files of the tables, and weights, that no log refers to.
+    """Delete data files of the tables, their sidecars, and weights, that no log refers to.
 
     Interrupted extractions leave such files, and so do rewritten tables. Files that were written
     or moved while work that is under way holds a lease (``store/leases.py``) stay, whatever their
@@ -176,7 +190,8 @@ def gc(root: "Place", *, older_than_hours: float = 24) -> list[tuple[str, int]]:
     root : Place
         The store.
     older_than_hours : float
-        Files that were written later stay.
+        Files that were written later stay, and those that a log let go later: who opened the
+        table before may be reading them.
 
     Returns
     -------
@@ -190,6 +205,8 @@ def gc(root: "Place", *, older_than_hours: float = 24) -> list[tuple[str, int]]:
     since = root.oldest_lease()
     candidates = [(f.key, f.size_bytes) for f in settled if f.touched < since]
     wanted = {key for name in TABLES for key in _referred(open_table(root, name), name)}
+    wanted |= {key for name in TABLES for key in removed_since(root, name, latest)}
+    wanted |= {sidecar_key(key) for key in wanted if key.startswith(f"{ACTIVATIONS}/")}
     records = read_rows(root, CHECKPOINTS).to_pylist()
     wanted |= {w for r in records if (w := _weights(root, r)) is not None}
     orphans = [(key, size) for key, size in candidates if key not in wanted]
@@ -296,9 +313,19 @@ def _own(root: "Place", name: str, delta: "DeltaTable", *, equal: Mapping[str, s
     return values
 
 
+def _sidecars(root: "Place", files: Iterable[str]) -> set[str]:
+    """Return the keys of the sidecars of data files, of those that lie in their own folder."""
+    keys = set()
+    for file in files:
+        with suppress(StorageError):
+            key = sidecar_key(file)
+            keys.add(inside(root, key, table=ACTIVATIONS, row="its log", folder=FOLDER))
+    return keys
+
+
 def _data_files(root: "Place") -> Iterator["Entry"]:
     """Yield every data file and weights file that has a name such as fstore or Delta give."""
-    for folder in (*TABLES, "training", "weights"):
+    for folder in (*TABLES, FOLDER, "training", "weights", "proposals", "detectors"):
         for entry in root.entries(folder):
             *folders, name = entry.key.split("/")
             if "_delta_log" not in folders and OWN_NAMES.fullmatch(name):
@@ -311,6 +338,15 @@ def _size(root: "Place", key: str) -> int:
 
 
 def _unlink(root: "Place", keys: Iterable[str]) -> None:
-    for key in keys:
+    """Delete files; a server that is far away is asked for several at a time."""
+
+    def delete(key: str) -> None:
         with storage(f"cannot delete {root.uri(key)}"):
             root.delete(key)
+
+    if local_folder(root) is not None:
+        for key in keys:
+            delete(key)
+        return
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(delete, keys))

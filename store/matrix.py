@@ -66,7 +66,7 @@ def read_matrix(
         Another program wrote a file, and samples in it lack channels.
     """
     shape = shape or layer_shape(store, partition)
-    if not files or not all(file.path.exists() for file in files):
+    if not files or not all(file.place.entry(file.key) for file in files):
         files = _files(store, partition)
     n_samples, readers = _place(files, ids, partition)
     positions = shape.positions if what == "map" else 1

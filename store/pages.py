@@ -5,7 +5,9 @@ the same length. This one decodes values straight to where they belong, in half 
 what our own writer writes and nothing else; of anything else it says so, and pyarrow reads that.
 """
 
-from typing import BinaryIO
+import zlib
+from io import BufferedIOBase, IOBase
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +16,10 @@ from pyarrow import parquet as pq
 
 from fstore.store.parquet import DATA_PAGE, _list_starts
 
-__all__ = ["read_floats"]
+__all__ = ["read_floats", "read_lists"]
 
 I32, STRUCT = 5, 12  # types of the compact Thrift protocol
-KIND, SIZE, COMPRESSED, DATA_HEADER, N_VALUES = 1, 2, 3, 5, 1  # fields of a page's header
+KIND, SIZE, COMPRESSED, CRC, DATA_HEADER, N_VALUES = 1, 2, 3, 4, 5, 1  # fields of a page's header
 CODEC = pa.Codec("zstd")
 
 
@@ -39,7 +41,7 @@ PLACES = _places()
 
 
 def read_floats(
-    file: BinaryIO, chunk: "pq.ColumnChunkMetaData", *, length: int | None
+    file: IOBase, chunk: "pq.ColumnChunkMetaData", *, length: int | None, check: bool = False
 ) -> NDArray[np.float32] | None:
     """Return the values of a column of one row group, NULL as 0; None if the pages are others.
 
@@ -50,6 +52,8 @@ def read_floats(
         Of the file's footer.
     length : int or None
         Of each list; None for a column without lists.
+    check : bool
+        Compare pages with their CRCs, and return None if one differs: pyarrow then says so.
 
     Returns
     -------
@@ -65,12 +69,91 @@ def read_floats(
         while done < len(out):
             n_values, sizes, at = _header(raw, at)
             page = raw[at : at + sizes[0]]
+            if check and zlib.crc32(page) != sizes[2]:
+                return None
             body = memoryview(CODEC.decompress(page, sizes[1], asbytes=False)).cast("B")
             _decode(body, out[done : done + n_values], n_values, length=length)
             done, at = done + n_values, at + sizes[0]
     except UNREADABLE:
         return None  # pyarrow reads it, or says what is wrong with it
     return out.view(np.float32) if done == len(out) else None
+
+
+def read_lists(
+    file: BufferedIOBase,
+    chunk: "pq.ColumnChunkMetaData",
+    wanted: NDArray[np.intp],
+    *,
+    length: int,
+) -> NDArray[np.float32] | None:
+    """Return some of the lists of a column of one row group; None if the pages are others.
+
+    Pages are decompressed, which is a third of the work, but only the wanted lists decoded; of
+    pages without one not even that.
+
+    Parameters
+    ----------
+    file : binary file
+    chunk : ColumnChunkMetaData
+        Of the file's footer.
+    wanted : array of int
+        Places of lists in the row group, ascending.
+    length : int
+        Of each list.
+
+    Returns
+    -------
+    array of shape (n_wanted, length), float32, or None
+        NULL as 0.
+    """
+    if not _is_ours(chunk):
+        return None
+    file.seek(chunk.data_page_offset)
+    raw = memoryview(file.read(chunk.total_compressed_size))
+    out = np.zeros((len(wanted), length), dtype=np.uint32)
+    done = at = 0
+    try:
+        while done < chunk.num_values // length:
+            n_values, sizes, at = _header(raw, at)
+            page = raw[at : at + sizes[0]]
+            first, last = np.searchsorted(wanted, (done, done + n_values // length))
+            if first < last:
+                body = memoryview(CODEC.decompress(page, sizes[1], asbytes=False)).cast("B")
+                _pick(body, out[first:last], wanted[first:last] - done, n_values=n_values)
+            done, at = done + n_values // length, at + sizes[0]
+    except UNREADABLE:
+        return None
+    return out.view(np.float32)
+
+
+def _pick(
+    body: memoryview, out: NDArray[np.uint32], wanted: NDArray[np.intp], *, n_values: int
+) -> None:
+    """Put some lists of a page into zeros of shape (n_wanted, length)."""
+    length = out.shape[1]
+    starts, body = _levels(body)
+    if bytes(starts) != _list_starts(length) * (n_values // length):
+        raise _OtherError
+    levels, body = _levels(body)
+    mask = _present_mask(levels, n_values)
+    if mask is None:
+        counts = np.full(n_values // length, length)
+        places = np.ones(out.shape, dtype=bool)
+    else:
+        lists = mask.reshape(-1, length)
+        counts = np.add.reduce(lists, axis=1, dtype=np.intp)
+        places = lists[wanted].view(np.bool_)
+    if len(body) != 4 * counts.sum():
+        raise _OtherError
+    begins = np.cumsum(counts) - counts
+    own = counts[wanted]
+    # of each wanted list the places of its values among all: its begin, and so many on
+    at = np.repeat(begins[wanted] - (np.cumsum(own) - own), own) + np.arange(own.sum())
+    planes = np.frombuffer(body, np.uint8).reshape(4, -1)
+    values = np.empty((len(at), 4), dtype=np.uint8)
+    for byte, plane in enumerate(planes):
+        values[:, byte] = plane[at]
+    out[places] = values.view(np.uint32)[:, 0]
 
 
 def _is_ours(chunk: "pq.ColumnChunkMetaData") -> bool:
@@ -110,6 +193,13 @@ def _decode(
 
 def _where(levels: memoryview, n_values: int, *, bits: int) -> NDArray[np.intp] | None:
     """Return the places of values that are there; None where all are."""
+    mask = _present_mask(levels, n_values, bits=bits)
+    # of bytes it would take ten times as long
+    return None if mask is None else np.flatnonzero(mask.view(np.bool_))
+
+
+def _present_mask(levels: memoryview, n_values: int, *, bits: int = 2) -> NDArray[np.uint8] | None:
+    """Return 1 for each value that is there, else 0; None where all are."""
     header, at = _varint(levels, 0)
     packed = np.frombuffer(levels[at:], np.uint8)
     there = (1 << bits) - 1
@@ -120,12 +210,10 @@ def _where(levels: memoryview, n_values: int, *, bits: int) -> NDArray[np.intp] 
     if len(packed) != (header >> 1) * bits or 8 * (header >> 1) < n_values:
         raise _OtherError
     if bits == 1:
-        mask = np.unpackbits(packed, count=n_values, bitorder="little")
-    else:
-        if not (packed & 0xAA == 0xAA).all():  # a list that is NULL, or empty
-            raise _OtherError
-        mask = PLACES.take(packed).view(np.uint8)[:n_values]
-    return np.flatnonzero(mask.view(np.bool_))  # of bytes it would take ten times as long
+        return np.unpackbits(packed, count=n_values, bitorder="little")
+    if not (packed & 0xAA == 0xAA).all():  # a list that is NULL, or empty
+        raise _OtherError
+    return PLACES.take(packed).view(np.uint8)[:n_values]
 
 
 def _levels(body: memoryview) -> tuple[memoryview, memoryview]:
@@ -136,14 +224,15 @@ def _levels(body: memoryview) -> tuple[memoryview, memoryview]:
     return body[4:end], body[end:]
 
 
-def _header(raw: memoryview, at: int) -> tuple[int, tuple[int, int], int]:
-    """Return a data page's number of values, compressed and plain size, and where it begins."""
+def _header(raw: memoryview, at: int) -> tuple[int, tuple[int, int, int], int]:
+    """Return a data page's number of values; compressed and plain size and CRC; its begin."""
     fields, at = _struct(raw, at)
     data = fields[DATA_HEADER]
     if fields[KIND] != DATA_PAGE or not isinstance(data, dict):
         raise _OtherError
-    n_values, sizes = data[N_VALUES], (fields[COMPRESSED], fields[SIZE])
-    return n_values, sizes, at  # type: ignore[return-value]  # numbers, as _struct reads them
+    plain: list[Any] = [data[N_VALUES], *(fields[key] for key in (COMPRESSED, SIZE, CRC))]
+    n_values, compressed, size, crc = plain  # numbers, as _struct reads them
+    return n_values, (compressed, size, crc % 2**32), at
 
 
 def _struct(raw: memoryview, at: int) -> "tuple[dict[int, int | dict[int, int]], int]":

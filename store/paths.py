@@ -10,16 +10,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
+
 from fstore.errors import StorageError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from fstore.store.place import Place
 
 __all__ = [
+    "check_ids",
     "check_place",
+    "check_uris",
     "duck_name",
     "local_path",
     "logged_key",
+    "logged_uris",
 ]
 
 URI = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/")
@@ -27,7 +34,10 @@ URI = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/")
 MISREAD = re.compile(r"%[0-9A-Fa-f]{2}|[\[\]^|\\\x00-\x1f\x7f]")
 """What delta-rs takes for something else in the path of a table: it decodes ``%20`` (and so opens
 another folder), takes a backslash for a slash, and ends in a panic for the rest."""
+ODD = r"%|^/|\.\.|:"
+"""What an entry of a log has that is not simply a file below the table's folder."""
 GLOB = re.compile(r"[*?\[]")
+UPWARDS = r"^/|^\.\.$|^\.\./|/\.\./|/\.\.$"
 
 
 def local_path(place: str | Path) -> Path:
@@ -57,8 +67,9 @@ def local_path(place: str | Path) -> Path:
     if match["scheme"].lower() == "file":
         return _decoded(text)
     raise StorageError(
-        f"{text} is a URI, and fstore reads and writes local folders only; give the path of a "
-        f"folder (one that is really named '{match['scheme']}:' is ./{match['scheme']}:)"
+        f"{text} is a URI of a kind that fstore does not read; a store is in a local folder, or "
+        "in object storage: s3://BUCKET/PREFIX, gs:// or az://, as a text, not a Path (a folder "
+        f"that is really named '{match['scheme']}:' is ./{match['scheme']}:)"
     )
 
 
@@ -125,6 +136,51 @@ def logged_key(root: "Place", name: str, entry: str) -> str:
     return f"{name}/{file}"
 
 
+def logged_uris(root: "Place", name: str, entries: "pa.ChunkedArray") -> "pa.ChunkedArray":
+    """Return what the files are called that entries of a table's log name, as ``Place.uri`` says.
+
+    Raises
+    ------
+    StorageError
+        One lies outside the table's folder.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pc.any(pc.match_substring_regex(entries, ODD)).as_py():
+        keys = [logged_key(root, name, entry) for entry in entries.to_pylist()]
+        return pa.chunked_array([pa.array(map(root.uri, keys), pa.string())])
+    return pc.binary_join_element_wise(root.uri(name), entries, "/")
+
+
 def duck_name(uri: str) -> str:
     """Return a file's name for DuckDB, which takes ``*``, ``?`` and ``[`` for patterns."""
     return GLOB.sub(lambda match: f"[{match[0]}]", uri)
+
+
+def check_ids(ids: "pa.ChunkedArray", count: int, of: str) -> None:
+    """Refuse samples that are not numbered 0, 1, ...: who takes the k-th would take another."""
+    numbers, expected = ids.to_numpy(), np.arange(count)
+    if np.array_equal(numbers, expected):
+        return
+    lacking = np.setdiff1d(expected, numbers)
+    what = f"lacks sample {lacking[0]}" if len(lacking) else "has rows too many"
+    raise StorageError(
+        f"table 'samples' {what} of {of}: {len(numbers)} rows, {count} were registered; was it "
+        "changed by another program? Undo what that program did (deltalake: "
+        "DeltaTable(FOLDER).restore(VERSION), as long as it has not vacuumed), or restore the "
+        "table from a copy"
+    )
+
+
+def check_uris(uris: "pa.ChunkedArray", dataset: str, view: str) -> None:
+    """Refuse samples that are not below their data set's folder (its own links are followed)."""
+    import pyarrow.compute as pc
+
+    strange = pc.index(pc.match_substring_regex(uris, UPWARDS), True).as_py()
+    if strange >= 0:
+        raise StorageError(
+            f"table 'samples', row {strange} of {dataset}.{view}: the path "
+            f"{uris[strange].as_py()!r} does not lie in the data set's folder; fstore reads only "
+            "what is there; was the table changed by another program?"
+        )

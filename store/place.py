@@ -1,9 +1,9 @@
 """Where a store lies: the one way to its files, its locks and its leases.
 
 A :class:`Place` has files under *keys*: texts such as ``sums/labels.sha256``, parts joined by
-``/``, relative to the store. Nothing outside this seam joins a path onto a store's root. There is
-one kind of place, a local folder (``local.py``); the tests that each kind must pass are in
-``tests/_place_contract.py``.
+``/``, relative to the store. Nothing outside this seam joins a path onto a store's root. There are
+two kinds of places, a local folder (``local.py``) and object storage (``remote.py``); the tests
+that each kind must pass are in ``tests/_place_contract.py``.
 
 A store may come from somebody else, and its tables hold paths. A path out of a table is followed,
 deleted or overwritten only after :func:`inside` said that it leads to a place in the store. What
@@ -21,6 +21,7 @@ from fstore.errors import StorageError
 from fstore.store.schema import TABLES
 
 if TYPE_CHECKING:
+    import duckdb
     from pyarrow.fs import FileSystem
 
 __all__ = ["STORE_FOLDERS", "Entry", "Place", "inside", "outside"]
@@ -29,9 +30,11 @@ STORE_FOLDERS = {
     "images",
     "checkpoints",
     "detectors",
+    "fields",
     "locks",
     "proposals",
     "sums",
+    "topk",
     "training",
     "weights",
     *TABLES,
@@ -52,7 +55,7 @@ class Entry:
     """Another one whenever the content may be another."""
 
 
-class Place(Protocol):
+class Place(Hashable, Protocol):
     """Where a store lies. Its text is what a user calls it; equal places are the same store.
 
     A method that reads or writes raises :class:`OSError`, ``FileNotFoundError`` where nothing is
@@ -77,13 +80,23 @@ class Place(Protocol):
     def filesystem(self) -> "FileSystem":
         """What pyarrow reads through."""
 
+    @property
+    def storage_options(self) -> dict[str, str]:
+        """What deltalake is told wherever it opens, makes or writes a table; it may hold keys."""
+
+    def register(self, duck: "duckdb.DuckDBPyConnection") -> None:
+        """Have a DuckDB read what :meth:`uri` gives, before it is closed to the outside."""
+
     def readable(self) -> set[str]:
         """Return what a program that reads the tables must be allowed to open."""
 
     # Local paths, for libraries that know no others
 
     def local(self, key: str) -> Path:
-        """Return the path of a local file, or folder, with what is under a key; to be read."""
+        """Return the path of a local file, or folder, with what is under a key; to be read.
+
+        What is not on this machine is copied to it: ask for no more than is needed.
+        """
 
     def workspace(self, key: str) -> Path:
         """Return the path of a local folder for work in hand, which stays; it may not exist yet."""
@@ -100,7 +113,13 @@ class Place(Protocol):
     # Files
 
     def make(self) -> None:
-        """Make the place, unless it is there."""
+        """Make the place, unless it is there.
+
+        Raises
+        ------
+        StorageError
+            No store can be in it.
+        """
 
     def names(self, folder: str) -> list[str]:
         """Return the names directly below a key, of folders too, in any order; none is no error."""
@@ -125,6 +144,13 @@ class Place(Protocol):
 
     def write(self, key: str, data: bytes) -> None:
         """Write a file, in place of one that is there: all of it or nothing is ever seen."""
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write a file as :meth:`write`, unless there is one; return whether it was written.
+
+        Of two at once one is told that it was. Whoever is told that it was not, and may have asked
+        twice, must look: an answer can be lost.
+        """
 
     def append(self, key: str, data: bytes) -> None:
         """Add to the end of a file, which may not exist yet; of two at once nothing is lost."""

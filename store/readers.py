@@ -11,11 +11,12 @@ from pyarrow import parquet as pq
 from fstore.errors import DataError
 from fstore.store.commits import storage
 from fstore.store.files import StoredFile, make_again
-from fstore.store.pages import read_floats
+from fstore.store.pages import read_floats, read_lists
 from fstore.store.schema import CHANNEL, MAP, SAMPLE_ID
 
-__all__ = ["ForeignReader", "Reader", "reader_of"]
+__all__ = ["FEW", "ForeignReader", "Reader", "reader_of"]
 
+FEW = 3  # times as many samples as are wanted, at least, for their maps to be picked out
 FOREIGN_VALUES = 1 << 22  # of a file whose order of rows is not known: 16 MiB of float32 at once
 
 
@@ -35,25 +36,62 @@ class Reader:
     def open(self, column: str, positions: int) -> None:  # noqa: ARG002 - a foreign file's needs it
         """Read the footer: which channels each row group holds."""
         self.column = column
-        with storage(f"cannot read {self.file.path}"):
-            self._parquet = pq.ParquetFile(self.file.path, page_checksum_verification=True)
+        self._parquet = self.file.parquet()
         metadata = self._parquet.metadata
         place = self._parquet.schema_arrow.get_field_index(CHANNEL)
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         self.lows = [group.column(place).statistics.min for group in groups]
         self.step = groups[0].num_rows // self.file.n_samples
 
-    def fill(self, out: NDArray[np.float32], channels: NDArray[np.int32]) -> None:
+    def fill(self, out: NDArray[Any], channels: NDArray[np.int32]) -> None:
         """Write this file's samples of some channels into a block."""
-        of_group = np.searchsorted(self.lows, channels, side="right") - 1
+        of_group = self.group_of(channels)
         rows, to = _as_slice(self.rows), _as_slice(self.to)
         for i in np.unique(of_group):
+            if self._is_few and self._fill_few(
+                out, channels, at=np.flatnonzero(of_group == i), i=int(i)
+            ):
+                continue
             values, present = self._read(int(i))
             at = np.flatnonzero(of_group == i)
             wanted = _as_slice(channels[at] - self.lows[i])
             part = values[wanted][:, rows]  # (channels, samples, positions)
             bits = None if present is None else present[wanted][:, rows]
             _put(out, slice(int(at[0]), int(at[-1]) + 1), to, values=part, bits=bits)
+
+    def group_of(self, channels: NDArray[np.int32]) -> NDArray[np.intp]:
+        """Return in which row group each channel is."""
+        return np.searchsorted(self.lows, channels, side="right") - 1
+
+    @property
+    def _is_few(self) -> bool:
+        """Whether so few maps are wanted that they are picked out, not decoded with all others."""
+        return self.column == MAP and FEW * len(self.rows) <= self.file.n_samples
+
+    def _fill_few(
+        self, out: NDArray[Any], channels: NDArray[np.int32], *, at: NDArray[np.intp], i: int
+    ) -> bool:
+        """Write the wanted maps of a row group into a block; False if the pages are not ours."""
+        assert self._parquet is not None  # noqa: S101 - open() comes first
+        own = channels[at] - self.lows[i]
+        wanted = (own[:, None] * self.file.n_samples + self.rows[None]).reshape(-1)
+        group = self._parquet.metadata.row_group(i)
+        chunk = self._chunk(group)
+        with storage(f"cannot read {self.file.uri}"), self.file.place.open(self.file.key) as file:
+            values = read_lists(file, chunk, wanted, length=chunk.num_values // group.num_rows)
+        if values is None:
+            return False
+        part = values.reshape(len(own), len(self.rows), -1)
+        out[int(at[0]) : int(at[-1]) + 1, _as_slice(self.to)] = part
+        return True
+
+    def _chunk(self, group: "pq.RowGroupMetaData") -> "pq.ColumnChunkMetaData":
+        """Return a row group's part of the column."""
+        return next(
+            chunk
+            for chunk in (group.column(k) for k in range(group.num_columns))
+            if chunk.path_in_schema.split(".", 1)[0] == self.column
+        )
 
     def _read(self, i: int) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
         """Return a row group and which values are there; the last one is kept.
@@ -73,14 +111,10 @@ class Reader:
     ) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
         """Return a row group's values, NULL as 0; where pyarrow read them, which are there."""
         group = parquet.metadata.row_group(i)
-        chunk = next(
-            chunk
-            for chunk in (group.column(k) for k in range(group.num_columns))
-            if chunk.path_in_schema.split(".", 1)[0] == self.column
-        )
+        chunk = self._chunk(group)
         length = chunk.num_values // group.num_rows if self.column == MAP else None
-        with storage(f"cannot read {self.file.path}"):
-            with self.file.path.open("rb") as file:
+        with storage(f"cannot read {self.file.uri}"):
+            with self.file.place.open(self.file.key) as file:
                 values = read_floats(file, chunk, length=length)
             if values is not None:
                 return values, None
@@ -97,7 +131,7 @@ class ForeignReader(Reader):
         self.column = column
         self.step = max(1, FOREIGN_VALUES // max(1, self.file.n_samples * positions))
 
-    def fill(self, out: NDArray[np.float32], channels: NDArray[np.int32]) -> None:
+    def fill(self, out: NDArray[Any], channels: NDArray[np.int32]) -> None:
         """Write this file's samples of some channels into a block.
 
         Raises
@@ -106,9 +140,10 @@ class ForeignReader(Reader):
             Rows are missing, or their maps have another size.
         """
         n_channels, _, positions = out.shape
-        with storage(f"cannot read {self.file.path}"):
+        with storage(f"cannot read {self.file.uri}"):
             rows = pq.read_table(
-                self.file.path,
+                self.file.uri,
+                filesystem=self.file.place.filesystem,
                 columns=[SAMPLE_ID, CHANNEL, self.column],
                 filters=[(CHANNEL, "in", channels.tolist())],
                 partitioning=None,
@@ -118,7 +153,7 @@ class ForeignReader(Reader):
         values = _flat(rows[self.column])
         if not whole or values.size != n_channels * len(ids) * positions:
             raise DataError(
-                f"{self.file.partition}: another program wrote {self.file.path.name}, in which "
+                f"{self.file.partition}: another program wrote {self.file.name}, in which "
                 "not every sample has a whole map in every channel, so it is no matrix; SQL reads "
                 f"what is left. {make_again(self.file)}"
             )

@@ -7,7 +7,7 @@ write files although one is an EXPLAIN and the other a SELECT.
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fstore.errors import QueryError
@@ -41,10 +41,28 @@ EXPLAIN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a statement names: tables, in small letters, and whether it asks which there are."""
+    """What a statement names: tables, in small letters, and whether it asks which there are.
+
+    Attributes
+    ----------
+    tree : dict
+        The parse tree: of an EXPLAIN, that of the statement that it explains.
+    before : int
+        Bytes that stand before that statement.
+    hidden : bool
+        Whether it may name tables in texts, too.
+    """
 
     tables: frozenset[str]
     catalogue: bool
+    tree: dict[str, object]
+    before: int = 0
+    hidden: bool = False
+
+    def reads(self, table: str) -> int:
+        """Return how often the statement names a table to read it."""
+        names = (str(node.get("table_name", "")).lower() for node in nodes(self.tree))
+        return sum(name == table for name in names)
 
 
 def check_read_only(duck: "duckdb.DuckDBPyConnection", text: str) -> Named:
@@ -73,7 +91,8 @@ def check_read_only(duck: "duckdb.DuckDBPyConnection", text: str) -> Named:
         match = EXPLAIN.fullmatch(text)
         if match is None:
             raise QueryError(f"this form of EXPLAIN is not understood; {HELP}")
-        return check_read_only(duck, match.group("inner"))
+        named = check_read_only(duck, match.group("inner"))
+        return replace(named, before=named.before + len(text[: match.start("inner")].encode()))
     if kind == duckdb.StatementType.SELECT:
         return _check_tree(duck, text)
     if kind == duckdb.StatementType.MULTI:
@@ -87,8 +106,8 @@ def _check_tree(duck: "duckdb.DuckDBPyConnection", text: str) -> Named:
     if tree["error"]:
         raise QueryError(str(tree.get("error_message", "the statement does not parse")))
     tables: set[str] = set()
-    catalogue = False
-    for node in _nodes(tree):
+    catalogue = hidden = False
+    for node in nodes(tree):
         kind = str(node.get("type", ""))
         if kind.endswith("_NODE") and kind not in READING_NODES:
             verb = kind.removesuffix("_NODE").removesuffix("_QUERY")
@@ -101,19 +120,20 @@ def _check_tree(duck: "duckdb.DuckDBPyConnection", text: str) -> Named:
                     + ", ".join(sorted(TABLE_FUNCTIONS))
                 )
             catalogue |= name.startswith(CATALOGUE)
+            hidden |= name == "query_table"
         table = str(node.get("table_name", "")).lower()
         tables.add(table)
         places = (table, str(node.get("schema_name", "")).lower())
         catalogue |= kind == "SHOW_REF" or any(place.startswith(CATALOGUE) for place in places)
-    return Named(frozenset(tables - {""}), catalogue)
+    return Named(frozenset(tables - {""}), catalogue, tree, hidden=hidden)
 
 
-def _nodes(value: object) -> Iterator[dict[str, object]]:
+def nodes(value: object) -> Iterator[dict[str, object]]:
     """Yield every object of a parse tree."""
     if isinstance(value, dict):
         yield value
         for child in value.values():
-            yield from _nodes(child)
+            yield from nodes(child)
     elif isinstance(value, list):
         for child in value:
-            yield from _nodes(child)
+            yield from nodes(child)

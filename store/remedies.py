@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fstore import commands
-from fstore.errors import UnknownNameError
+from fstore.errors import DataError, UnknownNameError
 from fstore.store.derived import derived_layers, how_to_derive
-from fstore.store.local import place_at
+from fstore.store.places import place_at
 
 if TYPE_CHECKING:
     from fstore.store.catalog import DatasetInfo
@@ -24,6 +24,7 @@ __all__ = [
     "how_to_make",
     "how_to_replace",
     "no_view",
+    "not_finite",
     "rectified",
     "weights_again",
 ]
@@ -140,6 +141,16 @@ def how_to_replace(
         return f"{drop}, and then: {how_to_derive(partition.layer, derived[key])}"
     again = extract_command(root, partition, precision=precision, rectify=rectify)
     return f"{drop} && {again}"
+
+
+def not_finite(store: "Store", partition: "Partition", *, sample: int, channel: int) -> DataError:
+    """Return the error that names a response which is no number, and how to replace it."""
+    rectify = bool(rectified(store, [partition]))
+    replaced = how_to_replace(store.place, partition, rectify=rectify)
+    return DataError(
+        f"{partition}: responses are NaN or infinite, one of them that of sample {sample}, "
+        f"channel {channel}; use another checkpoint, or replace them: {replaced}"
+    )
 
 
 def weights_again(root: commands.Where, record: "CheckpointRecord") -> str:

@@ -6,15 +6,12 @@ columns are read.
 """
 
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyarrow import parquet as pq
-
-from fstore.store.commits import storage
 from fstore.store.encode import NEGATIVE_KEY
 
 if TYPE_CHECKING:
+    from fstore.store.files import StoredFile
     from fstore.store.identity import Partition
     from fstore.store.store import Store
 
@@ -29,18 +26,16 @@ def has_negative(store: "Store", partition: "Partition") -> bool:
     store : Store
     partition : Partition
     """
-    told = [_negative(file.path) for file in store.files(**partition.values)]
+    told = [_negative(file) for file in store.files(**partition.values)]
     if any(told):
         return True
     return None in told and _seen(store, partition)
 
 
 @lru_cache(maxsize=4096)
-def _negative(path: Path) -> int | None:
+def _negative(file: "StoredFile") -> int | None:
     """Return how many a file's footer counts; None if it does not. Files never change in place."""
-    with storage(f"cannot read {path}"):
-        metadata = pq.read_metadata(path).metadata or {}
-    count = metadata.get(NEGATIVE_KEY.encode())
+    count = file.footer().get(NEGATIVE_KEY.encode())
     return None if count is None else int(count)
 
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,30 +13,26 @@ from numpy.typing import NDArray
 
 from fstore.ending import leftover
 from fstore.errors import FstoreError
+from fstore.store.adding import NewFiles, check_identity, commit, committed, new_path, seal
 from fstore.store.commits import storage
 from fstore.store.encode import ShardFile, write_layer
-from fstore.store.files import (
-    ACTIVATIONS,
-    IDENTITY_KEY,
-    Identity,
-    NewFiles,
-    Partition,
-    check_identity,
-    commit,
-    committed,
-    list_files,
-    new_path,
-    present,
-    seal,
-)
+from fstore.store.files import ACTIVATIONS, IDENTITY_KEY, Identity, Partition, list_files, present
+from fstore.store.kept import sidecar_key
 from fstore.store.leases import working
-from fstore.store.tables import open_table
+from fstore.store.tables import read_log
 from fstore.types import ActivationBatch, LayerResponses
 
 if TYPE_CHECKING:
     from fstore.store.place import Place
 
-__all__ = ["ShardReport", "missing_samples", "write_shard"]
+__all__ = [
+    "ShardFiles",
+    "ShardReport",
+    "commit_files",
+    "missing_samples",
+    "write_files",
+    "write_shard",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +46,14 @@ class ShardReport:
     commit_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class ShardFiles:
+    """Files of a shard that are in the store and in no log yet, and what they hold."""
+
+    files: NewFiles
+    report: ShardReport
+
+
 def missing_samples(
     root: "Place", wanted: NDArray[np.int64], identities: Mapping[Partition, Identity]
 ) -> dict[Partition, NDArray[np.int64]]:
@@ -60,10 +64,10 @@ def missing_samples(
     IdentityError
         A partition holds other content under the same name.
     """
-    delta = open_table(root, ACTIVATIONS)
+    log = read_log(root, ACTIVATIONS)
     missing = {}
     for partition, identity in identities.items():
-        stored = list_files(root, delta, **partition.values)
+        stored = list_files(root, log, **partition.values)
         check_identity(stored, partition, identity)
         low, high = (wanted[0], wanted[-1]) if len(wanted) else (0, -1)
         near = [f for f in stored if f.first_sample <= high and low <= f.last_sample]
@@ -115,35 +119,71 @@ def _write_shard(
     *,
     threads: int,
 ) -> ShardReport:
-    ids = np.concatenate([batch.sample_ids for batch in batches])
     encode_s = commit_s = 0.0
     while True:
-        missing = {p: m for p, m in missing_samples(root, ids, identities).items() if len(m)}
-        if not missing:
-            return ShardReport(encode_s=encode_s, commit_s=commit_s)
-        written: dict[Partition, tuple[ShardFile, str, Identity]] = {}
-        try:
-            started = time.perf_counter()
-            _write_all(
-                root, batches, missing, identities=identities, threads=threads, written=written
-            )
-            encoded = time.perf_counter()
-            done = commit(root, written)
-            encode_s += encoded - started
-            commit_s += time.perf_counter() - encoded
-        except BaseException:
-            with suppress(FstoreError):  # where the log cannot be read, they are left for gc
-                if not committed(root, written):
-                    _discard(root, written)
-            raise
+        shard = write_files(root, batches, identities, threads=threads)
+        encode_s += shard.report.encode_s
+        started = time.perf_counter()
+        done = commit_files(root, shard.files)
+        commit_s += time.perf_counter() - started
         if done:
-            return _report(batches, written, encode_s, commit_s=commit_s)
+            return replace(shard.report, encode_s=encode_s, commit_s=commit_s)
+
+
+def write_files(
+    root: "Place",
+    batches: Sequence[ActivationBatch],
+    identities: Mapping[Partition, Identity],
+    *,
+    threads: int = 1,
+) -> ShardFiles:
+    """Write the files of what is not stored yet of a shard; :func:`commit_files` makes them seen.
+
+    Who calls it sees to it that a lease is held until they are committed. See :func:`write_shard`.
+    """
+    ids = np.concatenate([batch.sample_ids for batch in batches])
+    missing = {p: m for p, m in missing_samples(root, ids, identities).items() if len(m)}
+    written: dict[Partition, tuple[ShardFile, str, Identity]] = {}
+    started = time.perf_counter()
+    try:
+        _write_all(root, batches, missing, identities=identities, threads=threads, written=written)
+    except BaseException:
         _discard(root, written)
+        raise
+    return ShardFiles(written, _report(batches, written, time.perf_counter() - started))
+
+
+def commit_files(root: "Place", files: NewFiles) -> bool:
+    """Commit the files of a shard in one transaction; none are left if they are not committed.
+
+    Returns
+    -------
+    bool
+        False if another process committed some of the samples first: nothing was added.
+
+    Raises
+    ------
+    IdentityError, StorageError
+        See :func:`write_shard`.
+    """
+    if not files:
+        return True
+    try:
+        done = commit(root, files)
+    except BaseException:
+        with suppress(FstoreError):  # where the log cannot be read, they are left for gc
+            if not committed(root, files):
+                _discard(root, files)
+        raise
+    if not done:
+        _discard(root, files)
+    return done
 
 
 def _discard(root: "Place", files: NewFiles) -> None:
     for _, key, _ in files.values():
         root.delete(key)
+        root.delete(sidecar_key(key))
 
 
 def _write_all(
@@ -212,13 +252,7 @@ def _rows(
     return sample_ids[keep], LayerResponses(**columns)
 
 
-def _report(
-    batches: Sequence[ActivationBatch],
-    written: NewFiles,
-    encode_s: float,
-    *,
-    commit_s: float,
-) -> ShardReport:
+def _report(batches: Sequence[ActivationBatch], written: NewFiles, encode_s: float) -> ShardReport:
     first = batches[0].layers
     files = {p: file for p, (file, _, _) in written.items()}
     positions = {p: 1 if (maps := first[p.layer].maps) is None else maps.shape[2] for p in files}
@@ -227,5 +261,4 @@ def _report(
         bytes=sum(file.size_bytes for file in files.values()),
         raw_bytes=sum(4 * file.rows * positions[p] for p, file in files.items()),
         encode_s=encode_s,
-        commit_s=commit_s,
     )

@@ -10,7 +10,7 @@ from fstore.store.catalog import DatasetInfo
 from fstore.store.files import ACTIVATIONS, StoredFile, list_files
 from fstore.store.place import Place
 from fstore.store.store import Store
-from fstore.store.tables import open_table
+from fstore.store.tables import read_log
 from fstore.types import CheckpointRecord
 
 __all__ = ["FrozenStore"]
@@ -42,8 +42,8 @@ class FrozenStore(Store):
     def files(self, **equal: str) -> list[StoredFile]:
         """List the committed files of activations, by partition values."""
         key = ("files", *sorted(equal.items()))
-        delta = self._once("activations", lambda: open_table(self.place, ACTIVATIONS))
-        return self._once(key, lambda: list_files(self.place, delta, **equal))
+        log = self._once("activations", lambda: read_log(self.place, ACTIVATIONS))
+        return self._once(key, lambda: list_files(self.place, log, **equal))
 
     def datasets(self) -> list[DatasetInfo]:
         """Return the registered data sets, by name."""

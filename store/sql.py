@@ -1,7 +1,8 @@
 """Read-only SQL over a store: DuckDB with the tables as views and the macros of ``macros.py``.
 
 A session binds the tables that a statement names, and no other: one that is damaged takes SQL away
-from the statements that name it only.
+from the statements that name it only. Of ``activations`` a statement reads the partitions that its
+conditions leave (``prune.py``).
 
 Read-only means: one statement, which is a SELECT (DESCRIBE and SUMMARIZE are) or an EXPLAIN of
 one; no file outside the store is read, no setting changes, memory is limited.
@@ -12,24 +13,30 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fstore import commands
 from fstore.errors import FstoreError, QueryError, StorageError
+from fstore.store.delta_log import Log, log_entries
 from fstore.store.files import ACTIVATIONS, StoredFile
 from fstore.store.interrupt import Limit, interruptible, spill_config
 from fstore.store.macros import MACROS, register_functions
+from fstore.store.narrow import NarrowViews
 from fstore.store.paths import duck_name
 from fstore.store.readonly import check_read_only
 from fstore.store.result import Result, duck_errors
 from fstore.store.schema import TABLES
 from fstore.store.sums import check_table
-from fstore.store.tables import open_table, sql_text
+from fstore.store.tables import read_log, sql_text
 from fstore.store.totals import load_totals
 from fstore.store.values import check_types
-from fstore.store.views import DERIVED, SOURCES, log_table, refusing_view, table_view
+from fstore.store.views import (
+    DERIVED,
+    FILES,
+    SOURCES,
+    define_view,
+    log_table,
+    refusing_view,
+)
 
 if TYPE_CHECKING:
-    from deltalake import DeltaTable
-
     from fstore.store.place import Place
 
 __all__ = ["Result", "Session"]
@@ -37,6 +44,9 @@ __all__ = ["Result", "Session"]
 UNSOUND = "window_self_join"
 """Optimizers that are switched off: this one reads a table a second time, for an aggregate OVER
 (PARTITION BY ...), and forgets there which partitions were asked for (DuckDB 2.0.1)."""
+
+
+LISTED = "table 'activations' was listed, not read: name it in the statement"
 
 
 class Session:
@@ -68,7 +78,7 @@ class Session:
         self._check = check
         self._root = root
         self._lock = threading.Lock()
-        self._tables: dict[str, DeltaTable] = {}
+        self._tables: dict[str, Log] = {}
         config: dict[str, Any] = {
             "memory_limit": memory_limit,
             "autoinstall_known_extensions": False,
@@ -80,10 +90,12 @@ class Session:
             config["threads"] = threads
         self._duck = duckdb.connect(config=config)
         self._totals: set[str] = set()
+        self._narrow = NarrowViews(self._duck, root, check=check)
         self._duck.execute("CREATE TABLE _totals (file_name VARCHAR, sample_id BIGINT, nnz BIGINT)")
         register_functions(self._duck)
         for macro in MACROS:
             self._duck.execute(macro.sql)
+        root.register(self._duck)
         self._duck.execute(f"SET allowed_directories = [{_allowed(self._root)}]")
         self._duck.execute(f"SET disabled_optimizers = '{UNSOUND}'")
         self._duck.execute("SET enable_external_access = false")
@@ -114,12 +126,14 @@ class Session:
         limit = Limit(timeout)
         with self._lock:
             named = check_read_only(self._duck, statement)
+            statement, whole = self._narrow.narrowed(statement, named, parameters)
             for name in _tables_behind(named.tables):
-                self._bind(name)
-                if name != ACTIVATIONS or self._check:
+                if name != ACTIVATIONS or whole:
+                    self._bind(name)
+                if name in TABLES and (name != ACTIVATIONS or (whole and self._check)):
                     check_table(self._root, name, self._tables[name])
             if named.catalogue:
-                self._bind_all()
+                self._bind_all(listed=not whole)
         with duck_errors():
             cursor = self._duck.cursor()
             bind = partial(cursor.sql, statement, params=list(parameters) or None)
@@ -138,8 +152,8 @@ class Session:
     def load_totals(self, files: Sequence[StoredFile]) -> None:
         """Have the totals of files in table ``_totals``; a footer is read once a session."""
         with self._lock:
-            self._bind(ACTIVATIONS)
-            new = [uri for file in files if (uri := str(file.path)) not in self._totals]
+            self._bind(FILES)
+            new = [uri for file in files if (uri := file.uri) not in self._totals]
             if new:
                 with duck_errors():
                     load_totals(self._duck, new)
@@ -147,64 +161,50 @@ class Session:
 
     def _bind(self, name: str) -> None:
         """Define a table's view, if it is not there or the table changed; the derived with it."""
-        delta = self._tables.get(name)
-        if delta is not None and not self._root.entry(_next_commit(name, delta)):
+        log = read_log(self._root, ACTIVATIONS if name == FILES else name)
+        if self._tables.get(name) is log:
             return
         self._tables.pop(name, None)
-        delta = open_table(self._root, name)
-        self._define(name, delta)
-        self._tables[name] = delta
+        if name == FILES:
+            self._list_files(log)
+        else:
+            define_view(self._duck, self._root, name, name=name, entries=log_entries(log))
+        self._tables[name] = log
         for view, sources in SOURCES.items():
             if name in sources and self._tables.keys() >= set(sources):
                 self._duck.execute(f"CREATE VIEW IF NOT EXISTS {view} AS {DERIVED[view]}")
 
-    def _define(self, name: str, delta: "DeltaTable") -> None:
-        """Define a table's view, for which DuckDB reads the footer of a file."""
-        import duckdb
-
-        statement = table_view(self._root, name, delta)
-        try:
-            self._duck.execute(f'CREATE OR REPLACE VIEW "{name}" AS {statement}')
-        except duckdb.Error as error:
-            check_table(self._root, name, delta)
-            raise StorageError(
-                f"table '{name}' cannot be read: {error}. Statements that do not name it still "
-                f"work; {commands.verify(self._root)} lists what is wrong"
-            ) from error
-        if name == ACTIVATIONS:
-            self._list_files(delta)
-
-    def _bind_all(self) -> bool:
+    def _bind_all(self, *, listed: bool = False) -> bool:
         """Bind every table, for statements that list them; tell whether any was not bound before.
 
-        A damaged table is listed like the others, and refused where its rows are asked for.
+        A damaged table is listed like the others, and refused where its rows are asked for; so is
+        ``activations`` where it is listed only, since a view of all its files takes long.
         """
         before = len(self._tables)
-        for name in TABLES:
+        for name in (*TABLES, FILES):
             try:
+                if name == ACTIVATIONS and listed and name not in self._tables:
+                    raise StorageError(LISTED)
                 self._bind(name)
             except FstoreError as error:
+                if name == FILES:
+                    continue
                 view = refusing_view(name, str(error))
                 self._duck.execute(f'CREATE OR REPLACE VIEW "{name}" AS {view}')
         return len(self._tables) > before
 
-    def _list_files(self, delta: "DeltaTable") -> None:
+    def _list_files(self, log: Log) -> None:
         """Copy the log's list of files, so that SQL can count bytes without reading any."""
-        self._duck.register("_log", log_table(self._root, delta))
+        self._duck.register("_log", log_table(self._root, log))
         self._duck.execute("CREATE OR REPLACE TABLE _files AS FROM _log")
         self._duck.unregister("_log")
 
 
 def _tables_behind(names: Iterable[str]) -> list[str]:
     """Return the tables that names stand for: their own, or those that a derived view reads."""
-    own = dict.fromkeys(("_files", "_totals"), (ACTIVATIONS,))
+    own = {"_totals": (FILES,)}
     behind = {source for name in names for source in (SOURCES | own).get(name, (name,))}
-    return [name for name in TABLES if name in behind]
-
-
-def _next_commit(name: str, delta: "DeltaTable") -> str:
-    """Where the log's next version will be: looking for it is quicker than reading the log."""
-    return f"{name}/_delta_log/{delta.version() + 1:020d}.json"
+    return [name for name in (*TABLES, FILES) if name in behind]
 
 
 def _allowed(root: "Place") -> str:

@@ -1,17 +1,27 @@
 """What a store holds: one row a partition of ``activations``."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import parquet as pq
 
 from fstore.store.commits import storage
 from fstore.store.delta_log import log_entries
-from fstore.store.files import ACTIVATIONS, Partition, StoredFile, stored_file
-from fstore.store.paths import logged_key
-from fstore.store.tables import open_table, read_rows
+from fstore.store.files import (
+    ACTIVATIONS,
+    NAME,
+    Partition,
+    StoredFile,
+    partition_of,
+    stored_file,
+)
+from fstore.store.paths import logged_key, logged_uris
+from fstore.store.schema import PARTITION
+from fstore.store.tables import read_log, read_rows
 
 if TYPE_CHECKING:
     from fstore.store.place import Place
@@ -21,6 +31,9 @@ __all__ = ["STATUS_COLUMNS", "LoggedFile", "logged_files", "status"]
 STATUS_COLUMNS = (
     "network", "ckpt", "dataset", "view", "layer", "samples", "rows", "bytes", "raw_bytes",
 )  # fmt: skip
+COUNTED = ("samples", "rows", "bytes")
+SAID = f"(?:^|/){NAME.pattern}$"
+"""What an entry's name says: NAME, for Arrow's own expressions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,24 +41,22 @@ class LoggedFile:
     """A committed file and what the log says of it."""
 
     file: StoredFile
-    key: str
     rows: int
     size_bytes: int
 
 
 def logged_files(root: "Place", **equal: str) -> list[LoggedFile]:
     """List the committed files whose partition values equal the given ones, by partition."""
-    delta = open_table(root, ACTIVATIONS)
+    log = read_log(root, ACTIVATIONS)
     files = [
         LoggedFile(
             stored_file(root, row),
-            logged_key(root, ACTIVATIONS, row["path"]),
             _rows(root, row),
             int(row["size_bytes"]),
         )
-        for row in log_entries(delta, **equal).to_pylist()
+        for row in log_entries(log, **equal).to_pylist()
     ]
-    return sorted(files, key=lambda f: (f.file.partition, f.file.first_sample, f.file.path.name))
+    return sorted(files, key=lambda f: (f.file.partition, f.file.first_sample, f.file.name))
 
 
 def _rows(root: "Place", entry: Mapping[str, Any]) -> int:
@@ -68,10 +79,11 @@ def status(root: "Place") -> list[dict[str, Any]]:
         float32, None where the layer's shape is not recorded.
     """
     layers = {(r["network"], r["layer"]): r for r in read_rows(root, "layers").to_pylist()}
-    files: dict[Partition, list[LoggedFile]] = defaultdict(list)
-    for logged in logged_files(root):
-        files[logged.file.partition].append(logged)
-    rows = [_row(p, stored, layers.get((p.network, p.layer))) for p, stored in files.items()]
+    rows = [
+        {**partition.values, **counts, "raw_bytes": _raw_bytes(counts["rows"], shape)}
+        for partition, counts in _counts(root, log_entries(read_log(root, ACTIVATIONS))).items()
+        for shape in [layers.get((partition.network, partition.layer))]
+    ]
 
     def place(row: dict[str, Any]) -> tuple[object, ...]:
         layer = layers.get((row["network"], row["layer"]))
@@ -81,14 +93,30 @@ def status(root: "Place") -> list[dict[str, Any]]:
     return sorted(rows, key=place)
 
 
-def _row(
-    partition: Partition, files: list[LoggedFile], layer: dict[str, Any] | None
-) -> dict[str, Any]:
-    rows = sum(f.rows for f in files)
-    return {
-        **partition.values,
-        "samples": sum(f.file.n_samples for f in files),
-        "rows": rows,
-        "bytes": sum(f.size_bytes for f in files),
-        "raw_bytes": 4 * rows * layer["height"] * layer["width"] if layer else None,
-    }
+def _raw_bytes(rows: int, layer: Mapping[str, Any] | None) -> int | None:
+    return 4 * rows * layer["height"] * layer["width"] if layer else None
+
+
+def _counts(root: "Place", entries: pa.Table) -> dict[Partition, dict[str, int]]:
+    """Count a log's samples, rows and bytes by partition."""
+    logged_uris(root, ACTIVATIONS, entries["path"])  # refuses files outside the table
+    n_samples = pc.struct_field(pc.extract_regex(entries["path"], SAID), "n").cast(pa.int64())
+    keys = [f"partition.{column}" for column in PARTITION]
+    sums = entries.append_column("n", n_samples).filter(
+        pc.and_(pc.is_valid(n_samples), pc.is_valid(entries["num_records"]))
+    )
+    counts: dict[Partition, dict[str, int]] = defaultdict(lambda: dict.fromkeys(COUNTED, 0))
+    wanted = [("n", "sum"), ("num_records", "sum"), ("size_bytes", "sum")]
+    for row in sums.group_by(keys).aggregate(wanted).to_pylist():
+        added = (row["n_sum"], row["num_records_sum"], row["size_bytes_sum"])
+        _add(counts[partition_of(row)], added)
+    others = pc.or_(pc.is_null(n_samples), pc.is_null(entries["num_records"]))
+    for row in entries.filter(others).to_pylist():  # another program's
+        file = stored_file(root, row)
+        _add(counts[file.partition], (file.n_samples, _rows(root, row), row["size_bytes"]))
+    return dict(counts)
+
+
+def _add(counts: dict[str, int], more: Sequence[int]) -> None:
+    for name, value in zip(COUNTED, more, strict=True):
+        counts[name] += int(value)

@@ -1,7 +1,7 @@
 """An open store: the object behind ``fstore.open``."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,15 +13,18 @@ from fstore.store import catalog, networks, proposals
 from fstore.store.catalog import DatasetInfo
 from fstore.store.commits import storage
 from fstore.store.files import ACTIVATIONS, StoredFile, list_files
-from fstore.store.local import place_at
+from fstore.store.local import local_folder
 from fstore.store.locks import naming
+from fstore.store.paths import check_ids, check_uris
 from fstore.store.place import STORE_FOLDERS, Place
+from fstore.store.places import place_at
 from fstore.store.proposals import Overlaps, Proposals
 from fstore.store.schema import SCHEMA_VERSION, TABLES
 from fstore.store.sql import Result, Session
-from fstore.store.tables import append_once, create_tables, open_table, read_columns, read_rows
+from fstore.store.tables import append_once, create_tables, read_columns, read_log, read_rows
 from fstore.store.upgrade import OLDER, upgrade
 from fstore.system_errors import reason
+from fstore.trust import ANY
 from fstore.types import CheckpointRecord, DatasetManifest, LayerSpec
 
 if TYPE_CHECKING:
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["Store"]
 
 MARKER = "fstore.json"
-UPWARDS = r"^/|^\.\.$|^\.\./|/\.\./|/\.\.$"
 
 
 class Store:
@@ -39,15 +41,28 @@ class Store:
     Use :meth:`open` or :meth:`create`; :meth:`sql` answers questions.
     """
 
-    def __init__(self, place: Place, *, check: bool = False) -> None:
+    def __init__(self, place: Place, *, check: bool = False, trust: bool = False) -> None:
         self.place = place
         self.check = check
+        self.trusted = {ANY} if trust else set[str]()
         self._session: Session | None = None
 
     @property
     def path(self) -> Path:
-        """The store's folder."""
-        return self.place.local("")
+        """The store's folder; :attr:`place` is there of every store.
+
+        Raises
+        ------
+        StorageError
+            The store is not in a folder of this machine.
+        """
+        folder = local_folder(self.place)
+        if folder is None:
+            raise StorageError(
+                f"the store {self.place} is no folder of this machine, and has no path; what it is "
+                "called is str(store.place)"
+            )
+        return folder
 
     @classmethod
     def create(cls, path: str | Path) -> Self:
@@ -75,7 +90,7 @@ class Store:
         return cls.open(path)
 
     @classmethod
-    def open(cls, path: str | Path, *, check: bool = False) -> Self:
+    def open(cls, path: str | Path, *, check: bool = False, trust: bool = False) -> Self:
         """Open a store; one that an older fstore wrote gets the tables and columns it lacks.
 
         Parameters
@@ -84,6 +99,8 @@ class Store:
         check : bool
             Compare the files of activations, too, with the sums that were noted of them, before
             :meth:`sql` first reads them: all of them, once. Other tables are compared always.
+        trust : bool
+            As of :func:`fstore.open`.
 
         Raises
         ------
@@ -116,7 +133,7 @@ class Store:
                 f"the store at {root} has schema version {version}, this fstore knows "
                 f"{SCHEMA_VERSION}; use the version of fstore that wrote it"
             )
-        return cls(root, check=check)
+        return cls(root, check=check, trust=trust)
 
     def sql(
         self, statement: str, parameters: Sequence[object] = (), *, timeout: float | None = None
@@ -172,7 +189,7 @@ class Store:
 
     def files(self, **equal: str) -> list[StoredFile]:
         """List the committed files of activations, by partition values."""
-        return list_files(self.place, open_table(self.place, ACTIVATIONS), **equal)
+        return list_files(self.place, read_log(self.place, ACTIVATIONS), **equal)
 
     # Data sets
 
@@ -226,6 +243,7 @@ class Store:
         """Return a view's samples, or some columns of them, in order of ``sample_id``."""
         wanted = list(dict.fromkeys([*columns, "sample_id"])) if columns else ()
         rows = self._view_rows("samples", dataset, view, columns=wanted).sort_by("sample_id")
+        check_ids(rows["sample_id"], self.dataset(dataset).counts[view], f"{dataset}.{view}")
         return rows.select(list(columns)) if columns else rows
 
     def labels(self, dataset: str, view: str) -> pa.Table:
@@ -253,7 +271,7 @@ class Store:
             )
         rows = read_columns(self.place, table, names, dataset=dataset, view=view)
         if "uri" in rows.schema.names:
-            _check_uris(rows["uri"], dataset, view)
+            check_uris(rows["uri"], dataset, view)
         return rows
 
     # Networks and checkpoints
@@ -312,6 +330,36 @@ class Store:
 
         return gc(self.place, older_than_hours=older_than_hours)
 
+    def compact(
+        self,
+        *,
+        target_mb: int = 256,
+        on_problem: Callable[[str], object] | None = None,
+        **selected: str,
+    ) -> list[dict[str, Any]]:
+        """Put small files together; see :func:`fstore.store.compact.compact`.
+
+        The small tables (``runs``, ``reports``, ...) are done as well, unless some activations
+        are selected.
+
+        Parameters
+        ----------
+        target_mb : int
+            Millions of bytes of a new file, at least.
+        on_problem : callable or None
+            Told of files that are damaged, and stay as they are.
+        **selected : str
+            Some of ``network``, ``ckpt``, ``dataset``, ``view``, ``layer``: these only.
+        """
+        from fstore.store.compact import compact
+        from fstore.store.maintenance import Selection
+        from fstore.store.small_tables import compact_tables
+
+        chosen = Selection(**selected) if selected else None
+        if chosen is None:
+            compact_tables(self.place)
+        return compact(self.place, chosen, target_bytes=target_mb * 10**6, on_problem=on_problem)
+
     def verify(self, **selected: str) -> Iterator[dict[str, Any]]:
         """Yield what is wrong with the store; see :func:`fstore.store.verify.verify`.
 
@@ -341,19 +389,6 @@ class Store:
 
         with storage("cannot note the sums"):
             return sum(sums.add_missing(self.place, t, f) for t, f in unchecked(self.place).items())
-
-
-def _check_uris(uris: pa.ChunkedArray, dataset: str, view: str) -> None:
-    """Refuse samples that are not below their data set's folder (its own links are followed)."""
-    import pyarrow.compute as pc
-
-    strange = pc.index(pc.match_substring_regex(uris, UPWARDS), True).as_py()
-    if strange >= 0:
-        raise StorageError(
-            f"table 'samples', row {strange} of {dataset}.{view}: the path "
-            f"{uris[strange].as_py()!r} does not lie in the data set's folder; fstore reads only "
-            "what is there; was the table changed by another program?"
-        )
 
 
 def _write_marker(root: Place) -> None:

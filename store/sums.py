@@ -13,21 +13,23 @@ that was killed just after its commit have no line; ``fstore verify`` counts the
 if asked.
 """
 
-import errno
 import hashlib
 import json
-import os
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from fstore import commands
 from fstore.errors import StorageError
 from fstore.store.delta_log import is_parquet, log_entries
+from fstore.store.hashing import hash_ahead, present, sha256_of
 
 __all__ = [
     "add_missing",
+    "check_commits",
     "check_files",
     "check_log",
     "check_table",
@@ -46,10 +48,59 @@ if TYPE_CHECKING:
 
 FOLDER = "sums"
 LOG = "_delta_log"
+NUMBERED = len(LOG) + 21
+"""Letters of a log's file up to the end of its version, which has zeros in front."""
+OVERLAP = 1 << 12
+"""Bytes before the end that are compared when a file of sums has grown."""
 HEX = frozenset("0123456789abcdef")
 
-_known: dict[str, tuple[Hashable, str]] = {}  # file -> version that was read, its sha256
-_read: dict[str, tuple[Hashable, dict[str, str]]] = {}  # file of sums -> version, its lines
+_read: dict[str, "_Notes"] = {}  # file of sums -> what was read of it
+
+
+@dataclass
+class _Notes:
+    """A file of sums as it was read: its version, its bytes, and file -> sha256 of its lines."""
+
+    version: Hashable
+    text: bytes
+
+    @cached_property
+    def all(self) -> dict[str, str]:
+        """Of all files; a line that is none is left out."""
+        return _lines(self.text)
+
+    @cached_property
+    def log(self) -> dict[str, str]:
+        """Of the log's files: few among the table's, and all that opening it needs."""
+        return _lines(b"\n".join(_log_lines(self.text)))
+
+    def more(self, version: Hashable, text: bytes) -> "_Notes":
+        """Return these notes as they are now; of notes that grew only the new lines are read."""
+        new = _Notes(version, text)
+        if self.text.endswith(b"\n") and text.startswith(self.text):
+            for lines in self.__dict__.keys() & {"all", "log"}:
+                rest = text[len(self.text) :]
+                rest = rest if lines == "all" else b"\n".join(_log_lines(rest))
+                new.__dict__[lines] = self.__dict__[lines] | _lines(rest)
+        return new
+
+
+def _log_lines(text: bytes) -> Iterator[bytes]:
+    """Yield the lines that name a file of the log."""
+    mark = f"  {LOG}/".encode()
+    at = text.find(mark)
+    while at >= 0:
+        end = text.find(b"\n", at)
+        end = len(text) if end < 0 else end
+        yield text[text.rfind(b"\n", 0, at) + 1 : end]
+        at = text.find(mark, end)
+
+
+def _lines(text: bytes) -> dict[str, str]:
+    """Return what lines say; one that is none is left out."""
+    lines = text.decode(errors="replace").split("\n")
+    pairs = [(line[66:], line[:64]) for line in lines if line[64:66] == "  "]
+    return {path: value for path, value in pairs if HEX.issuperset(value)}
 
 
 def record(root: "Place", name: str) -> None:
@@ -58,7 +109,7 @@ def record(root: "Place", name: str) -> None:
     A disk that is full now does not undo a commit: what could not be noted is noted next time.
     """
     with suppress(OSError, ValueError):
-        noted_sums = noted(root, name)
+        noted_sums = _notes(root, name).log
         last = max(map(_version, noted_sums), default=-1)
         versions = sorted(
             f for f in _log(root, name) if f.endswith(".json") and f not in noted_sums
@@ -77,7 +128,7 @@ def add_missing(root: "Place", name: str, files: Iterable[str]) -> int:
     """Note the sums of files as they are now; return their number."""
     noted_sums = noted(root, name)
     new = [f for f in files if f not in noted_sums and root.entry(f"{name}/{f}")]
-    _write(root, name, ((f, _sha256(root, f"{name}/{f}")) for f in new))
+    _write(root, name, ((f, sha256_of(root, f"{name}/{f}")) for f in new))
     return len(new)
 
 
@@ -88,11 +139,11 @@ def _append(root: "Place", name: str, commits: Iterable[str]) -> None:
         text = root.read(f"{name}/{commit}")
         added = [unquote(a["path"]) for line in text.splitlines() if (a := _added(line))]
         keys = {file: f"{name}/{file}" for file in added}
-        new += [(file, _sha256(root, key)) for file, key in keys.items() if root.entry(key)]
+        new += [(file, sha256_of(root, key)) for file, key in keys.items() if root.entry(key)]
         new.append((commit, hashlib.sha256(text).hexdigest()))
         version = f"{LOG}/{_version(commit):020d}.checkpoint"
         checkpoints = [f for f in _log(root, name) if f.startswith(version)]
-        new += [(file, _sha256(root, f"{name}/{file}")) for file in checkpoints]
+        new += [(file, sha256_of(root, f"{name}/{file}")) for file in checkpoints]
     _write(root, name, new)
 
 
@@ -109,34 +160,61 @@ def _write(root: "Place", name: str, sums: Iterable[tuple[str, str]]) -> None:
 
 def noted(root: "Place", name: str) -> dict[str, str]:
     """Return file, relative to the table's folder -> sha256; a line that is none is left out."""
+    return _notes(root, name).all
+
+
+def _notes(root: "Place", name: str) -> _Notes:
+    """Read a table's notes, unless the file is the one that was read."""
     key = _place(name)
     place = root.uri(key)
     try:
         entry = root.entry(key)
         if entry is None:
-            return {}
-        if (kept := _read.get(place)) is not None and kept[0] == entry.version:
-            return kept[1]
-        lines = root.read(key).decode(errors="replace").split("\n")
+            return _Notes(None, b"")
+        kept = _read.get(place)
+        if kept is not None and kept.version == entry.version:
+            return kept
+        text = (kept and _grown(root, key, kept.text, size=entry.size_bytes)) or root.read(key)
     except FileNotFoundError:
-        return {}
+        return _Notes(None, b"")
     except OSError as error:
         raise StorageError(f"cannot read {place}: {error}") from error
-    pairs = [(line[66:], line[:64]) for line in lines if line[64:66] == "  "]
-    sums = {path: value for path, value in pairs if HEX.issuperset(value)}
-    _read[place] = entry.version, sums
-    return sums
+    notes = _Notes(entry.version, text) if kept is None else kept.more(entry.version, text)
+    _read[place] = notes
+    return notes
+
+
+def _grown(root: "Place", key: str, text: bytes, *, size: int) -> bytes | None:
+    """Return a file that something was added to, of which only that is read.
+
+    None if it is no longer than before, or if what was before the new is not what was read.
+    """
+    begin = max(0, len(text) - OVERLAP)
+    if size <= len(text):
+        return None
+    with root.open(key) as file:
+        file.seek(begin)
+        rest = file.read()
+    old = len(text) - begin
+    return text + rest[old:] if rest[:old] == text[begin:] else None
 
 
 def damage(root: "Place", name: str, files: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield each of some files that is not what was noted: (file, what is wrong)."""
-    noted_sums = noted(root, name)
-    for file in files:
-        said = noted_sums.get(file)
-        if said is None:
-            continue
+    yield from _damage(root, name, files, noted_sums=noted(root, name))
+
+
+def _damage(
+    root: "Place", name: str, files: Iterable[str], *, noted_sums: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    wanted = [file for file in files if file in noted_sums]
+    in_log = all(file.startswith(f"{LOG}/") for file in wanted)
+    folder, keys = f"{name}/{LOG}" if in_log else name, [f"{name}/{file}" for file in wanted]
+    ahead = hash_ahead(root, folder, keys)
+    for file, key in zip(wanted, keys, strict=True):
+        said = noted_sums[file]
         try:
-            now = _sha256(root, f"{name}/{file}")
+            now = ahead[key] if key in ahead else sha256_of(root, key)
         except FileNotFoundError:
             yield file, "the file is missing"
         except OSError as error:
@@ -157,13 +235,26 @@ def log_files(root: "Place", name: str, *, all_of_it: bool = False) -> list[str]
         Those before the last checkpoint of the log as well.
     """
     present = _log(root, name)
-    noted_log = [f for f in noted(root, name) if f.startswith(f"{LOG}/")]
-    marks = [_version(f) for f in present if ".checkpoint" in f]
-    last = max(marks, default=-1)
-    newest = max(map(_version, present), default=-1)
-    gone = [f for f in noted_log if f.endswith(".json") and _version(f) > newest]
-    kept = [f for f in present if all_of_it or _version(f) > last or _is_mark(f, last)]
-    return sorted({*kept, *gone})
+    marks = [f for f in present if ".checkpoint" in f]
+    last = max((f[:NUMBERED] for f in marks), default="")
+    newest = max((f[:NUMBERED] for f in present), default="")
+    noted_log = _notes(root, name).log
+    gone = [f for f in noted_log if f[:NUMBERED] > newest and f.endswith(".json")]
+    later = present if all_of_it else [f for f in present if f[:NUMBERED] > last]
+    return sorted({*later, *gone, *(f for f in marks if f[:NUMBERED] == last)})
+
+
+def check_commits(root: "Place", name: str, versions: Iterable[int]) -> None:
+    """Refuse a table of whose log some commits are not what was committed.
+
+    Raises
+    ------
+    StorageError
+        Names the file.
+    """
+    files = [f"{LOG}/{version:020d}.json" for version in versions]
+    for file, problem in _damage(root, name, files, noted_sums=_notes(root, name).log):
+        raise _refusal(root, name, file, problem=problem)
 
 
 def check_log(root: "Place", name: str) -> None:
@@ -174,7 +265,9 @@ def check_log(root: "Place", name: str) -> None:
     StorageError
         Names the file.
     """
-    for file, problem in damage(root, name, log_files(root, name)):
+    for file, problem in _damage(
+        root, name, log_files(root, name), noted_sums=_notes(root, name).log
+    ):
         if ".checkpoint" not in file or is_parquet(root, f"{name}/{file}"):
             raise _refusal(root, name, file, problem=problem)
         # A checkpoint that nobody can read misleads nobody: the commits before it may be whole.
@@ -230,7 +323,8 @@ def _refusal(root: "Place", name: str, file: str, *, problem: str) -> StorageErr
 def prune(root: "Place", name: str) -> None:
     """Forget the sums of files that are gone, of the log's only if others follow."""
     noted_sums = noted(root, name)
-    wanted = {*log_files(root, name), *(f for f in noted_sums if root.entry(f"{name}/{f}"))}
+    there = present(root, name, [f"{name}/{f}" for f in noted_sums])
+    wanted = {*log_files(root, name), *(f for f in noted_sums if f"{name}/{f}" in there)}
     if len(wanted & noted_sums.keys()) < len(noted_sums):
         text = "".join(f"{s}  {f}\n" for f, s in noted_sums.items() if f in wanted)
         root.write(_place(name), text.encode())
@@ -258,15 +352,3 @@ def _version(file: str) -> int:
 
 def _is_mark(file: str, version: int) -> bool:
     return ".checkpoint" in file and _version(file) == version
-
-
-def _sha256(root: "Place", key: str) -> str:
-    """Hash a file, unless it was hashed and has the version of then."""
-    entry, uri = root.entry(key), root.uri(key)
-    if entry is None:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), uri)
-    kept = _known.get(uri)
-    if kept is None or kept[0] != entry.version:
-        with root.open(key) as file:
-            kept = _known[uri] = entry.version, hashlib.file_digest(file, "sha256").hexdigest()
-    return kept[1]

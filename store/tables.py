@@ -1,6 +1,6 @@
 """Delta tables under one root: create, append, replace; each change is one transaction."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,15 @@ import pyarrow as pa
 from fstore.errors import SchemaError, StorageError
 from fstore.store import sums
 from fstore.store.commits import committing, storage, until_committed
-from fstore.store.delta_log import drop_broken_checkpoints, log_entries
+from fstore.store.delta_log import (
+    HINT,
+    Log,
+    advanced,
+    commit_key,
+    drop_broken_checkpoints,
+    log_entries,
+    log_of,
+)
 from fstore.store.paths import logged_key
 from fstore.store.schema import TABLES, Table, check_rows
 
@@ -24,8 +32,10 @@ __all__ = [
     "create_tables",
     "open_table",
     "read_columns",
+    "read_log",
     "read_rows",
     "replace_rows",
+    "sql_name",
     "sql_text",
 ]
 
@@ -54,7 +64,7 @@ def _create(root: "Place", table: Table) -> None:
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
-    place = root.table(table.name)
+    place, options = root.table(table.name), root.storage_options
     try:
         DeltaTable.create(
             place,
@@ -64,9 +74,10 @@ def _create(root: "Place", table: Table) -> None:
             description=DESCRIPTIONS.get(table.name),
             # Delta keeps no other statistics of ours; maps have none worth keeping.
             configuration={"delta.dataSkippingNumIndexedCols": "0"},
+            storage_options=options,
         )
     except DeltaError:
-        if not DeltaTable.is_deltatable(place):  # else another process was quicker
+        if not DeltaTable.is_deltatable(place, options):  # else another process was quicker
             raise
 
 
@@ -96,15 +107,66 @@ def open_table(root: "Place", name: str, *, check: bool = True) -> "DeltaTable":
     place = root.table(name)
     try:
         with storage(f"cannot open table '{name}'"):
-            delta = DeltaTable(place)
+            delta = DeltaTable(place, storage_options=root.storage_options)
     except StorageError:
         if not drop_broken_checkpoints(root, name):
             raise
         with storage(f"cannot open table '{name}'"):
-            delta = DeltaTable(place)
+            delta = DeltaTable(place, storage_options=root.storage_options)
     _check_protocol(name, delta)
     _check_columns(name, delta)
     return delta
+
+
+_logs: dict[tuple["Place", str], Log] = {}  # what was read last, by store and table
+MOST_COMMITS = 200
+"""More than these are read by Delta's library, which has checkpoints for it."""
+
+
+def read_log(root: "Place", name: str) -> Log:
+    """Return what the newest version of a table's log says; only what is new of it is read.
+
+    What a process has read before is believed as long as the log has that version's commit, and
+    the same checkpoint, untouched.
+
+    Raises
+    ------
+    StorageError, SchemaError
+        As of :func:`open_table`.
+    """
+    kept = _logs.get((root, name))
+    if kept is not None:
+        new = _newer(root, name, kept)
+        if new is not None:
+            _logs[root, name] = new
+            return new
+    delta = open_table(root, name)
+    log = log_of(delta, _mark(root, name, delta.version()))
+    _logs[root, name] = log
+    return log
+
+
+def _mark(root: "Place", name: str, version: int) -> Hashable:
+    """Return what tells a log from another: its last commit's file, and that of its checkpoint."""
+    files = (commit_key(name, version), f"{name}/_delta_log/{HINT}")
+    return tuple(entry.version if (entry := root.entry(file)) else None for file in files)
+
+
+def _newer(root: "Place", name: str, kept: Log) -> Log | None:
+    """Return a log as of now; None if all of it must be read."""
+    if _mark(root, name, kept.version) != kept.mark:
+        return None
+    commits: list[bytes] = []
+    while root.entry(key := commit_key(name, kept.version + len(commits) + 1)):
+        with storage(f"cannot open table '{name}'"):
+            commits.append(root.read(key))
+        if len(commits) > MOST_COMMITS:
+            return None
+    if not commits:
+        return kept
+    version = kept.version + len(commits)
+    sums.check_commits(root, name, range(kept.version + 1, version + 1))
+    return advanced(kept, commits, _mark(root, name, version))
 
 
 def _check_protocol(name: str, delta: "DeltaTable") -> None:
@@ -155,9 +217,9 @@ def read_columns(root: "Place", name: str, columns: Sequence[str], /, **equal: s
     from pyarrow import dataset as ds
 
     table = TABLES[name]
-    delta = open_table(root, name)
+    log = read_log(root, name)
     in_path = {c: v for c, v in equal.items() if c in table.partition}
-    entries = log_entries(delta, **in_path).to_pylist()
+    entries = log_entries(log, **in_path).to_pylist()
     if not entries:
         return table.schema.empty_table().select(list(columns))
     files = _files(root, table, entries)
@@ -252,6 +314,11 @@ def as_table(name: str, rows: Sequence[dict[str, Any]] | pa.Table) -> pa.Table:
     if isinstance(rows, pa.Table):
         return check_rows(table, rows)
     return pa.Table.from_pylist(list(rows), schema=table.schema)
+
+
+def sql_name(name: str) -> str:
+    """Return a column's or a view's name, quoted for SQL."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def sql_text(value: str) -> str:

@@ -7,12 +7,8 @@ A session reads a footer once, when a question needs it.
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyarrow import parquet as pq
-
-from fstore.store.commits import storage
 from fstore.store.encode import TOTALS_KEY
 from fstore.store.files import StoredFile
 from fstore.store.schema import NNZ, PARTITION, SAMPLE_ID
@@ -27,11 +23,9 @@ __all__ = ["file_totals", "load_totals", "totals_sql"]
 SHAPE = json.dumps({SAMPLE_ID: ["BIGINT"], NNZ: ["BIGINT"]})
 
 
-def file_totals(path: Path) -> dict[int, int]:
+def file_totals(file: StoredFile) -> dict[int, int]:
     """Return sample -> responses that are not 0, from a file's footer; empty if it has none."""
-    with storage(f"cannot read {path}"):
-        metadata = pq.read_metadata(path).metadata or {}
-    totals = json.loads(metadata.get(TOTALS_KEY.encode(), b"{}"))
+    totals = json.loads(file.footer().get(TOTALS_KEY.encode(), b"{}"))
     return dict(zip(totals.get(SAMPLE_ID, ()), totals.get(NNZ, ()), strict=True))
 
 

@@ -102,7 +102,7 @@ def _widen(root: "Place", name: str, columns: tuple[str, ...]) -> bool:
     from deltalake import DeltaTable, write_deltalake
 
     with storage(f"cannot upgrade table '{name}'"):
-        delta = DeltaTable(root.table(name))
+        delta = DeltaTable(root.table(name), storage_options=root.storage_options)
         if _have(root, name, delta, columns=columns):
             return False
     with committing(root, name, f"cannot upgrade table '{name}'"):

@@ -3,18 +3,18 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyarrow import parquet as pq
 
 from fstore.errors import FstoreError
 from fstore.store import sums
 from fstore.store.encode import row_checksum
 from fstore.store.files import ACTIVATIONS, Partition, make_again
+from fstore.store.index import Shape, layer_shapes
+from fstore.store.kept import sidecar_key
 from fstore.store.maintenance import Selection
 from fstore.store.schema import (
     ACT_MAX,
@@ -31,6 +31,7 @@ from fstore.store.schema import (
 from fstore.store.status import LoggedFile, logged_files
 from fstore.store.totals import file_totals
 from fstore.store.verify_tables import check_catalog, check_rows_of, check_table_log
+from fstore.store.verify_topk import sidecar_problems
 
 if TYPE_CHECKING:
     from fstore.store.place import Place
@@ -47,9 +48,10 @@ def verify(root: "Place", selection: Selection | None = None) -> Iterator[dict[s
     must be there, have the size and the rows that the log says, and lie in the folder of their
     partition. Each file of ``activations`` must hold pages whose CRCs are right, and the rows,
     samples, checksum and fingerprint that its name says; its maps must give its summary columns;
-    no sample may be in two files of a partition. The samples and labels of data sets, and the
-    weights and preprocessing of checkpoints, must have the hashes that were recorded. Everything
-    is read once, a row group at a time.
+    no sample may be in two files of a partition. A sidecar (``store/sidecars.py``) must hold what
+    its data file gives; one that is not there is no problem. The samples and labels of data sets,
+    and the weights and preprocessing of checkpoints, must have the hashes that were recorded.
+    Everything is read once, a row group at a time (what sidecars are compared with, twice).
 
     Parameters
     ----------
@@ -85,15 +87,27 @@ def _activations(root: "Place", equal: Mapping[str, str]) -> Iterator[dict[str, 
             partitions[logged.file.partition].append(logged)
     except FstoreError:  # the log is damaged, which was told
         return
+    shapes = _shapes(root)
     for partition, files in partitions.items():
-        taken: dict[int, Path] = {}
+        taken: dict[int, str] = {}
         for logged in files:
-            file = logged.key.removeprefix(f"{ACTIVATIONS}/")
+            file = logged.file.key.removeprefix(f"{ACTIVATIONS}/")
             problems, ids = _check_file(logged)
             problems = problems or [p for _, p in sums.damage(root, ACTIVATIONS, [file])]
-            problems += _doubled(taken, ids, logged.file.path)
+            problems += _doubled(taken, ids, logged.file.name)
             for problem in problems:
                 yield _row(partition.values, f"{ACTIVATIONS}/{file}", problem)
+            shape = shapes.get((partition.network, partition.layer))
+            for problem in () if problems else sidecar_problems(root, logged, shape):
+                yield _row(partition.values, sidecar_key(logged.file.key), problem)
+
+
+def _shapes(root: "Place") -> dict[tuple[str, str], Shape]:
+    """Return the shapes of layers; none where their table is damaged, which is told."""
+    try:
+        return layer_shapes(root)
+    except FstoreError:
+        return {}
 
 
 @dataclass
@@ -112,12 +126,12 @@ class _Found:
 
 def _check_file(logged: LoggedFile) -> tuple[list[str], NDArray[np.int64]]:
     """Return what is wrong with a file, and the samples that it holds."""
-    path, none = logged.file.path, np.empty(0, dtype=np.int64)
-    if not path.is_file():
+    none = np.empty(0, dtype=np.int64)
+    entry = logged.file.place.entry(logged.file.key)
+    if entry is None:
         return ["the file is missing"], none
-    size = path.stat().st_size
-    if size != logged.size_bytes:
-        return [f"the file has {size} bytes, the log says {logged.size_bytes}"], none
+    if entry.size_bytes != logged.size_bytes:
+        return [f"the file has {entry.size_bytes} bytes, the log says {logged.size_bytes}"], none
     try:
         if logged.file.is_foreign:
             told = "another program wrote this file: it has no checksum or identity to compare"
@@ -129,9 +143,9 @@ def _check_file(logged: LoggedFile) -> tuple[list[str], NDArray[np.int64]]:
 
 
 def _read(logged: LoggedFile) -> _Found:
-    path = logged.file.path
-    content = _Found(fingerprint=logged.file.identity.fingerprint, totals=file_totals(path))
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+    own = logged.file
+    content = _Found(fingerprint=own.identity.fingerprint, totals=file_totals(own))
+    with own.parquet() as file:
         for i in range(file.metadata.num_row_groups):
             _add(content, file.read_row_group(i))
     return content
@@ -191,10 +205,10 @@ def _differences(logged: LoggedFile, content: _Found) -> list[str]:
     ]
 
 
-def _doubled(taken: dict[int, Path], ids: NDArray[np.int64], path: Path) -> list[str]:
+def _doubled(taken: dict[int, str], ids: NDArray[np.int64], name: str) -> list[str]:
     """Note whose samples these are; say so if another file has some of them."""
     again = [i for i in ids.tolist() if i in taken]
-    taken.update((i, path) for i in ids.tolist() if i not in taken)
+    taken.update((i, name) for i in ids.tolist() if i not in taken)
     if not again:
         return []
-    return [f"{len(again)} samples, the first {again[0]}, are in {taken[again[0]].name} too"]
+    return [f"{len(again)} samples, the first {again[0]}, are in {taken[again[0]]} too"]

@@ -1,19 +1,26 @@
 """Check the tables, their logs, and what the catalogue says of samples and weights."""
 
 import json
+import shutil
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from pyarrow import parquet as pq
 
 from fstore import commands
+from fstore.ending import leftover
 from fstore.errors import FstoreError
 from fstore.store import sums
 from fstore.store.catalog import DatasetInfo, datasets, hashes_of_rows
+from fstore.store.commits import storage
 from fstore.store.delta_log import log_entries
 from fstore.store.files import ACTIVATIONS
+from fstore.store.local import local_folder
 from fstore.store.networks import checkpoints, weights_key
 from fstore.store.place import inside
 from fstore.store.proposals import VIEW as PROPOSAL
@@ -36,6 +43,9 @@ ACTIONS = {
     "sidecar", "checkpointMetadata",
 }  # fmt: skip
 """What a line of a Delta log may be; readers skip any other without a word."""
+
+
+PIECE_BYTES = 8 << 20
 
 
 def check_table_log(root: "Place", name: str) -> Iterator[Problem]:
@@ -193,6 +203,21 @@ def _view_problems(root: "Place", dataset: DatasetInfo, view: str) -> Iterable[s
     ]
 
 
+@contextmanager
+def _on_disk(root: "Place", key: str) -> "Iterator[Path]":
+    """Give a file's local path; one of a store elsewhere is read there now, not an older copy."""
+    folder = local_folder(root)
+    if folder is not None:
+        yield folder / key
+        return
+    with TemporaryDirectory() as temporary, leftover(Path(temporary)):
+        path = Path(temporary) / key.rpartition("/")[2]
+        reading = storage(f"cannot read {root.uri(key)}")
+        with reading, root.open(key) as stored, path.open("wb") as copy:
+            shutil.copyfileobj(stored, copy, PIECE_BYTES)
+        yield path
+
+
 def _checkpoint_problems(root: "Place", record: CheckpointRecord) -> Iterable[str]:
     import hashlib
 
@@ -200,7 +225,8 @@ def _checkpoint_problems(root: "Place", record: CheckpointRecord) -> Iterable[st
         key = weights_key(root, record)
         if root.entry(key) is None:
             return ["the file is missing"]
-        content = tensor_sums(root.local(key))
+        with _on_disk(root, key) as path:
+            content = tensor_sums(path)
     except FstoreError as error:
         return [str(error)]
     try:

@@ -15,25 +15,29 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from fstore.store.delta_log import log_entries
+from fstore import commands
+from fstore.errors import StorageError
+from fstore.store.delta_log import Log, log_entries
 from fstore.store.files import ACTIVATIONS
-from fstore.store.paths import duck_name, logged_key
+from fstore.store.paths import duck_name, logged_key, logged_uris
 from fstore.store.schema import PARTITION, TABLES, Table
-from fstore.store.tables import sql_text
+from fstore.store.sums import check_files
+from fstore.store.tables import sql_name, sql_text
 
 if TYPE_CHECKING:
-    from deltalake import DeltaTable
+    import duckdb
 
     from fstore.store.place import Place
 
 __all__ = [
     "DERIVED",
+    "FILES",
     "SOURCES",
+    "define_view",
     "files_sql",
     "list_sql",
     "log_table",
     "refusing_view",
-    "table_view",
 ]
 
 # Zeros are NULL on disk where a layer is sparse; where the map is 1x1 all but act_max is NULL.
@@ -70,18 +74,48 @@ PARTITIONS = """
 DERIVED = {"all_labels": ALL_LABELS, "partitions": PARTITIONS}
 """Views of other views, by name."""
 
+FILES = "_files"
+"""A session's copy of the log's list of files of ``activations``."""
+
 SOURCES = {
     "all_labels": ("samples", "datasets", "labels"),
-    "partitions": (ACTIVATIONS, "layers"),
+    "partitions": (FILES, "layers"),
 }
 """The tables that a derived view reads."""
 
 
-def table_view(root: "Place", name: str, delta: "DeltaTable") -> str:
-    """Return the statement behind a table's view, of the version that ``delta`` has open."""
+def define_view(
+    duck: "duckdb.DuckDBPyConnection", root: "Place", view: str, *, name: str, entries: pa.Table
+) -> None:
+    """Define a view of some files of a table, for which DuckDB reads the footer of one.
+
+    Parameters
+    ----------
+    duck : DuckDBPyConnection
+    root : Place
+        The store.
+    view, name : str
+        The view and the table.
+    entries : pa.Table
+        Rows of :func:`~fstore.store.delta_log.log_entries`.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be read.
+    """
+    import duckdb
+
     table = TABLES[name]
-    entries = log_entries(delta).to_pylist()
-    return _columns(table, files_sql(root, table, entries) or _no_rows(table))
+    files = files_sql(root, table, entries.to_pylist()) or _no_rows(table)
+    try:
+        duck.execute(f"CREATE OR REPLACE VIEW {sql_name(view)} AS {_columns(table, files)}")
+    except duckdb.Error as error:
+        check_files(root, name, entries["path"].to_pylist())
+        raise StorageError(
+            f"table '{name}' cannot be read: {error}. Statements that do not name it still "
+            f"work; {commands.verify(root)} lists what is wrong"
+        ) from error
 
 
 def refusing_view(name: str, why: str) -> str:
@@ -93,7 +127,7 @@ def refusing_view(name: str, why: str) -> str:
 def _columns(table: Table, files: str) -> str:
     if table.name == ACTIVATIONS:
         return RESPONSES.format(files=files)
-    return f"SELECT {', '.join(_quoted(name) for name in table.schema.names)} FROM {files}"
+    return f"SELECT {', '.join(sql_name(name) for name in table.schema.names)} FROM {files}"
 
 
 def _no_rows(table: Table) -> str:
@@ -145,7 +179,7 @@ def _regular(root: "Place", table: Table, uris: Sequence[str]) -> str:
     places = range(-1 - len(table.partition), -1)
     columns = ", ".join(
         f"url_decode(substr(split_part(filename, '/', {place}), {len(name) + 2})) "
-        f"AS {_quoted(name)}"
+        f"AS {sql_name(name)}"
         for name, place in zip(table.partition, places, strict=True)
     )
     files = _read(uris, "hive_partitioning = false, filename = true")
@@ -155,7 +189,7 @@ def _regular(root: "Place", table: Table, uris: Sequence[str]) -> str:
 def _constant(table: Table, values: Sequence[str | None], uris: Sequence[str]) -> str:
     """Read files of one partition, which their folders do not tell."""
     columns = ", ".join(
-        f"{'NULL' if value is None else sql_text(value)}::VARCHAR AS {_quoted(name)}"
+        f"{'NULL' if value is None else sql_text(value)}::VARCHAR AS {sql_name(name)}"
         for name, value in zip(table.partition, values, strict=True)
     )
     return f"(SELECT *, {columns} FROM {_read(uris, 'hive_partitioning = false')})"
@@ -170,25 +204,20 @@ def list_sql(uris: Sequence[str]) -> str:
     return f"[{', '.join(sql_text(duck_name(uri)) for uri in uris)}]"
 
 
-def log_table(root: "Place", delta: "DeltaTable") -> pa.Table:
+def log_table(root: "Place", log: Log) -> pa.Table:
     """Return the log of ``activations`` as rows of a session's table ``_files``."""
-    log = log_entries(delta)
-    columns = {name: log[f"partition.{name}"].cast(pa.string()) for name in PARTITION}
-    columns |= {"rows": log["num_records"], "bytes": log["size_bytes"]}
-    keys = (logged_key(root, ACTIVATIONS, path) for path in log["path"].to_pylist())
-    return pa.table({**columns, "file_name": pa.array(map(root.uri, keys), pa.string())})
+    entries = log_entries(log)
+    columns = {name: entries[f"partition.{name}"].cast(pa.string()) for name in PARTITION}
+    columns |= {"rows": entries["num_records"], "bytes": entries["size_bytes"]}
+    return pa.table({**columns, "file_name": logged_uris(root, ACTIVATIONS, entries["path"])})
 
 
 def _sql_type(kind: pa.DataType) -> str:
     if pa.types.is_list(kind):
         return f"{_sql_type(kind.value_type)}[]"
     if pa.types.is_struct(kind):
-        return f"STRUCT({', '.join(f'{_quoted(f.name)} {_sql_type(f.type)}' for f in kind)})"
+        return f"STRUCT({', '.join(f'{sql_name(f.name)} {_sql_type(f.type)}' for f in kind)})"
     if pa.types.is_timestamp(kind):
         return "TIMESTAMPTZ"
     names = {"string": "VARCHAR", "int64": "BIGINT", "int32": "INTEGER", "bool": "BOOLEAN"}
     return {**names, "float": "FLOAT", "double": "DOUBLE"}[str(kind)]
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from fstore.store import Store
+from fstore.store.adding import commit, new_path, seal
 from fstore.store.encode import write_layer
-from fstore.store.files import IDENTITY_KEY, Identity, Partition, commit, new_path, seal
+from fstore.store.files import IDENTITY_KEY, Identity, Partition
+from fstore.store.local import LocalPlace
 from fstore.store.weights import tensor_sums
 from fstore.types import (
     CheckpointRecord,
@@ -62,7 +64,7 @@ def put(
 ) -> Path:
     """Commit one file of responses of shape (n_samples, n_channels, positions); return it.
 
-    ``checksum`` stands in for the right one.
+    ``checksum`` stands in for the right one. In object storage the file's path is its key.
     """
     ids = np.asarray(range(len(values)) if sample_ids is None else sample_ids, dtype=np.int64)
     parts = Identity(dict(identity or {"weights": partition.ckpt, "samples": "s"}))
@@ -72,7 +74,16 @@ def put(
     written = written if checksum is None else replace(written, checksum=checksum)
     key = seal(store.place, partition, written, n_samples=len(ids), identity=parts)
     assert commit(store.place, {partition: (written, key, parts)})
-    return store.path / key
+    return store.path / key if isinstance(store.place, LocalPlace) else Path(key)
+
+
+def folder_of_store(store: Store) -> Path:
+    """Return the store's folder, or one of this machine for a store in object storage."""
+    if isinstance(store.place, LocalPlace):
+        return store.path
+    folder = store.place.workspace("tests")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def relu(seed: int, *shape: int) -> NDArray[np.float32]:
@@ -90,7 +101,8 @@ def add_dataset(
         for n in range(len(parts))
     )
     view = ViewManifest("image", samples, (Split("official", seed, tuple(parts)),))
-    store.register_dataset(DatasetManifest(name, "single", ("a", "b"), store.path / "x", (view,)))
+    root = folder_of_store(store) / "x"
+    store.register_dataset(DatasetManifest(name, "single", ("a", "b"), root, (view,)))
 
 
 def add_layers(
@@ -113,7 +125,7 @@ def add_checkpoint(
     tensors: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> Path:
     """Register a checkpoint of some tensors, or of one that holds its names; return the file."""
-    weights = store.path.parent / "w.safetensors"
+    weights = folder_of_store(store).parent / "w.safetensors"
     names = np.frombuffer(f"{network} {name}".encode(), dtype=np.uint8)
     save_file({"w": names} if tensors is None else dict(tensors), weights)
     sha256 = tensor_sums(weights).weights

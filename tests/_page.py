@@ -12,7 +12,7 @@ from fstore.queries.studies.study import set_study
 from fstore.store import Store
 
 EVIL = "<script>document.title='evil'</script>&%{x}"
-"""A class: markup, an entity's beginning and a placeholder of Plotly's."""
+"""A class: markup, an entity's beginning and a beginning of an expression."""
 
 TUNED = """
 tuned = [

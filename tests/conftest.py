@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from _build import PARTS, add_checkpoint, add_dataset, add_layers, put, relu
+from _object_server import remote, seaweed  # noqa: F401 - fixtures
 from fstore.store import Store
 from fstore.store.files import Partition
 
@@ -50,6 +51,25 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Known:
             put(store, Partition(NETWORK, ckpt, "d", "image", layer), x)
             values[ckpt, layer] = x
     return Known(store, values)
+
+
+@pytest.fixture(autouse=True)
+def _own_threads() -> Iterator[None]:
+    """Give torch its threads back after a test that took some: bits depend on their number."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield
+    if torch.get_num_threads() != before:
+        torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what tests agree to out of the user's own folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
 
 
 @pytest.fixture

@@ -75,6 +75,9 @@ def cases(odd: str) -> dict[str, Callable[[commands.Where], str]]:
         "status": c.status,
         "sql": lambda s: c.sql(s, odd),
         "verify": lambda s: c.verify(s, add_checksums=True),
+        "index": lambda s: c.index(s, where),
+        "compact": lambda s: c.compact(s, where),
+        "gc": lambda s: c.gc(s, older_than=0.5),
         "drop": lambda s: c.drop(s, where, checkpoint=True, yes=True),
         "dataset_add": lambda s: c.dataset_add(
             s, odd, format=odd, root=odd, seeds=[0, 1], fractions=(0.5, 0.1, 0.4),
@@ -84,6 +87,7 @@ def cases(odd: str) -> dict[str, Callable[[commands.Where], str]]:
             s, odd, network=odd, name=odd,
             options={"iteration": 5, "parent": odd, "mean": Path("m.npy"), "key": None},
         ),
+        "ckpt_trust": lambda s: c.ckpt_trust(s, odd),
         "ckpt_init": lambda s: c.ckpt_init(s, network=odd, name=odd, seed=3),
         "proposals": lambda s: c.proposals(
             s, dataset=odd, method=odd, max_proposals=5, part="random:0:test"

@@ -27,7 +27,7 @@ from fstore.extractor.datasets import FORMATS
 from fstore.extractor.images import ChangedFileError
 from fstore.extractor.networks import Network
 from fstore.store import Store
-from fstore.store.files import NewFiles, commit
+from fstore.store.adding import NewFiles, commit
 from fstore.store.place import Place
 from fstore.types import CheckpointRecord, ViewManifest
 from fstore.workflows import checkpoints
@@ -446,7 +446,7 @@ def kill_and_resume(tmp_path: Path, images: Path, moments: list[float]) -> None:
         assert len(committed) % 752 == 0  # whole samples only: 752 channels over all layers
         fill(store)
         assert all_rows(store) == expected, f"killed after {moment} s"
-        paths = {f.path for f in store.files()}
+        paths = {Path(f.uri) for f in store.files()}
         assert all(path.exists() for path in paths)
 
 
@@ -544,7 +544,7 @@ def test_the_run_is_recorded(fresh: Store) -> None:
         12 * 48,
         "cpu",
     )
-    assert run["bytes"] == sum(f.path.stat().st_size for f in fresh.files())
+    assert run["bytes"] == sum(Path(f.uri).stat().st_size for f in fresh.files())
     assert set(json.loads(run["versions"])) >= {"fstore", "torch", "python"}
     assert list(json.loads(run["fingerprints"])) == ["caffenet-mini/random noise.image conv5"]
     assert run["images_per_s"] == pytest.approx(summary.samples / summary.seconds)

@@ -328,6 +328,7 @@ def test_images_measured_in_one_data_set_are_not_learned_from_in_another(
 ) -> None:
     """The same files under other names fall into other parts of a split: they are refused."""
     root = mine.dataset("rooms").root
+    assert isinstance(root, Path)
     for file in root.rglob("*.png"):
         copy = tmp_path / "again" / file.parent.name / f"{file.stem[::-1]}x.png"
         copy.parent.mkdir(parents=True, exist_ok=True)

@@ -125,6 +125,19 @@ def test_a_full_disk_keeps_the_last_snapshot(
     assert known(store) == known(whole)
 
 
+def test_a_kill_just_before_the_end_leaves_nothing(
+    tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run whose last act is missing, taking its state away, does it when it is run again."""
+    store = make_store(tmp_path / "store", images)
+    with monkeypatch.context() as patch:
+        patch.setattr("fstore.workflows.train.run._clear", lambda _: None)
+        (record,) = pretrain(store, **RUN, iterations=2)  # type: ignore[arg-type]
+    assert len(list((store.path / "training").glob("*/state.pt"))) == 1
+    assert pretrain(store, **RUN, iterations=2) == [record]  # type: ignore[arg-type]
+    assert list((store.path / "training").iterdir()) == []
+
+
 def test_divergence_keeps_the_last_snapshot(tmp_path: Path, images: Path) -> None:
     """A run that diverges is a named error; what it registered before stays, and is finite."""
     store = make_store(tmp_path / "store", images)

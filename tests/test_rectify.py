@@ -63,6 +63,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     module = ModuleType("own_net")
     module.net = net  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "own_net", module)
+    monkeypatch.setenv("FSTORE_TRUST", "1")  # a module without a file cannot be agreed to for good
     random = np.random.default_rng(0)
     store = Store.create(tmp_path / "store")
     for name in ("d", "e"):

@@ -18,7 +18,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "queries": {"store"},
     "workflows": {"extractor", "store", "queries"},
     "api": {"extractor", "store", "queries", "workflows"},
-    "cli": {"extractor", "store", "queries", "workflows"},
+    "explore": {"store", "queries", "api"},
+    "cli": {"extractor", "store", "queries", "workflows", "explore"},
 }
 FACES = {"fstore": {"api"}, "fstore.__main__": {"cli"}}
 """Hand out what one room offers. All else that lies in no room imports none."""

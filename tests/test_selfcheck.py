@@ -14,8 +14,7 @@ from torch.nn import functional
 
 from fstore import workflows
 from fstore.errors import DataError, UnknownNameError
-from fstore.extractor import graph as graphs
-from fstore.extractor import wiring
+from fstore.extractor import tracing
 from fstore.extractor.choosing import choose_layers
 from fstore.extractor.graph import Moment
 from fstore.extractor.networks import Network
@@ -174,7 +173,7 @@ def test_the_checks_leave_no_trace() -> None:
 
 def confuse(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take conv_1 for conv_2 beside a node and behind stored responses, as fstore once did."""
-    right = graphs.trace
+    right = tracing.trace
 
     def wrong(model: nn.Module) -> object:
         graph = right(model)
@@ -183,7 +182,7 @@ def confuse(monkeypatch: pytest.MonkeyPatch) -> None:
         moved = {"conv_1": Moment(other, {"": other})}
         return type(graph)(graph.graph, graph.nodes, {**graph.returns, **moved}, graph.calls)
 
-    monkeypatch.setattr(wiring, "trace", wrong)
+    monkeypatch.setattr(tracing, "trace", wrong)
 
 
 def test_a_layer_that_is_another_module_is_never_stored(

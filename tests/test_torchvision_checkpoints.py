@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from _families import by_family
 from fstore import workflows
 from fstore.extractor.images import load_sample
 from fstore.extractor.networks import Network, build_network, network_names
@@ -51,8 +52,7 @@ def first_layer(network: Network, x: torch.Tensor) -> torch.Tensor:
     return kept[0]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", by_family(NAMES))
 def test_every_network_of_torchvision_goes_through_the_store(name: str, store: Store) -> None:
     """Initial weights are written, loaded back, and give the first layer that a plain hook sees."""
     shapes = build_undrawn(lambda: build_network(name))

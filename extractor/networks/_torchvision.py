@@ -13,6 +13,7 @@ from fstore.extractor.networks._torchvision_dense import (
     preset,
     segmentation_network,
 )
+from fstore.extractor.networks.torchvision_listed import KINDS, listed
 from fstore.extractor.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -45,10 +46,14 @@ def torchvision_names() -> list[str]:
 
     Those of classification, then of segmentation, then detectors, of which the backbone is meant.
     """
+    return [PREFIX + name for kind in KINDS for name in listed(kind) or _registered(kind)]
+
+
+def _registered(kind: str) -> list[str]:
+    """Return the names of a kind as torchvision's own registry has them."""
     from torchvision import models
 
-    kinds = (models, models.segmentation, models.detection)
-    return [PREFIX + name for kind in kinds for name in models.list_models(module=kind)]
+    return list(models.list_models(module=getattr(models, kind) if kind else models))
 
 
 def torchvision_network(name: str, *, classes: int | None = None) -> Network:

@@ -19,6 +19,7 @@ import numpy as np
 from fstore.errors import DataError, StorageError
 from fstore.extractor.images import ChangedFileError, decode, read_bytes_checked
 from fstore.extractor.proposals._api import METHODS, Boxes
+from fstore.types import ImageFolder
 
 __all__ = ["SearchImage", "Searched", "search"]
 
@@ -42,7 +43,7 @@ class Searched:
 
 
 def search(
-    root: Path,
+    root: ImageFolder,
     images: Sequence[SearchImage],
     *,
     method: str,
@@ -54,7 +55,7 @@ def search(
 
     Parameters
     ----------
-    root : Path
+    root : ImageFolder
         Folder of the data set.
     images : sequence of SearchImage
     method : str
@@ -106,7 +107,7 @@ QUIET = "ignore:resource_tracker:UserWarning"
 
 @contextmanager
 def _running(
-    root: Path, images: Sequence[SearchImage], *, method: str, folder: Path, workers: int
+    root: ImageFolder, images: Sequence[SearchImage], *, method: str, folder: Path, workers: int
 ) -> Iterator[Iterator[Result]]:
     """Give an iterator over the images as they are done; end what still runs behind it."""
     if workers == 1 or len(images) <= 1:
@@ -166,7 +167,7 @@ def _end_with(sentinel: int) -> None:
     os._exit(1)
 
 
-def _search_one(root: Path, image: SearchImage, *, method: str, folder: Path) -> str:
+def _search_one(root: ImageFolder, image: SearchImage, *, method: str, folder: Path) -> str:
     """Search an image and keep its boxes; return why it cannot be read, or nothing."""
     entry = METHODS[method]
     file = _file(folder, image)
@@ -216,13 +217,17 @@ def _save(file: Path, boxes: Boxes) -> None:
     """Write an image's boxes as float32; a kill at any moment leaves a whole file or none."""
     content = io.BytesIO()
     np.save(content, boxes.astype(np.float32))
+    temporary = ""
     try:
         with tempfile.NamedTemporaryFile(
             dir=file.parent, prefix=f".{file.name}.", delete=False
-        ) as temporary:
-            temporary.write(content.getvalue())
-            temporary.flush()
-            os.fsync(temporary.fileno())
-        Path(temporary.name).replace(file)
+        ) as opened:
+            temporary = opened.name
+            opened.write(content.getvalue())
+            opened.flush()
+            os.fsync(opened.fileno())
+        Path(temporary).replace(file)
     except OSError as exc:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
         raise StorageError(f"cannot write {file}: {exc}") from exc

@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from fstore.errors import DataError
 from fstore.extractor.images import load_sample
 from fstore.extractor.preprocess import Preprocess
-from fstore.types import FloatArray
+from fstore.types import FloatArray, ImageFolder
 
 __all__ = [
     "ALL_ROWS",
@@ -140,7 +139,7 @@ class FileExamples(ShuffledExamples):
 
     Parameters
     ----------
-    root : Path
+    root : ImageFolder
         Folder that ``uris`` are relative to.
     uris, digests : sequence of str
         File of each example and its registered digest.
@@ -156,7 +155,7 @@ class FileExamples(ShuffledExamples):
 
     def __init__(
         self,
-        root: Path,
+        root: ImageFolder,
         uris: Sequence[str],
         digests: Sequence[str],
         *,

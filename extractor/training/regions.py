@@ -6,11 +6,12 @@ difficult ones included, with less. What meets a difficult box best is neither.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fstore.types import ImageFolder
 
 __all__ = [
     "FOREGROUND_IOU",
@@ -45,7 +46,7 @@ class RegionImage:
 
     Attributes
     ----------
-    root : Path
+    root : ImageFolder
         Folder of the data set.
     uri, digest : str
         Its path in there, and its registered digest.
@@ -57,7 +58,7 @@ class RegionImage:
     difficult : array of shape (n_boxes,), bool
     """
 
-    root: Path
+    root: ImageFolder
     uri: str
     digest: str
     width: int

@@ -6,16 +6,24 @@ from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_type_hints
 
 from fstore.docstrings import parameter_help
-from fstore.queries.figures.plots import Row
+from fstore.queries.figures.plots import Plot, Row
 from fstore.registry import Registry
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from fstore.store import Store
 
-__all__ = ["ANALYSES", "Row", "analysis", "ask", "asked_types", "option_help", "options_of"]
+__all__ = [
+    "ANALYSES",
+    "Row",
+    "analysis",
+    "ask",
+    "asked_types",
+    "option_help",
+    "options_of",
+    "source_line",
+    "tell_notes",
+]
 
 Analysis: TypeAlias = Callable[..., Iterable[Row]]
 A = TypeVar("A", bound=Analysis)
@@ -33,8 +41,9 @@ def analysis(
     title: str,
     source: str,
     columns: Sequence[str],
-    plot: "Callable[..., Axes] | None" = None,
+    plot: "Plot | None" = None,
     negative: str = "",
+    sweep: str = "",
 ) -> Callable[[A], A]:
     """Register an analysis: a question to a store that ``fstore analyze NAME`` asks.
 
@@ -53,21 +62,36 @@ def analysis(
     title : str
         What it gives, as a heading.
     source : str
-        Section or figure of the paper, or another publication.
+        Section or figure of the paper, or another publication, by its first author's name; see
+        :func:`source_line`.
     columns : sequence of str
         Keys of its rows.
     plot : callable or None
-        ``plot(rows, *, ax=None) -> Axes``.
+        ``plot(rows, *, title="") -> Drawing``: a chart, or a picture.
     negative : str
         What becomes of responses below 0, where the paper's question takes it that there are none.
+    sweep : str
+        An option of several values that gives each its own rows, whatever the others are: they may
+        be asked for in different processes. The analysis asks about one stored partition.
     """
 
     def add(function: A) -> A:
         meta = {"title": title, "source": source, "columns": tuple(columns), "plot": plot}
-        ANALYSES.register(name, **meta, negative=negative)(function)
+        ANALYSES.register(name, **meta, negative=negative, sweep=sweep)(function)
         return function
 
     return add
+
+
+def source_line(source: str) -> str:
+    """Say where an analysis comes from: the paper's own sections begin with a small letter.
+
+    Examples
+    --------
+    >>> source_line("section 4.1"), source_line("Kornblith et al. 2019")
+    ("The paper's section 4.1.", 'Source: Kornblith et al. 2019.')
+    """
+    return f"Source: {source}." if source[:1].isupper() else f"The paper's {source}."
 
 
 def ask(
@@ -93,17 +117,30 @@ def ask(
     **options
         See :func:`options_of`; those that have no default must be given.
     """
-    function = ANALYSES[name].function
-    for argument, kind in asked_types(function).items():
-        fields = {field: options.pop(field) for field in options_of(kind) if field in options}
-        options[argument] = kind(**fields)
+    function, given = ANALYSES[name].function, _given(name, options)
     if "on_progress" in inspect.signature(function).parameters:
-        options["on_progress"] = on_progress
-    rows = list(function(store, **options))
+        given["on_progress"] = on_progress
+    rows = list(function(store, **given))
     if on_note is not None:
-        for text in _notes(store, name, options):
-            on_note(text)
+        tell_notes(store, name, options, on_note=on_note)
     return rows
+
+
+def tell_notes(
+    store: "Store", name: str, options: Mapping[str, Any], *, on_note: Callable[[str], object]
+) -> None:
+    """Say what becomes of responses below 0, of options as for :func:`ask`."""
+    for text in _notes(store, name, _given(name, options)):
+        on_note(text)
+
+
+def _given(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as arguments of an analysis: fields of its dataclasses put together."""
+    given = dict(options)
+    for argument, kind in asked_types(ANALYSES[name].function).items():
+        fields = {field: given.pop(field) for field in options_of(kind) if field in given}
+        given[argument] = kind(**fields)
+    return given
 
 
 def _notes(store: "Store", name: str, options: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fstore.queries.analyses._api import analysis
-from fstore.queries.figures.classification import MEAN, plot_classification
+from fstore.queries.figures.classification import MEAN, plot_accuracy, plot_classification
 from fstore.queries.samples.asked import Asked, AskedWithDifficult
 from fstore.types import OnProgress
 
@@ -108,6 +108,8 @@ def classification(
     title="Class-averaged accuracy of one-against-rest linear SVMs",
     source="sections 2.1 and 5.2",
     columns=("ablation", "class_averaged", "overall", "C", "n_train", "n_test", "classes"),
+    plot=plot_accuracy,
+    sweep="ablation",
 )
 def accuracy(
     store: "Store",

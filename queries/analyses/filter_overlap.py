@@ -19,7 +19,7 @@ __all__ = [
     "filter-overlap",
     title="Filters that classes have in common",
     source="section 4.2, Figure 5",
-    columns=("class", "other", "share", "chance", "top"),
+    columns=("class", "other", "share", "chance", "top", "n"),
     plot=plot_filter_overlap,
     negative="a filter of negative weight speaks for a class where it responds below 0",
 )
@@ -44,7 +44,8 @@ def filter_overlap(
     Returns
     -------
     list of dict
-        A row an ordered pair of classes; ``chance`` is the share that random sets have in common.
+        A row an ordered pair of classes; ``chance`` is the share that random sets have in
+        common, ``n`` the samples that filters were ranked on.
 
     Raises
     ------
@@ -57,8 +58,9 @@ def filter_overlap(
     responses = asked.responses(store)
     classes, shares, top = class_overlap(responses, top=top)
     chance = top / responses.X.shape[1]
+    same = {"chance": chance, "top": top, "n": len(responses.split.fitted)}
     rows = [
-        {"class": a, "other": b, "share": float(shares[i, j]), "chance": chance, "top": top}
+        {"class": a, "other": b, "share": float(shares[i, j]), **same}
         for i, a in enumerate(classes)
         for j, b in enumerate(classes)
         if i != j

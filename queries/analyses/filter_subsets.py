@@ -20,7 +20,7 @@ __all__ = [
     "filter-subsets",
     title="Average precision of nested subsets of filters",
     source="section 4.2, Figure 4 and Tables 5 and 10",
-    columns=("class", "filters", "ap_11", "ap_all", "fraction", "last_channel", "converged"),
+    columns=("class", "filters", "ap_11", "ap_all", "fraction", "last_channel", "converged", "n"),
     plot=plot_filter_subsets,
     negative="a filter of negative weight speaks for a class where it responds below 0",
 )
@@ -45,8 +45,8 @@ def filter_subsets(
     -------
     list of dict
         A row a class and size: AP on test, 0 to 1, its fraction of the AP of all filters, the
-        channel that the size added last, and whether the SVMs converged. A class that cannot be
-        learned or tested has no rows.
+        channel that the size added last, whether the SVMs converged, and the samples tested on. A
+        class that cannot be learned or tested has no rows.
 
     Raises
     ------
@@ -55,6 +55,7 @@ def filter_subsets(
     DataError
         A response is NaN or infinite; no filter responds; no class can be learned and tested.
     """
+    responses = asked.responses(store)
     return [
         {
             "class": name,
@@ -64,7 +65,8 @@ def filter_subsets(
             "fraction": subsets.fractions[i],
             "last_channel": int(subsets.ranking[k - 1]),
             "converged": subsets.converged,
+            "n": len(responses.split.test),
         }
-        for name, subsets in class_subsets(asked.responses(store), on_progress=on_progress).items()
+        for name, subsets in class_subsets(responses, on_progress=on_progress).items()
         for i, k in enumerate(subsets.sizes)
     ]

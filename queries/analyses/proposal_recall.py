@@ -1,6 +1,6 @@
 """How many objects the stored proposals find."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,16 +8,14 @@ import numpy as np
 from fstore import commands
 from fstore.errors import UnknownNameError
 from fstore.queries.analyses._api import analysis
+from fstore.queries.figures.proposal_recall import ALL, draw_recall
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from fstore.store import Store
 
-__all__ = ["draw_recall", "proposal_recall"]
-
-ALL = "(all)"
+__all__ = ["proposal_recall"]
 
 BEST = """
 WITH ranked AS (
@@ -49,41 +47,6 @@ LONGEST = """
 SELECT count(*) AS n FROM samples WHERE dataset = ? AND view = 'proposal'
 GROUP BY image_id ORDER BY n DESC LIMIT 1
 """
-
-
-def draw_recall(rows: Sequence[Mapping[str, Any]], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw recall against the number of proposals, and against the overlap asked for."""
-    from fstore.queries.figures.plots import panels
-
-    rows = [row for row in rows if row["class"] == ALL]
-    frame, (left, right) = panels(ax, 2, n_columns=2, size=(4.2, 3.4), sharey=True)
-    counts = sorted({row["proposals"] for row in rows})
-    for threshold in (0.5, 0.7, 0.9):
-        line = [row for row in rows if row["iou"] == threshold]
-        _line(left, line, x="proposals", label=f"IoU {threshold}")
-    left.set_xscale("log")
-    left.set(xlabel="Proposals an image", ylabel="Recall (share of objects)", ylim=(0, 1))
-    for count in [c for c in (100, 300, 1000) if c < counts[-1]] + counts[-1:]:
-        line = [row for row in rows if row["proposals"] == count]
-        name = f"{count:,} proposals" if count < counts[-1] else "all proposals"
-        _line(right, line, x="iou", label=name)
-    right.set(xlabel="Overlap asked for (IoU)")
-    n = rows[0]
-    for panel in (left, right):
-        panel.legend()
-    right.set_title(
-        f"{n['objects']} objects in {n['images']} images; band: 95 % bootstrap over images",
-        loc="right",
-        fontsize="small",
-    )
-    return frame
-
-
-def _line(ax: "Axes", rows: Sequence[Mapping[str, Any]], *, x: str, label: str) -> None:
-    places = [row[x] for row in rows]
-    (line,) = ax.plot(places, [row["recall"] for row in rows], label=label)
-    low, high = ([row[side] for row in rows] for side in ("low", "high"))
-    ax.fill_between(places, low, high, alpha=0.2, color=line.get_color(), linewidth=0)
 
 
 @analysis(

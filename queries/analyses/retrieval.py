@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fstore.queries.analyses._api import analysis
+from fstore.queries.figures.retrieval import plot_retrieved
 from fstore.queries.methods.queries import query_aps
 from fstore.queries.samples.asked import Asked
 from fstore.types import OnProgress
@@ -22,6 +23,7 @@ __all__ = ["retrieval"]
     title="Mean average precision of retrieval, real-valued and binary codes",
     source="section 5.1",
     columns=("code", "mean_ap", "std", "queries", "unanswerable"),
+    plot=plot_retrieved,
     negative="a binary code has 0 for them, as for what does not respond",
 )
 def retrieval(

@@ -29,6 +29,8 @@ OUTSIDE = (
     "fstore.showing",
     "fstore.system_errors",
     "fstore.store.hints",
+    "fstore.store.kept",
+    "fstore.store.sidecars",
     "fstore.store.remedies",
     # which cells there are, and what they read: that stands in their inputs, value by value
     "fstore.queries.studies",
@@ -52,6 +54,7 @@ OUTSIDE = (
     "fstore.store.readonly",
     "fstore.store.runs",
     "fstore.store.schema",
+    "fstore.store.hashing",
     "fstore.store.sums",
     "fstore.store.tables",
     "fstore.store.thrift",

@@ -12,17 +12,12 @@ from fstore.registry import Registry
 from fstore.words import worded
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from fstore.store import Store
 
 __all__ = ["REPORTS", "column_words", "negative_note", "paper_numbers", "report", "titled"]
 
 
 Compute: TypeAlias = "Callable[[Store, Sequence[Need]], Iterable[tuple[Need, Sequence[Cell]]]]"
-
-
-Plot: TypeAlias = "Callable[..., Axes]"
 
 
 Illustrate: TypeAlias = "Callable[[Store, Study, Sequence[Row]], list[dict[str, Any]]]"
@@ -40,11 +35,13 @@ def report(
     needs: "Callable[[Store, Study], Sequence[Need]]",
     paper: str | None = None,
     columns: Sequence[str] = (),
-    plot: "Plot | None" = None,
+    plot: Callable[..., object] | None = None,
+    chart: Callable[..., object] | None = None,
     illustrate: "Illustrate | None" = None,
     on: str = "",
     paper_row: "Callable[[str], str]" = str,
     negative: str = "",
+    together: bool = False,
 ) -> "Callable[[Compute], Compute]":
     """Register a report.
 
@@ -63,7 +60,9 @@ def report(
         Every ``col`` of a table; others are made of one of them, :data:`BESIDE` and what they
         say (``none:all_points``). Empty for a curve, or where they depend on the study.
     plot : callable or None
-        ``plot(rows, *, ax=None) -> Axes``.
+        ``plot(rows, *, title="") -> Drawing``: a chart, or a picture.
+    chart : callable or None
+        Where ``plot`` gives a picture: what draws its numbers as a chart, beside it on the page.
     illustrate : callable or None
         ``illustrate(store, study, rows) -> rows``: called before the plot, and only then; it adds
         what is drawn but is no number of the report (images, weights), under further keys.
@@ -74,10 +73,21 @@ def report(
         ``paper_row(row) -> str``: what the paper calls a row; the same name by default.
     negative : str
         What becomes of responses below 0, where the paper takes it that there are none.
+    together : bool
+        Its needs share what they read or compute: whoever spreads needs over workers keeps those
+        of this report in one task. Otherwise each need is computed for itself.
     """
     meta = {"title": title, "answers": answers, "paper": paper, "columns": tuple(columns)}
-    shown = {"plot": plot, "illustrate": illustrate, "on": on, "paper_row": paper_row}
-    return REPORTS.register(name, **meta, **shown, needs=needs, negative=negative)
+    shown = {
+        "plot": plot,
+        "chart": chart,
+        "illustrate": illustrate,
+        "on": on,
+        "paper_row": paper_row,
+    }
+    return REPORTS.register(
+        name, **meta, **shown, needs=needs, negative=negative, together=together
+    )
 
 
 def negative_note(store: "Store", study: Study, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Drawing: rows in, axes or pictures out. Nothing here computes a number of a report.
+"""Drawing: rows in, charts or pictures out. Nothing here computes a number of a report.
 
 Cells stay fresh when a module of this folder changes.
 """

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from fstore.queries.figures.plots import panels
+from fstore.queries.figures.lines import Axis, beside, line_chart
+from fstore.queries.figures.parts import round_ends, titled
 from fstore.types import CheckpointRecord
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    import altair as alt
 
 __all__ = [
     "CURVE_COLUMNS",
@@ -23,7 +24,6 @@ __all__ = [
 
 CURVE_COLUMNS = ("network", "ckpt", "curve", "iteration", "value")
 BLOCKS = "▁▂▃▄▅▆▇█"
-LINES = ("-", "--", ":", "-.")
 OWN_KEYS = ("curve", "validation")
 """Entries of a recipe that hold points."""
 
@@ -99,8 +99,8 @@ def sparkline(values: Sequence[float], *, width: int = 40) -> str:
 
 
 def plot_curves(
-    rows: Sequence[Mapping[str, Any]], *, log: bool = False, ax: "Axes | None" = None
-) -> "Axes":
+    rows: Sequence[Mapping[str, Any]], *, log: bool = False, title: str = ""
+) -> "alt.TopLevelMixin":
     """Draw the loss and what was measured on held-out samples against iterations.
 
     Parameters
@@ -109,38 +109,46 @@ def plot_curves(
         Of :func:`curve_rows`, for one or several checkpoints.
     log : bool
         Draw the loss on a logarithmic axis.
-    ax : Axes or None
-        Where to draw; None makes a figure.
-
-    Returns
-    -------
-    Axes
+    title : str
     """
-    measured = [c for c in dict.fromkeys(str(r["curve"]) for r in rows) if c != "loss"]
-    frame, drawn = panels(ax, 1 + len(measured), n_columns=3, size=(4.2, 3.4))
     names = _names(rows)
-    for axes, curve in zip(drawn, ["loss", *measured], strict=True):
-        _draw(axes, [r for r in rows if r["curve"] == curve], names, percent=curve != "loss")
-        axes.set_xlabel("Iterations")
-    drawn[0].set_ylabel("Loss on training batches (nats)")
-    if log:
-        _log_axis(drawn[0])
-    for axes, curve in zip(drawn[1:], measured, strict=True):
-        axes.set_ylabel(f"Held-out {curve} (percent)")
-        axes.set_ylim(0, 1.05 * axes.dataLim.y1)
-    handles, labels = drawn[0].get_legend_handles_labels()
-    drawn[-1].legend(handles, labels, loc="center left", bbox_to_anchor=(1, 0.5))
-    return frame
+    curves = ["loss", *(c for c in dict.fromkeys(str(r["curve"]) for r in rows) if c != "loss")]
+    panels = [
+        _panel([r for r in rows if r["curve"] == curve], curve, names, log=log and curve == "loss")
+        for curve in curves
+        if any(r["curve"] == curve for r in rows)
+    ]
+    drawn = beside(panels, list(names.values()), of="Checkpoint")
+    note = "One training each, so no spread; loss: mean over the iterations since the last point."
+    return titled(drawn, title, note, width=400 * len(panels))  # type: ignore[no-any-return]
 
 
-def _log_axis(axes: "Axes") -> None:
-    """Make an axis logarithmic, its ticks plain numbers at 1, 2 and 5 of each decade."""
-    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
+def _panel(
+    rows: Sequence[Mapping[str, Any]],
+    curve: str,
+    names: Mapping[tuple[str, str], str],
+    *,
+    log: bool,
+) -> "alt.LayerChart":
+    """Draw one curve of every checkpoint that has it."""
+    loss = curve == "loss"
+    points = [
+        {"line": names[r["network"], r["ckpt"]], "x": r["iteration"],
+         "y": r["value"] * (1 if loss else 100)}
+        for r in rows
+    ]  # fmt: skip
+    heights = [float(p["y"]) for p in points]
+    ends = (min(heights) * 0.9, max(heights) * 1.05) if log and min(heights) > 0 else None
+    y = Axis("Loss on training batches (nats)" if loss else f"Held-out {curve} (percent)",
+             log=log and min(heights) > 0, ends=ends or round_ends(heights),
+             format=".3f" if loss else ".1f")  # fmt: skip
+    return line_chart(points, x=Axis("Iterations", ends=_iterations(points), format=",d"), y=y,
+                      of="Checkpoint", lines=list(names.values()), alone=False,
+                      size=(340, 280))  # fmt: skip
 
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+
+def _iterations(points: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    return 0.0, max(1.0, *(float(p["x"]) for p in points))
 
 
 def _names(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
@@ -148,22 +156,3 @@ def _names(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
     keys = list(dict.fromkeys((str(r["network"]), str(r["ckpt"])) for r in rows))
     several = len({network for network, _ in keys}) > 1
     return {key: "/".join(key) if several else key[1] for key in keys}
-
-
-def _draw(
-    axes: "Axes",
-    rows: Sequence[Mapping[str, Any]],
-    names: Mapping[tuple[str, str], str],
-    *,
-    percent: bool,
-) -> None:
-    """Draw a line a checkpoint; colours run along viridis, strokes change, for black and white."""
-    import matplotlib as mpl
-
-    colours = mpl.colormaps["viridis"].resampled(len(names) + 1)
-    for i, (key, name) in enumerate(names.items()):
-        mine = [r for r in rows if (r["network"], r["ckpt"]) == key]
-        x = [r["iteration"] for r in mine]
-        y = [r["value"] * (100 if percent else 1) for r in mine]
-        style: dict[str, Any] = {"marker": "o", "markersize": 3} if percent else {}
-        axes.plot(x, y, LINES[i % len(LINES)], color=colours(i), label=name, **style)

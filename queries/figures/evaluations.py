@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fstore.queries.detection.voc_eval import Evaluation
-from fstore.queries.figures.plots import panels
+from fstore.queries.figures.precision_recall import curve_panels
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    import altair as alt
 
 __all__ = [
     "CURVE_COLUMNS",
@@ -66,38 +66,24 @@ def curve_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     return rows
 
 
-def plot_curves(rows: Sequence[Mapping[str, Any]], *, ax: "Axes | None" = None) -> "Axes":
+def plot_curves(rows: Sequence[Mapping[str, Any]], *, title: str = "") -> "alt.TopLevelMixin":
     """Draw precision against recall, a panel a class.
 
     Parameters
     ----------
     rows : sequence of mapping
         As from :func:`curve_rows`; at least one.
-    ax : Axes or None
-        Where to draw; None makes a figure.
-
-    Returns
-    -------
-    Axes
+    title : str
     """
-    names = list(dict.fromkeys(row["class"] for row in rows))
-    columns = min(5, len(names))
-    size = (2.3, 2.3) if columns > 1 else (4.5, 3.5)
-    frame, axes = panels(ax, len(names), n_columns=columns, size=size, sharex=True, sharey=True)
-    for i, (name, panel) in enumerate(zip(names, axes, strict=True)):
-        mine = [row for row in rows if row["class"] == name]
-        points = [(row["recall"], row["precision"]) for row in mine if row["recall"] is not None]
-        if points:
-            panel.plot(*zip(*points, strict=True), ".-", color="0.2", markersize=3)
-        panel.set_title(
-            f"{name}, n = {mine[0]['objects']}: AP {100 * mine[0]['ap_11']:.1f} %",
-            fontsize="small",
-        )
-        panel.set_xlim(0, 1)
-        panel.set_xticks([0, 0.5, 1])
-        panel.set_ylim(0, 1.05)
-        if i % columns == 0:
-            panel.set_ylabel("Precision")
-        if i + columns >= len(names):
-            panel.set_xlabel("Recall")
-    return frame
+    points = [
+        {
+            "panel": f"{row['class']}: AP {100 * row['ap_11']:.1f} %, n = {row['objects']}",
+            "line": row["class"],
+            "x": row["recall"],
+            "y": row["precision"],
+            "ap": 100 * row["ap_11"],
+        }
+        for row in rows
+    ]
+    note = "AP at 11 recalls; n: objects to find, difficult ones left out."
+    return curve_panels(points, title=title, of="Class", notes=[note])  # type: ignore[no-any-return]

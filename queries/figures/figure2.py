@@ -1,19 +1,16 @@
 """Figure 2 drawn: first-layer filters, a panel a checkpoint."""
 
 from collections.abc import Sequence
-from textwrap import fill
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from fstore import commands
 from fstore.errors import DataError
 from fstore.queries.figures.plots import Row
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from numpy.typing import NDArray
+    from PIL.Image import Image
 
+    from fstore.queries.figures.sheet import Tile
     from fstore.queries.studies.study import Study
     from fstore.store import Store
 
@@ -22,6 +19,8 @@ __all__ = ["add_filters", "plot_figure2"]
 
 PANELS = 3
 """In a line."""
+SIDE = 320
+"""Pixels that a panel has at least."""
 
 
 def add_filters(store: "Store", study: "Study", rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -35,7 +34,7 @@ def add_filters(store: "Store", study: "Study", rows: Sequence[Row]) -> list[dic
     return illustrated
 
 
-def plot_figure2(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
+def plot_figure2(rows: Sequence[Row], *, title: str = "") -> "Image":
     """Draw the filters of every checkpoint as a grid, a panel a checkpoint.
 
     Parameters
@@ -43,33 +42,37 @@ def plot_figure2(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
     rows : sequence of mapping
         Rows of the report, those of the column ``cosine`` with ``filters``, an array of shape
         (n_filters, 3, height, width), RGB.
-    ax : Axes or None
-        Where to draw; None makes a figure.
+    title : str
+        What is drawn: network, checkpoints.
 
     Returns
     -------
-    Axes
+    Image of mode RGB
+
+    Raises
+    ------
+    DataError
+        The rows have no filters.
     """
-    from fstore.queries.figures.plots import panels
-    from fstore.queries.methods.first_layer import mosaic
+    from fstore.queries.figures.sheet import Line, sheet
 
     shown = [row for row in rows if row["col"] == "cosine"]
     if not shown or not all("filters" in row for row in shown):
         draw = commands.report_show(None, "figure2", plot="figure2.png")
         raise DataError(f"the rows have no filters; draw them with: {draw}")
-    frame, drawn = panels(ax, len(shown), n_columns=PANELS, size=(2.3, 2.5))
-    for row, panel in zip(shown, drawn, strict=True):
-        filters: NDArray[np.float32] = row["filters"]
-        picture = mosaic(filters)
-        panel.imshow(picture, interpolation="nearest")
-        edge = 0.03 * len(picture)  # panels are farther apart than filters
-        panel.set_xlim(-edge, picture.shape[1] + edge)
-        panel.set_ylim(len(picture) + edge, -edge)
-        panel.set_title(f"{row['row']}  ({row['value']:.2f})", fontsize="small")
-        panel.axis("off")
-    figure = frame.get_figure(root=True)
-    if figure is not None:
-        n = shown[0]["n"]
-        note = f"n = {n} filters; in brackets: mean cosine to the last before fine-tuning"
-        figure.supxlabel(fill(note, 40 * min(len(shown), PANELS)), fontsize="small")
-    return frame
+    tiles = [_tile(row) for row in shown]
+    note = f"n = {shown[0]['n']} filters, each with a scale of its own; grey is 0. The cosine is "
+    return sheet(
+        [Line("", tiles[i : i + PANELS]) for i in range(0, len(tiles), PANELS)],
+        title=title,
+        note=f"{note}that to the same filter of the last checkpoint before fine-tuning.",
+        alt=f"First-layer filters of checkpoints {', '.join(str(row['row']) for row in shown)}",
+    )
+
+
+def _tile(row: Row) -> "Tile":
+    from fstore.queries.figures.first_layer import filter_grid
+    from fstore.queries.figures.sheet import Tile
+
+    grid = filter_grid(row["filters"], side=SIDE)
+    return Tile(grid, (f"{row['row']}  (mean cosine {row['value']:.2f})",))

@@ -3,36 +3,27 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from fstore.queries.cells.needs import SUMMARY
+from fstore.queries.figures.overlap import draw_overlap
 from fstore.queries.figures.plots import Row
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
+    import altair as alt
 
 __all__ = ["plot_figure5"]
 
 
-def plot_figure5(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
+def plot_figure5(rows: Sequence[Row], *, title: str = "") -> "alt.LayerChart":
     """Draw the shares of common filters as a matrix, in percent.
 
     Parameters
     ----------
     rows : sequence of mapping
         Rows of the report.
-    ax : Axes or None
-        Where to draw; None makes a figure.
-
-    Returns
-    -------
-    Axes
+    title : str
     """
-    from fstore.queries.figures.overlap import draw_overlap
-
     values = {(str(row["row"]), str(row["col"])): float(row["value"] or 0) for row in rows}
-    classes = list(dict.fromkeys(row for row, _ in values if row != SUMMARY))
-    shares = np.array([[values[a, b] for b in classes] for a in classes])
+    shares = {pair: share for pair, share in values.items() if pair[0] != SUMMARY}
+    counts = [int(row["n"]) for row in rows if row["n"]]
     top, chance = int(values[SUMMARY, "top"]), values[SUMMARY, "chance"]
-    return draw_overlap(classes, shares, chance=chance, top=top, ax=ax)
+    return draw_overlap(shares, chance=chance, top=top, title=title, n=max(counts, default=0))

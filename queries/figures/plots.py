@@ -1,41 +1,91 @@
-"""Save figures, their numbers beside them, and lay out figures of many panels."""
+"""Save what a figure's module draws, chart or picture, with its numbers beside it."""
 
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from importlib.resources import as_file, files
+import io
+import math
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fstore.csv_text import csv_cell, csv_rows
 from fstore.errors import DataError
+from fstore.queries.figures.vega import DPI, SUFFIXES, chart_bytes
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    import altair as alt
+    from PIL.Image import Image
 
-__all__ = ["Row", "check_out", "drawn", "new_axes", "panels", "save_plot", "styled"]
+__all__ = [
+    "Drawing",
+    "Plot",
+    "Row",
+    "check_out",
+    "draw",
+    "drawing_bytes",
+    "is_picture",
+    "save_plot",
+    "with_numbers",
+]
 
 Row: TypeAlias = Mapping[str, Any]
 """A row of a report or of an analysis, as it is drawn."""
 
-SUFFIXES = (".png", ".svg", ".pdf")
+Drawing: TypeAlias = "alt.TopLevelMixin | Image"
+"""What a figure's module returns: a chart, or a picture where pixels are what is shown."""
+
+Plot: TypeAlias = Callable[..., "Drawing"]
+"""``plot(rows, *, title="") -> Drawing``; lines of a title after the first are smaller."""
 
 
-def save_plot(
-    plot: "Callable[..., Axes]",
-    rows: Sequence[Mapping[str, Any]],
-    out: Path,
-    *,
-    columns: Sequence[str],
-    overwrite: bool = False,
-) -> Path:
-    """Draw rows and save the figure, and the rows as CSV under the same stem.
+def draw(plot: Plot, rows: Sequence[Row], *, title: str = "") -> Drawing:
+    """Draw those rows that have a number.
 
     Parameters
     ----------
     plot : callable
-        ``plot(rows, *, ax=None) -> Axes``.
+        ``plot(rows, *, title="") -> Drawing``.
+    rows : sequence of mapping
+    title : str
+
+    Raises
+    ------
+    DataError
+        There is no row, or none with a number.
+    """
+    drawn = with_numbers(rows)
+    if not drawn:
+        why = f"none of the {len(rows)} rows has a number" if rows else "there are no rows"
+        raise DataError(f"nothing to draw: {why}")
+    return plot(drawn, title=title)
+
+
+def with_numbers(rows: Sequence[Row]) -> list[Row]:
+    """Return rows without those of a report whose value is none, or no number."""
+    values = [row.get("value", 0) for row in rows]
+    return [
+        row
+        for row, value in zip(rows, values, strict=True)
+        if value is not None and not math.isnan(value)
+    ]
+
+
+def save_plot(
+    plot: Plot,
+    rows: Sequence[Row],
+    out: Path,
+    *,
+    columns: Sequence[str],
+    overwrite: bool = False,
+    title: str = "",
+) -> Path:
+    """Draw rows and save the drawing, and the rows as CSV under the same stem.
+
+    Parameters
+    ----------
+    plot : callable
+        ``plot(rows, *, title="") -> Drawing``.
     rows : sequence of mapping
     out : Path
         ``.png`` (150 dpi), ``.svg`` or ``.pdf``; the same rows give the same bytes.
@@ -43,6 +93,8 @@ def save_plot(
         Of the CSV.
     overwrite : bool
         Replace files that are there.
+    title : str
+        What is drawn: layer, checkpoint, data set.
 
     Returns
     -------
@@ -52,45 +104,14 @@ def save_plot(
     Raises
     ------
     DataError
-        The name has another suffix, or a file exists.
+        The name has another suffix, a file exists, or there is nothing to draw.
     """
     check_out(out, overwrite=overwrite)
-    with styled():
-        figure = drawn(plot, rows)
-        undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-        out.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(out, metadata=undated.get(out.suffix))
+    drawn = drawing_bytes(draw(plot, rows, title=title), out.suffix)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(drawn)
     _write_csv(rows, out.with_suffix(".csv"), columns)
     return out
-
-
-def drawn(plot: "Callable[..., Axes]", rows: Sequence[Mapping[str, Any]]) -> "Figure":
-    """Return a new figure with rows drawn, in the style of :func:`styled`; no window opens.
-
-    Parameters
-    ----------
-    plot : callable
-        ``plot(rows, *, ax=None) -> Axes``.
-    rows : sequence of mapping
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with styled():
-        figure = Figure()
-        FigureCanvasAgg(figure)
-        plot(rows, ax=figure.add_subplot())
-    return figure
-
-
-@contextmanager
-def styled() -> Iterator[None]:
-    """Draw, and save what was drawn, with fstore's style."""
-    import matplotlib as mpl
-
-    style = files("fstore.queries").joinpath("fstore.mplstyle")
-    with as_file(style) as path, mpl.rc_context(fname=path):
-        yield
 
 
 def check_out(out: Path, *, overwrite: bool) -> None:
@@ -107,61 +128,61 @@ def check_out(out: Path, *, overwrite: bool) -> None:
             raise DataError(f"{file} exists; choose another name, or add --overwrite")
 
 
-def new_axes(ax: "Axes | None") -> "Axes":
-    """Return the axes to draw on: those given, or those of a new figure."""
-    if ax is None:
-        import matplotlib.pyplot as plt
+def is_picture(drawing: Drawing) -> bool:
+    """Whether a drawing is a Pillow image, and no chart."""
+    from PIL.Image import Image
 
-        _, ax = plt.subplots()
-    return ax
+    return isinstance(drawing, Image)
 
 
-def panels(
-    ax: "Axes | None",
-    n_panels: int,
-    *,
-    n_columns: int,
-    size: tuple[float, float],
-    sharex: bool = False,
-    sharey: bool = False,
-) -> "tuple[Axes, list[Axes]]":
-    """Put a grid of panels in the place of some axes.
+def drawing_bytes(drawing: Drawing, suffix: str) -> bytes:
+    """Return a drawing as a file's bytes; the same drawing gives the same ones.
 
     Parameters
     ----------
-    ax : Axes or None
-        Emptied and kept as the frame of the grid, for a common title or legend; None makes a
-        figure. A figure that has no other axes is made as large as the grid needs.
-    n_panels, n_columns : int
-    size : tuple of float
-        Width and height of a panel, in inches.
-    sharex, sharey : bool
-        Whether panels have one axis together.
+    drawing : chart or PIL.Image.Image
+        A picture becomes part of an SVG as it is, a PNG.
+    suffix : str
+        ``.png``, ``.svg`` or ``.pdf``.
 
-    Returns
-    -------
-    frame : Axes
-    panels : list of Axes, ``n_panels`` of them, row by row
+    Raises
+    ------
+    DataError
+        The suffix is another.
     """
-    frame = new_axes(ax)
-    figure, place = frame.get_figure(root=True), frame.get_subplotspec()
-    if figure is None or place is None:
-        raise ValueError("axes outside a grid cannot be divided")
-    n_columns = min(n_columns, n_panels)
-    n_rows = -(-n_panels // n_columns)
-    if len(figure.axes) == 1:
-        figure.set_size_inches(n_columns * size[0], n_rows * size[1])
-    frame.axis("off")
-    grid = place.subgridspec(n_rows, n_columns).subplots(
-        squeeze=False, sharex=sharex, sharey=sharey
+    from PIL.Image import Image
+
+    if not isinstance(drawing, Image):
+        return chart_bytes(drawing, suffix)
+    if suffix not in SUFFIXES:
+        raise DataError(f"cannot draw to '{suffix}'; choose one of {', '.join(SUFFIXES)}")
+    if suffix == ".svg":
+        return _embedded(drawing).encode()
+    file = io.BytesIO()
+    if suffix == ".pdf":
+        undated: dict[str, Any] = {"creationDate": None, "modDate": None}
+        drawing.convert("RGB").save(file, "PDF", resolution=DPI, **undated)
+    else:
+        drawing.save(file, "PNG", dpi=(DPI, DPI))
+    return file.getvalue()
+
+
+def _embedded(picture: "Image") -> str:
+    """Return a picture as an SVG that holds it, as large as it is at 96 pixels an inch."""
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    width, height = picture.size
+    told = escape(str(picture.info.get("alt", "")))
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'width="{width}" height="{height}" viewBox="0 0 {width} {height}">'
+        + (f"<title>{told}</title>" if told else "")
+        + f'<image width="{width}" height="{height}" '
+        f'xlink:href="data:image/png;base64,{b64encode(file.getvalue()).decode()}"/></svg>\n'
     )
-    axes = list(grid.flat)
-    for empty in axes[n_panels:]:
-        empty.axis("off")
-    return frame, axes[:n_panels]
 
 
-def _write_csv(rows: Sequence[Mapping[str, Any]], out: Path, columns: Sequence[str]) -> None:
+def _write_csv(rows: Sequence[Row], out: Path, columns: Sequence[str]) -> None:
     with out.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(map(csv_cell, columns))

@@ -1,87 +1,125 @@
 """Single filters drawn: their average precision, and precision against recall."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from fstore.queries.figures.parts import SHAPES, inline, stroke_of, titled, told
 from fstore.queries.figures.plots import Row
+from fstore.queries.figures.precision_recall import curve_panels
+from fstore.queries.figures.vega import CATEGORIES
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
+    import altair as alt
 
 __all__ = ["plot_filter_curves", "plot_single_filters"]
 
 
-def plot_single_filters(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw the best filters' AP of every class as dots, the prior as a tick.
+TIP = (
+    ("class:N", "Class"),
+    ("channel:Q", "Filter", "d"),
+    ("rank:Q", "Rank", "d"),
+    ("ap:Q", "AP, percent", ".1f"),
+    ("prior:Q", "Prior, percent", ".1f"),
+)
+
+
+def _point(row: Row) -> dict[str, Any]:
+    """Return what is drawn of a filter: in percent."""
+    shares = {"ap": 100 * float(row["ap_11"]), "prior": 100 * float(row["prior"])}
+    own = {"class": str(row["class"]), "rank": int(row["rank"]), "channel": row["channel"]}
+    return {**own, **shares}
+
+
+def plot_single_filters(rows: Sequence[Row], *, title: str = "") -> "alt.LayerChart":
+    """Draw the best filters' AP of every class, a line a rank, the prior as a tick.
 
     Parameters
     ----------
     rows : sequence of mapping
         Rows of the analysis.
-    ax : Axes or None
-        Where to draw; None makes a figure.
-
-    Returns
-    -------
-    Axes
+    title : str
     """
-    from fstore.queries.figures.plots import new_axes
+    import altair as alt
 
-    ax = new_axes(ax)
-    classes = list(dict.fromkeys(str(row["class"]) for row in rows))
-    best = {c: max(float(r["ap_11"]) for r in rows if r["class"] == c) for c in classes}
-    classes.sort(key=lambda c: best[c])
-    at = {c: i for i, c in enumerate(classes)}
-    aps = [100 * float(row["ap_11"]) for row in rows]
-    ax.plot(aps, [at[str(row["class"])] for row in rows], "o", color="0.35", label="a filter")
-    priors = {str(row["class"]): 100 * float(row["prior"]) for row in rows}
-    ax.plot([priors[c] for c in classes], range(len(classes)), "k|", label="random filter")
-    ax.set_yticks(range(len(classes)), classes, fontsize="small")
-    ax.set_xlim(left=0)
-    n = rows[0]["n"] if rows else 0
-    ax.set_xlabel(f"11-point average precision (percent), n = {n} samples")
-    ax.set_ylabel("Class")
-    ax.legend(loc="lower right")
-    return ax
+    points = [_point(row) for row in rows]
+    best = {p["class"]: max(q["ap"] for q in points if q["class"] == p["class"]) for p in points}
+    classes = sorted(best, key=lambda name: (-best[name], name))
+    ranks = sorted({p["rank"] for p in points})
+    base = alt.Chart(inline(points)).encode(
+        y=alt.Y(
+            "class:N",
+            sort=classes,
+            title="Class",
+            axis=alt.Axis(grid=True, tickBand="extent", ticks=False, labelLimit=220),
+        )
+    )
+    across = alt.X(
+        "ap:Q",
+        title="11-point average precision (percent)",
+        scale=alt.Scale(domain=[0, 100], nice=False),
+    )
+    prior = base.mark_tick(thickness=2, color="#7f7f7f", height={"band": 0.9})
+    dots = base.mark_point(filled=True, size=34, opacity=1).encode(
+        x=across, tooltip=told(*TIP), yOffset=alt.YOffset("rank:O", sort=ranks), **_ranks(ranks)
+    )
+    chart = alt.layer(prior.encode(x="prior:Q"), dots)
+    chart = chart.properties(
+        width=460, height=alt.Step(max(18, 7 * len(ranks)), **{"for": "position"})
+    )
+    n = f"n = {rows[0]['n']:,} samples. " if rows else ""
+    note = f"{n}Best filters of each class, below each other. Tick: a random filter (the prior)."
+    return titled(chart, title, note)  # type: ignore[no-any-return]
 
 
-def plot_filter_curves(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
+def _ranks(ranks: Sequence[int]) -> dict[str, Any]:
+    """Return the channels that tell ranks apart, while there are as many symbols."""
+    import altair as alt
+
+    if len(ranks) > len(SHAPES):
+        return {"color": alt.value(CATEGORIES[0])}
+    same: dict[str, Any] = {"title": "Rank", "sort": list(ranks)}
+    n = len(ranks)
+    return {
+        "color": alt.Color(
+            "rank:N", scale=alt.Scale(domain=list(ranks), range=list(CATEGORIES[:n])), **same
+        ),
+        "shape": alt.Shape(
+            "rank:N", scale=alt.Scale(domain=list(ranks), range=list(SHAPES[:n])), **same
+        ),
+    }
+
+
+def plot_filter_curves(rows: Sequence[Row], *, title: str = "") -> "alt.TopLevelMixin":
     """Draw precision against recall, a panel a class, a line a filter.
 
     Parameters
     ----------
     rows : sequence of mapping
         Rows of the analysis.
-    ax : Axes or None
-        Where to draw; None makes a figure.
-
-    Returns
-    -------
-    Axes
+    title : str
     """
-    from fstore.queries.figures.plots import panels
-
-    classes = list(dict.fromkeys(str(row["class"]) for row in rows))
-    frame, drawn = panels(ax, len(classes), n_columns=5, size=(1.7, 1.5), sharex=True, sharey=True)
-    last = max(2, *(row["rank"] for row in rows))
-    for name, panel in zip(classes, drawn, strict=True):
-        mine = [row for row in rows if row["class"] == name]
-        for rank in dict.fromkeys(row["rank"] for row in mine):
-            line = [row for row in mine if row["rank"] == rank]
-            shade = str(0.6 * (rank - 1) / (last - 1))
-            panel.plot(
-                [row["recall"] for row in line],
-                [row["precision"] for row in line],
-                color=shade,
-                linewidth=1,
-            )
-        panel.axhline(mine[0]["prior"], color="black", linestyle=":", linewidth=1)
-        panel.set_title(f"{name} ({100 * mine[0]['ap_11']:.0f})", fontsize="small")
-        panel.set_ylim(0, 1.02)
-        panel.set_xlim(0, 1)
-    n = rows[0]["n"] if rows else 0
-    label = f"Recall (n = {n} samples; dark: best filter, its AP in percent; dotted: random)"
-    frame.get_figure(root=True).supxlabel(label, fontsize="small")  # type: ignore[union-attr]
-    frame.get_figure(root=True).supylabel("Precision", fontsize="small")  # type: ignore[union-attr]
-    return frame
+    best = {row["class"]: 100 * row["ap_11"] for row in rows if row["rank"] == 1}
+    ranks = sorted({int(row["rank"]) for row in rows})
+    points = [
+        {
+            "panel": f"{row['class']} ({best[row['class']]:.0f})",
+            "line": f"rank {row['rank']}",
+            "x": row["recall"],
+            "y": row["precision"],
+            "prior": row["prior"],
+            "ap": 100 * row["ap_11"],
+            "filter": row["channel"],
+        }
+        for row in rows
+    ]
+    n = f"n = {rows[0]['n']:,} samples." if rows else ""
+    return curve_panels(  # type: ignore[no-any-return]
+        points,
+        title=title,
+        of="Class",
+        notes=[n, "In brackets: AP of the best filter, percent.", "Dotted: a random filter."],
+        lines=[f"rank {rank}" for rank in ranks],
+        strokes=[stroke_of(i) for i in range(len(ranks))],
+        colours=[CATEGORIES[i % len(CATEGORIES)] for i in range(len(ranks))],
+        line_title="Filter",
+    )

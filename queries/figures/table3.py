@@ -1,54 +1,61 @@
 """Table 3 drawn: mean AP along pre-training, a line a layer."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fstore.queries.figures.plots import Row, new_axes
+from fstore.queries.cells.needs import BESIDE
+from fstore.queries.figures.lines import Axis, line_chart
+from fstore.queries.figures.parts import counted, titled
+from fstore.queries.figures.plots import Row
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
+    import altair as alt
 
 __all__ = ["plot_table3"]
 
 
-MARKERS = "osD^vP*Xd"
-
-
-def plot_table3(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw mean AP against the checkpoint, a line a layer.
+def plot_table3(rows: Sequence[Row], *, title: str = "") -> "alt.LayerChart":
+    """Draw mean AP against the checkpoint, a line a layer; the axis begins at 0.
 
     Parameters
     ----------
     rows : sequence of mapping
         Rows of the report.
-    ax : Axes or None
-        Where to draw; None makes a figure.
-
-    Returns
-    -------
-    Axes
+    title : str
     """
-    import matplotlib as mpl
+    main = [row for row in rows if BESIDE not in str(row["col"])]
+    points = [
+        {
+            "line": str(row["row"]),
+            "x": str(row["col"]),
+            "y": row["value"],
+            "n": row["n"],
+            **_spread(row),
+        }
+        for row in main
+    ]
+    chart = line_chart(
+        points,
+        x=Axis(
+            "Checkpoint along pre-training (iterations)",
+            names=list(dict.fromkeys(p["x"] for p in points)),
+        ),
+        y=Axis("Mean average precision (percent)", format=".1f"),
+        of="Layer",
+        more=[("std:Q", "Standard deviation", ".2f"), ("n:Q", "Splits", ",")],
+    )
+    return titled(chart, title, _note(main))  # type: ignore[no-any-return]
 
-    ax = new_axes(ax)
-    main = [row for row in rows if ":" not in str(row["col"])]
-    ckpts = list(dict.fromkeys(str(row["col"]) for row in main))
-    layers = list(dict.fromkeys(str(row["row"]) for row in main))
-    depth = mpl.colormaps["viridis"].resampled(len(layers) + 1)
-    for i, layer in enumerate(layers):
-        mine = [row for row in main if row["row"] == layer]
-        x = [ckpts.index(str(row["col"])) for row in mine]
-        y = [float(row["value"] or 0) for row in mine]
-        spread = [float(row["std"] or 0) for row in mine]
-        marker = MARKERS[i % len(MARKERS)]
-        style: dict[str, Any] = {"color": depth(i), "marker": marker, "label": layer}
-        ax.errorbar(x, y, yerr=spread, **style)
-    ax.set_xticks(range(len(ckpts)), ckpts)
-    ax.set_ylim(bottom=0)
-    ax.set_xlabel("Checkpoint along pre-training")
-    ax.set_ylabel("Mean average precision (percent)")
-    n = max(int(row["n"] or 1) for row in main)
-    title = "Layer" if n == 1 else f"Layer (bars: ± 1 s.d., n = {n} splits)"
-    ax.legend(title=title, loc="center left", bbox_to_anchor=(1, 0.5))
-    return ax
+
+def _spread(row: Row) -> dict[str, float | None]:
+    value, std = float(row["value"]), row["std"]
+    return {"std": std} | ({"low": value - std, "high": value + std} if std else {})
+
+
+def _note(rows: Sequence[Row]) -> str:
+    """Say what a difference must be seen against."""
+    counts = [int(row["n"] or 1) for row in rows]
+    if max(counts) == 1:
+        return "One split, so no spread: small differences may be chance."
+    n = counted(counts, "splits")
+    return f"Lines up and down: ± 1 standard deviation over splits, {n}."

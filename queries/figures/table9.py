@@ -1,47 +1,70 @@
-"""Table 9 drawn: the decrease of MCAuE by layer, a line a measure."""
+"""Table 9 drawn: the decrease of MCAuE by layer, a panel a measure, a line a share of filters."""
 
 from collections.abc import Sequence
-from math import nan
 from typing import TYPE_CHECKING
 
+from fstore.queries.cells.needs import BESIDE
+from fstore.queries.figures.lines import Axis, beside, line_chart
+from fstore.queries.figures.parts import counted, round_ends, titled
 from fstore.queries.figures.plots import Row
-from fstore.queries.methods.entropy import MEASURES
 from fstore.words import worded
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
+    import altair as alt
 
 __all__ = ["plot_table9"]
 
 
-def plot_table9(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
-    """Draw the percent decrease by layer, a line a measure, for all filters and the best tenth.
+def plot_table9(rows: Sequence[Row], *, title: str = "") -> "alt.TopLevelMixin":
+    """Draw the percent decrease by layer, a panel a measure, a line a share of the filters.
 
     Parameters
     ----------
     rows : sequence of mapping
         Rows of the report.
-    ax : Axes or None
-        Where to draw; None makes a figure.
-
-    Returns
-    -------
-    Axes
+    title : str
     """
-    from fstore.queries.figures.plots import new_axes
+    main = [row for row in rows if BESIDE not in str(row["col"]) and row["value"] is not None]
+    ends = round_ends([float(row["value"]) for row in main])
+    measures = list(dict.fromkeys(str(row["col"]).rsplit(" ", 1)[0] for row in main))
+    layers = list(dict.fromkeys(str(row["row"]) for row in main))
+    panels = [
+        _panel([r for r in main if str(r["col"]).startswith(f"{measure} ")], layers, ends)
+        .properties(title=f"{worded(measure).capitalize()} entropy")
+        for measure in measures
+    ]  # fmt: skip
+    shares = list(dict.fromkeys(_share(str(row["col"])) for row in main))
+    counts = [int(row["n"]) for row in main if row["n"]]
+    n = f"{counted(counts, 'filters in a mean')}." if counts else ""
+    what = "Above 0: more selective after fine-tuning. One pair of checkpoints, so no spread."
+    return titled(beside(panels, shares, of="Filters"), title, what, n, width=300 * len(panels))  # type: ignore[no-any-return]
 
-    ax = new_axes(ax)
-    values = {(str(row["row"]), str(row["col"])): float(row["value"] or 0) for row in rows}
-    layers = list(dict.fromkeys(row for row, _ in values))
-    for measure, marker in zip(MEASURES, "osD", strict=True):
-        for share, style in ((0.1, "-"), (1.0, ":")):
-            y = [values.get((layer, f"{measure} {share:g}"), nan) for layer in layers]
-            label = f"{worded(measure)}, fraction {share:g}"
-            ax.plot(layers, y, marker + style, color="0.2", markerfacecolor="white", label=label)
-    ax.axhline(0, color="0.6", linewidth=0.8)
-    ax.set_xlabel("Layer")
-    ax.set_ylabel("Decrease of MCAuE (percent)")
-    ax.tick_params(axis="x", rotation=30 if len(layers) > 7 else 0)
-    ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
-    return ax
+
+def _panel(
+    rows: Sequence[Row], layers: Sequence[str], ends: tuple[float, float]
+) -> "alt.LayerChart":
+    """Draw one measure: a line a share of the filters."""
+    points = [
+        {
+            "line": _share(str(row["col"])),
+            "x": str(row["row"]),
+            "y": row["value"],
+            "n": row["n"],
+        }
+        for row in rows
+    ]
+    return line_chart(
+        points,
+        x=Axis("Layer", names=layers),
+        y=Axis("Decrease of MCAuE (percent)", ends=ends, format=".2f"),
+        of="Filters",
+        more=[("n:Q", "Filters in the mean", ",")],
+        rules=[0.0] if ends[0] < 0 < ends[1] else [],
+        alone=False,
+        size=(250, 270),
+    )
+
+
+def _share(col: str) -> str:
+    share = float(col.rsplit(" ", 1)[1])
+    return "all filters" if share == 1 else f"best {100 * share:g} %"

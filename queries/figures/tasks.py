@@ -4,26 +4,25 @@ from collections.abc import Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from fstore.queries.cells.needs import BESIDE, Row
-from fstore.queries.cells.registry import Plot
+from fstore.queries.cells.needs import BESIDE
 from fstore.queries.figures.bars import grouped_bars
+from fstore.queries.figures.plots import Plot, Row
 from fstore.queries.studies.tasks import QUANTITIES, role_of
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
+    import altair as alt
 
 __all__ = ["task_plot"]
 
 
-NARROW = 16
-"""Characters a line of a task's name, where labels are many."""
+NARROW = 18
+"""Characters a line of a task's name."""
 
 
-def _label(row: str, gap: str) -> str:
+def _label(row: str) -> str:
     """Return a task's name over several lines, and below it what is measured."""
-    quantity = gap.join(QUANTITIES[role_of(row)].rsplit(" ", 1))
-    return f"{fill(row, NARROW, break_on_hyphens=False) if gap != ' ' else row}\n{quantity}"
+    quantity = fill(QUANTITIES[role_of(row)], NARROW)
+    return f"{fill(row, NARROW, break_on_hyphens=False)}\n{quantity}"
 
 
 def task_plot(columns: Sequence[str] = (), *, ordered: bool = False) -> Plot:
@@ -37,28 +36,29 @@ def task_plot(columns: Sequence[str] = (), *, ordered: bool = False) -> Plot:
         Whether columns are steps of pre-training: checkpoints, called as the store does.
     """
 
-    def plot(rows: Sequence[Row], *, ax: "Axes | None" = None) -> "Axes":
+    def plot(rows: Sequence[Row], *, title: str = "") -> "alt.LayerChart":
         """Draw a group of bars a task, a bar a column, the paper's numbers as marks.
 
         Parameters
         ----------
         rows : sequence of mapping
             Rows of the report.
-        ax : Axes or None
-            Where to draw; None makes a figure.
-
-        Returns
-        -------
-        Axes
+        title : str
         """
-        names = dict.fromkeys(str(row["row"]) for row in rows)
-        gap = " " if len(names) < 3 else "\n"  # many labels: narrow ones
-        labels = {name: _label(name, gap) for name in names}
-        named = [{**row, "row": labels[str(row["row"])]} for row in rows]
+        named = [{**row, "row": _label(str(row["row"]))} for row in rows]
         shown = columns or list(
             dict.fromkeys(str(row["col"]) for row in rows if BESIDE not in str(row["col"]))
         )
-        words = {"ylabel": "Percent", "xlabel": "Task"}
-        return grouped_bars(named, shown, **words, ordered=ordered, named=ordered, ax=ax)
+        return grouped_bars(
+            named,
+            shown,
+            ylabel="Accuracy or mean AP (percent)",
+            xlabel="Task",
+            title=title,
+            of="Pre-trained for" if ordered else "Training",
+            over="runs",
+            ordered=ordered,
+            named=ordered,
+        )
 
     return plot

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,9 @@ SIZES = (1, 2, 3, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 80, 100, 128, 256)
 TOP = 50
 TOP_SHARE = 50 / 256
 """The paper compares the 50 best of 256 filters."""
+
+STEP = 64
+"""Filters whose responses are sorted at a time."""
 
 VOC_GROUPS = {
     "person": ("person",),
@@ -81,7 +85,8 @@ def single_filter_aps(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the average precision of every filter as a detector of every class (section 4.1).
 
-    Each filter's responses are sorted once for all classes; equal responses enter as one block.
+    Each filter's responses are sorted once for all classes, many filters at a time; equal responses
+    enter as one block.
 
     Parameters
     ----------
@@ -96,29 +101,52 @@ def single_filter_aps(
         At 11 recalls and over all points, 0 to 1; those of :func:`fstore.store.precision.voc_ap`
         and :func:`fstore.store.precision.ap`. NaN for a class without a positive.
     """
-    positive, counted = Y > 0, Y != 0
-    totals = positive.sum(axis=0)
-    results = np.full((2, Y.shape[1], X.shape[1]), np.nan)
-    positives_somewhere = totals > 0
-    for channel, scores in enumerate(X.T):
-        order = np.argsort(-scores, kind="stable")
-        ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
-        hits = np.cumsum(positive[order], axis=0, dtype=np.int64)[ends][:, positives_somewhere]
-        taken = np.cumsum(counted[order], axis=0, dtype=np.int64)[ends][:, positives_somewhere]
-        results[:, positives_somewhere, channel] = _areas(hits, taken, totals[positives_somewhere])
-    return results[0], results[1]
+    starts = range(0, X.shape[1], STEP)
+    with ThreadPoolExecutor() as pool:  # sorting does not hold the interpreter's lock
+        blocks = list(pool.map(lambda at: _block_aps(X[:, at : at + STEP], Y), starts))
+    shape = (2, Y.shape[1], 0)
+    at_11, at_all = np.concatenate([np.empty(shape), *blocks], axis=2)
+    return at_11, at_all
 
 
-def _areas(
-    hits: NDArray[np.int64], taken: NDArray[np.int64], totals: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Return 11-point and all-points AP of each column of hits and samples taken so far."""
-    precision = hits / np.maximum(taken, 1)
-    best = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
-    reached = np.diff(10 * hits // totals, axis=0, prepend=-1)
-    at_11 = (best * reached).sum(axis=0) / 11
-    at_all = (best * np.diff(hits, axis=0, prepend=0)).sum(axis=0) / totals
-    return np.stack([at_11, at_all])
+def _block_aps(X: "FloatArray", Y: NDArray[np.int8]) -> NDArray[np.float64]:
+    """Return 11-point and all-points AP of some filters, shape (2, n_classes, n_filters)."""
+    reach = _reach(np.ascontiguousarray(X.T))
+    results = np.full((2, Y.shape[1], len(reach)), np.nan)
+    for c, labels in enumerate(Y.T):
+        if (labels > 0).any():
+            results[:, c] = _areas(reach[:, labels > 0], reach[:, labels == 0])
+    return results
+
+
+def _reach(X: "FloatArray") -> NDArray[np.int64]:
+    """Return how many samples respond at least as much as each does, by filter; X transposed."""
+    n = X.shape[1]
+    order = np.argsort(X, axis=1)
+    ascending = np.take_along_axis(X, order, axis=1)
+    first = np.zeros(X.shape, dtype=np.int64)  # of the block of equal responses
+    first[:, 1:] = np.where(np.diff(ascending, axis=1) != 0, np.arange(1, n), 0)
+    np.maximum.accumulate(first, axis=1, out=first)
+    reach = np.empty_like(first)
+    np.put_along_axis(reach, order, n - first, axis=1)
+    return reach
+
+
+def _areas(positive: NDArray[np.int64], left_out: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return 11-point and all-points AP of filters from the reach of a class' samples.
+
+    Only at positives does the curve's recall change. Equal ones are not told apart: the best
+    precision at a recall or a higher one is that of the last of them.
+    """
+    n = positive.shape[1]
+    # a sample that is left out comes before a positive that responds equally: it is not counted
+    keys = np.sort(np.concatenate([2 * positive + 1, 2 * left_out], axis=1), axis=1)
+    is_positive = keys % 2 == 1
+    taken = keys // 2 - np.cumsum(~is_positive, axis=1)
+    precision = np.arange(1, n + 1) / taken[is_positive].reshape(-1, n)
+    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    recalls = [max(0, -(-r * n // 10) - 1) for r in range(11)]  # the positive that reaches r / 10
+    return np.stack([best[:, recalls].sum(axis=1) / 11, best.mean(axis=1)])
 
 
 def interpolated_precision(

@@ -1,45 +1,39 @@
-"""Write the site: into a folder beside its place, moved there when it is complete."""
+"""Write the site: its pages, the files beside them, style and script."""
 
 import json
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from fstore.commands import portable
-from fstore.ending import leftover
-from fstore.errors import DataError
-from fstore.queries.cells.needs import ROW_COLUMNS
+from fstore.queries.figures import vega
 from fstore.queries.findings import Finding, check_findings
 from fstore.queries.publish import claims as checks
-from fstore.queries.publish.chart import Chart
+from fstore.queries.publish.drawings import Drawing, draw
 from fstore.queries.publish.exhibits import Exhibit, exhibit, names
+from fstore.queries.publish.folder import MARKER, check_place, files_of, replaced
+from fstore.queries.publish.gallery import gallery
+from fstore.queries.publish.glossary import FILE, linked, meaning, terms
 from fstore.queries.publish.grid import grid
 from fstore.queries.publish.looks import look_of
-from fstore.queries.publish.render import environment, method, script_json
-from fstore.queries.publish.series import chart_of
+from fstore.queries.publish.overview import data_sets, highlights, layers_in_words, strongest
+from fstore.queries.publish.priors import priors_of
+from fstore.queries.publish.render import environment, method
 from fstore.queries.publish.sources import Known, Source, sources, write_csv, write_json
 from fstore.queries.refresh.driver import brought
-from fstore.queries.refresh.show import illustrated
 from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.studies.study import Study, study_rows
 from fstore.types import CheckpointRecord, OnProgress
-from fstore.words import worded
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
     from fstore.store import Store
 
-__all__ = ["MARKER", "build_page", "check_place", "study_of"]
-
-MARKER = "fstore-page.json"
-"""File that says that a folder is a site of ours, which may be replaced."""
+__all__ = ["build_page"]
 
 ASSETS = ("page.css", "page.js")
 ROLES = ("pretrained", "finetuned")
@@ -92,110 +86,15 @@ def build_page(
     for done in brought(store, study, every, compute=compute, on_progress=on_progress):
         exhibits.append(exhibit(store, study, done))
         progress("page", len(exhibits), len(every), done.report)
-    with _replaced(out) as folder:
+    with replaced(out) as folder:
         site = _site(store, study, folder, exhibits=exhibits)
+        (folder / "files").mkdir()
         for i, shown in enumerate(exhibits):
             progress("page", i, len(exhibits), f"drawing {shown.name}")
+            site.drawings[shown.name] = draw(store, study, shown, folder=folder / "files")
             _write_exhibit(site, shown)
         _write_rest(site)
     return out / "index.html"
-
-
-def check_place(out: Path, *, overwrite: bool) -> None:
-    """Refuse a folder of something else, and an earlier site unless it may be replaced.
-
-    Raises
-    ------
-    DataError
-    """
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise DataError(f"{out} is a file; name a new folder for the page")
-    if (out / MARKER).is_file():
-        if not overwrite:
-            raise DataError(f"{out} holds a page already; add --overwrite to replace it")
-    elif held := next(out.iterdir(), None):
-        raise DataError(
-            f"{out} is not empty and no page of fstore's (it holds {held.name!r}); "
-            "name a new folder"
-        )
-
-
-def study_of(out: Path) -> str | None:
-    """Return the study whose site a folder holds, or None."""
-    try:
-        return str(json.loads((out / MARKER).read_text(encoding="utf-8"))["study"])
-    except (OSError, ValueError, KeyError):
-        return None
-
-
-@contextmanager
-def _replaced(out: Path) -> Iterator[Path]:
-    """Give a new folder that takes the place of ``out`` at the end; after an error it goes."""
-    from fstore.store.commits import storage
-
-    new = out.with_name(f".{out.name}.{uuid4().hex[:8]}")
-    try:
-        with storage(f"cannot write the page to {out}"):
-            with leftover(new):
-                new.mkdir(parents=True)
-                yield new
-            _swap(new, out)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-
-
-def _swap(new: Path, out: Path) -> None:
-    """Put a folder in the place of another, which goes; if it cannot be, that one stays.
-
-    What somebody else put into the old one is moved over; nothing but fstore's own goes.
-
-    Raises
-    ------
-    DataError
-        A file of somebody else has the name of one of the new site.
-    """
-    own = _own_files(out)
-    if own is None:  # built before sites kept a list: what the new one has too was fstore's
-        own = _files_of(new)
-    in_the_way = sorted((_files_of(out) - own) & _files_of(new))
-    if in_the_way:
-        raise DataError(
-            f"{out / in_the_way[0]} is not of fstore's making, and the new page has a file of that "
-            "name; move yours away"
-        )
-    old = new.with_name(f"{new.name}.old")
-    if out.exists():
-        out.rename(old)
-    try:
-        new.rename(out)
-    except OSError:
-        if old.exists():
-            old.rename(out)
-        raise
-    for file in sorted(_files_of(old) - own):
-        (out / file).parent.mkdir(parents=True, exist_ok=True)
-        (old / file).rename(out / file)
-    shutil.rmtree(old, ignore_errors=True)  # what is left is fstore's own
-
-
-def _own_files(out: Path) -> set[Path] | None:
-    """Return the files of a site, as its marker lists them; None if it has no list."""
-    try:
-        files = json.loads((out / MARKER).read_text(encoding="utf-8"))["files"]
-        return {Path(file) for file in files}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _files_of(folder: Path) -> set[Path]:
-    """List all files below a folder, and links, relative to it."""
-    return {
-        path.relative_to(folder)
-        for path in folder.rglob("*")
-        if path.is_symlink() or not path.is_dir()
-    }
 
 
 @dataclass(frozen=True)
@@ -209,6 +108,7 @@ class _Site:
     findings: tuple[Finding, ...]
     known: Known
     templates: "Environment"
+    drawings: dict[str, Drawing] = field(default_factory=dict)
 
     @property
     def roles(self) -> dict[str, str]:
@@ -247,54 +147,29 @@ def _found(store: "Store", study: Study) -> tuple[Sequence[Finding], str]:
 def _write_exhibit(site: _Site, shown: Exhibit) -> None:
     """Write a report's page and its files; what cannot be drawn is left out and said."""
     own = site.folder / "files" / shown.name
-    own.parent.mkdir(exist_ok=True)
     origin = sources(shown, site.known)
-    write_json(shown, origin, own.with_suffix(".json"))
     look = look_of(shown.name)
-    unseen: list[str] = []
+    marks = checks.marks_of(site.findings, shown.name)
+    table = grid(
+        shown, look, marks, roles=site.roles, paper_row=REPORTS[shown.name].meta["paper_row"]
+    )
+    write_json(shown, origin, own.with_suffix(".json"))
     if shown.rows:
         write_csv(shown.rows, own.with_suffix(".csv"))
-    chart = _tried(lambda: chart_of(shown.rows, look, site.roles, title=shown.title), unseen)
-    drawn = _tried(lambda: _draw(site, shown, own.with_suffix(".svg")), unseen)
-    marks = checks.marks_of(site.findings, shown.name)
-    paper_row = REPORTS[shown.name].meta["paper_row"]
-    table = grid(shown, look, marks, roles=site.roles, paper_row=paper_row)
     text = site.templates.get_template("report.html").render(
         here=shown.name,
         shown=shown,
         look=look,
         table=table,
-        chart=chart,
-        spec=script_json(chart.spec) if chart else "",
-        drawn=bool(drawn),
-        unseen=unseen,
+        drawing=site.drawings[shown.name],
+        priors=priors_of(site.store, site.study, shown.name) if look.priors else None,
         origin=origin,
         method=method(shown.name),
         papers=_papers(shown),
         about=checks.about(site.findings, shown.name),
         near=_near(site.exhibits, shown),
     )
-    (site.folder / f"{shown.name}.html").write_text(text, encoding="utf-8")
-
-
-def _tried(draw: "Callable[[], Chart | Path | None]", unseen: list[str]) -> Any:  # noqa: ANN401
-    """Return what a function draws; note an error, which is not worth the rest of the page."""
-    try:
-        return draw()
-    except Exception as error:  # noqa: BLE001 - as said
-        unseen.append(str(error) or type(error).__name__)
-        return None
-
-
-def _draw(site: _Site, shown: Exhibit, out: Path) -> Path | None:
-    """Draw the report's own plot; its numbers are written anew beside it, the same."""
-    from fstore.queries.figures.plots import save_plot
-
-    plot = REPORTS[shown.name].meta["plot"]
-    if plot is None or not shown.rows:
-        return None
-    rows = illustrated(site.store, site.study, shown.name, rows=shown.rows)
-    return save_plot(plot, rows, out, columns=ROW_COLUMNS, overwrite=True)
+    (site.folder / f"{shown.name}.html").write_text(linked(text), encoding="utf-8")
 
 
 def _papers(shown: Exhibit) -> dict[str, dict[str, float]]:
@@ -306,8 +181,10 @@ def _papers(shown: Exhibit) -> dict[str, dict[str, float]]:
     papers: dict[str, dict[str, float]] = {}
     if numbers.keys() <= ours:
         return papers
+    look = look_of(shown.name)
     for (row, col), value in numbers.items():
-        papers.setdefault(row, {})[worded(col)] = value
+        line, column = (look.col_text(col), row) if look.turned else (row, look.col_text(col))
+        papers.setdefault(line, {})[column] = value
     return papers
 
 
@@ -320,24 +197,41 @@ def _near(exhibits: Sequence[Exhibit], shown: Exhibit) -> tuple[Exhibit | None, 
 
 def _write_rest(site: _Site) -> None:
     """Write the index, the findings' page, the script and style, and the marker."""
-    from plotly.offline import get_plotlyjs
-
-    pages = {"index.html": {"bound": study_rows(site.study), "checkpoints": _tree(site)}}
+    pages: dict[str, dict[str, Any]] = {"index.html": _front(site)}
     if site.findings:
         pages["findings.html"] = {}
+    pages[FILE] = {"terms": terms(), "meaning": meaning}
     for file, more in pages.items():
         page = site.templates.get_template(file)
         text = page.render(here=file.removesuffix(".html"), **more)
+        text = text if file == FILE else linked(text)
         (site.folder / file).write_text(text, encoding="utf-8")
     assets = site.folder / "assets"
     assets.mkdir()
-    (assets / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
+    (assets / "vega.js").write_text(vega.script(), encoding="utf-8")
+    (assets / "chart.js").write_text(vega.drawing_script(), encoding="utf-8")
     for name in ASSETS:
         source = files("fstore.queries.publish").joinpath("assets", name)
         (assets / name).write_bytes(source.read_bytes())
-    written = sorted(path.as_posix() for path in (*_files_of(site.folder), Path(MARKER)))
+    written = sorted(path.as_posix() for path in (*files_of(site.folder), Path(MARKER)))
     marker = {"made_by": "fstore report build", "study": site.study.name, "files": written}
     (site.folder / MARKER).write_text(json.dumps(marker) + "\n", encoding="utf-8")
+
+
+def _front(site: _Site) -> dict[str, Any]:
+    """Return what the overview says, beside what all pages know."""
+    first = strongest(site.exhibits, site.findings)
+    return {
+        "bound": study_rows(site.study),
+        "checkpoints": _tree(site),
+        "data": data_sets(site.store, site.study),
+        "highlights": highlights(site.store, site.study, site.exhibits, findings=site.findings),
+        "first": first,
+        "drawing": site.drawings[first.name] if first else None,
+        "drawings_of": site.drawings,
+        "gallery": gallery(site.store, site.study, site.exhibits, folder=site.folder),
+        "layers_in_words": layers_in_words(site.study.layers),
+    }
 
 
 def _tree(site: _Site) -> list[tuple[str, CheckpointRecord]]:

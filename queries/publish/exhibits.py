@@ -1,7 +1,6 @@
 """What the page shows of one report: its cells, how each came about, and what is not there."""
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,6 +12,7 @@ from fstore.queries.cells.needs import BESIDE
 from fstore.queries.refresh.driver import Brought
 from fstore.queries.refresh.standing import Standing, State, told, with_paper
 from fstore.queries.reports import REPORTS, titled
+from fstore.queries.studies.naming import label, name_parts
 from fstore.queries.studies.study import Study
 
 if TYPE_CHECKING:
@@ -105,29 +105,8 @@ def names() -> list[str]:
     return sorted((entry.name for entry in REPORTS), key=_place)
 
 
-def label(name: str) -> str:
-    """Return what the paper calls a report; of one that it does not have, its own name.
-
-    Examples
-    --------
-    >>> label("table10"), label("s_figure2"), label("table7_accuracy"), label("retrieval")
-    ('Table 10', 'Supplementary Figure 2', 'Table 7, accuracy', 'Retrieval')
-    """
-    parts = _parts(name)
-    if parts is None:
-        return name.replace("_", " ").capitalize()
-    supplement, kind, number, rest = parts
-    text = f"{'Supplementary ' if supplement else ''}{kind.capitalize()} {number}"
-    return text + (f", {rest.replace('_', ' ')}" if rest else "")
-
-
-def _parts(name: str) -> tuple[str, str, int, str] | None:
-    parts = re.fullmatch(r"(s_)?(table|figure)(\d+)_?(.*)", name)
-    return (parts[1] or "", parts[2], int(parts[3]), parts[4]) if parts else None
-
-
 def _place(name: str) -> tuple[object, ...]:
-    supplement, kind, number, rest = _parts(name) or ("", "table", 10**6, name)
+    supplement, kind, number, rest = name_parts(name) or ("", "table", 10**6, name)
     return (bool(supplement), kind == "figure", number, rest)
 
 

@@ -1,7 +1,7 @@
-"""How each report is labelled and drawn on the page; one that is not here gets a plain look.
+"""How each report is labelled on the page; one that is not here gets a plain look.
 
 They are not in the reports' own files on purpose: a report's source is part of the fingerprint of
-its cells, and another colour on the page is no reason to compute them again.
+its cells, and another word on the page is no reason to compute them again.
 """
 
 from collections.abc import Mapping
@@ -14,31 +14,18 @@ __all__ = ["LOOKS", "Look", "look_of"]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a report's rows become a table's headings and a chart.
+    """How a report's rows become a table and its headings.
 
     Attributes
     ----------
-    kind : {"bars", "lines", "curve", "points", "filters", "precision", "matrix", "maps"}
-        ``bars``, ``lines`` and ``points`` stand over names, a ``curve`` over numbers; the others
-        are drawn by a function of their own.
     quantity, row, col : str
         What is measured, with its unit; what a row and a column are.
     series : {"row", "col"}
-        Which of them is drawn as one series; the other is along x.
+        Whose names are made of the values of ``facets``.
     facets : tuple of str
-        Names of the words that a series' label is made of, the last ones first to be split off.
-    colour : str
-        The facet that is told by colour; ``mark``: the one told by stroke or symbol.
-    ordered : bool
-        Whether that facet is a sequence (layers, iterations): then colours run along a scale.
-    choose : str
-        The facet of which one value is drawn at a time; ``every``: all of them at first.
+        Names of the words that such a name is made of, the last ones first to be split off.
     digits : int
         Decimals shown in tables.
-    log_x, log_y : bool
-        Logarithmic axes.
-    pictures : bool
-        Whether the report's own plot shows what numbers cannot, and comes first.
     named : bool
         Whether columns are names of the store (classes, checkpoints), which are shown as they are;
         else they are ours, and are put in words.
@@ -48,36 +35,21 @@ class Look:
         Columns of whole numbers, which have no decimals.
     spread : str
         What the deviation is over.
-    of_mean : bool
-        Whether the deviation is that of a population: then a chart's error bars are the standard
-        error of the mean.
+    priors : bool
+        Whether lines are classes, whose priors stand beside.
     """
 
-    kind: str = "bars"
     quantity: str = "Value"
     row: str = "Row"
     col: str = "Column"
     series: str = "row"
     facets: tuple[str, ...] = ()
-    colour: str = ""
-    mark: str = ""
-    ordered: bool = False
-    choose: str = ""
-    every: bool = False
     digits: int = 1
-    log_x: bool = False
-    log_y: bool = False
-    pictures: bool = False
     named: bool = False
     turned: bool = False
     whole: tuple[str, ...] = ()
     spread: str = "over runs"
-    of_mean: bool = False
-
-    @property
-    def over(self) -> str:
-        """What is along x."""
-        return self.col if self.series == "row" else self.row
+    priors: bool = False
 
     def col_text(self, col: str) -> str:
         """Return a column's name as it is shown."""
@@ -88,18 +60,9 @@ class Look:
         return " ".join(self.parts(row, roles).values()) if self.by_row else row
 
     @property
-    def has_bars(self) -> bool:
-        """Whether a chart has error bars: charts of their own have none."""
-        return self.kind in {"bars", "lines", "points", "curve"}
-
-    @property
     def by_row(self) -> bool:
         """Whether a row's name is made of the values of facets."""
         return self.series == "row" and bool(self.facets)
-
-    def text(self, axis: str, name: str) -> str:
-        """Return the name of a row (``axis`` is ``row``) or of a column as it is shown."""
-        return self.col_text(name) if axis == "col" else name
 
     def parts(self, name: str, roles: Mapping[str, str]) -> dict[str, str]:
         """Return the value of each facet in a series' label; the last words are split off first.
@@ -129,64 +92,110 @@ OURS = ("Ablation", "Code", "Measure", "Quantity", "Training")
 """Facets whose values are names of ours."""
 
 _MEAN_AP = "Mean average precision (percent)"
-_TASKS = Look("bars", "Accuracy or mean AP (percent)", "Task", "Training", "col", ("Training",))
-_LAYERS = Look("bars", _MEAN_AP, "Layer", "Ablation", "col", ("Ablation",))
+_TASKS = Look("Accuracy or mean AP (percent)", "Task", "Training", "col", ("Training",))
+_LAYERS = Look(_MEAN_AP, "Layer", "Ablation", "col", ("Ablation",))
 _SELECTIVITY = Look(
-    "curve", "MCAuE (nats; lower is more selective)", "Layer and checkpoint",
-    "Fraction of the filters", facets=("Layer", "Checkpoint"), colour="Layer", mark="Checkpoint",
-    ordered=True, digits=3,
-)  # fmt: skip
+    "MCAuE (nats; lower is more selective)",
+    "Layer and checkpoint",
+    "Fraction of the filters",
+    facets=("Layer", "Checkpoint"),
+    digits=3,
+)
 _NEEDED = Look(
-    "points", "Filters needed", "Checkpoint and share", "Class", facets=("Checkpoint", "Share"),
-    colour="Checkpoint", mark="Share", digits=0, log_y=True, named=True, turned=True,
-)  # fmt: skip
+    "Filters needed",
+    "Checkpoint and share",
+    "Class",
+    facets=("Checkpoint", "Share"),
+    digits=0,
+    named=True,
+    turned=True,
+    priors=True,
+)
 _FRACTIONS = Look(
-    "curve", "Fraction of the complete AP", "Class and checkpoint", "Number of filters",
-    facets=("Class", "Checkpoint"), colour="Checkpoint", choose="Class", every=True, digits=2,
-    log_x=True,
-)  # fmt: skip
+    "Fraction of the complete AP",
+    "Class and checkpoint",
+    "Number of filters",
+    facets=("Class", "Checkpoint"),
+    digits=2,
+)
 
 LOOKS: dict[str, Look] = {
     "table1": _TASKS,
     "table2": _TASKS,
     "table3": Look(
-        "lines", _MEAN_AP, "Layer", "Checkpoint along pre-training", facets=("Layer",),
-        colour="Layer", ordered=True, named=True,
+        _MEAN_AP,
+        "Layer",
+        "Checkpoint along pre-training",
+        facets=("Layer",),
+        named=True,
     ),
-    "table4": replace(_TASKS, col="Pre-trained for", facets=("Pre-trained for",), ordered=True,
-                      named=True),
+    "table4": replace(_TASKS, col="Pre-trained for", facets=("Pre-trained for",), named=True),
     "table5": _NEEDED,
-    "table6": Look("bars", "Non-zero responses (percent)", "Layer", "Quantity", "col",
-                   spread="over images: how these differ"),
+    "table6": Look(
+        "Non-zero responses (percent)",
+        "Layer",
+        "Quantity",
+        "col",
+        spread="over images: how these differ",
+    ),
     "table7": _LAYERS,
     "table7_accuracy": replace(_LAYERS, quantity="Class-averaged accuracy (percent)"),
-    "table8": Look("bars", _MEAN_AP, "Layer", "Ablation",
-                   spread="of a bootstrap over test images"),
+    "table8": Look(_MEAN_AP, "Layer", "Ablation", spread="of a bootstrap over test images"),
     "table9": Look(
-        "lines", "Decrease of MCAuE (percent)", "Layer", "Measure and fraction of filters", "col",
-        ("Measure", "Fraction"), colour="Measure", mark="Fraction", digits=2, turned=True,
+        "Decrease of MCAuE (percent)",
+        "Layer",
+        "Measure and fraction of filters",
+        "col",
+        ("Measure", "Fraction"),
+        digits=2,
+        turned=True,
     ),
     "table10": _NEEDED,
-    "retrieval": replace(_LAYERS, quantity=f"Retrieval, {_MEAN_AP[0].lower()}{_MEAN_AP[1:]}",
-                         col="Code", facets=("Code",), of_mean=True,
-                         spread="over queries: how these differ, not how sure the mean is"),
+    "retrieval": replace(
+        _LAYERS,
+        quantity=f"Retrieval, {_MEAN_AP[0].lower()}{_MEAN_AP[1:]}",
+        col="Code",
+        facets=("Code",),
+        spread="over queries: how these differ, not how sure the mean is",
+    ),
     "figure1": _SELECTIVITY,
-    "figure2": Look("filters", "Cosine to the last state", "Checkpoint", "Quantity", digits=3,
-                    pictures=True, spread="over filters: how these differ"),
+    "figure2": Look(
+        "Cosine to the last state",
+        "Checkpoint",
+        "Quantity",
+        digits=3,
+        spread="over filters: how these differ",
+    ),
     "figure3": Look(
-        "precision", "Precision", "Class, checkpoint and rank", "Recall",
-        facets=("Class", "Checkpoint", "Rank"), colour="Checkpoint", choose="Class", digits=3,
+        "Precision",
+        "Class, checkpoint and rank",
+        "Recall",
+        facets=("Class", "Checkpoint", "Rank"),
+        digits=3,
         whole=("channel",),
     ),
     "figure4": _FRACTIONS,
-    "figure5": Look("matrix", "Share of the best filters in common", "Class", "Class", digits=2,
-                    named=True, whole=("top",)),
-    "figure6": Look("maps", "Response", "Filter and ablation", "Row and column", digits=3,
-                    facets=("Filter", "Ablation"), whole=("sample_id",), pictures=True),
-    "s_figure1": replace(_SELECTIVITY, row="Measure, layer and checkpoint",
-                         facets=("Measure", "Layer", "Checkpoint"), choose="Measure"),
+    "figure5": Look(
+        "Share of the best filters in common",
+        "Class",
+        "Class",
+        digits=2,
+        named=True,
+        whole=("top",),
+    ),
+    "figure6": Look(
+        "Response",
+        "Filter and ablation",
+        "Row and column",
+        digits=3,
+        facets=("Filter", "Ablation"),
+        whole=("sample_id",),
+    ),
+    "s_figure1": replace(
+        _SELECTIVITY, row="Measure, layer and checkpoint", facets=("Measure", "Layer", "Checkpoint")
+    ),
     "s_figure2": _FRACTIONS,
-}  # fmt: skip
+}
 
 
 def look_of(name: str) -> Look:

@@ -1,11 +1,12 @@
 """Compute what is stale of one report, store it as it is done, and keep the history."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
 from fstore.errors import DataError, FstoreError
@@ -14,14 +15,20 @@ from fstore.queries.cells.needs import Need
 from fstore.queries.cells.noted import next_time, note_refresh
 from fstore.queries.cells.why import is_of
 from fstore.queries.refresh.standing import Standing, kept_rows, look, stamps_of
-from fstore.queries.reports import REPORTS
+from fstore.queries.refresh.task import Result, Stamps, computed_here
 from fstore.queries.studies.study import Study
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
     from fstore.store import Store
 
-__all__ = ["Computed", "bring_up"]
+__all__ = ["Computed", "Computing", "bring_up"]
+
+Computing: TypeAlias = Callable[[str, Stamps], Iterator[Result | None]]
+"""Called with a report and what of it is stale; yields what these needs give, in any order.
+
+None where nothing came for a while: what came before is stored then.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,7 @@ def bring_up(
     name: str,
     *,
     refresh_id: str,
+    computing: Computing | None = None,
     on_progress: OnProgress | None = None,
     on_wait: Callable[[], object] | None = None,
 ) -> Computed:
@@ -59,6 +67,8 @@ def bring_up(
         A registered report.
     refresh_id : str
         Names the refresh that this is part of, in the history.
+    computing : callable or None
+        What computes; None for this process.
     on_progress : callable or None
     on_wait : callable or None
         Called each second while another process computes this report: that one is waited for.
@@ -68,13 +78,22 @@ def bring_up(
     Computed
         With the error, which is not raised, if computing failed.
     """
+    computing = computing or partial(computed_here, store)
     with _alone_at(store, study, name, on_wait=on_wait):
         at_first = look(Inputs.now(store), study, name)  # another process may have been at it
         if at_first.is_settled:
             return Computed(at_first)
         after, error = at_first, None
         if at_first.stale:
-            error = _tried(store, study.name, name, standing=at_first, on_progress=on_progress)
+            computed = computing(name, dict(at_first.stale))
+            error = _tried(
+                store,
+                study.name,
+                name,
+                standing=at_first,
+                computed=computed,
+                on_progress=on_progress,
+            )
             after = replace(at_first, kept=kept_rows(store, study.name, name))
         cells = _standing_cells(after)
         if error is None or cells != after.noted_cells:
@@ -108,36 +127,50 @@ COMMIT_SECONDS = 5
 
 
 def _tried(
-    store: "Store", study: str, name: str, *, standing: Standing, on_progress: OnProgress | None
+    store: "Store",
+    study: str,
+    name: str,
+    *,
+    standing: Standing,
+    computed: Iterator[Result | None],
+    on_progress: OnProgress | None,
 ) -> Exception | None:
-    """Compute what is stale; return an error. An interruption passes: the refresh is not over."""
+    """Store what is computed; return an error. An interruption passes: the refresh is not over."""
     try:
-        _compute(store, study, name, standing=standing, on_progress=on_progress)
+        _store_as_done(
+            store, study, name, standing=standing, computed=computed, on_progress=on_progress
+        )
     except Exception as error:  # noqa: BLE001 - raised again by who asked
         return error
     return None
 
 
-def _compute(
-    store: "Store", study: str, name: str, *, standing: Standing, on_progress: OnProgress | None
+def _store_as_done(
+    store: "Store",
+    study: str,
+    name: str,
+    *,
+    standing: Standing,
+    computed: Iterator[Result | None],
+    on_progress: OnProgress | None,
 ) -> None:
-    """Compute what is stale and store it, some needs at a time; an error loses none of them."""
+    """Store what is computed, some needs at a time; an error loses none of them."""
     left, total, first = standing.stale, len(standing.stale), next_time(store, study)
     rows: dict[Need, list[dict[str, Any]]] = {}
     changed: list[Need] = []
-    began = stored = time.perf_counter()
+    stored = time.perf_counter()
     try:
-        for need, cells in REPORTS[name].function(store, list(left)):
-            seconds = (time.perf_counter() - began) / max(1, len(cells))
-            at, stamp = max(first, datetime.now(UTC)), left.pop(need)
-            same = {"study": study, "report": name, **stamp, "computed_at": at, "seconds": seconds}
-            rows[need] = [{**same, **asdict(cell)} for cell in cells]
-            if on_progress is not None:
-                on_progress(name, total - len(left), total, f"{need.row} {need.col}")
-            if time.perf_counter() - stored > COMMIT_SECONDS:
+        for result in computed:
+            if result is not None:
+                need, at = result.need, max(first, datetime.now(UTC))
+                same = {"study": study, "report": name, **left.pop(need), "computed_at": at}
+                rows[need] = _rows(result, same)
+                if on_progress is not None:
+                    who = f", {result.worker}" if result.worker else ""
+                    on_progress(name, total - len(left), total, f"{need.row} {need.col}{who}")
+            if rows and time.perf_counter() - stored > COMMIT_SECONDS:
                 changed += _store_rows(store, name, rows, stamps=standing.stamps)
                 rows, stored = {}, time.perf_counter()
-            began = time.perf_counter()
     finally:
         changed += _store_rows(store, name, rows, stamps=standing.stamps)
     if changed:
@@ -146,6 +179,12 @@ def _compute(
         raise DataError(f"inputs of {which}{more} changed while it was computed; refresh again")
     if left:
         raise RuntimeError(f"report {name} gave no cell for {next(iter(left))}")
+
+
+def _rows(result: Result, same: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of what a need gave, as table ``reports`` has them."""
+    seconds = result.seconds / max(1, len(result.cells))
+    return [{**same, "seconds": seconds, **asdict(cell)} for cell in result.cells]
 
 
 def _store_rows(

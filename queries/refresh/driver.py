@@ -17,6 +17,7 @@ from fstore.errors import FstoreError
 from fstore.queries.cells.inputs import Inputs
 from fstore.queries.cells.missing import Missing
 from fstore.queries.refresh.compute import Computed, bring_up
+from fstore.queries.refresh.elsewhere import Elsewhere, Sent
 from fstore.queries.refresh.standing import Standing, State, look, told, with_paper
 from fstore.queries.reports import REPORTS
 from fstore.queries.studies.study import Study, not_current
@@ -110,6 +111,7 @@ def brought(
     names: Sequence[str] = (),
     *,
     compute: bool = True,
+    elsewhere: Elsewhere | None = None,
     on_progress: OnProgress | None = None,
     on_wait: Callable[[str], object] | None = None,
     watch: Watch | None = None,
@@ -130,6 +132,9 @@ def brought(
         Reports; none for all.
     compute : bool
         False: only look; nothing is computed or written.
+    elsewhere : Elsewhere or None
+        Where cells are computed; None for this process. What is stale of all reports is sent there
+        at once. An error of a cell keeps no other cell of its report from being computed.
     on_progress : callable or None
         Called with the report, the cells of it that are done, those to do, and the cell.
     on_wait : callable or None
@@ -156,7 +161,7 @@ def brought(
         No such report.
     """
     chosen = chosen_reports(names)
-    call = _Call(store, study, compute, on_progress, on_wait, watch, on_record)
+    call = _Call(store, study, compute, elsewhere, on_progress, on_wait, watch, on_record)
     return _brought(call, chosen, inputs)
 
 
@@ -178,6 +183,7 @@ class _Call:
     store: "Store"
     study: Study
     compute: bool
+    elsewhere: Elsewhere | None
     on_progress: OnProgress | None
     on_wait: Callable[[str], object] | None
     watch: Watch | None
@@ -194,7 +200,9 @@ class _Call:
             return nullcontext(self.on_progress)
         return self.watch(name, standing)
 
-    def bring(self, name: str, on_progress: OnProgress | None, refresh_id: str) -> Computed:
+    def bring(
+        self, name: str, on_progress: OnProgress | None, refresh_id: str, *, sent: Sent | None
+    ) -> Computed:
         """Compute what is stale of a report; what goes wrong is in the result."""
         on_wait = None if self.on_wait is None else partial(self.on_wait, name)
         return bring_up(
@@ -202,6 +210,7 @@ class _Call:
             self.study,
             name,
             refresh_id=refresh_id,
+            computing=None if sent is None else sent.collect,
             on_progress=on_progress,
             on_wait=on_wait,
         )
@@ -209,22 +218,34 @@ class _Call:
 
 def _brought(call: _Call, names: Sequence[str], inputs: Inputs | None) -> Iterator[Brought]:
     inputs, seen, run = inputs or Inputs.now(call.store), list[Brought](), None
-    with ExitStack() as on_record:
-        for name in names:
+    with ExitStack() as away, ExitStack() as on_record:  # the record is closed first: that is quick
+        sent: Sent | None = None
+        for at, name in enumerate(names):
             began = perf_counter()
             done = Computed(look(inputs, call.study, name))
             with call.watched(name, done.standing) as on_progress:
                 if call.compute and not done.standing.is_settled:
                     run = run or on_record.enter_context(_run(call, names))
+                    if call.elsewhere is not None and done.standing.stale and sent is None:
+                        sent = away.enter_context(call.elsewhere.sent(call.store))
+                        _send(sent, call.study, names[at:], inputs=inputs)
                     try:
-                        done = call.bring(name, on_progress, run.run_id)
+                        done = call.bring(name, on_progress, run.run_id, sent=sent)
                     except Exception as error:  # noqa: BLE001 - the other reports are computed
                         done = replace(done, error=error)
                     inputs = Inputs.now(call.store)  # that took time
+            if sent is not None:
+                sent.cancel(name)  # what another process has computed meanwhile
             seen.append(_outcome(call, name, done, seconds=perf_counter() - began))
             if run is not None:
                 _tell(run, seen)
             yield seen[-1]
+
+
+def _send(sent: Sent, study: Study, names: Sequence[str], *, inputs: Inputs) -> None:
+    """Send what is stale of all reports, so that no worker waits for the last cell of one."""
+    for name in names:
+        sent.send(name, look(inputs, study, name).stale)
 
 
 def _run(call: _Call, names: Sequence[str]) -> AbstractContextManager["Run"]:

@@ -8,6 +8,7 @@ import numpy as np
 from fstore.errors import DataError
 from fstore.queries.cells.needs import BESIDE, Cell, Need, Weights
 from fstore.queries.cells.registry import report
+from fstore.queries.figures.cosines import plot_cosines
 from fstore.queries.figures.figure2 import add_filters, plot_figure2
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def needs(_store: "Store", study: "Study") -> list[Need]:
     answers="How early do first-layer filters look like their final state?",
     needs=needs,
     plot=plot_figure2,
+    chart=plot_cosines,
     illustrate=add_filters,
 )
 def figure2(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:

@@ -8,6 +8,7 @@ import numpy as np
 from fstore.queries.cells.needs import SAMPLE, Cell, Need, Reading
 from fstore.queries.cells.registry import report
 from fstore.queries.figures.figure6 import add_picture, plot_figure6
+from fstore.queries.figures.maps import plot_maps
 from fstore.queries.reports._classify import ablations_of
 from fstore.store.parts import Samples
 
@@ -46,6 +47,7 @@ def needs(_store: "Store", study: "Study") -> list[Need]:
     answers="What do binarizing, sp-shuffle and sp-max take from a response map?",
     needs=needs,
     plot=plot_figure6,
+    chart=plot_maps,
     illustrate=add_picture,
     negative="a binarized map has 0 for them, as for what does not respond",
 )

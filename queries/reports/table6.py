@@ -76,6 +76,7 @@ def sparsity_sql(
     needs=needs,
     plot=plot_table6,
     negative="they are not 0, so they count; --rectify stores what the paper counts",
+    together=True,
 )
 def table6(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
     """Yield the percent of non-zero responses by layer: mean and deviation over samples.
@@ -113,7 +114,7 @@ def _cells(
         raise SchemaError(
             f"the footers of {files[0].partition} and its like count {told} samples of {stored}: "
             "an older fstore wrote them; replace each of them, as this one: "
-            + how_to_replace(files[0].root, files[0].partition, rectify=files[0].is_rectified)
+            + how_to_replace(files[0].place, files[0].partition, rectify=files[0].is_rectified)
         )
     for row in rows:
         yield Cell(row["layer"], COLUMN, row["value"], row["std"], row["n"])

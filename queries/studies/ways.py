@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fstore import commands
@@ -44,7 +45,8 @@ def dataset_command(
     for info in store.datasets():
         if info.name == name:
             more = seeds or study.seeds  # what it lacks are splits
-            return commands.dataset_add(place, name, format=info.format, root=info.root, seeds=more)
+            root = str(info.root) if isinstance(info.root, Path) else None  # None: in the store
+            return commands.dataset_add(place, name, format=info.format, root=root, seeds=more)
     for entry in study.make.datasets:
         if entry.name == name:
             return commands.dataset_add(

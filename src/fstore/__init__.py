@@ -32,12 +32,14 @@ from typing import TYPE_CHECKING
 
 from fstore.errors import (
     DataError,
+    EngineError,
     FstoreError,
     IdentityError,
     MissingExtraError,
     QueryError,
     SchemaError,
     StorageError,
+    TrustError,
     UnknownNameError,
 )
 
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DataError",
+    "EngineError",
     "Features",
     "FstoreError",
     "FstoreFeatures",
@@ -55,6 +58,7 @@ __all__ = [
     "SchemaError",
     "StorageError",
     "Store",
+    "TrustError",
     "UnknownNameError",
     "__version__",
     "create",
@@ -83,13 +87,16 @@ if not TYPE_CHECKING:  # a checker would take every name for an attribute
         return __all__
 
 
-def open(path: str | Path) -> "Store":  # noqa: A001 - read as fstore.open
+def open(path: str | Path, *, trust: bool = False) -> "Store":  # noqa: A001 - read as fstore.open
     """Open a store.
 
     Parameters
     ----------
     path : str or Path
         Its directory.
+    trust : bool
+        Run the code of every network of its maker's own that the store names
+        (``file.py:function``). Without it, only networks that you named yourself are run.
 
     Raises
     ------
@@ -100,7 +107,7 @@ def open(path: str | Path) -> "Store":  # noqa: A001 - read as fstore.open
     """
     from fstore.api import Store
 
-    return Store.open(path)
+    return Store.open(path, trust=trust)
 
 
 def create(path: str | Path) -> "Store":

@@ -19,12 +19,16 @@ from typing import TypeAlias
 __all__ = [
     "ckpt_import",
     "ckpt_init",
+    "ckpt_trust",
+    "compact",
     "dataset_add",
     "default_place",
     "detect_eval",
     "detect_train",
     "drop",
     "extract",
+    "gc",
+    "index",
     "init",
     "layers",
     "portable",
@@ -93,6 +97,21 @@ def verify(store: Where, *, add_checksums: bool = False) -> str:
     return _line(store, "verify", options=_flags(add_checksums=add_checksums))
 
 
+def index(store: Where, where: Mapping[str, str]) -> str:
+    """Return the command that writes the sidecars of activations that fit some names."""
+    return _line(store, "index", options=_options(where))
+
+
+def compact(store: Where, where: Mapping[str, str]) -> str:
+    """Return the command that puts the small files of activations that fit some names together."""
+    return _line(store, "compact", options=_options(where))
+
+
+def gc(store: Where, *, older_than: float | None = None) -> str:
+    """Return the command that deletes files that no table refers to; ``older_than`` in hours."""
+    return _line(store, "gc", options=_options({"older_than": older_than}))
+
+
 def drop(
     store: Where, where: Mapping[str, str], *, checkpoint: bool = False, yes: bool = False
 ) -> str:
@@ -157,6 +176,11 @@ def ckpt_init(
     """Return the command that registers a network's random initial weights."""
     words = _options({"network": network, "name": name, "seed": seed, **(options or {})})
     return _line(store, "ckpt init", options=words)
+
+
+def ckpt_trust(store: Where, network: str) -> str:
+    """Return the command that agrees to run a network's code when a store names it."""
+    return _line(store, "ckpt trust", network)
 
 
 def proposals(

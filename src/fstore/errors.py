@@ -8,6 +8,7 @@
     ├── SchemaError        (ValueError)       a stored table differs from store/schema.py
     ├── IdentityError      (ValueError)       same name, other content; says which part differs
     ├── QueryError         (ValueError)       SQL that is refused or fails
+    ├── EngineError        (RuntimeError)     a cluster is not reached, or lost what a run needs
     ├── StorageError       (OSError)          the disk is full, a store is missing or damaged
     └── MissingExtraError  (ImportError)      optional library not installed
 
@@ -19,6 +20,7 @@ import re
 
 __all__ = [
     "DataError",
+    "EngineError",
     "FstoreError",
     "IdentityError",
     "MissingExtraError",
@@ -71,8 +73,16 @@ class QueryError(FstoreError, ValueError):
     """A SQL statement is refused or fails."""
 
 
+class EngineError(FstoreError, RuntimeError):
+    """A cluster cannot be reached, differs from this program, or lost what a run needs."""
+
+
 class StorageError(FstoreError, OSError):
     """The disk is full, or a store is missing or damaged."""
+
+
+class TrustError(FstoreError, PermissionError):
+    """A store names code as a network, and the user has not agreed to run it."""
 
 
 class MissingExtraError(FstoreError, ImportError):

@@ -2,13 +2,14 @@
 
 import codecs
 import os
+import re
 import stat
 from contextlib import suppress
 from pathlib import Path
 
 from fstore.errors import DataError
 
-__all__ = ["is_endless", "read_text"]
+__all__ = ["check_local", "is_endless", "read_text"]
 
 HANDED = (Path("/dev/fd"), Path("/proc/self/fd"), Path("/dev/stdin"), Path("/dev/stdout"))
 
@@ -23,6 +24,8 @@ _MARKS = (
 _LATIN = "latin-1"
 _NO_TEXT = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
 """Codecs for parts of other texts; no file is written in them."""
+
+_ELSEWHERE = re.compile(r"(s3a?|gs|gcs|az|abfss?|adl|hdfs|https?|memory):/+", re.IGNORECASE)
 
 MOST_BYTES = 1 << 26
 """A statement or a study of more is no text that somebody wrote."""
@@ -103,6 +106,30 @@ def _check(path: Path) -> None:
         raise DataError(f"{path} is no regular file")
     if about.st_size > MOST_BYTES:
         raise DataError(f"{path} has {about.st_size} bytes; expected at most {MOST_BYTES}")
+
+
+def check_local(path: Path, option: str, *, instead: str = "") -> None:
+    """Refuse a path that is the URI of a file elsewhere.
+
+    Parameters
+    ----------
+    path : Path
+    option : str
+        Where it was given.
+    instead : str
+        What to do; empty for what helps with any file.
+
+    Raises
+    ------
+    DataError
+        It begins as in ``s3://``, and no folder here has that name.
+    """
+    address = _ELSEWHERE.match(str(path))
+    if address is None or Path(path.parts[0]).exists():
+        return
+    where = f"{address[1]}://{str(path)[address.end() :]}"  # a Path has one slash of two
+    instead = instead or "give a local path, and copy what it is for from there, or to there"
+    raise DataError(f"{option} is {where}; only a store may be elsewhere: {instead}")
 
 
 def is_endless(path: Path) -> bool:

@@ -3,6 +3,8 @@
 import errno
 import re
 
+from fstore.server_errors import said_by_server
+
 __all__ = ["REASONS", "is_panic", "reason"]
 
 REASONS = {
@@ -37,6 +39,9 @@ def reason(error: BaseException) -> str:
         names = [error.filename, error.filename2]  # type: ignore[attr-defined]
         where = " -> ".join(_short(str(name)) for name in names if name is not None)
         return f"{where}: {REASONS[number]}" if where else REASONS[number]
+    said = said_by_server(str(error))
+    if said is not None:
+        return said
     text = " ".join(str(error).replace("↳", "").split())
     worded = OF_RUST.search(text)
     if worded is not None and int(worded[1]) in REASONS:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ __all__ = [
     "CheckpointRecord",
     "DatasetManifest",
     "FloatArray",
+    "ImageFile",
+    "ImageFolder",
     "IntArray",
     "LayerResponses",
     "LayerSpec",
@@ -38,6 +40,28 @@ View: TypeAlias = Literal["image", "gt", "proposal"]
 Part: TypeAlias = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
 Precision: TypeAlias = Literal["float32", "tf32", "bfloat16", "bit"]
+
+
+class ImageFile(Protocol):
+    """A file that can be read: a ``Path``, or one of a store that is no folder."""
+
+    @property
+    def name(self) -> str:
+        """What stands after the last ``/``."""
+
+    def read_bytes(self) -> bytes:
+        """Return the content; ``OSError`` where there is none."""
+
+    def is_file(self) -> bool:
+        """Tell whether it is there."""
+
+
+class ImageFolder(Protocol):
+    """Where a data set's images are: ``folder / uri`` is a file; a ``Path``, or like one."""
+
+    def __truediv__(self, uri: str, /) -> ImageFile:
+        """Return the file of an image."""
+
 
 Box: TypeAlias = tuple[float, float, float, float]
 """``(xmin, ymin, xmax, ymax)`` in pixels, 1-based and inclusive, as PASCAL VOC writes them."""
@@ -175,7 +199,8 @@ class DatasetManifest:
     """Everything that registering a data set records.
 
     ``task`` says what a label means: ``single`` (exactly one class a whole image), ``multi``
-    (any number), ``none`` (no labels).
+    (any number), ``none`` (no labels). ``copied`` is where the images are that were copied into the
+    store; None: in ``root`` alone.
     """
 
     name: str
@@ -184,6 +209,7 @@ class DatasetManifest:
     root: Path
     views: tuple[ViewManifest, ...]
     format: str = ""
+    copied: "ImageFolder | None" = None
 
 
 @dataclass(frozen=True, slots=True)

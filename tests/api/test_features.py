@@ -172,14 +172,14 @@ def test_nothing_is_read_before_it_is_asked_for(tmp_path: Path) -> None:
 
     store = fstore.open(build(tmp_path / "store").store.path)
     for file in store.files(layer="conv1"):
-        file.path.write_bytes(b"")
+        Path(file.uri).write_bytes(b"")
     with pytest.raises(StorageError):
         store.features("conv1", "5", "d")  # which precision is stored is looked at
     shutil.rmtree(tmp_path / "store")
     again = fstore.open(build(tmp_path / "store").store.path)
     own = again.features("conv1", "5", "d")[2:]
     for file in again.files(layer="conv1"):
-        file.path.unlink()
+        Path(file.uri).unlink()
     assert own.shape == (4, 12)
     assert "4 samples x 12 values" in repr(own)
     with pytest.raises(StorageError):
@@ -285,10 +285,10 @@ def test_a_store_is_pickled_as_its_folder(known: Known) -> None:
 
 
 @pytest.mark.parametrize("call", [fstore.open, fstore.create])
-def test_object_storage_is_refused_in_words(call: object) -> None:
-    """A bucket is no folder: the error says what is supported."""
-    with pytest.raises(StorageError, match="local folders only; give the path of a folder"):
-        call("s3://bucket/store")  # type: ignore[operator]
+def test_other_servers_are_refused_in_words(call: object) -> None:
+    """A server of files is no place of a store: the error says so."""
+    with pytest.raises(StorageError, match="http://host/store is a URI"):
+        call("http://host/store")  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("read_before", [False, True])

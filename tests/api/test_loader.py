@@ -406,7 +406,7 @@ def test_files_that_are_done_are_not_read_again(
     seen: list[str] = []
 
     def counting(file: StoredFile, *given: Any, **options: Any) -> Any:  # noqa: ANN401
-        seen.append(file.path.name)
+        seen.append(file.name)
         return read_shard(file, *given, **options)
 
     monkeypatch.setattr(streaming, "read_shard", counting)

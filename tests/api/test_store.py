@@ -6,6 +6,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,11 @@ from PIL import Image
 
 import fstore
 from _build import STUDY, build
+from fstore.api.rows import Rows
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.analyses import ANALYSES, options_of
+from fstore.queries.figures.alt import data_of
+from fstore.queries.figures.vega import spec_of
 from fstore.queries.studies.study import set_study
 from fstore.showing import table_html, text_table
 
@@ -50,7 +54,7 @@ def parsed(html: str) -> _Tags:
 def test_filling_is_what_the_commands_do(digits: fstore.Store) -> None:
     """A data set and a checkpoint that are registered again are the same ones."""
     again = digits.add_dataset(
-        "digits", digits.dataset("digits").root, format="imagefolder", seeds=[3], quiet=True
+        "digits", str(digits.dataset("digits").root), format="imagefolder", seeds=[3], quiet=True
     )
     assert again == digits.datasets()[0]
     assert again.counts == {"image": 200}
@@ -105,7 +109,7 @@ def test_every_analysis_is_a_method(digits: fstore.Store) -> None:
         for name in parameters:
             assert re.search(rf"^{name} : ", method.__doc__, re.MULTILINE), (entry.name, name)
         assert method.__doc__.startswith(entry.summary)
-    with pytest.raises(AttributeError, match="there are: accuracy, classification"):
+    with pytest.raises(AttributeError, match="there are: accuracy, cka, classification"):
         digits.analyze.selektivity  # noqa: B018
     assert not hasattr(digits.analyze, "_repr_markdown_")
 
@@ -116,14 +120,20 @@ def test_an_analysis_gives_rows(digits: fstore.Store) -> None:
     assert [row["rank"] for row in rows] == list(range(1, 49))
     assert rows.df()["aue"].is_monotonic_increasing
     assert rows.polars().columns == list(rows.columns)
-    assert rows.plot().get_xlabel() == rows.show().figure.axes[0].get_xlabel() != ""
-    assert rows.show()._repr_png_().startswith(b"\x89PNG")
+    shown = rows.show()._repr_mimebundle_()
+    assert shown["image/png"].startswith(b"\x89PNG")
+    statement = shown["application/vnd.vegalite.v6+json"]
+    assert " ".join(statement["title"]["text"] + statement["title"]["subtitle"]).startswith(
+        "Area under the entropy curve of every filter conv5, random, digits, image"
+    )
+    chart: Any = rows.plot(title="mine").chart
+    assert data_of(spec_of(chart)) == data_of(statement)
     curve = digits.analyze.entropy_curve("conv5", "random", "digits", view="image", channel=3)
     assert {row["channel"] for row in curve} == {3}
     with pytest.raises(TypeError, match="grit"):
         digits.analyze.selectivity("conv5", "random", "digits", grit=3)
-    with pytest.raises(DataError, match="accuracy has no plot"):
-        digits.analyze.accuracy("fc7", "random", "digits").show()
+    with pytest.raises(DataError, match="these rows has no plot"):
+        Rows([{"a": 1}], columns=["a"]).show()
     with pytest.raises(DataError, match="says of which split"):
         digits.analyze.selectivity("conv5", "random", "digits", split="random:3", part="")
 

@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from _charts import channels, points, titles
 from fstore.cli import app
 from fstore.queries.figures.curves import (
     curve_rows,
@@ -167,21 +167,24 @@ def test_rows_of_curves_are_what_was_kept() -> None:
 @pytest.mark.parametrize("log", [False, True])
 def test_curves_are_drawn(log: bool) -> None:
     """A panel for the loss and one for each measure; a line a checkpoint, in percent."""
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    import matplotlib.pyplot as plt
-
     rows = [*curve_rows(trained("a", 30)), *curve_rows(trained("b", 30, held_out_mean_ap=0.5))]
-    frame = plot_curves(rows, log=log)
-    panels = [axes for axes in frame.figure.axes if axes is not frame and axes.axison]
-    labels = [axes.get_ylabel() for axes in panels]
-    assert labels == ["Loss on training batches (nats)", "Held-out accuracy (percent)",
-                      "Held-out mean AP (percent)"]  # fmt: skip
-    loss = panels[0].get_lines()
-    assert [line.get_label() for line in loss] == ["a", "b"]
-    assert np.array_equal(loss[0].get_ydata(), [2, 1, 0.5])
-    assert panels[0].get_yscale() == ("log" if log else "linear")
-    measured = [np.asarray(line.get_ydata()).tolist() for line in panels[1].get_lines()]
-    assert measured == [[50, 75], []]
-    plt.close("all")
+    chart = plot_curves(rows, log=log, title="T")
+    loss, accuracy, mean_ap = chart.hconcat  # type: ignore[attr-defined]
+    assert [titles(panel, "y") for panel in (loss, accuracy, mean_ap)] == [
+        {"Loss on training batches (nats)"},
+        {"Held-out accuracy (percent)"},
+        {"Held-out mean AP (percent)"},
+    ]
+    assert [[p["y"] for p in points(loss, line=name)] for name in "ab"] == [[2, 1, 0.5]] * 2
+    assert [p["label"] for p in points(loss) if p.get("label")] == ["a", "b"]
+    assert channels(loss, "y")[0]["scale"]["type"] == ("log" if log else "linear")
+    assert [[p["y"] for p in points(accuracy, line=name)] for name in "ab"] == [[50, 75], []]
+
+
+def test_many_curves_are_told_apart() -> None:
+    """Nine checkpoints have nine pairs of colour and stroke or symbol, and a legend."""
+    rows = [row for i in range(9) for row in curve_rows(trained(f"c{i}", 30 + i))]
+    loss = plot_curves(rows).hconcat[0]  # type: ignore[attr-defined]
+    looks = [channels(loss, kind)[0]["scale"]["range"] for kind in ("color", "strokeDash")]
+    assert len({(colour, *dash) for colour, dash in zip(*looks, strict=True)}) == 9
+    assert channels(loss, "color")[0]["legend"] is not None

@@ -253,7 +253,7 @@ def test_names_become_folders(store: Store, name: str) -> None:
 
 def test_the_commands_import_nothing_heavy() -> None:
     """Importing the commands leaves out what is slow to import."""
-    heavy = "torch pyarrow duckdb polars sklearn deltalake PIL numpy matplotlib"
+    heavy = "torch pyarrow duckdb polars sklearn deltalake PIL numpy altair"
     code = (
         f"import fstore.cli.dataset, sys; print([m for m in '{heavy}'.split() if m in sys.modules])"
     )

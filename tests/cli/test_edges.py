@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -125,10 +126,17 @@ def walk(name: str, place: Path, every: int) -> None:
         assert "this is a fault of fstore" not in done.output, told
 
 
+def let_go(_server: object, sockets: list[socket.socket]) -> None:
+    """Serve nobody: ``fstore explore`` would listen until somebody stops it."""
+    for taken in sockets:
+        taken.close()
+
+
 @pytest.fixture(autouse=True)
 def limited(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Work in a folder of one's own, and end what hangs after a minute a test."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("uvicorn.Server.run", let_go)
 
     def hang(_number: int, _frame: object) -> None:
         raise AssertionError("it hangs")

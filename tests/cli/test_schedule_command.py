@@ -50,7 +50,7 @@ def test_once_that_fails(ready: Store, tmp_path: Path) -> None:
     hook.write_text(f'#!/bin/sh\necho "$FSTORE_EXIT_STATUS $FSTORE_STUDY" > {told}\n')
     hook.chmod(0o755)
     for file in ready.files(layer="fc"):
-        file.path.unlink()
+        Path(file.uri).unlink()
     words = ["schedule", "--once", "--report", "table6", "--retries", "0"]
     done = CliRunner().invoke(
         app, ["--store", str(ready.path), "--quiet", *words, "--on-failure", str(hook)]

@@ -22,12 +22,16 @@ FEATURES = ("--layer", "fc7", "--ckpt", "random", "--dataset", "d")
 COMMANDS: dict[str, tuple[str, ...]] = {
     "analyze accuracy": FEATURES,
     "analyze classification": FEATURES,
+    "analyze cka": (*FEATURES, "--other", "random", "--part", "test"),
     "analyze entropy-curve": (*FEATURES, "--channel", "0"),
+    "analyze filter-change": (*FEATURES, "--other", "random", "--part", "test"),
     "analyze filter-curves": FEATURES,
     "analyze filter-overlap": FEATURES,
     "analyze filter-subsets": FEATURES,
+    "analyze nearest": (*FEATURES, "--sample", "0", "--part", "test"),
     "analyze proposal-recall": ("--dataset", "d", "--part", "test"),
     "analyze retrieval": FEATURES,
+    "analyze rsa": (*FEATURES, "--other", "random", "--part", "test"),
     "analyze selectivity": FEATURES,
     "analyze single-filters": FEATURES,
     "analyze top-images": (*FEATURES, "--channel", "0", "--part", "test"),
@@ -72,7 +76,8 @@ def _detector(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Let there be a detector of any name, and files go to a folder of their own."""
     import fstore.cli.detectors as commands
 
-    detector = SimpleNamespace(name="x", record={"trained_on": []}, classes=("a", "b"))
+    names = {"network": "n", "ckpt": "c", "layer": "fc7"}
+    detector = SimpleNamespace(name="x", record={"trained_on": []}, classes=("a", "b"), **names)
     monkeypatch.setattr(commands, "find_detector", lambda _store, _name: detector)
     monkeypatch.chdir(tmp_path)
 

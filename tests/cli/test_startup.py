@@ -3,20 +3,25 @@
 import subprocess
 import sys
 import time
+from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
+
+import pytest
 
 import fstore
 import fstore.errors
+from fstore.extractor.networks import torchvision_listed
 
 HEAVY = {
     *("torch", "torchvision", "duckdb", "polars", "pyarrow", "sklearn", "deltalake", "numpy"),
-    *("matplotlib", "PIL", "pandas", "scipy", "safetensors", "rich.progress", "plotly", "jinja2"),
+    *("altair", "vl_convert", "PIL", "pandas", "scipy", "safetensors", "rich.progress", "jinja2"),
 }
 
 
 def loaded(code: str) -> set[str]:
     """Return the modules that a new Python has after running some code."""
-    text = f"{code}; import sys; print(*sys.modules)"
+    text = f"{code}\nimport sys; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
     return set(found.stdout.split())
 
@@ -53,6 +58,97 @@ def test_help_is_quick() -> None:
         subprocess.run([sys.executable, "-m", "fstore", "--help"], capture_output=True, check=True)
         times.append(time.perf_counter() - before)
     assert min(times) < 0.4
+
+
+NO_NETWORKS = {"torch", "torchvision", "timm", "transformers", "open_clip", "sklearn", "scipy"}
+NO_DRAWING = {"altair", "vl_convert", "jinja2", "polars", "pandas", "IPython", "rich.progress"}
+STORED = "SELECT name FROM datasets"
+LIGHT = {
+    "networks": (["networks"], NO_NETWORKS | NO_DRAWING | {"duckdb", "pyarrow", "deltalake"}),
+    "status": (["status"], NO_NETWORKS | NO_DRAWING | {"duckdb"}),
+    "sql": (["sql", STORED], NO_NETWORKS | NO_DRAWING),
+    "dataset list": (["dataset", "list"], NO_NETWORKS | NO_DRAWING | {"duckdb"}),
+    "ckpt list": (["ckpt", "list"], NO_NETWORKS | NO_DRAWING | {"duckdb"}),
+    "extract --help": (["extract", "--help"], HEAVY),
+    "layers": (["layers", "caffenet"], {"torchvision", "duckdb", *NO_DRAWING, "sklearn"}),
+}
+"""Of commands, the libraries that they do without, where these are installed."""
+
+
+@pytest.mark.parametrize("command", LIGHT)
+def test_command_imports_what_it_uses(command: str, tmp_path: Path) -> None:
+    """A command does its work without the libraries that only others need."""
+    pytest.importorskip("pandas")
+    place = tmp_path / "store"
+    fstore.create(place)
+    words, absent = LIGHT[command]
+    code = f"""
+import sys
+sys.argv = ["fstore", "--store", {str(place)!r}, *{words!r}]
+from fstore.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+"""
+    assert not absent & loaded(code)
+
+
+def test_pandas_is_there_when_it_is_asked_for() -> None:
+    """Arrow that was not asked to look for pandas makes a frame all the same, and takes one."""
+    pytest.importorskip("pandas")
+    code = """
+from fstore.store.arrow_alone import without_pandas
+without_pandas()
+import sys, pyarrow as pa
+assert pa.array([1, None]).to_pylist() == [1, None] and "pandas" not in sys.modules
+frame = pa.table({"a": [1, 2]}).to_pandas()
+assert frame["a"].tolist() == [1, 2]
+assert pa.table(frame).to_pydict() == {"a": [1, 2]}
+"""
+    assert "pandas" in loaded(code)
+
+
+@pytest.mark.parametrize("kind", torchvision_listed.KINDS)
+def test_listed_networks_are_those_of_the_registry(kind: str) -> None:
+    """The names that torchvision's files state are those of its own registry, in its order."""
+    from torchvision import models
+
+    registry = models.list_models(module=getattr(models, kind) if kind else models)
+    assert torchvision_listed.listed(kind) == registry
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@register_model(name=CHOSEN)\ndef a(): ...\n",  # a name that only running tells
+        "a = register_model()(build)\n",  # no decorator
+        "@register_model()\nclass A: ...\n",
+        "",  # nothing at all
+    ],
+)
+def test_another_way_to_register_is_not_guessed(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files that register networks in a way that is not understood give no names."""
+    folder = tmp_path / "torchvision" / "models"
+    folder.mkdir(parents=True)
+    (tmp_path / "torchvision" / "__init__.py").write_text("")
+    (folder / "__init__.py").write_text("from .family import *\n")
+    good = "@register_model()\n@other(\n    1,\n)\ndef first():\n    ...\n\n"
+    good += '@register_model("b")\ndef c(): ...\n'
+    (folder / "family.py").write_text(good)
+    monkeypatch.setattr(torchvision_listed, "find_spec", lambda _: _spec(tmp_path))
+    assert torchvision_listed.listed("") == ["b", "first"]
+    (folder / "family.py").write_text(good + text if text else "")
+    assert torchvision_listed.listed("") is None
+
+
+def _spec(folder: Path) -> ModuleSpec:
+    """Return where a package ``torchvision`` of a folder lies."""
+    spec = ModuleSpec("torchvision", None, is_package=True)
+    spec.submodule_search_locations = [str(folder / "torchvision")]
+    return spec
 
 
 def test_exports() -> None:

@@ -106,7 +106,7 @@ def test_drop_checkpoint(built: Built) -> None:
 
 def test_gc(built: Built) -> None:
     """Gc lists what it deleted; young files stay unless asked for."""
-    left = built.store.files()[0].path.with_name(f"{12 * 'a'}.parquet.tmp")
+    left = Path(built.store.files()[0].uri).with_name(f"{12 * 'a'}.parquet.tmp")
     left.write_bytes(b"123")
     assert run(built.store.path, "gc", "--json").stdout == "[]\n"
     rows = json.loads(run(built.store.path, "gc", "--older-than", "0", "--json").stdout)
@@ -118,7 +118,7 @@ def test_verify(built: Built) -> None:
     """Verify ends with 0 and no row if all is well, with 1 and rows if not."""
     done = run(built.store.path, "verify", "--json")
     assert (done.exit_code, done.stdout) == (0, "[]\n")
-    built.store.files(ckpt="5", layer="fc")[0].path.unlink()
+    Path(built.store.files(ckpt="5", layer="fc")[0].uri).unlink()
     done = run(built.store.path, "verify", "--json")
     (row,) = json.loads(done.stdout)
     assert done.exit_code == 1
@@ -153,7 +153,7 @@ def test_export_of_what_is_not_there(built: Built, tmp_path: Path) -> None:
 
 def test_import_is_light() -> None:
     """Importing the command line loads no heavy library."""
-    heavy = ("torch", "duckdb", "pyarrow", "matplotlib", "deltalake", "polars", "numpy")
+    heavy = ("torch", "duckdb", "pyarrow", "altair", "deltalake", "polars", "numpy")
     code = f"import sys, fstore.cli; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

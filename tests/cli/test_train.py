@@ -227,7 +227,7 @@ def test_help_loads_no_heavy_library() -> None:
     """Importing the command line imports none of the libraries that take long."""
     code = (
         "import sys, fstore.cli\n"
-        "heavy = 'torch pyarrow duckdb polars sklearn deltalake matplotlib'.split()\n"
+        "heavy = 'torch pyarrow duckdb polars sklearn deltalake altair'.split()\n"
         "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run(

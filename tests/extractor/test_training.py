@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from _kill import run_with_kills
+from _kill import run_code, run_with_kills
 from fstore.errors import DataError
 from fstore.extractor.devices import to_device
 from fstore.extractor.networks import Network
@@ -141,8 +141,9 @@ def test_killed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     """A run killed with SIGKILL and started again ends bit-equal to one that was not."""
     last = run_with_kills(KILLED, tmp_path / "killed", Path(__file__).parent, kills=1, longest=6)
     assert 1 <= last[0] < 16
-    (resumed,) = run(tmp_path / "killed")  # all of it is done: the last snapshot is given again
-    whole = run(tmp_path / "whole")[-1]
+    run_code(KILLED, tmp_path / "whole", Path(__file__).parent)  # as many threads as the other had
+    # all of both is done: the last snapshot is given again
+    (resumed,), (whole,) = run(tmp_path / "killed"), run(tmp_path / "whole")
     assert tensors_sha256(resumed.weights) == tensors_sha256(whole.weights)
     assert (resumed.curve, resumed.validation) == (whole.curve, whole.validation)
 

@@ -25,6 +25,7 @@ TRIALS = 3000
 LIMIT_S = 2.0
 """For one file of a kilobyte; most take a millisecond."""
 MEMORY = 16 << 30
+"""Bytes beyond those that the process has when a test begins: it may have run many others."""
 """Bytes of addresses: what asks for more is refused by the system."""
 
 WORDS = (
@@ -141,7 +142,9 @@ def repacked(content: bytes, rng: np.random.Generator) -> bytes:
 def little_memory() -> Iterator[None]:
     """Let the system refuse what would fill the memory of the machine."""
     before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, before[1]))
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    own = pages * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (own + MEMORY, before[1]))
     try:
         yield
     finally:

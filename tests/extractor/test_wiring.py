@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision import models
 
+from _families import by_family
 from fstore.errors import DataError, UnknownNameError
 from fstore.extractor.networks import Network, build_network
 from fstore.extractor.preprocess import Preprocess
@@ -236,8 +237,7 @@ def test_the_only_tensor_of_an_output_is_the_layer(wrap: Callable[[Tensor], obje
     assert (spec.channels, spec.height) == (4, 14)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", models.list_models(module=models))
+@pytest.mark.parametrize("name", by_family(models.list_models(module=models)))
 def test_every_declared_layer_of_torchvision_equals_a_plain_hook(name: str) -> None:
     """All declared layers of all of torchvision's networks, alone and beside a node."""
     torch.manual_seed(0)

@@ -3,15 +3,15 @@
 import re
 from pathlib import Path
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
+import numpy as np
 import pytest
+from PIL import Image
+from safetensors.numpy import save_file
 
 import fstore
 from _pictures import make as make_pictures
 from _problems import make as make_problem
-
-mpl.use("agg")
+from fstore.queries.figures.pictures import pixels
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -43,11 +43,15 @@ def test_asking_by_name_and_by_function(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_top_images_in_a_notebook(tmp_path: Path) -> None:
-    """Top images are found and drawn as docs/figures.md says."""
+    """Top images are found and drawn as docs/figures.md says, and each picture by itself."""
     store = make_pictures(tmp_path).store
+    weights = {"fc": np.ones((2, 2), np.float32)}  # no filters that look at an image
+    save_file(weights, store.checkpoint_path(store.find_checkpoint("5")))
     names = {'"conv5"': '"conv"', '"305k"': '"5"', '"voc07"': '"d"', "(12,)": "(1,)"}
+    names |= {'"caffenet"': '"net"'}
     run: dict[str, object] = {"store": fstore.open(store.path)}
     exec(python_of("figures.md", names), run)  # noqa: S102 - our own page
     assert isinstance(rows := run["rows"], list)
     assert {row["channel"] for row in rows} == {1}
-    plt.close("all")
+    assert isinstance(image := run["image"], Image.Image)
+    assert (np.asarray(image) == pixels(rows[0]["picture"])).all()

@@ -1,22 +1,26 @@
 """Figure 2: known filters have known cosines, and are drawn in their own colours."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
+from _build import add_layers
 from fstore.cli import app
 from fstore.errors import DataError, UnknownNameError
 from fstore.extractor.networks import build_network
 from fstore.extractor.weights import tensors_sha256
 from fstore.queries.figures.figure2 import plot_figure2
+from fstore.queries.figures.first_layer import are_first_filters, filter_grid, filter_picture
+from fstore.queries.figures.sheet import Line, sheet
 from fstore.queries.methods.first_layer import cosines, first_filters, mosaic
 from fstore.queries.refresh.show import illustrated, show_report
 from fstore.queries.reports.figure2 import needs
@@ -24,8 +28,6 @@ from fstore.queries.studies.study import Study, parse_study, set_study
 from fstore.store import Store
 from fstore.store.maintenance import Selection, drop
 from fstore.types import CheckpointRecord
-
-mpl.use("agg")
 
 Filters = NDArray[np.float32]
 
@@ -235,23 +237,96 @@ def test_mosaic() -> None:
     assert (sheet[3:, 6:] == 1).all()  # no sixth filter
 
 
-def test_plot(store: Store, study: Study) -> None:
-    """A panel a checkpoint shows its filters; its title has the mean cosine."""
+def test_plot(store: Store, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A panel a checkpoint shows its filters; below it stands the mean cosine."""
     rows = show_report(store, study, "figure2").rows
     ready = illustrated(store, study, "figure2", rows=rows)
     assert [{k: v for k, v in r.items() if k != "filters"} for r in ready] == rows
-    ax = plot_figure2(ready)
-    panels = [a for a in ax.figure.axes if a.images]
-    titles = [p.get_title() for p in panels]
-    assert titles[:3] == ["5  (0.00)", "15  (1.00)", "300  (1.00)"]
-    drawn = np.asarray(panels[2].images[0].get_array())
-    assert (drawn == mosaic(LAST[:, ::-1])).all()
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    assert "n = 3 filters" in figure.get_supxlabel()
+    caught: list[Any] = []
+
+    def catch(lines: list[Line], **texts: str) -> Image.Image:
+        caught.append((lines, texts))
+        return sheet(lines, **texts)
+
+    monkeypatch.setattr("fstore.queries.figures.sheet.sheet", catch)
+    picture = plot_figure2(ready, title="Filters")
+    ((lines, texts),) = caught
+    assert [len(line.tiles) for line in lines] == [3, 1]
+    tiles = [tile for line in lines for tile in line.tiles]
+    assert [tile.lines for tile in tiles[:3]] == [
+        ("5  (mean cosine 0.00)",), ("15  (mean cosine 1.00)",), ("300  (mean cosine 1.00)",),
+    ]  # fmt: skip
+    assert (np.asarray(tiles[2].image) == np.asarray(filter_grid(LAST[:, ::-1], side=320))).all()
+    assert "n = 3 filters" in texts["note"]
+    assert texts["title"] == "Filters"
+    assert "5, 15, 300, 300-ft" in picture.info["alt"]
     with pytest.raises(DataError, match="no filters"):
         plot_figure2(rows)
-    mpl.pyplot.close("all")
+
+
+def test_grid() -> None:
+    """Three filters make a row of two and one; each is scaled alone, weights are even squares."""
+    x = np.asarray(filter_grid(LAST, side=9))
+    # 2 columns of 2 weights of 2 pixels, and 2 pixels between: 10
+    assert x.shape == (10, 10, 3)
+    # filter 0 weighs red 1 to 4 of 4: 0.5 + 0.5 * 1 / 4 of 255 is 159.375; grey is 127.5
+    assert x[0, 0].tolist() == x[1, 1].tolist() == [159, 128, 128]
+    assert x[2, 2].tolist() == x[3, 3].tolist() == [255, 128, 128]
+    assert x[0, 6].tolist() == [128, 223, 128]  # filter 1 weighs green 3 of 4
+    assert x[6, 0].tolist() == [128, 128, 255]
+    assert (x[4:6] == 255).all()
+    assert (x[6:, 4:] == 255).all()
+
+
+def test_one_filter(store: Store) -> None:
+    """A filter's picture is its weights, in RGB; None where there is no such filter."""
+    image = filter_picture(store, "net", "300", channel=0, side=5)
+    assert image is not None
+    x = np.asarray(image)
+    assert x.shape == (6, 6, 3)
+    assert x[0, 0].tolist() == [128, 128, 159]  # the file is BGR
+    assert x[5, 5].tolist() == [128, 128, 255]
+    assert filter_picture(store, "net", "300", channel=3) is None
+    assert filter_picture(store, "net", "300", channel=-1) is None
+    add(store, "none", {"fc": LAST[0]})
+    add(store, "two", {"b": LAST, "a": LAST})
+    assert filter_picture(store, "net", "none", channel=0) is None
+    assert filter_picture(store, "net", "two", channel=0) is None
+    with pytest.raises(UnknownNameError, match="no checkpoint 'none such'"):
+        filter_picture(store, "net", "none such", channel=0)
+
+
+def test_one_filter_of_a_changed_file(store: Store) -> None:
+    """A file that was read before is not trusted once it has changed, or is gone."""
+    file = store.checkpoint_path(store.find_checkpoint("300"))
+    assert filter_picture(store, "net", "300", channel=0) is not None
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    os.utime(file, ns=(1, 1))
+    with pytest.raises(DataError, match="damaged or were replaced"):
+        filter_picture(store, "net", "300", channel=0)
+    file.unlink()
+    with pytest.raises(DataError, match=r"cannot read the weights .* restore the file"):
+        filter_picture(store, "net", "300", channel=0)
+
+
+def test_which_layers_are_these_filters(store: Store) -> None:
+    """Those named as the module, or that see what a filter covers; never by number alone."""
+    shapes = {"conv1": (3, 9, 9), "relu1": (3, 9, 9), "pool1": (3, 5, 5), "conv2": (2, 5, 5)}
+    add_layers(store, "net", shapes)
+
+    def told(layer: str, sees: tuple[int, int] | None = None) -> bool:
+        return are_first_filters(store, "net", "300", layer=layer, sees=sees)
+
+    assert told("conv1")
+    assert told("relu1", (2, 2))
+    assert not told("relu1")
+    assert not told("pool1", (4, 4))
+    assert not told("conv2", (2, 2))
+    assert not told("no such layer", (2, 2))
+    add(store, "none", {"fc": LAST[0]})
+    assert not are_first_filters(store, "net", "none", layer="conv1", sees=None)
 
 
 def test_command(store: Store, tmp_path: Path) -> None:
@@ -271,4 +346,4 @@ def test_command(store: Store, tmp_path: Path) -> None:
     assert out.read_bytes().startswith(b"\x89PNG")
     lines = out.with_suffix(".csv").read_text().splitlines()
     assert lines[0] == "study,report,row,col,value,std,n,paper"
-    assert len(lines) == 1 + 4 * 2
+    assert len(lines) == 1 + 4 * 2 * 4  # a drawing has all its numbers

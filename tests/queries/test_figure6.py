@@ -5,18 +5,19 @@ import json
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
+from PIL import Image
 from typer.testing import CliRunner
 
 from _build import add_dataset, add_layers, put, relu
 from _pictures import Gallery, make
 from fstore.cli import app
 from fstore.queries.figures.figure6 import plot_figure6
+from fstore.queries.figures.overlay import overlay
 from fstore.queries.figures.pictures import pixels
+from fstore.queries.figures.sheet import Line, sheet
 from fstore.queries.refresh.show import illustrated, show_report
 from fstore.queries.reports.figure6 import needs
 from fstore.queries.samples.blocks import Rows, ablated_blocks
@@ -24,8 +25,6 @@ from fstore.queries.studies.study import parse_study, set_study
 from fstore.store import Store
 from fstore.store.files import Partition
 from fstore.store.maintenance import Selection, drop
-
-mpl.use("agg")
 
 STUDY = """
 name = "small"
@@ -138,46 +137,109 @@ def test_layer_without_maps(gallery: Gallery) -> None:
     rows = show_report(gallery.store, study, "figure6").rows
     assert {ablation for _, ablation in maps_of(rows)} == {"none", "binarize"}
     assert {row["col"] for row in rows[1:]} == {"0 0"}
-    plot_figure6(illustrated(gallery.store, study, "figure6", rows=rows))
-    mpl.pyplot.close("all")
+    picture = plot_figure6(illustrated(gallery.store, study, "figure6", rows=rows))
+    assert picture.width > 2 * 168
 
 
-def test_plot(gallery: Gallery) -> None:
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[Line], dict[str, Any]]]:
+    """Catch what is put on sheets."""
+    caught = []
+
+    def catch(lines: list[Line], **texts: Any) -> Image.Image:  # noqa: ANN401
+        caught.append((lines, texts))
+        return sheet(lines, **texts)
+
+    monkeypatch.setattr("fstore.queries.figures.sheet.sheet", catch)
+    return caught
+
+
+Drawn = list[tuple[list[Line], dict[str, Any]]]
+LIGHTEST, DARKEST = [0xEE, 0xF3, 0xF8], [0x08, 0x30, 0x6B]
+
+
+def cell(panel: Any, row: int, col: int) -> list[int]:  # noqa: ANN401
+    """Return the colour off the middle of a place of 2 x 3, where no frame is."""
+    x = np.asarray(panel)
+    high, wide = len(x) / 2, x.shape[1] / 3
+    return [int(v) for v in x[int((row + 0.4) * high), int((col + 0.4) * wide)]]
+
+
+def test_plot(gallery: Gallery, drawn: Drawn) -> None:
     """A column a filter: the sample, then its maps; the frame is at one place, and goes with it."""
     study = parse_study(STUDY)
     rows = show_report(gallery.store, study, "figure6").rows
     ready = illustrated(gallery.store, study, "figure6", rows=rows)
-    ax = plot_figure6(ready)
-    panels = [a for a in ax.figure.axes if a is not ax]
-    assert len(panels) == 5 * 3
-    assert [p.get_title() for p in panels[:3]] == ["filter 1", "filter 2", "filter 0"]
-    names = [p.get_ylabel() for p in panels[::3]]
+    plot_figure6(ready, title="Ablations")
+    ((lines, texts),) = drawn
+    assert list(texts["heads"]) == ["filter 1", "filter 2", "filter 0"]
+    names = [line.label for line in lines]
     assert names == ["sample", "as they are", "binarized", "sp-shuffle", "sp-max"]
-    sample = np.asarray(panels[0].images[0].get_array())
-    assert (sample == pixels(ready[0]["picture"])).all()
+    assert {tile.image.size for line in lines for tile in line.tiles} == {(168, 168)}  # type: ignore[union-attr]
+    assert texts["note"].startswith("Sample 2 of d gt, layer conv of checkpoint 5, 2.png. ")
+    x = gallery.values["gt", "conv"][2, [1, 2, 0]]
+    seen = Image.fromarray(pixels(ready[0]["picture"]))
+    for tile, response in zip(lines[0].tiles, x, strict=True):
+        assert (np.asarray(tile.image) == np.asarray(overlay(seen, response.reshape(2, 3)))).all()
+    shuffled = permuted(x, 7, "d", "gt", 2)
+    for line, values in ((1, x), (3, shuffled)):
+        for tile, response in zip(lines[line].tiles, values, strict=True):
+            for at, value in enumerate(response):
+                share = value / response.max()
+                expected = DARKEST if share == 1 else LIGHTEST
+                if share in {0, 1}:
+                    assert cell(tile.image, at // 3, at % 3) == expected
+    for tile, response in zip(lines[2].tiles, x, strict=True):
+        drawn_dark = [cell(tile.image, at // 3, at % 3) == DARKEST for at in range(6)]
+        assert drawn_dark == (response > 0).tolist()
+    assert [tile.lines for tile in lines[4].tiles] == [("8",), ("7",), ("6",)]
+    assert [tile.lines for tile in lines[1].tiles] == [
+        ("largest 8",), ("largest 7",), ("largest 6",),
+    ]  # fmt: skip
+
+
+def test_frame(gallery: Gallery, drawn: Drawn) -> None:
+    """The frame is round the place where the filters respond most together, and follows it."""
+    plot_figure6(show_report(gallery.store, parse_study(STUDY), "figure6").rows)
+    ((lines, _),) = drawn
     x = gallery.values["gt", "conv"][2, [1, 2, 0]]
     shares = (x / x.max(axis=1, keepdims=True)).sum(axis=0)
-    moved = permuted(shares, 7, "d", "gt", 2)
-    for line, values in ((1, shares), (3, moved)):
+    for line, values in ((0, shares), (2, permuted(shares, 7, "d", "gt", 2))):
         at = int(values.argmax())
-        for panel in panels[3 * line : 3 * line + 3]:
-            drawn = np.asarray(panel.images[0].get_array())
-            assert drawn.shape == (2, 3)
-            frames = [p for p in panel.patches if isinstance(p, Rectangle)]
-            assert {f.get_xy() for f in frames} == {(at % 3 - 0.5, at // 3 - 0.5)}
-    assert [p.texts[0].get_text() for p in panels[12:]] == ["8", "7", "6"]
-    mpl.pyplot.close("all")
+        for tile in lines[line].tiles:
+            panel = np.asarray(tile.image)
+            assert panel.shape == (208, 208, 3)
+            rows, cols = np.where((panel == 0).all(axis=2))  # no value is black
+            # places are 104 pixels high and 69.33 wide; the frame's line goes one pixel beyond
+            top, left = 104 * (at // 3), round(208 / 3 * (at % 3))
+            bottom, right = top + 103, round(208 / 3 * (at % 3 + 1)) - 1
+            ends = (rows.min(), rows.max(), cols.min(), cols.max())
+            wanted = (top - 1, bottom + 1, left - 1, right + 1)
+            assert ends == tuple(min(max(end, 0), 207) for end in wanted)
 
 
-def test_plot_without_the_image(gallery: Gallery) -> None:
+def test_one_value(gallery: Gallery, drawn: Drawn) -> None:
+    """Of sp-max one place is left: a cell as large as one, in the middle of a panel like others."""
+    plot_figure6(show_report(gallery.store, parse_study(STUDY), "figure6").rows)
+    for tile in drawn[0][0][-1].tiles:
+        panel = np.asarray(tile.image)
+        dark = (panel == DARKEST).all(axis=2)
+        rows, cols = np.where(dark)
+        assert (rows.max() - rows.min() + 1, cols.max() - cols.min() + 1) == (103, 69)
+        assert abs((rows.max() + rows.min()) / 2 - 103.5) <= 1
+        assert abs((cols.max() + cols.min()) / 2 - 103.5) <= 1
+        assert panel[20, 104].tolist() == [255, 255, 255]
+
+
+def test_plot_without_the_image(gallery: Gallery, drawn: Drawn) -> None:
     """The rows alone are enough to draw the maps."""
-    rows = show_report(gallery.store, parse_study(STUDY), "figure6").rows
-    ax = plot_figure6(rows)
-    panels = [a for a in ax.figure.axes if a is not ax]
-    assert len(panels) == 4 * 3
-    drawn = np.asarray(panels[0].images[0].get_array())
-    assert drawn.ravel().tolist() == gallery.values["gt", "conv"][2, 1].tolist()
-    mpl.pyplot.close("all")
+    plot_figure6(show_report(gallery.store, parse_study(STUDY), "figure6").rows)
+    ((lines, _),) = drawn
+    assert [line.label for line in lines] == ["as they are", "binarized", "sp-shuffle", "sp-max"]
+    x = gallery.values["gt", "conv"][2, 1]
+    shown = [sum(cell(lines[0].tiles[0].image, at // 3, at % 3)) for at in range(6)]
+    assert np.argsort(shown, kind="stable").tolist() == np.argsort(-x, kind="stable").tolist()
+    assert x[np.argmin(shown)] == 8
 
 
 def test_command(gallery: Gallery, tmp_path: Path) -> None:

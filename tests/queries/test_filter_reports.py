@@ -3,26 +3,26 @@
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sklearn.svm import LinearSVC
 
+from _charts import channels, domain, points, titles, words
 from _studies import CKPTS, CLASSES, StudyWorld, make_study
 from fstore.queries.analyses.filter_subsets import filter_subsets
 from fstore.queries.figures.figure3 import plot_figure3
 from fstore.queries.figures.figure5 import plot_figure5
 from fstore.queries.figures.subsets import plot_filter_subsets, plot_fractions, plot_needed
+from fstore.queries.figures.vega import spec_of
 from fstore.queries.refresh.show import show_report
 from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.samples.asked import AskedBoxes
 from fstore.store.maintenance import Selection, drop
 from fstore.store.precision import ap, voc_ap
 
-mpl.use("agg")
-
 ROLES = dict(zip(("pretrained", "finetuned"), CKPTS, strict=True))
+ROLE_WORDS = {"pretrained": "pre-trained", "finetuned": "fine-tuned"}
 AP = 1e-3  # 0.1 point
 LAYERS = {"figure4": "conv5", "table5": "conv5", "s_figure2": "fc7", "table10": "fc7"}
 
@@ -240,32 +240,37 @@ def test_missing_checkpoint(tmp_path: Path, name: str, layer: str) -> None:
 # plots
 
 
-def panels(frame: Any) -> dict[str, Any]:  # noqa: ANN401 - matplotlib's axes
-    """Return the panels of a figure by the class in their titles."""
-    found = [ax for ax in frame.figure.axes if ax.get_title()]
-    return {ax.get_title().rsplit(" (", 1)[0]: ax for ax in found}
-
-
-def ydata(line: Any) -> list[float]:  # noqa: ANN401
-    """Return the heights of a line."""
-    return [float(y) for y in line.get_ydata()]
+def curve_of(chart: Any, **which: object) -> tuple[list[float], list[float]]:  # noqa: ANN401
+    """Return the places and heights of a line."""
+    mine = points(chart, **which)
+    return [p["x"] for p in mine], [p["y"] for p in mine]
 
 
 def test_plot_figure3(world: StudyWorld) -> None:
-    """A panel a class: curves dashed before and solid after, the prior dotted; n in the label."""
+    """A panel a class: a colour a rank, dashed before and solid after; prior and n are told."""
     rows = show_report(world.store, world.study, "figure3").rows
-    frame = plot_figure3(rows)
-    for name, ax in panels(frame).items():
-        *lines, prior = ax.get_lines()
-        assert [line.get_linestyle() for line in lines] == ["--"] * 5 + ["-"] * 5
-        for line, role in ((lines[0], "pretrained"), (lines[5], "finetuned")):
+    chart = plot_figure3(rows)
+    panels = list(dict.fromkeys(p["panel"] for p in points(chart)))
+    assert [panel.rsplit(" (", 1)[0] for panel in panels] == list(CLASSES)
+    for panel in panels:
+        name = panel.rsplit(" (", 1)[0]
+        for role, word in ROLE_WORDS.items():
             mine = [r for r in rows if r["row"] == f"{name} {role} 1" and r["col"][0].isdigit()]
-            assert ydata(line) == [row["value"] for row in mine]
-            assert [float(x) for x in line.get_xdata()] == [float(row["col"]) for row in mine]
-        assert prior.get_linestyle() == ":"
-    assert list(panels(frame)) == list(CLASSES)
-    assert f"n = {len(world.boxes()[0])} boxes" in frame.figure.get_supxlabel()
-    mpl.pyplot.close("all")
+            x, y = curve_of(chart, panel=panel, line=f"{word}, 1")
+            assert y == [row["value"] for row in mine]
+            assert x == [float(row["col"]) for row in mine]
+        own = [r for r in rows if r["row"].startswith(f"{name} ")]
+        priors = {r["value"] for r in own if r["col"] == "prior"}
+        assert {p["prior"] for p in points(chart, panel=panel)} == priors
+        best = max(r["value"] for r in own if r["col"] == "ap")
+        assert panel == f"{name} ({best:.0f})"
+    (dashes,) = channels(chart, "strokeDash")
+    (colours,) = channels(chart, "color")
+    strokes = dict(zip(dashes["scale"]["domain"], dashes["scale"]["range"], strict=True))
+    assert {strokes[f"pre-trained, {rank}"][1] > 0 for rank in range(1, 6)} == {True}
+    assert {strokes[f"fine-tuned, {rank}"][1] > 0 for rank in range(1, 6)} == {False}
+    assert len(set(colours["scale"]["range"])) == 5
+    assert f"n = {len(world.boxes()[0])} boxes" in words(chart)
 
 
 def test_plot_figure3_of_long_names(world: StudyWorld) -> None:
@@ -274,67 +279,69 @@ def test_plot_figure3_of_long_names(world: StudyWorld) -> None:
         {**row, "row": row["row"].replace("cat ", "potted plant ").replace("dog ", "potted fern ")}
         for row in show_report(world.store, world.study, "figure3").rows
     ]
-    assert list(panels(plot_figure3(rows))) == ["potted plant", "potted fern", "bus", "car"]
-    mpl.pyplot.close("all")
+    panels = dict.fromkeys(p["panel"].rsplit(" (", 1)[0] for p in points(plot_figure3(rows)))
+    assert list(panels) == ["potted plant", "potted fern", "bus", "car"]
 
 
 @pytest.mark.parametrize("name", ["figure4", "s_figure2"])
 def test_plot_fractions(world: StudyWorld, name: str) -> None:
     """A panel a class, a line a checkpoint: the fractions, and not the APs beside them."""
     rows = show_report(world.store, world.study, name).rows
-    frame = REPORTS[name].meta["plot"](rows)
+    chart = REPORTS[name].meta["plot"](rows)
     assert REPORTS[name].meta["plot"] is plot_fractions
-    for label, ax in panels(frame).items():
-        for line, role in zip(ax.get_lines(), ROLES, strict=False):
+    assert [p["panel"] for p in points(chart, role="fine-tuned", x=1)] == list(CLASSES)
+    for label in CLASSES:
+        for role, word in ROLE_WORDS.items():
             mine = [r for r in rows if r["row"] == f"{label} {role}" and ":" not in r["col"]]
-            assert ydata(line) == [row["value"] for row in mine]
-            assert [int(x) for x in line.get_xdata()] == [int(row["col"]) for row in mine]
-        assert ax.get_xscale() == "log"
-    assert "solid: fine-tuned" in frame.figure.get_supxlabel()
-    mpl.pyplot.close("all")
+            x, y = curve_of(chart, panel=label, role=word)
+            assert y == [row["value"] for row in mine]
+            assert x == [int(row["col"]) for row in mine]
+    assert channels(chart, "x")[0]["scale"]["type"] == "log"
+    (dashes,) = channels(chart, "strokeDash")
+    assert dashes["scale"] == {"domain": ["pre-trained", "fine-tuned"], "range": [[6, 3], [1, 0]]}
 
 
 def test_plot_filter_subsets(world: StudyWorld) -> None:
     """The analysis draws the same panels, one line each."""
     rows = filter_subsets(world.store, AskedBoxes(layer="conv5", ckpt="5k", dataset="g"))
-    for label, ax in panels(plot_filter_subsets(rows)).items():
-        assert ydata(ax.get_lines()[0]) == [r["fraction"] for r in rows if r["class"] == label]
-    mpl.pyplot.close("all")
+    chart = plot_filter_subsets(rows)
+    for label in CLASSES:
+        wanted = [r["fraction"] for r in rows if r["class"] == label]
+        assert curve_of(chart, panel=label)[1] == wanted
+    assert f"n = {rows[0]['n']} samples tested on." in words(chart)
 
 
 def test_plot_needed(world: StudyWorld) -> None:
-    """Circles for half, squares for nine tenths, filled after fine-tuning, by class."""
+    """Each class has the numbers of both checkpoints and shares, each pair its own symbol."""
     rows = show_report(world.store, world.study, "table5").rows
-    ax = plot_needed(rows)
-    marks = {line.get_label(): line for line in ax.get_lines()}
-    assert list(marks) == [f"{role} {share}" for role in ROLES for share in ("50%", "90%")]
-    for label, line in marks.items():
-        mine = [row for row in rows if row["row"] == label and ":" not in row["col"]]
-        assert ydata(line) == [row["value"] for row in mine]
-        assert line.get_marker() == ("o" if "50%" in str(label) else "s")
-        assert line.get_markerfacecolor() == ("black" if "fine" in str(label) else "white")
-    assert [label.get_text() for label in ax.get_xticklabels()] == list(CLASSES)
-    assert f"n = {len(world.boxes()[0])} test boxes" in ax.get_xlabel()
-    mpl.pyplot.close("all")
+    chart = plot_needed(rows)
+    for role, word in ROLE_WORDS.items():
+        for share in ("50%", "90%"):
+            mine = [r for r in rows if r["row"] == f"{role} {share}" and ":" not in r["col"]]
+            drawn = points(chart, mark=f"{word}, {share.replace('%', ' %')}")
+            assert [p["filters"] for p in drawn] == [row["value"] for row in mine]
+            assert [p["class"] for p in drawn] == list(CLASSES)
+    (shapes,) = channels(chart, "shape")
+    assert len(set(shapes["scale"]["range"])) == 4
+    assert channels(chart, "x")[0]["scale"]["type"] == "log"
+    assert f"n = {len(world.boxes()[0])} test boxes" in words(chart)
 
 
 def test_plot_figure5(world: StudyWorld) -> None:
-    """The matrix in percent without its diagonal, chance marked on the scale."""
+    """The matrix in percent without its diagonal, numbers, scale and chance in the same unit."""
     rows = show_report(world.store, world.study, "figure5").rows
-    ax = plot_figure5(rows)
+    chart = plot_figure5(rows)
     values = {(row["row"], row["col"]): row["value"] for row in rows}
-    image = ax.images[0].get_array()
-    assert image is not None
-    drawn = np.ma.filled(image, np.nan)
-    for i, a in enumerate(CLASSES):
-        for j, b in enumerate(CLASSES):
-            assert np.isnan(drawn[i, j]) if i == j else drawn[i, j] == 100 * values[a, b]
-    texts = {(int(t.get_position()[1]), int(t.get_position()[0])): t.get_text() for t in ax.texts}
-    assert texts[0, 1] == f"{100 * values['cat', 'dog']:.0f}"
-    assert [label.get_text() for label in ax.get_yticklabels()] == list(CLASSES)
-    bar = ax.images[0].colorbar
-    assert bar is not None
-    (chance,) = bar.ax.get_lines()[-1:]
-    assert ydata(chance) == [100 * 6 / 32] * 2  # the scale is in the cells' unit
-    assert "6 best filters" in bar.ax.get_ylabel()
-    mpl.pyplot.close("all")
+    drawn = {(p["row"], p["col"]): p["value"] for p in points(chart)}
+    for a in CLASSES:
+        for b in CLASSES:
+            assert drawn[a, b] is None if a == b else drawn[a, b] == 100 * values[a, b]
+    (numbers,) = channels(chart, "text")
+    assert (numbers["field"], numbers["format"]) == ("value", ".0f")
+    low, high = domain(chart, "color")
+    assert low == 0
+    assert high == max(100 * 6 / 32, *(v for v in drawn.values() if v is not None))
+    assert f"By chance {100 * 6 / 32:.1f} percent." in words(chart)
+    assert titles(chart, "color") == {"['Percent of the 6 best', 'filters in common']"}
+    spec = spec_of(chart)
+    assert (spec["width"], spec["height"]) == (spec["height"], spec["width"])  # cells are square

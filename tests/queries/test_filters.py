@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,11 +12,13 @@ from sklearn.metrics import precision_recall_curve
 from sklearn.svm import LinearSVC
 
 from _build import add_checkpoint, add_layers, put
+from _charts import check_drawn, words
 from _problems import CLASSES, N, World, add_manifest, make
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.analyses.filter_overlap import filter_overlap
 from fstore.queries.analyses.filter_subsets import filter_subsets
 from fstore.queries.analyses.single_filters import AskedRanking, filter_curves, single_filters
+from fstore.queries.figures.overlap import plot_filter_overlap
 from fstore.queries.methods.filters import (
     SIZES,
     filters_needed,
@@ -37,8 +38,6 @@ from fstore.store import Store
 from fstore.store.files import Partition
 from fstore.store.precision import ap, voc_ap
 from fstore.types import DatasetManifest, SampleRecord, Split, ViewManifest
-
-mpl.use("agg")
 
 WHERE: dict[str, Any] = {"ckpt": "5", "dataset": "d", "view": "image"}
 
@@ -190,6 +189,7 @@ def test_subsets(world: World) -> None:
     assert mine[40]["fraction"] == 1
     assert mine[5]["fraction"] == pytest.approx(mine[5]["ap_11"] / mine[40]["ap_11"])
     assert all(row["converged"] for row in rows)
+    assert {row["n"] for row in rows} == {len(test)}
 
 
 def test_a_class_that_cannot_be_tested() -> None:
@@ -222,6 +222,9 @@ def test_overlap_rows(world: World) -> None:
     assert len(rows) == 6
     assert {row["top"] for row in rows} == {8}
     assert {row["chance"] for row in rows} == {0.2}
+    n = len(world.rows(0, "train", "val"))
+    assert {row["n"] for row in rows} == {n}
+    assert f"n = {n} samples that filters are ranked on." in words(plot_filter_overlap(rows))
     shares = [row["share"] for row in rows]
     assert shares == sorted(shares, reverse=True)
 
@@ -284,9 +287,7 @@ def test_reports(boxes: World, name: str) -> None:
     assert show_report(boxes.store, study, name).computed == 0
     text = " ".join(row["row"] for row in shown.rows)
     assert ("finetuned" in text) == (name != "figure5")
-    ax = REPORTS[name].meta["plot"](shown.rows)
-    assert ax.figure.axes
-    mpl.pyplot.close("all")
+    check_drawn(REPORTS[name].meta["plot"](shown.rows))
 
 
 def test_report_numbers(boxes: World) -> None:

@@ -642,7 +642,7 @@ def test_a_broken_report_costs_its_own_claims_only(
 
 def test_import_is_light() -> None:
     """Importing the findings loads no library that takes long."""
-    heavy = ("torch", "duckdb", "pyarrow", "matplotlib", "deltalake", "polars", "sklearn", "scipy")
+    heavy = ("torch", "duckdb", "pyarrow", "altair", "deltalake", "polars", "sklearn", "scipy")
     code = f"import sys, fstore.queries.findings; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,36 +1,32 @@
-"""Pictures are what the network saw, and responses lie where they come from."""
+"""Pictures are what the network saw; thumbnails, what lies in the file; crops, where they say."""
 
 from dataclasses import replace
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 from PIL import Image
 
 from _pictures import BOXES, PREPROCESS, make
 from fstore.errors import DataError
 from fstore.extractor.images import warp_box, whole_image
-from fstore.extractor.networks import build_network
 from fstore.extractor.preprocess import Preprocess
+from fstore.pixels.image_files import decode
 from fstore.queries.figures.pictures import (
     Picture,
     Preparation,
-    draw_response,
+    as_bytes,
+    crop,
     pictures,
     pixels,
-    places,
-    upsampled,
+    seen,
+    thumbnail,
 )
 from fstore.store.files import Partition
 from fstore.types import Box, FloatArray
-
-mpl.use("agg")
 
 RGB = Preprocess(
     24, 29, "shorter", "RGB", scale=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
@@ -52,7 +48,7 @@ def picture(path: Path, p: Preprocess, box: Box | None = None) -> Picture:
     return Picture(path, path.name, "", box, prepared)
 
 
-def seen(x: FloatArray, p: Preprocess) -> NDArray[np.float64]:
+def unnormalised(x: FloatArray, p: Preprocess) -> NDArray[np.float64]:
     """Undo the normalisation of a network's input: (3, h, w) -> (h, w, 3), RGB, 0 to 255."""
     mean, std = (np.reshape(v, (3, 1, 1)) for v in (p.mean, p.std))
     plain = (np.asarray(x, np.float64) * std + mean) / p.scale
@@ -67,7 +63,7 @@ def test_whole_images(tmp_path: Path, p: Preprocess, width: int, height: int) ->
     image = saved(tmp_path / "a.png", width, height)
     found = pixels(picture(tmp_path / "a.png", p))
     # the input is float32: 0 to 255 are exact to 2e-5, after scaling and back to 1e-4
-    assert np.abs(found - seen(whole_image(image, p), p)).max() < 1e-3
+    assert np.abs(found - unnormalised(whole_image(image, p), p)).max() < 1e-3
 
 
 @settings(max_examples=40, deadline=None)
@@ -81,7 +77,7 @@ def test_boxes(
     image = saved(path, 40, 30)
     found, wanted = (
         pixels(picture(path, PREPROCESS, box)),
-        seen(warp_box(image, box, PREPROCESS), PREPROCESS),
+        unnormalised(warp_box(image, box, PREPROCESS), PREPROCESS),
     )
     # boxes of at most 15 pixels with their context are enlarged, so nothing is smoothed; Pillow
     # rounds to whole grey levels after each of two passes
@@ -131,6 +127,7 @@ def test_files_that_are_gone(tmp_path: Path) -> None:
     """A file that is gone, changed or no image is named, with the reason."""
     gallery = make(tmp_path)
     (found,) = pictures(gallery.store, Partition("net", "5", "d", "image", "conv"), [1])
+    assert isinstance(found.path, Path)
     found.path.write_bytes(b"x")
     with pytest.raises(DataError, match=r"1\.png: the file changed since"):
         pixels(found)
@@ -145,107 +142,124 @@ def test_files_that_are_gone(tmp_path: Path) -> None:
         pixels(outside)
 
 
-@pytest.mark.parametrize(("row", "col"), [(0, 0), (1, 2), (2, 3), (0, 4)])
-def test_upsampled(row: int, col: int) -> None:
-    """A response at one place becomes a bump at its share of the input's sides."""
-    response = np.zeros((3, 5), np.float32)
-    response[row, col] = 2
-    found = upsampled(response, 60)
-    assert found.shape == (60, 60)
-    # a place is 20 pixels high and 12 wide; half way to the next one the bump has fallen to half
-    assert found[20 * row + 10, 12 * col + 6] > 0.9 * 2
-    inside = found[20 * row : 20 * row + 20, 12 * col : 12 * col + 12]
-    assert inside.min() >= 0.25 * 2 * 0.9  # a corner: half of half
-    far = np.ones_like(found, bool)
-    far[max(20 * row - 10, 0) : 20 * row + 30, max(12 * col - 6, 0) : 12 * col + 18] = False
-    assert (found[far] == 0).all()
+def bands(path: Path, *, exif: int = 1) -> None:
+    """Save a JPEG of 400 x 200 whose left half is red and right half blue."""
+    image = Image.new("RGB", (400, 200), (200, 20, 20))
+    image.paste((20, 20, 200), (200, 0, 400, 200))
+    tags = Image.Exif()
+    tags[0x0112] = exif
+    image.save(path, quality=95, exif=tags)
 
 
-def test_draw_response(tmp_path: Path) -> None:
-    """The image is clear where the response is, veiled elsewhere; the cross is at its maximum."""
+def test_thumbnails(tmp_path: Path) -> None:
+    """The longer side is as asked, what is smaller stays, and colours are where they were."""
+    bands(tmp_path / "a.jpg")
+    small = thumbnail(tmp_path / "a.jpg", 50)
+    assert small.size == (50, 25)
+    # flat colours survive JPEG to a few levels
+    assert np.abs(np.asarray(small, int)[:, :22] - (200, 20, 20)).max() < 8
+    assert np.abs(np.asarray(small, int)[:, 28:] - (20, 20, 200)).max() < 8
+    assert thumbnail(tmp_path / "a.jpg", 4000).size == (400, 200)
+    whole = thumbnail(tmp_path / "a.jpg", 400)
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert (np.asarray(whole) == np.asarray(image)).all()
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("size", [32, 64, 100])
+def test_thumbnails_are_those_of_the_whole_image(tmp_path: Path, suffix: str, size: int) -> None:
+    """A quick thumbnail is that of the decoded image, to what JPEG's own shrinking leaves."""
+    saved(tmp_path / f"a.{suffix}", 500, 375)
+    with Image.open(tmp_path / f"a.{suffix}") as image:
+        slow = image.convert("RGB").resize((size, size * 3 // 4), Image.Resampling.LANCZOS)
+    quick = thumbnail(tmp_path / f"a.{suffix}", size)
+    assert quick.size == slow.size
+    # of smooth colours; a shift by one pixel of the thumbnail of 32 pixels gives 20 and more
+    assert np.abs(np.asarray(quick, int) - np.asarray(slow, int)).max() <= 4
+
+
+def test_thumbnails_of_turned_files(tmp_path: Path) -> None:
+    """EXIF is left alone unless the network's record, or the caller, says that it counts."""
+    bands(tmp_path / "a.jpg", exif=6)  # to be turned clockwise: red comes on top
+    assert thumbnail(tmp_path / "a.jpg", 40).size == (40, 20)
+    turned = thumbnail(tmp_path / "a.jpg", 40, exif="apply")
+    assert turned.size == (20, 40)
+    top, bottom = np.asarray(turned, int)[5, 10], np.asarray(turned, int)[35, 10]
+    assert np.abs(top - (200, 20, 20)).max() < 8
+    assert np.abs(bottom - (20, 20, 200)).max() < 8
+    drawn = picture(tmp_path / "a.jpg", RGB)
+    assert thumbnail(drawn, 40).size == (40, 20)
+    assert drawn.preparation is not None
+    applied = replace(drawn, preparation=replace(drawn.preparation, exif="apply"))
+    assert thumbnail(applied, 40).size == (20, 40)
+    boxed = replace(applied, box=(1, 1, 100, 50))  # boxes count the file's own pixels
+    assert thumbnail(boxed, 40).size == (40, 20)
+
+
+def test_thumbnails_of_boxes(tmp_path: Path) -> None:
+    """Of a box it is what the box holds, first and last pixels included, from 1."""
+    pixel = np.zeros((6, 8, 3), np.uint8)
+    pixel[2:4, 3:7] = 255
+    Image.fromarray(pixel).save(tmp_path / "a.png")
+    cut = thumbnail(picture(tmp_path / "a.png", PREPROCESS, (4, 3, 7, 4)), 100)
+    assert cut.size == (4, 2)
+    assert (np.asarray(cut) == 255).all()
+    wider = thumbnail(picture(tmp_path / "a.png", PREPROCESS, (3, 2, 100, 100)), 100)
+    assert wider.size == (6, 5)  # columns 3 to 8, rows 2 to 6
+    assert (np.asarray(wider) == pixel[1:, 2:]).all()
+    with pytest.raises(DataError, match=r"a\.png: box .* has no pixel in an image of 8 x 6"):
+        thumbnail(picture(tmp_path / "a.png", PREPROCESS, (9, 1, 12, 3)), 100)
+
+
+def test_thumbnails_of_files_that_are_gone(tmp_path: Path) -> None:
+    """A file that is no image, or another than the registered one, is named."""
+    (tmp_path / "a.jpg").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"a\.jpg: unreadable image: not an image"):
+        thumbnail(tmp_path / "a.jpg", 50, uri="a.jpg")
+    changed = replace(picture(tmp_path / "a.jpg", PREPROCESS), digest="0" * 32)
+    with pytest.raises(DataError, match=r"a\.jpg: the file changed"):
+        thumbnail(changed, 50)
+    with pytest.raises(DataError, match="cannot be read"):
+        thumbnail(tmp_path / "none.jpg", 50)
+
+
+def test_decoding_to_less(tmp_path: Path) -> None:
+    """A JPEG is decoded to the eighth, quarter or half that is enough; other formats whole."""
+    saved(tmp_path / "a.jpg", 500, 375)
+    saved(tmp_path / "a.png", 500, 375)
+    data = (tmp_path / "a.jpg").read_bytes()
+    sizes = [decode(data, at_least=(n, n)).size for n in (1, 47, 94, 188, 376)]
+    assert sizes == [(63, 47), (125, 94), (250, 188), (500, 375), (500, 375)]
+    assert decode((tmp_path / "a.png").read_bytes(), at_least=(1, 1)).size == (500, 375)
+
+
+def test_crops(tmp_path: Path) -> None:
+    """A crop has the network's own pixels; beyond its edges, the colour that it sees as 0."""
     saved(tmp_path / "a.png", 40, 30)
-    response = np.zeros((2, 4), np.float32)
-    response[1, 1] = 5
-    response[0, 0] = 1
-    _, panel = plt.subplots()
-    draw_response(panel, picture(tmp_path / "a.png", PREPROCESS), response)
-    image, veil = (np.asarray(shown.get_array()) for shown in panel.images)
-    assert (image == pixels(picture(tmp_path / "a.png", PREPROCESS))).all()
-    alpha = veil[:, :, 3]
-    assert alpha[18, 9] < 0.1  # middle of rows 12 to 23, columns 6 to 11
-    assert alpha[2, 21] == pytest.approx(0.65)  # no response there, nor in the next place
-    assert alpha[1, 1] == pytest.approx(0.65 * 0.8)  # a fifth of the maximum
-    for line in panel.get_lines():
-        assert (line.get_xdata(), line.get_ydata()) == ([8.5], [17.5])
-    assert panel.collections
-    plt.close("all")
-
-
-@pytest.mark.parametrize("response", [np.zeros((2, 2)), -np.ones((2, 2)), np.ones((1, 1))])
-def test_nothing_to_lay_over(tmp_path: Path, response: NDArray[np.float64]) -> None:
-    """A map that is nowhere above 0, or has one place, leaves the image as it is."""
-    saved(tmp_path / "a.png", 40, 30)
-    _, panel = plt.subplots()
     drawn = picture(tmp_path / "a.png", PREPROCESS)
-    draw_response(panel, drawn, response.astype(np.float32))
-    assert len(panel.images) == 1
-    assert not panel.get_lines()
-    plt.close("all")
+    whole = pixels(drawn)
+    inside = crop(drawn, (3, 5, 10, 24))
+    assert inside.size == (7, 19)
+    assert (np.asarray(inside) == whole[5:24, 3:10]).all()
+    beyond = np.asarray(crop(drawn, (-4, -2, 6, 30)))
+    assert beyond.shape == (32, 10, 3)
+    assert (beyond[2:26, 4:] == whole[:, :6]).all()
+    assert (beyond[:2] == (123, 117, 104)).all()
+    assert (beyond[26:] == (123, 117, 104)).all()
+    assert (beyond[:, :4] == (123, 117, 104)).all()
+    parts = crop(drawn, (3.5, 5.0, 9.2, 24.0), image=seen(drawn))
+    assert (np.asarray(parts) == np.asarray(inside)).all()
+    with pytest.raises(DataError, match=r"a\.png: no pixel lies in a box"):
+        crop(drawn, (5, 5, 5, 9))
 
 
-@pytest.mark.parametrize(
-    ("name", "layer"),
-    [("caffenet", "conv1"), ("caffenet", "conv5")]
-    + [("squeezenet-v1.0", layer) for layer in ("pool1", "fire9", "conv_final")],
-)
-def test_places_see_what_they_are_drawn_over(name: str, layer: str) -> None:
-    """The middle of what each place's response depends on is within a place of where it is drawn.
-
-    What it depends on is measured for two places far from the edges, whose windows are whole: the
-    rows of pixels whose gradient is not 0. The other places' windows follow, evenly spaced.
-    """
-    torch.manual_seed(0)
-    network = build_network(name)
-    caught: list[torch.Tensor] = []
-    module = dict(network.model.named_modules())[network.layers[layer]]
-    module.register_forward_hook(lambda _m, _x, y: caught.append(y))
-    size = network.preprocess.size
-    x = torch.rand(1, 3, size, size, requires_grad=True)
-    network.model(x)
-    (y,) = caught
-    side = y.shape[-1]
-    first = (side - 1) // 2
-    middles = []
-    for at in (first, first + 1):
-        (gradient,) = torch.autograd.grad(y[0, :, at, at].sum(), x, retain_graph=True)
-        used = np.flatnonzero(gradient.abs().sum(dim=(0, 1, 3)).numpy())
-        middles.append((used[0] + used[-1]) / 2)
-    places = np.arange(side)
-    sees = middles[0] + (middles[1] - middles[0]) * (places - first)
-    drawn = (places + 0.5) / side * size - 0.5
-    assert np.abs(sees - drawn).max() < size / side
-
-
-@pytest.mark.parametrize(
-    ("network", "size", "shape", "expected"),
-    [
-        ("torchvision:vit_b_16", 64, (17, 1), (4, 4)),
-        ("torchvision:vit_l_32", 64, (5, 1), (2, 2)),
-        ("torchvision:vit_b_16", 64, (16, 1), None),
-        ("mine:vit_b_16", 64, (17, 1), None),
-        ("torchvision:swin_t", 64, (17, 1), None),
-        ("mine:any", 64, (4, 3), (4, 3)),
-        ("mine:any", 64, (1, 1), (1, 1)),
-    ],
-)
-def test_tokens_lie_over_an_image_only_where_it_is_known_how(
-    network: str, size: int, shape: tuple[int, int], expected: tuple[int, int] | None
-) -> None:
-    """Torchvision's class token is left out, the patches are a grid row by row; others are not."""
-    response = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
-    found = places(response, network, size)
-    assert (None if found is None else found.shape) == expected
-    if expected == (4, 4):
-        assert found is not None
-        assert found[0].tolist() == [1, 2, 3, 4]
-        assert found[3].tolist() == [13, 14, 15, 16]
+def test_bytes(tmp_path: Path) -> None:
+    """PNG keeps every value, JPEG and WebP are files of their format; all are the same again."""
+    image = saved(tmp_path / "a.png", 40, 30)
+    starts = {"png": b"\x89PNG", "jpeg": b"\xff\xd8\xff", "webp": b"RIFF"}
+    for form, start in starts.items():
+        data = as_bytes(image, form)  # type: ignore[arg-type]
+        assert data.startswith(start)
+        assert data == as_bytes(image.copy(), form)  # type: ignore[arg-type]
+        assert decode(data).size == (40, 30)
+    assert (np.asarray(decode(as_bytes(image, "png"))) == np.asarray(image)).all()

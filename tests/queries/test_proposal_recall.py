@@ -2,22 +2,21 @@
 
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from _charts import points, words
 from fstore.errors import UnknownNameError
 from fstore.pixels.boxes import iou_matrix
-from fstore.queries.analyses.proposal_recall import draw_recall, proposal_recall
+from fstore.queries.analyses.proposal_recall import proposal_recall
 from fstore.queries.detection.overlaps import Collector, ground_truth
 from fstore.queries.detection.recall import COUNTS, best_overlaps, recall_rows
+from fstore.queries.figures.proposal_recall import draw_recall
 from fstore.store import Store
 from fstore.types import DatasetManifest, Part, SampleRecord, Split, ViewManifest
-
-mpl.use("agg")
 
 PARTS: tuple[Part, ...] = ("train", "test")
 
@@ -182,19 +181,17 @@ def test_nothing_to_find() -> None:
 
 def test_plot(world: World) -> None:
     """The figure draws the rows' recalls over counts and over overlaps, with n."""
-    from matplotlib.figure import Figure
-
     rows = proposal_recall(world.store, dataset="d")
-    figure = Figure()
-    draw_recall(rows, ax=figure.add_subplot())
-    left, right = figure.axes[1:]
-    drawn = [r["recall"] for r in rows if r["iou"] == 0.7]
-    assert drawn in [np.asarray(line.get_ydata()).tolist() for line in left.lines]
-    last = [r["recall"] for r in rows if r["proposals"] == rows[-1]["proposals"]]
-    assert np.asarray(right.lines[-1].get_ydata()).tolist() == last
-    text = " ".join(t.get_text() for t in figure.findobj(mpl.text.Text))
-    assert f"{rows[0]['objects']} objects" in text
-    assert "bootstrap" in text
+    chart = draw_recall(rows, title="T")
+    left, right = chart.hconcat  # type: ignore[attr-defined]
+    mine = [r for r in rows if r["class"] == "(all)"]
+    drawn = points(left, line="IoU 0.7")
+    assert [p["y"] for p in drawn] == [r["recall"] for r in mine if r["iou"] == 0.7]
+    most = max(r["proposals"] for r in mine)
+    last = [(r["iou"], r["recall"], r["low"], r["high"]) for r in mine if r["proposals"] == most]
+    assert [(p["x"], p["y"], p["low"], p["high"]) for p in points(right, line="all")] == last
+    assert f"n = {rows[0]['objects']} objects in {rows[0]['images']} images" in words(chart)
+    assert "bootstrap" in words(chart)
 
 
 def test_without_proposals(tmp_path: Path, world: World) -> None:

@@ -1,30 +1,29 @@
 """What every registered analysis and report keeps to, whatever it asks."""
 
 import json
-from collections.abc import Iterator, Sequence
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from msgspec.structs import replace
 
 from _build import add_checkpoint, add_layers
+from _charts import check_drawn, words
 from _studies import CKPTS, SHAPES, STUDY, StudyWorld, add_samples, make_study
 from fstore.errors import UnknownNameError
 from fstore.queries.analyses import ANALYSES, ask, options_of
 from fstore.queries.cells.needs import BESIDE, ROW_COLUMNS
+from fstore.queries.publish.titles import report_title
 from fstore.queries.refresh.show import show_report
 from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.studies.study import Study, parse_study
 from fstore.store import Store
 
-mpl.use("agg")
-
 TESTS = Path(__file__).parent
 WITH_MORE = {
+    "nearest": "test_nearest_samples.py",
     "top-images": "test_top_images.py",
     "figure2": "test_figure2.py",
     "figure6": "test_figure6.py",
@@ -78,13 +77,6 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
-@pytest.fixture(autouse=True)
-def figures() -> Iterator[None]:
-    """Close the figures that a test drew."""
-    yield
-    plt.close("all")
-
-
 def options(name: str) -> dict[str, Any]:
     """Return what an analysis must be told: layer conv5 of the data set that suits its view."""
     parameters = options_of(ANALYSES[name].function)
@@ -93,6 +85,7 @@ def options(name: str) -> dict[str, Any]:
     known = {
         "layer": "conv5",
         "ckpt": "5k",
+        "other": "15k",
         "dataset": dataset,
         "channel": (0, 2) if number else ("0", "2"),
     }
@@ -107,18 +100,6 @@ def is_plain(value: object) -> bool:
         or type(value) in {str, bool, int}
         or (type(value) is float and np.isfinite(value))
     )
-
-
-def check_drawn(plot: Any, rows: Sequence[Any]) -> None:  # noqa: ANN401 - any plot
-    """Draw rows, twice; what is drawn has data and is labelled."""
-    ax = plot(rows)
-    assert plot(rows, ax=plt.figure().add_subplot()) is not None
-    figure = ax.figure
-    assert any(a.lines or a.patches or a.images or a.collections for a in figure.axes)
-    texts = [a.get_xlabel() + a.get_ylabel() for a in figure.axes]
-    texts += [figure.get_supxlabel(), figure.get_supylabel()]
-    ticks = [t.get_text() for a in figure.axes for t in a.get_xticklabels()]
-    assert any(texts) or any(ticks)
 
 
 # analyses
@@ -136,7 +117,9 @@ def test_analysis(world: StudyWorld, name: str) -> None:
         assert all(is_plain(value) for value in row.values()), row
     assert json.loads(json.dumps(first)) == first
     if entry.meta["plot"] is not None:
-        check_drawn(entry.meta["plot"], first)
+        chart = entry.meta["plot"](first, title="conv5")
+        check_drawn(chart)
+        assert words(chart).startswith("conv5")
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in ANALYSES])
@@ -152,14 +135,15 @@ def test_analysis_says_what_it_is(name: str) -> None:
 @pytest.mark.parametrize("name", ANALYSIS_NAMES)
 def test_analysis_of_a_layer_that_is_not_there(world: StudyWorld, name: str) -> None:
     """Of a layer that is not extracted: the command; of a checkpoint: those that there are."""
-    given = options(name)
-    view = options_of(ANALYSES[name].function)["view"].default
+    given, taken = options(name), options_of(ANALYSES[name].function)
+    view = taken["view"].default
+    layer = ("conv9",) if get_origin(taken["layer"].annotation) is tuple else "conv9"
     command = (
         f"fstore extract --layer conv9 --ckpt {given['ckpt']} "
         f"--dataset {given['dataset']} --view {view} --store {world.store.path}"
     )
     with pytest.raises(UnknownNameError, match=command):
-        ask(world.store, name, **{**given, "layer": "conv9"})
+        ask(world.store, name, **{**given, "layer": layer})
     with pytest.raises(UnknownNameError, match="no checkpoint '305k'; there are: ") as caught:
         ask(world.store, name, **{**given, "ckpt": "305k"})
     assert "fstore extract" not in str(caught.value)
@@ -194,11 +178,13 @@ def test_report(world: StudyWorld, study: Study, name: str) -> None:
 
 @pytest.mark.parametrize("name", REPORT_NAMES)
 def test_report_is_drawn(world: StudyWorld, study: Study, name: str) -> None:
-    """Its plot takes the rows that it shows, with and without those that stand beside."""
+    """Its plot takes the rows that it shows, with and without those beside; it says how many."""
     rows = show_report(world.store, study, name).rows
     plot = REPORTS[name].meta["plot"]
-    plot(rows).figure.canvas.draw()
-    check_drawn(plot, [row for row in rows if BESIDE not in row["col"]])
+    check_drawn(plot(rows, title=report_title(name, study)))
+    chart = plot([row for row in rows if BESIDE not in row["col"]], title="T")
+    check_drawn(chart)
+    assert re.search(r"n = [0-9]|One split", words(chart))
 
 
 @pytest.mark.parametrize("name", REPORT_NAMES)
@@ -211,7 +197,7 @@ def test_report_on_one_checkpoint(world: StudyWorld, study: Study, name: str) ->
         return
     shown = show_report(world.store, study, name)
     assert not any("finetuned" in row["row"] for row in shown.rows)
-    check_drawn(REPORTS[name].meta["plot"], shown.rows)
+    check_drawn(REPORTS[name].meta["plot"](shown.rows))
 
 
 @pytest.mark.parametrize("name", REPORT_NAMES)

@@ -3,15 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import polars as pl
 import pytest
-from matplotlib.cbook import STEP_LOOKUP_MAP
 from numpy.typing import NDArray
 from scipy.stats import entropy as scipy_entropy
 
 from _build import add_checkpoint, add_layers, put
+from _charts import points, titles, units, words
 from _entropy import brute_areas, brute_curve
 from _studies import CLASSES, SHAPES, SILENT, N, StudyWorld, add_samples, make_study
 from fstore.queries.analyses.selectivity import AskedPart, curve, selectivity
@@ -22,8 +21,6 @@ from fstore.store import Store
 from fstore.store.files import Partition
 from fstore.store.schema import PARTITION
 from fstore.types import Part
-
-mpl.use("agg")
 
 EXACT = 1e-9  # sums of some hundred terms of size 10 that cancel, in float64
 WHERE: dict[str, Any] = {"ckpt": "5k", "dataset": "g"}
@@ -98,7 +95,7 @@ def polars_histograms(
     """Count scores by filter, threshold and class with Polars, on the Parquet files themselves."""
     ids, labels = world.boxes()
     boxes = pl.LazyFrame({"sample_id": ids, "class": labels})
-    files = [str(f.path) for f in world.store.files(ckpt="5k", dataset="g", layer=layer)]
+    files = [f.uri for f in world.store.files(ckpt="5k", dataset="g", layer=layer)]
     whole = measure == "sp_max" or layer == "fc7"
     score = pl.concat_list("act_max") if whole else pl.col("map")
     scores = (
@@ -243,29 +240,29 @@ def test_shards_and_samples_in_any_order(
 
 
 def test_plot_selectivity(world: StudyWorld) -> None:
-    """Means and filters by rank as a share of the layer; the axis says nats and how many."""
+    """Means and filters by rank as a share of the layer; the axis says nats, a note how many."""
     rows = selectivity(world.store, AskedPart(layer="conv5", **WHERE))
-    ax = plot_selectivity(rows)
-    means, filters = ax.get_lines()
-    assert np.asarray(means.get_xdata()).tolist() == [k / 32 for k in range(1, 33)]
-    assert np.asarray(means.get_ydata()).tolist() == [row["mcaue"] for row in rows]
-    assert np.asarray(filters.get_ydata()).tolist() == [row["aue"] for row in rows]
-    assert "n = 32" in ax.get_xlabel()
-    assert ax.get_ylabel() == "Area under the entropy curve (nats)"
-    mpl.pyplot.close("all")
+    chart = plot_selectivity(rows)
+    drawn = points(chart)
+    assert [p["share"] for p in drawn] == [k / 32 for k in range(1, 33)]
+    assert [p["mcaue"] for p in drawn] == [row["mcaue"] for row in rows]
+    assert [p["aue"] for p in drawn] == [row["aue"] for row in rows]
+    assert "n = 32 filters" in words(chart)
+    assert titles(chart, "y") == {"Area under the entropy curve (nats)"}
 
 
 def test_plot_curve(world: StudyWorld) -> None:
     """A line a filter, from threshold 0 to 1; the area under what is drawn is the filter's AuE."""
     rows = curve(world.store, AskedPart(layer="conv5", **WHERE), channel=("0", "2"))
-    ax = plot_curve(rows)
-    lines = ax.get_lines()
-    assert [str(line.get_label()).split(" (")[0] for line in lines] == ["filter 0", "filter 2"]
+    chart = plot_curve(rows)
+    lines = list(dict.fromkeys(p["line"] for p in points(chart)))
+    assert [line.split(" (")[0] for line in lines] == ["filter 0", "filter 2"]
+    assert {u["mark"].get("interpolate") for u in units(chart) if u["mark"]["type"] == "line"} == {
+        "step-after"
+    }
     for line, channel in zip(lines, (0, 2), strict=True):
-        steps = STEP_LOOKUP_MAP[line.get_drawstyle()]
-        x, y = steps(*(np.asarray(v, dtype=float) for v in (line.get_xdata(), line.get_ydata())))
+        x, y = (np.array([p[k] for p in points(chart, line=line)]) for k in "xy")
         aue = next(row["aue"] for row in rows if row["channel"] == channel)
-        assert abs(np.trapezoid(y, x)) == pytest.approx(aue)
+        assert float(np.sum(y[:-1] * -np.diff(x))) == pytest.approx(aue)  # held to the next point
         assert (x.min(), x.max()) == (0, 1)
-    assert "nats" in ax.get_ylabel()
-    mpl.pyplot.close("all")
+    assert titles(chart, "y") == {"Entropy of the labels at or above it (nats)"}

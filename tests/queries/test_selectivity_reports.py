@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
 from _build import add_checkpoint, add_layers, put
+from _charts import channels, points, titles, words
 from _entropy import brute_areas
 from _studies import CKPTS, SHAPES, SILENT, StudyWorld, add_samples, make_study
 from fstore.queries.cells.needs import BESIDE
@@ -21,8 +19,6 @@ from fstore.store import Store
 from fstore.store.files import Partition
 from fstore.store.maintenance import Selection, drop
 from fstore.types import Part
-
-mpl.use("agg")
 
 EXACT = 1e-9
 ROLES = dict(zip(("pretrained", "finetuned"), CKPTS, strict=True))
@@ -48,13 +44,13 @@ def test_figure1(world: StudyWorld) -> None:
     shown = show_report(world.store, world.study, "figure1")
     cells = {(row["row"], row["col"]): row for row in shown.rows if BESIDE not in row["col"]}
     assert len(cells) == 50 * 4
-    for layer, (channels, _, _) in SHAPES.items():
+    for layer, (n_channels, _, _) in SHAPES.items():
         for role, ckpt in ROLES.items():
             for share in (0.02, 0.1, 0.5, 1.0):
                 cell = cells[f"{layer} {role}", f"{share:.2f}"]
                 wanted = mean_of_best(world, ckpt, layer, "label", share)
                 assert cell["value"] == pytest.approx(wanted, abs=EXACT)
-                assert cell["n"] == max(1, int(np.ceil(round(share * channels, 6))))
+                assert cell["n"] == max(1, int(np.ceil(round(share * n_channels, 6))))
                 assert cell["paper"] is None
     assert cells["conv5 pretrained", "1.00"] != cells["conv5 finetuned", "1.00"]
 
@@ -64,11 +60,11 @@ def test_silent_filters_are_counted(world: StudyWorld) -> None:
     rows = show_report(world.store, world.study, "figure1").rows
     silent = {row["row"]: row for row in rows if row["col"] == "1.00:silent"}
     ids, _ = world.boxes()
-    for layer, (channels, _, _) in SHAPES.items():
+    for layer, (n_channels, _, _) in SHAPES.items():
         for role, ckpt in ROLES.items():
             x = world.values["g", ckpt, layer][ids]
             assert silent[f"{layer} {role}"]["value"] == (x.max(axis=(0, 2)) <= 0).sum()
-            assert silent[f"{layer} {role}"]["n"] == channels
+            assert silent[f"{layer} {role}"]["n"] == n_channels
     assert not world.values["g", "5k", "conv5"][:, SILENT].any()
 
 
@@ -172,10 +168,8 @@ def test_decrease_of_nothing(tmp_path: Path) -> None:
         f"{measure} {share}" for measure in MEASURES for share in ("0.5", "1")
     ]
     assert all(row["value"] < 0 for row in rows)
-    ax = plot_table9(rows)
-    drawn = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in ax.get_lines()])
-    assert np.isnan(drawn).sum() == 3  # the tenth of each measure
-    mpl.pyplot.close("all")
+    drawn = {p["line"] for p in points(plot_table9(rows))}
+    assert drawn == {"best 50 %", "all filters"}  # and nothing of the tenth
 
 
 def test_missing_checkpoint(tmp_path: Path) -> None:
@@ -193,64 +187,58 @@ def test_missing_checkpoint(tmp_path: Path) -> None:
 
 # plots
 
-
-def lines_of(ax: Axes) -> dict[str, list[NDArray[np.float64]]]:
-    """Return the heights of drawn lines by style."""
-    found: dict[str, list[NDArray[np.float64]]] = {}
-    for line in ax.get_lines():
-        found.setdefault(str(line.get_linestyle()), []).append(np.asarray(line.get_ydata()))
-    return found
+STROKES_OF = {"before fine-tuning": [6, 3], "after fine-tuning": [1, 0]}
 
 
 def test_plot_figure1(world: StudyWorld) -> None:
-    """A line a layer and checkpoint, dash-dot before and solid after, the layer named beside it."""
+    """A line a layer and checkpoint, dashed before and solid after, the layer named at its end."""
     rows = show_report(world.store, world.study, "figure1").rows
-    ax = plot_figure1(rows)
-    lines = lines_of(ax)
-    assert {style: len(found) for style, found in lines.items()} == {"-.": 2, "-": 2}
-    for style, role in (("-.", "pretrained"), ("-", "finetuned")):
-        for layer, drawn in zip(SHAPES, lines[style], strict=True):
+    chart = plot_figure1(rows)
+    for role, word in (("pretrained", "before fine-tuning"), ("finetuned", "after fine-tuning")):
+        for layer in SHAPES:
             mine = [r for r in rows if r["row"] == f"{layer} {role}" and BESIDE not in r["col"]]
-            assert drawn.tolist() == [row["value"] for row in mine]
-    assert [text.get_text() for text in ax.texts] == list(SHAPES)
-    assert "Fraction of filters" in ax.get_xlabel()
-    assert "solid: after fine-tuning" in ax.get_xlabel()
-    assert ax.get_ylabel() == "MCAuE (nats)"
-    mpl.pyplot.close("all")
+            drawn = points(chart, line=layer, role=word)
+            assert [p["y"] for p in drawn] == [row["value"] for row in mine]
+            assert [p["x"] for p in drawn] == [float(row["col"]) for row in mine]
+    (dashes,) = channels(chart, "strokeDash")
+    scale = dashes["scale"]
+    assert dict(zip(scale["domain"], scale["range"], strict=True)) == STROKES_OF
+    assert {p["label"] for p in points(chart) if p.get("label")} == set(SHAPES)
+    assert titles(chart, "x") == {"Fraction of filters, most selective first"}
+    assert titles(chart, "y") == {"MCAuE (nats; lower is more selective)"}
+    assert all(f"{shape[0]} ({layer})" in words(chart) for layer, shape in SHAPES.items())
 
 
 def test_plot_figure1_of_one_checkpoint(world: StudyWorld) -> None:
-    """Without a fine-tuned checkpoint there are no solid lines, and the axis speaks of none."""
+    """Without a fine-tuned checkpoint lines are solid, and no legend speaks of another."""
     rows = show_report(world.store, world.study, "figure1").rows
-    ax = plot_figure1([row for row in rows if row["row"].endswith("pretrained")])
-    assert set(lines_of(ax)) == {"-."}
-    assert ax.get_xlabel() == "Fraction of filters"
-    mpl.pyplot.close("all")
+    chart = plot_figure1([row for row in rows if row["row"].endswith("pretrained")])
+    assert {p["role"] for p in points(chart)} == {"before fine-tuning"}
+    (dashes,) = channels(chart, "strokeDash")
+    assert (dashes["legend"], dashes["scale"]["range"]) == (None, [[1, 0]])
 
 
 def test_plot_s_figure1(world: StudyWorld) -> None:
     """Two panels, weighted and spMax, each with the lines of its measure."""
     rows = show_report(world.store, world.study, "s_figure1").rows
-    frame = plot_s_figure1(rows)
-    panels = [ax for ax in frame.figure.axes if ax.get_title()]
-    assert [ax.get_title()[:3] for ax in panels] == ["(a)", "(b)"]
-    for ax, measure in zip(panels, ("weighted", "sp_max"), strict=True):
-        lines = lines_of(ax)
+    panels = plot_s_figure1(rows).hconcat  # type: ignore[attr-defined]
+    assert [str(panel.title)[:3] for panel in panels] == ["(a)", "(b)"]
+    for panel, measure in zip(panels, ("weighted", "sp_max"), strict=True):
         mine = [r["value"] for r in rows if r["row"] == f"{measure} fc7 finetuned"]
-        assert lines["-"][1].tolist() == mine
-        assert len(ax.get_lines()) == 4
-    mpl.pyplot.close("all")
+        drawn = points(panel, line="fc7", role="after fine-tuning")
+        assert [p["y"] for p in drawn] == mine
+        assert len({(p["line"], p["role"]) for p in points(panel)}) == 4
 
 
 def test_plot_table9(world: StudyWorld) -> None:
-    """A line a measure for the best tenth and for all filters, over the layers, in percent."""
+    """A panel a measure, a line a share of the filters, over the layers, in percent."""
     rows = show_report(world.store, world.study, "table9").rows
     cells = {(row["row"], row["col"]): row["value"] for row in rows}
-    ax = plot_table9(rows)
-    drawn = {str(line.get_label()): np.asarray(line.get_ydata()) for line in ax.get_lines()}
-    for measure in MEASURES:
-        for share in ("0.1", "1"):
+    chart = plot_table9(rows)
+    for measure, panel in zip(MEASURES, chart.hconcat, strict=True):  # type: ignore[attr-defined]
+        for share, word in (("0.1", "best 10 %"), ("1", "all filters")):
             wanted = [cells[layer, f"{measure} {share}"] for layer in SHAPES]
-            assert drawn[f"{measure.replace('_', '-')}, fraction {share}"].tolist() == wanted
-    assert ax.get_ylabel() == "Decrease of MCAuE (percent)"
-    mpl.pyplot.close("all")
+            drawn = points(panel, line=word)
+            assert [p["y"] for p in drawn] == wanted
+            assert [p["x"] for p in drawn] == list(SHAPES)
+    assert titles(chart, "y") == {"Decrease of MCAuE (percent)"}

@@ -3,7 +3,6 @@
 from fractions import Fraction
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import polars as pl
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from _charts import channels, points, titles, words
 from _studies import CLASSES, StudyWorld, make_study
 from fstore.queries.analyses.single_filters import AskedRanking, filter_curves, single_filters
 from fstore.queries.figures.single_filters import plot_filter_curves, plot_single_filters
@@ -18,8 +18,6 @@ from fstore.queries.methods.filters import interpolated_precision, single_filter
 from fstore.store.precision import ap, voc_ap
 from fstore.store.schema import PARTITION
 from fstore.types import FloatArray, IntArray
-
-mpl.use("agg")
 
 WHERE: dict[str, Any] = {"ckpt": "5k", "dataset": "g"}
 
@@ -177,7 +175,7 @@ def test_filters_of_a_store(world: StudyWorld) -> None:
 
 def test_equals_polars(world: StudyWorld) -> None:
     """Polars, on the Parquet files and the labels, gives the same APs and the same ranks."""
-    files = [str(f.path) for f in world.store.files(ckpt="5k", dataset="g", layer="fc7")]
+    files = [f.uri for f in world.store.files(ckpt="5k", dataset="g", layer="fc7")]
     ids = world.rows("g", 0, "test")
     labels = pl.LazyFrame(
         {
@@ -237,35 +235,33 @@ def test_difficult_boxes(world: StudyWorld) -> None:
 
 
 def test_plot_single_filters(world: StudyWorld) -> None:
-    """A dot a filter, in percent, at its class; classes by their best filter; priors as ticks."""
+    """A symbol a filter, in percent, at its class and rank; classes by their best; the prior."""
     rows = single_filters(world.store, AskedRanking(layer="fc7", **WHERE), top=3)
-    ax = plot_single_filters(rows)
-    dots, priors = ax.get_lines()
-    assert sorted(np.asarray(dots.get_xdata())) == pytest.approx(
-        sorted(100 * row["ap_11"] for row in rows)
-    )
-    names = [label.get_text() for label in ax.get_yticklabels()]
+    chart = plot_single_filters(rows)
+    drawn = [(p["class"], p["rank"], p["ap"], p["prior"]) for p in points(chart)]
+    assert drawn == [(r["class"], r["rank"], 100 * r["ap_11"], 100 * r["prior"]) for r in rows]
     best = {row["class"]: row["ap_11"] for row in rows if row["rank"] == 1}
-    assert names == sorted(best, key=lambda name: best[name])
-    wanted = {row["class"]: 100 * row["prior"] for row in rows}
-    assert np.asarray(priors.get_xdata()) == pytest.approx([wanted[name] for name in names])
-    assert "percent" in ax.get_xlabel()
-    mpl.pyplot.close("all")
+    across = channels(chart, "y")[0]
+    assert across["sort"] == sorted(best, key=lambda name: (-best[name], name))
+    (below,) = channels(chart, "yOffset")  # five of the same AP do not lie on each other
+    assert below["field"] == "rank"
+    assert "11-point average precision (percent)" in titles(chart, "x")
+    assert f"n = {rows[0]['n']}" in words(chart)
 
 
 @pytest.mark.parametrize("top", [1, 5, 20])
 def test_plot_filter_curves(world: StudyWorld, top: int) -> None:
-    """A panel a class, a line a filter, however many; the dotted line is the prior."""
+    """A panel a class, a line a filter, however many; each is told from the others; the prior."""
     rows = filter_curves(world.store, AskedRanking(layer="fc7", **WHERE), top=top)
-    frame = plot_filter_curves(rows)
-    panels = [ax for ax in frame.figure.axes if ax is not frame and ax.get_title()]
-    assert [panel.get_title().split(" (")[0] for panel in panels] == list(CLASSES)
+    chart = plot_filter_curves(rows)
+    panels = list(dict.fromkeys(p["panel"] for p in points(chart)))
+    assert [panel.split(" (")[0] for panel in panels] == list(CLASSES)
     for name, panel in zip(CLASSES, panels, strict=True):
-        *curves, prior = panel.get_lines()
-        assert len(curves) == top
-        mine = [r["precision"] for r in rows if (r["class"], r["rank"]) == (name, 1)]
-        assert np.asarray(curves[0].get_ydata()).tolist() == mine
-        assert set(np.asarray(prior.get_ydata())) == {
-            row["prior"] for row in rows if row["class"] == name
-        }
-    mpl.pyplot.close("all")
+        mine = points(chart, panel=panel)
+        assert len({p["line"] for p in mine}) == top
+        wanted = [r["precision"] for r in rows if (r["class"], r["rank"]) == (name, 1)]
+        assert [p["y"] for p in mine if p["line"] == "rank 1"] == wanted
+        priors = {row["prior"] for row in rows if row["class"] == name}
+        assert {p["prior"] for p in mine} == priors
+    looks = [channels(chart, kind)[0]["scale"]["range"] for kind in ("color", "strokeDash")]
+    assert len({(colour, *dash) for colour, dash in zip(*looks, strict=True)}) == top

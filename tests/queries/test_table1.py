@@ -1,24 +1,20 @@
 """Table 1 gives what scikit-learn gives on the features of each run's own checkpoint."""
 
-from itertools import pairwise
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
 
+from _charts import points, words
 from _problems import World
 from _tuned import RUNS, SOFTMAX, STUDY, accuracy_of, add_run, exported, make_tuned, mean_ap_of
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.cells.needs import Row
+from fstore.queries.figures.vega import spec_of
 from fstore.queries.refresh.show import show_report
 from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.studies.study import parse_study
 from fstore.queries.studies.tasks import TASKS, task_row
-
-mpl.use("agg")
 
 AP = 0.1  # points: a margin that two solvers put on different sides moves one rank
 
@@ -144,18 +140,17 @@ def test_plot() -> None:
         for task, n, std, paper in tasks
         for i, col in enumerate((*columns, "finetune:softmax"))
     ]
-    ax: Axes = REPORTS["table1"].meta["plot"](rows)
-    assert sorted(bar.get_height() for bar in ax.patches) == [40, 40, 41, 41, 42, 42]  # type: ignore[attr-defined]
-    marks = [line for line in ax.get_lines() if line.get_marker() == "D"]
-    assert sum(len(np.asarray(line.get_xdata())) for line in marks) == 3
-    assert [label.get_text() for label in ax.get_xticklabels()] == [
-        "scene classification on sun\nclass-averaged accuracy",
-        "classification on a + b\nmean average precision",
+    chart = REPORTS["table1"].meta["plot"](rows)
+    drawn = points(chart)
+    assert sorted(p["value"] for p in drawn) == [40, 40, 41, 41, 42, 42]
+    assert [p["paper"] for p in drawn] == [50.0] * 3 + [None] * 3
+    assert [(p["low"], p["high"]) for p in drawn[:3]] == [(39, 41), (40, 42), (41, 43)]
+    assert [" ".join(p["group"].split()) for p in drawn[::3]] == [
+        "scene classification on sun class-averaged accuracy",
+        "classification on a + b mean average precision",
     ]
-    legend = ax.get_legend()
-    assert legend is not None
-    assert "n = 1 or 3 splits" in legend.get_title().get_text()
-    plt.close("all")
+    assert "n = 1 to 3 runs" in words(chart)
+    assert "Diamonds: the paper." in words(chart)
 
 
 def test_many_labels_do_not_meet() -> None:
@@ -165,12 +160,11 @@ def test_many_labels_do_not_meet() -> None:
         {"row": task, "col": "scratch", "value": 40.0, "std": None, "n": 1, "paper": None}
         for task in tasks
     ]
-    ax: Axes = REPORTS["table1"].meta["plot"](rows)
-    ax.figure.canvas.draw()
-    boxes = [label.get_window_extent() for label in ax.get_xticklabels()]
-    assert len(boxes) == 4
-    assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
-    plt.close("all")
+    chart = REPORTS["table1"].meta["plot"](rows)
+    groups = list(dict.fromkeys(p["group"] for p in points(chart)))
+    assert len(groups) == 4
+    longest = max(len(line) for group in groups for line in group.split("\n"))
+    assert longest * 6.5 < spec_of(chart)["width"] / 4  # a character is about 6 pixels wide
 
 
 def test_paper_numbers() -> None:

@@ -2,19 +2,15 @@
 
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
 
+from _charts import channels, points, words
 from _tuned import RUNS, STUDY, accuracy_of, exported, make_tuned
 from fstore.queries.cells.needs import Row
 from fstore.queries.refresh.show import show_report
 from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.studies.study import parse_study
-
-mpl.use("agg")
 
 
 def test_parents(tmp_path: Path) -> None:
@@ -63,11 +59,13 @@ def test_plot(n_columns: int) -> None:
         }
         for i in range(n_columns)
     ]
-    ax: Axes = REPORTS["table4"].meta["plot"]([*rows, {**rows[0], "col": "0k:softmax"}])
-    assert [bar.get_height() for bar in ax.patches] == [40 + i for i in range(n_columns)]  # type: ignore[attr-defined]
-    greys = [mpl.colors.to_rgb(bar.get_facecolor())[0] for bar in ax.patches]
-    assert greys == sorted(set(greys), reverse=True)
-    plt.close("all")
+    chart = REPORTS["table4"].meta["plot"]([*rows, {**rows[0], "col": "0k:softmax"}])
+    assert [p["value"] for p in points(chart)] == [40 + i for i in range(n_columns)]
+    (fills,) = channels(chart, "fill")
+    assert fills["scale"]["domain"] == [f"{i}k" for i in range(n_columns)]
+    dark = [float(colour.strip(")").split(", ")[-1]) for colour in fills["scale"]["range"]]
+    assert dark == sorted(set(dark))
+    assert "± 1 standard deviation over runs; n = 3 runs." in words(chart)
 
 
 def test_paper_numbers() -> None:

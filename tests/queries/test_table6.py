@@ -5,15 +5,14 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from _build import STUDY, Built, add_dataset, add_layers, build, put, relu
+from _charts import points, titles, words
 from fstore.errors import SchemaError
 from fstore.queries.cells.needs import Cell, Need, Row
 from fstore.queries.figures.table6 import plot_table6
@@ -24,8 +23,6 @@ from fstore.store.files import Partition
 from fstore.store.maintenance import Selection, drop
 from fstore.store.parts import Samples
 from fstore.store.totals import file_totals
-
-mpl.use("agg")
 
 TEST = slice(3, 6)  # the test part of _build's data set
 
@@ -150,7 +147,7 @@ def test_files_without_totals(built: Built, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(SchemaError, match="0 samples of 12"):
         list(table6(built.store, needs(built.store, study)))
     (old,) = built.store.files(ckpt="25", layer="fc")
-    assert file_totals(old.path) == {}
+    assert file_totals(old) == {}
     drop(built.store.place, Selection(ckpt="25", layer="fc"))
     put(built.store, built.partition("fc", "25"), built.values["fc"])
     with pytest.raises(SchemaError, match="6 samples of 12"):
@@ -165,21 +162,21 @@ def test_paper_numbers() -> None:
 
 
 def test_plot() -> None:
-    """Bars are the values, error bars the deviations, marks the paper's; labels carry units."""
+    """Bars are the values, lines the deviations, marks the paper's; labels carry units."""
+    own: dict[str, str | float | int | None] = {"col": "nonzero_percent", "n": 3}
     rows: list[Row] = [
-        {"row": "conv1", "value": 80.0, "std": 4.0, "n": 3, "paper": 87.5},
-        {"row": "fc", "value": 20.0, "std": None, "n": 3, "paper": None},
+        {"row": "conv1", "value": 80.0, "std": 4.0, "paper": 87.5, **own},
+        {"row": "fc", "value": 20.0, "std": None, "paper": None, **own},
     ]
-    ax = plot_table6(rows)
-    assert [cast("Rectangle", bar).get_height() for bar in ax.patches] == [80, 20]
-    marks = next(line for line in ax.get_lines() if line.get_label() == "the paper")
-    assert np.asarray(marks.get_ydata()).tolist() == [87.5]
-    assert ax.get_ylabel() == "Non-zero responses (percent)"
-    legend = ax.get_legend()
-    assert legend is not None
-    assert "n = 3 images" in " ".join(text.get_text() for text in legend.get_texts())
-    assert "standard deviation" in legend.get_title().get_text()
-    mpl.pyplot.close("all")
+    chart = plot_table6(rows)
+    drawn = points(chart)
+    assert [(p["group"], p["value"], p["paper"]) for p in drawn] == [
+        ("conv1", 80, 87.5),
+        ("fc", 20, None),
+    ]
+    assert [(p.get("low"), p.get("high")) for p in drawn] == [(76, 84), (None, None)]
+    assert titles(chart, "y") == {"Non-zero responses (percent)"}
+    assert "lines: ± 1 standard deviation over images; n = 3 images" in words(chart)
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in REPORTS])
@@ -205,7 +202,7 @@ def test_same_result_twice(built: Built) -> None:
 
 def test_import_is_light() -> None:
     """Importing the reports loads no library that takes long."""
-    heavy = ("torch", "duckdb", "pyarrow", "matplotlib", "deltalake", "polars", "sklearn", "scipy")
+    heavy = ("torch", "duckdb", "pyarrow", "altair", "deltalake", "polars", "sklearn", "scipy")
     code = f"import sys, fstore.queries.reports; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

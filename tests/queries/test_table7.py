@@ -3,13 +3,12 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from sklearn.metrics import balanced_accuracy_score
 
+from _charts import channels, domain, points, titles, words
 from _problems import N, World, make, scores_of
 from fstore.errors import DataError
 from fstore.queries.cells.needs import Row
@@ -20,8 +19,6 @@ from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.studies.study import parse_study
 from fstore.store.permutation import permutation
 from fstore.store.precision import ap, voc_ap
-
-mpl.use("agg")
 
 STUDY = """
 name = "small"
@@ -192,39 +189,41 @@ def test_plot_table7() -> None:
     """Bars are the values, an ablation each; marks the paper's; what stands beside is not drawn."""
     columns = REPORTS["table7"].meta["columns"]
     rows = rows_of([*columns, "none:classes"], paper=50.0, n=3)
-    ax: Axes = REPORTS["table7"].meta["plot"](rows)
-    assert sorted(bar.get_height() for bar in ax.patches) == [40, 40, 41, 41, 42, 43]  # type: ignore[attr-defined]
-    assert (
-        sum(
-            len(np.asarray(line.get_xdata())) for line in ax.get_lines() if line.get_marker() == "D"
-        )
-        == 6
-    )
-    legend = ax.get_legend()
-    assert legend is not None
-    assert "n = 3 splits" in legend.get_title().get_text()
-    assert "percent" in ax.get_ylabel()
-    mpl.pyplot.close("all")
+    chart = REPORTS["table7"].meta["plot"](rows)
+    drawn = points(chart)
+    assert sorted(p["value"] for p in drawn) == [40, 40, 41, 41, 42, 43]
+    assert [p["paper"] for p in drawn] == [50.0] * 6
+    assert [p["bar"] for p in points(chart, group="fc")] == ["as they are", "binarized"]
+    assert "n = 3 splits" in words(chart)
+    assert titles(chart, "y") == {"Mean average precision (percent)"}
 
 
 def test_plot_retrieval() -> None:
-    """Bars without error bars, over a stated number of queries."""
-    ax = plot_retrieval(rows_of(REPORTS["retrieval"].meta["columns"], paper=None, n=200))
-    assert len(ax.patches) == 6
-    assert not ax.collections
-    legend = ax.get_legend()
-    assert legend is not None
-    assert "200 queries" in legend.get_title().get_text()
-    mpl.pyplot.close("all")
+    """Lines are the standard error of the mean, and the note says so, and of how many queries."""
+    rows = rows_of(REPORTS["retrieval"].meta["columns"], paper=None, n=200)
+    chart = plot_retrieval([{**row, "std": 16.0} for row in rows])
+    drawn = points(chart)
+    assert len(drawn) == 6
+    for p in drawn:
+        assert (p["high"] - p["low"]) / 2 == pytest.approx(16 / 200**0.5)
+    assert "n = 200 queries" in words(chart)
+    assert "standard error of the mean" in words(chart)
 
 
 def test_plot_table3() -> None:
-    """A line a layer, through its values in the order of the checkpoints."""
-    ax = plot_table3(rows_of(["5", "15", "5:classes"], paper=None, n=3))
-    lines = {c.get_label(): c[0] for c in ax.containers}
-    assert np.asarray(lines["fc"].get_ydata()).tolist() == [40, 41]
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["5", "15"]
-    mpl.pyplot.close("all")
+    """A line a layer, through its values in the order of the checkpoints, on an axis from 0."""
+    chart = plot_table3(rows_of(["5", "15", "5:classes"], paper=None, n=3))
+    drawn = points(chart, line="fc")
+    assert [(p["x"], p["y"], p["low"], p["high"]) for p in drawn] == [
+        ("5", 40, 39, 41),
+        ("15", 41, 40, 42),
+    ]
+    assert channels(chart, "x")[0]["sort"] == ["5", "15"]
+    assert domain(chart, "y")[0] == 0
+    assert [p["label"] for p in points(chart) if p.get("label")] == ["conv1", "fc"]
+    (shapes, *_) = channels(chart, "shape")
+    assert len(set(shapes["scale"]["range"])) == 2
+    assert "± 1 standard deviation over splits, n = 3 splits" in words(chart)
 
 
 def test_paper_numbers() -> None:

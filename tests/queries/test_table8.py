@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib.container import ErrorbarContainer
 from numpy.typing import NDArray
 from sklearn.svm import LinearSVC
 
+from _charts import points, titles, words
 from _detection import Scenes, make_scenes, relabel
 from fstore.errors import DataError, UnknownNameError
 from fstore.pixels.boxes import iou_matrix
@@ -23,8 +22,6 @@ from fstore.queries.refresh.show import Shown, show_report
 from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.studies.study import parse_study
 from fstore.store.parts import Samples
-
-mpl.use("agg")
 
 STUDY = """
 name = "small"
@@ -237,21 +234,18 @@ def rows_of(*, paper: bool) -> list[Row]:
 @pytest.mark.parametrize("paper", [True, False])
 def test_plot(*, paper: bool) -> None:
     """Bars are the values, lines the intervals, marks the paper's numbers; n is told."""
-    ax = plot_table8(rows_of(paper=paper))
-    assert [bar.get_height() for bar in ax.patches] == [40, 41, 42]  # type: ignore[attr-defined]
-    lines = [c.lines[2][0] for c in ax.containers if isinstance(c, ErrorbarContainer)]
-    ends = [line.get_segments()[0][:, 1].tolist() for line in lines]
-    assert ends == [[37, 45], [38, 46], [39, 47]]
-    marks = [line for line in ax.get_lines() if line.get_marker() == "D"]
-    assert [np.asarray(m.get_ydata()).tolist() for m in marks] == [[47.6, 46.6, 45.6]] * paper
-    assert "80 test images" in ax.get_xlabel()
-    assert "percent" in ax.get_ylabel()
-    assert [label.get_text() for label in ax.get_xticklabels()] == [
-        "as they are",
-        "binarized",
-        "sp-max",
+    chart = plot_table8(rows_of(paper=paper))
+    drawn = points(chart)
+    assert [(p["value"], p["low"], p["high"]) for p in drawn] == [
+        (40, 37, 45),
+        (41, 38, 46),
+        (42, 39, 47),
     ]
-    mpl.pyplot.close("all")
+    assert [p["paper"] for p in drawn] == ([47.6, 46.6, 45.6] if paper else [None] * 3)
+    assert [p["name"] for p in drawn] == ["as they are", "binarized", "sp-max"]
+    assert "n = 80 test images" in words(chart)
+    assert ("Diamonds" in words(chart)) == paper
+    assert titles(chart, "y") == {"Mean average precision (percent)"}
 
 
 def test_registered() -> None:

@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from _build import put
@@ -16,11 +16,11 @@ from fstore.cli import app
 from fstore.errors import DataError, UnknownNameError
 from fstore.queries.analyses import ANALYSES
 from fstore.queries.analyses.top_images import AskedStored, plot_top_images, top_images
+from fstore.queries.figures.overlay import overlay
 from fstore.queries.figures.pictures import pixels
+from fstore.queries.figures.sheet import Line, sheet
 from fstore.store.files import Partition
 from fstore.store.maintenance import Selection, drop
-
-mpl.use("agg")
 
 WHERE: dict[str, Any] = {"layer": "conv", "ckpt": "5", "dataset": "d"}
 WORDS = ("--layer", "conv", "--ckpt", "5", "--dataset", "d")
@@ -101,11 +101,9 @@ def test_which_samples(gallery: Gallery) -> None:
 
 
 def test_bad_questions(gallery: Gallery) -> None:
-    """A filter that is not there, none at all, no samples, NaN: each is an error that says so."""
+    """A filter that is not there, no samples, NaN: each is an error that says so."""
     with pytest.raises(UnknownNameError, match=r"no channel 3 in .* it has 0 to 2"):
         top_images(gallery.store, AskedStored(**WHERE), channel=(3,))
-    with pytest.raises(DataError, match="at least one"):
-        top_images(gallery.store, AskedStored(**WHERE), channel=())
     with pytest.raises(DataError, match="top must be at least 1"):
         top_images(gallery.store, AskedStored(**WHERE), channel=(0,), top=0)
     with pytest.raises(UnknownNameError, match="fstore extract --layer conv9"):
@@ -117,42 +115,78 @@ def test_bad_questions(gallery: Gallery) -> None:
         top_images(gallery.store, AskedStored(**WHERE), channel=(0,))
 
 
-def test_sheet(gallery: Gallery) -> None:
-    """A line a filter, each image under its classes and response, the filter's name at the left."""
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[Line], dict[str, Any]]]:
+    """Catch what is put on sheets."""
+    caught = []
+
+    def catch(lines: list[Line], **texts: Any) -> Image.Image:  # noqa: ANN401
+        caught.append((lines, texts))
+        return sheet(lines, **texts)
+
+    monkeypatch.setattr("fstore.queries.figures.sheet.sheet", catch)
+    return caught
+
+
+def test_sheet(gallery: Gallery, drawn: list[tuple[list[Line], dict[str, Any]]]) -> None:
+    """A line a filter, each image over its classes, response and file, the filter at the left."""
     rows = top_images(gallery.store, AskedStored(**WHERE), channel=(2, 0), top=3)
-    ax = plot_top_images(rows)
-    panels = [a for a in ax.figure.axes if a.images]
-    assert len(panels) == 6
-    for row, panel in zip(rows, panels, strict=True):
-        drawn = np.asarray(panel.images[0].get_array())
-        assert (drawn == pixels(row["picture"])).all()
-        names, value = panel.get_title().split("\n")
-        assert names == ", ".join(row["classes"])
-        assert float(value) == row["act_max"]
-        ((x, y),) = panel.get_lines()[0].get_xydata().tolist()  # type: ignore[union-attr]
-        assert x == pytest.approx((row["col"] + 0.5) / 3 * 24 - 0.5)
-        assert y == pytest.approx((row["row"] + 0.5) / 2 * 24 - 0.5)
-    assert [p.get_ylabel() for p in panels] == ["filter 2", "", "", "filter 0", "", ""]
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    assert "n = 4 samples" in figure.get_supxlabel()
-    mpl.pyplot.close("all")
+    picture = plot_top_images(rows, title="Top\nconv of 5, d")
+    ((lines, texts),) = drawn
+    assert [line.label for line in lines] == ["filter 2", "filter 0"]
+    tiles = [tile for line in lines for tile in line.tiles]
+    assert len(tiles) == 6
+    for row, tile in zip(rows, tiles, strict=True):
+        assert tile.lines[0] == ", ".join(row["classes"])
+        assert float(tile.lines[1]) == row["act_max"]
+        assert tile.tail == row["uri"] == f"{row['sample_id']}.png"
+        # seven pixels for each of 24; the middle of a place of 2 x 3 is where the cross is
+        x = np.asarray(tile.image)
+        assert x.shape == (168, 168, 3)
+        assert x[84 * row["row"] + 42, 56 * row["col"] + 28].tolist() == [255, 255, 255]
+        laid = overlay(Image.fromarray(pixels(row["picture"])), row["map"])
+        assert (x == np.asarray(laid)).all()
+    assert texts["title"] == "Top\nconv of 5, d"
+    assert "n = 4 samples" in texts["note"]
+    assert "filters 2, 0" in picture.info["alt"]
 
 
-def test_long_sheets(gallery: Gallery) -> None:
+def test_sheets_are_the_same_again(gallery: Gallery) -> None:
+    """The same rows give the same pixels; no rows give no sheet."""
+    rows = top_images(gallery.store, AskedStored(**WHERE), channel=(2,))
+    a, b = (plot_top_images(rows, title="T").tobytes() for _ in range(2))
+    assert a == b
+    with pytest.raises(DataError, match="no sample was ranked"):
+        plot_top_images([])
+
+
+def test_long_sheets(gallery: Gallery, drawn: list[tuple[list[Line], dict[str, Any]]]) -> None:
     """More images than fit a line go on in the next; a new filter begins a new one."""
     row = top_images(gallery.store, AskedStored(**WHERE), channel=(0,), top=1)[0]
     rows = [
         {**row, "channel": c, "rank": r, "act_max": 1234.5} for c in (7, 9) for r in range(1, 12)
     ]
-    ax = plot_top_images(rows)
-    panels = [a for a in ax.figure.axes if a is not ax]
-    assert len(panels) == 24  # two lines of six for each of two filters
-    names = [(i, p.get_ylabel()) for i, p in enumerate(panels) if p.get_ylabel()]
-    assert names == [(0, "filter 7"), (12, "filter 9")]
-    assert [i for i, p in enumerate(panels) if not p.images] == [11, 23]
-    assert panels[0].get_title().endswith("\n1,234")
-    mpl.pyplot.close("all")
+    plot_top_images(rows)
+    ((lines, _),) = drawn
+    assert [(line.label, len(line.tiles)) for line in lines] == [
+        ("filter 7", 6), ("", 5), ("filter 9", 6), ("", 5),
+    ]  # fmt: skip
+    assert lines[0].tiles[0].lines[1] == "1,234"
+
+
+def test_lists_are_not_laid_over(
+    gallery: Gallery, drawn: list[tuple[list[Line], dict[str, Any]]]
+) -> None:
+    """Responses of tokens that are no places leave the photo as it is, and the note says so."""
+    row = top_images(gallery.store, AskedStored(**WHERE), channel=(0,), top=1)[0]
+    tokens = np.arange(17, dtype=np.float32).reshape(17, 1)
+    plot_top_images([{**row, "map": tokens, "laid": None}])
+    del row["laid"]
+    plot_top_images([{**row, "map": tokens}])
+    plain = pixels(row["picture"]).repeat(7, axis=0).repeat(7, axis=1)
+    for lines, _ in drawn:
+        assert (np.asarray(lines[0].tiles[0].image) == plain).all()
+    assert "where a token lies in the image is not known" in drawn[0][1]["note"]
 
 
 def test_command(gallery: Gallery, tmp_path: Path) -> None:
@@ -169,7 +203,9 @@ def test_command(gallery: Gallery, tmp_path: Path) -> None:
     assert out.read_bytes().startswith(b"\x89PNG")
     with out.with_suffix(".csv").open() as file:
         assert list(csv.DictReader(file).fieldnames or ()) == columns
-    assert run(gallery, *WORDS).exit_code == 2
+    everything = json.loads(run(gallery, *WORDS, "--top", "2", "--json").stdout)
+    assert [row["channel"] for row in everything] == [0, 0, 1, 1, 2, 2]
+    assert [row for row in everything if row["channel"] == 2] == rows[:2]
 
 
 def test_image_that_is_gone(gallery: Gallery, tmp_path: Path) -> None:
@@ -191,3 +227,31 @@ def test_no_record_of_the_input(tmp_path: Path) -> None:
     done = run(gallery, *WORDS, "--channel", "0", "--plot", str(tmp_path / "sheet.png"))
     assert done.exit_code == 1
     assert "no record of its preprocessing" in done.stderr
+
+
+def test_by_class(gallery: Gallery) -> None:
+    """With a class, only samples that show it are ranked, and n counts those."""
+    rows = top_images(gallery.store, AskedStored(**WHERE), channel=(0,), class_="dog")
+    assert sorted(row["sample_id"] for row in rows) == [1, 3]
+    assert {row["n"] for row in rows} == {2}
+    assert all("dog" in row["classes"] for row in rows)
+    done = run(gallery, *WORDS, "--class", "dog", "--part", "train", "--json")
+    assert done.exit_code == 1
+    assert "shows class 'dog'" in done.stderr
+    done = run(gallery, *WORDS, "--class", "bird")
+    assert done.exit_code == 1
+    assert "has no class 'bird'; it has: cat, dog" in done.stderr.replace("\n", " ")
+
+
+def test_all_filters(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without --channel all filters are ranked; of many no map is read, and no sheet is drawn."""
+    asked = AskedStored(**WHERE)
+    few = top_images(gallery.store, asked, top=2)
+    assert all(row["map"] is not None for row in few)
+    monkeypatch.setattr("fstore.queries.analyses.top_images.MOST_DRAWN", 5)
+    many = top_images(gallery.store, asked, top=2)
+    numbers = ("channel", "rank", "sample_id", "act_max", "row", "col", "classes", "n")
+    assert [[row[k] for k in numbers] for row in many] == [[row[k] for k in numbers] for row in few]
+    assert all(row["map"] is None for row in many)
+    with pytest.raises(DataError, match="6 images of 3 filters are no sheet"):
+        plot_top_images(many)

@@ -1,7 +1,7 @@
 """A layer read as a matrix equals the array that was written."""
 
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -85,9 +85,11 @@ def test_one_row_group_is_held(
     """No row group is read twice."""
     read: list[tuple[str, int]] = []
 
-    def counted(file: BinaryIO, chunk: pq.ColumnChunkMetaData, **options: int | None) -> object:
+    def counted(
+        file: BufferedReader, chunk: pq.ColumnChunkMetaData, *, length: int | None
+    ) -> object:
         read.append((file.name, chunk.data_page_offset))
-        return read_floats(file, chunk, **options)
+        return read_floats(file, chunk, length=length)
 
     monkeypatch.setattr(readers, "read_floats", counted)
     collect(wide[0], WHERE)

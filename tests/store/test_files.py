@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 from _build import put, relu, responses
 from fstore.errors import IdentityError, StorageError
 from fstore.store import Store
+from fstore.store.adding import commit, new_path
 from fstore.store.encode import ShardFile
-from fstore.store.files import Identity, Partition, commit, new_path, present, stored_file
+from fstore.store.files import Identity, Partition, present, stored_file
 from fstore.store.local import LocalPlace
 from fstore.store.schema import PARTITION
 from fstore.store.sink import missing_samples, write_shard
@@ -76,7 +77,7 @@ def test_a_files_path_parses_back(values: tuple[str, ...], first: int, n: int) -
     logged = {f"partition.{column}": value for column, value in partition.values.items()}
     found = stored_file(place, {"path": quote(f"{partition.folder}/{name}"), **logged})
     assert found.partition == partition
-    assert found.path == place.path / "activations" / partition.folder / name
+    assert Path(found.uri) == place.path / "activations" / partition.folder / name
     assert (found.first_sample, found.last_sample, found.n_samples) == (first, first + n, n)
     assert (found.fingerprint, found.checksum) == (ONE.fingerprint, n**2)
     assert partition.folder.count("/") == 4
@@ -91,7 +92,7 @@ def test_odd_names_survive_every_route(store: Store, name: str) -> None:
     put(store, Partition("net", "15", "d", "image", "conv1"), values)
     (found,) = store.files(layer=name)
     assert found.partition == where
-    assert found.path.is_file()
+    assert Path(found.uri).is_file()
     assert np.array_equal(found.sample_ids, [0, 1, 2])
     query = "SELECT DISTINCT network, dataset, layer FROM activations WHERE ckpt = ? AND layer = ?"
     seen = store.sql(query, [name, name]).arrow().to_pylist()
@@ -100,7 +101,7 @@ def test_odd_names_survive_every_route(store: Store, name: str) -> None:
         rows = connection.execute(
             "SELECT DISTINCT ckpt, layer FROM read_parquet(?, hive_partitioning = true,"
             " hive_types = {'ckpt': VARCHAR, 'layer': VARCHAR}) WHERE layer = ?",
-            [[str(found.path)], name],
+            [[found.uri], name],
         ).fetchall()
     assert rows == [(name, name)]
     table = str(store.path / "activations")
@@ -108,7 +109,7 @@ def test_odd_names_survive_every_route(store: Store, name: str) -> None:
     assert lazy["layer"].unique().to_list() == [name]
     assert len(lazy) == 6
     schema = dict.fromkeys(PARTITION, pl.String)
-    files = pl.scan_parquet(str(found.path), hive_partitioning=True, hive_schema=schema)
+    files = pl.scan_parquet(found.uri, hive_partitioning=True, hive_schema=schema)
     assert files.select("network").unique().collect()["network"].to_list() == [name]
 
 
@@ -183,7 +184,7 @@ def test_threads_that_commit_the_same_add_it_once(store: Store) -> None:
         rows = sorted(pool.map(work, range(4)))
     assert rows == [0, 0, 0, 8]
     assert stored_ids(store) == [0, 1, 2, 3]
-    assert on_disk(store) == {f.path for f in store.files()}
+    assert on_disk(store) == {Path(f.uri) for f in store.files()}
 
 
 def write_in_process(root: Path, ids: list[int], barrier: Any) -> None:  # noqa: ANN401 - private type
@@ -206,7 +207,7 @@ def test_processes_that_overlap_lose_and_double_nothing(store: Store) -> None:
         process.join(60)
     assert [p.exitcode for p in running] == [0, 0]
     assert stored_ids(store) == [0, 1, 2, 3, 4, 5]
-    assert on_disk(store) == {f.path for f in store.files()}
+    assert on_disk(store) == {Path(f.uri) for f in store.files()}
 
 
 @pytest.mark.parametrize("error", [DeltaError("checkpoint failed"), CommitFailedError("unsure")])
@@ -350,10 +351,10 @@ def test_a_damaged_file_is_named(store: Store) -> None:
     """A file that was cut off is an error of ours that names it."""
     write_shard(store.place, [batch([0, 2])], {WHERE: ONE})
     (file,) = store.files()
-    file.path.write_bytes(file.path.read_bytes()[:50])
-    with pytest.raises(StorageError, match=f"cannot read .*{file.path.name}"):
+    Path(file.uri).write_bytes(Path(file.uri).read_bytes()[:50])
+    with pytest.raises(StorageError, match=f"cannot read .*{file.name}"):
         _ = file.sample_ids
-    with pytest.raises(StorageError, match=f"cannot read .*{file.path.name}"):
+    with pytest.raises(StorageError, match=f"cannot read .*{file.name}"):
         _ = file.identity
 
 

@@ -18,6 +18,7 @@ from fstore.errors import FstoreError, StorageError
 from fstore.store import Store
 from fstore.store.local import LocalPlace
 from fstore.store.schema import TABLES
+from fstore.store.sums import noted
 from fstore.store.verify import verify
 from fstore.store.weights import tensor_sums
 
@@ -250,15 +251,39 @@ def test_sums_are_those_of_sha256sum(sound: Path) -> None:
             assert place.as_posix() in said
 
 
+def test_of_sums_that_grew_only_the_new_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was added is read by itself; where what stood before is another, all is read again."""
+    root = build(tmp_path / "s").store.place
+    file, before = tmp_path / "s" / "sums" / "labels.sha256", noted(root, "labels")
+    line = f"{'0' * 64}  new-%d.parquet\n"
+    whole: list[str] = []
+    read = LocalPlace.read
+
+    def watched(place: LocalPlace, key: str) -> bytes:
+        whole.append(key)
+        return read(place, key)
+
+    monkeypatch.setattr(LocalPlace, "read", watched)
+    with file.open("a") as out:
+        out.write(line % 1)
+    assert noted(root, "labels") == {**before, "new-1.parquet": "0" * 64}
+    assert whole == []
+    file.write_text(line % 2 + file.read_text() + line % 3)
+    assert noted(root, "labels").keys() == {*before, *(f"new-{i}.parquet" for i in (1, 2, 3))}
+    assert whole == ["sums/labels.sha256"]
+
+
 def test_checked_sql(tmp_path: Path) -> None:
     """A store opened with checks refuses activations that were changed; without, it reads them."""
     built = build(tmp_path / "s")
     (file,) = built.store.files(layer="fc")
-    table = pq.read_table(file.path, partitioning=None)
-    footer = pq.read_metadata(file.path).metadata
+    table = pq.read_table(Path(file.uri), partitioning=None)
+    footer = pq.read_metadata(Path(file.uri)).metadata
     more = pa.array(np.full(table.num_rows, 7, dtype=np.float32))
     changed = table.set_column(table.schema.get_field_index("act_max"), "act_max", more)
-    pq.write_table(changed.replace_schema_metadata(footer), file.path)
+    pq.write_table(changed.replace_schema_metadata(footer), Path(file.uri))
     asked = "SELECT max(act_max) AS m FROM activations WHERE layer = 'fc'"
     assert next(Store.open(built.store.path).sql(asked).rows())["m"] == 7
     with pytest.raises(StorageError, match="'activations' is damaged"):
@@ -269,7 +294,7 @@ def test_verify_of_a_selection(tmp_path: Path) -> None:
     """With a selection only the activations that fit are read."""
     built = build(tmp_path / "s")
     (file,) = built.store.files(layer="fc")
-    file.path.write_bytes(file.path.read_bytes()[:-1])
+    Path(file.uri).write_bytes(Path(file.uri).read_bytes()[:-1])
     assert list(built.store.verify(layer="conv1")) == []
     assert len(list(built.store.verify(layer="fc"))) == 1
 

@@ -13,8 +13,9 @@ import pytest
 from _build import Built, build, responses
 from _kill import run_code
 from fstore.errors import StorageError
-from fstore.store import files, sink
-from fstore.store.files import Identity, NewFiles, Partition
+from fstore.store import adding, sink
+from fstore.store.adding import NewFiles
+from fstore.store.files import Identity, Partition
 from fstore.store.leases import working
 from fstore.store.local import LocalPlace
 from fstore.store.maintenance import gc
@@ -53,7 +54,7 @@ def shard(built: Built) -> sink.ShardReport:
 
 def test_gc_during_a_commit(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files between writing and commit are spared, of any age; afterwards the commit holds."""
-    real, gone = files.commit, []
+    real, gone = adding.commit, []
 
     def held_up(root: Place, new: NewFiles) -> bool:
         for _, key, _ in new.values():
@@ -72,7 +73,7 @@ def test_files_that_another_program_took(
     built: Built, monkeypatch: pytest.MonkeyPatch, *, cut: bool
 ) -> None:
     """A commit whose files are gone or cut adds nothing; the same run again heals it."""
-    real = files.commit
+    real = adding.commit
 
     def taken(root: Place, new: NewFiles) -> bool:
         for _, key, _ in new.values():

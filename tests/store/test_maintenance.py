@@ -43,7 +43,7 @@ def age(path: Path, hours: float) -> None:
 def test_drop_one_partition(built: Built) -> None:
     """Dropping a partition unlinks its file at once and leaves every other."""
     root, before = built.store.path, on_disk(built.store.path)
-    (own,) = {f.path for f in built.store.files(ckpt="5", layer="fc")}
+    (own,) = {Path(f.uri) for f in built.store.files(ckpt="5", layer="fc")}
     selection = Selection(network="net", ckpt="5", dataset="d", view="image", layer="fc")
     (plan,) = plan_drop(LocalPlace(root), selection)
     assert (plan.rows, plan.bytes) == (24, own.stat().st_size)
@@ -175,6 +175,19 @@ def test_gc_takes_orphans_only(built: Built) -> None:
     assert foreign.exists()
 
 
+def test_gc_takes_what_a_killed_search_left(built: Built) -> None:
+    """Half-written boxes of an image and detectors go; whole ones, which no log names, stay."""
+    root = built.store.path
+    half = [root / "proposals/d-1/.00000006.npy.pj8joopp", root / f"detectors/{12 * 'a'}.tmp"]
+    whole = [root / "proposals/d-1/00000006.npy", root / "detectors/x.safetensors"]
+    for path in (*half, *whole):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"1234")
+        age(path, 25)
+    assert {root / key for key, _ in gc(LocalPlace(root))} == set(half)
+    assert all(path.exists() for path in whole)
+
+
 def test_gc_after_rewrites(built: Built) -> None:
     """Whatever gc deletes, every table reads as before."""
     root = built.store.path
@@ -205,7 +218,7 @@ def test_verify_is_silent(built: Built) -> None:
 def test_verify_sparse_layer_keeps_zeros_as_null(built: Built) -> None:
     """Zeros that are NULL on disk still give the checksum in the name."""
     (file,) = built.store.files(ckpt="5", layer="fc")
-    column = pq.read_table(file.path, partitioning=None)["act_max"]
+    column = pq.read_table(Path(file.uri), partitioning=None)["act_max"]
     assert column.null_count == int((built.values["fc"] == 0).sum()) > 0
     assert problems(built.store.path) == []
 
@@ -222,25 +235,25 @@ def test_verify_negative_zero(tmp_path: Path) -> None:
 def test_verify_flipped_byte(built: Built) -> None:
     """One flipped byte anywhere in the data is seen, or nobody reads it."""
     (file,) = built.store.files(ckpt="5", layer="conv1")
-    sound = file.path.read_bytes()
-    table, missed = pq.read_table(file.path, partitioning=None), 0
+    sound = Path(file.uri).read_bytes()
+    table, missed = pq.read_table(Path(file.uri), partitioning=None), 0
     footer = int.from_bytes(sound[-8:-4], "little") + 8
     for at in range(4, len(sound) - footer, 7):
         broken = bytearray(sound)
         broken[at] ^= 0x10
-        file.path.write_bytes(broken)
+        Path(file.uri).write_bytes(broken)
         seen = bool(problems(built.store.path))
-        assert seen or pq.read_table(file.path, partitioning=None) == table, f"byte {at}"
+        assert seen or pq.read_table(Path(file.uri), partitioning=None) == table, f"byte {at}"
         missed += not seen
     assert missed < 0.1 * at / 7  # in page headers: fields that readers ignore
-    file.path.write_bytes(sound)
+    Path(file.uri).write_bytes(sound)
     assert problems(built.store.path) == []
 
 
 def test_verify_missing_and_short(built: Built) -> None:
     """A missing file, a short file and missing weights are each named."""
     root = built.store.path
-    conv, fc = (built.store.files(ckpt="5", layer=layer)[0].path for layer in ("conv1", "fc"))
+    conv, fc = (Path(built.store.files(ckpt="5", layer=layer)[0].uri) for layer in ("conv1", "fc"))
     conv.unlink()
     fc.write_bytes(fc.read_bytes()[:-1])
     built.store.checkpoint_path(built.store.find_checkpoint("5")).unlink()
@@ -256,7 +269,7 @@ def test_verify_missing_and_short(built: Built) -> None:
 
 def test_verify_wrong_content(built: Built) -> None:
     """A whole file of another's rows under this name, same size or not, is seen."""
-    five = built.store.files(ckpt="5", layer="conv1")[0].path
+    five = Path(built.store.files(ckpt="5", layer="conv1")[0].uri)
     six = put(built.store, built.partition("conv1", "6"), built.values["conv1"])
     assert six.stat().st_size == five.stat().st_size
     six.write_bytes(five.read_bytes())
@@ -302,7 +315,13 @@ def test_version_is_independent_of_the_files(tmp_path: Path) -> None:
 def test_version_changes_with_content() -> None:
     """Another value, sample or fingerprint gives another version; nothing gives none."""
     where = Partition("n", "5", "d", "image", "l")
-    base = {"path": Path("x"), "partition": where, "first_sample": 0, "last_sample": 2}
+    base = {
+        "place": LocalPlace(Path("x")),
+        "key": "k",
+        "partition": where,
+        "first_sample": 0,
+        "last_sample": 2,
+    }
     kinds = [(3, "f", 7), (3, "f", 8), (2, "f", 7), (3, "g", 7)]
     files = [
         StoredFile(**base, n_samples=n, fingerprint=f, checksum=c)  # type: ignore[arg-type]
@@ -315,7 +334,13 @@ def test_version_changes_with_content() -> None:
 def test_checksum_sum_wraps() -> None:
     """Checksums add up modulo 2^64."""
     where = Partition("n", "5", "d", "image", "l")
-    base = {"path": Path("x"), "partition": where, "first_sample": 0, "last_sample": 2}
+    base = {
+        "place": LocalPlace(Path("x")),
+        "key": "k",
+        "partition": where,
+        "first_sample": 0,
+        "last_sample": 2,
+    }
     big = [
         StoredFile(**base, n_samples=1, fingerprint="f", checksum=c)  # type: ignore[arg-type]
         for c in (2**64 - 1, 3)

@@ -169,10 +169,10 @@ def test_outputs_stay_out_of_the_store(built: Built) -> None:
     """An export does not overwrite a file of the store's, not even when told to."""
     root, partition = built.store.path, built.partition("fc")
     (file,) = built.store.files(layer="fc", ckpt="5")
-    before = file.path.read_bytes()
+    before = Path(file.uri).read_bytes()
     with pytest.raises(StorageError, match="among the store's own files"):
-        export_features(built.store, partition, file.path, overwrite=True)
-    assert file.path.read_bytes() == before
+        export_features(built.store, partition, Path(file.uri), overwrite=True)
+    assert Path(file.uri).read_bytes() == before
     assert outside(LocalPlace(root), root / "page" / "index.html")
     with pytest.raises(StorageError, match="among the store's own files"):
         outside(LocalPlace(root), root / "fstore.json")

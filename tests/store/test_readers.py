@@ -29,7 +29,7 @@ def built(tmp_path: Path) -> Built:
 
 def files_of(built: Built) -> list[str]:
     """List the files that the log has; what lies beside them is nobody's."""
-    return [str(file.path) for file in built.store.files()]
+    return [file.uri for file in built.store.files()]
 
 
 def by_duckdb(built: Built) -> Means:

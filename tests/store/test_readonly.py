@@ -154,7 +154,7 @@ def test_no_file_outside(empty: Store, walled: dict[str, str], statement: str) -
 
 def test_file_in_the_store(store: Store) -> None:
     """A file of the store may be read directly."""
-    file = store.files(layer="fc7")[0].path
+    file = Path(store.files(layer="fc7")[0].uri)
     rows = store.sql("SELECT count(*) AS n FROM read_parquet(?)", [str(file)]).arrow()
     assert rows["n"].to_pylist() == [12 * 6]
 

@@ -17,7 +17,7 @@ def test_counts(tmp_path: Path) -> None:
     assert [r["layer"] for r in rows] == ["conv1", "fc"]
     assert (rows[0]["samples"], rows[0]["rows"], rows[0]["raw_bytes"]) == (6, 18, 6 * 3 * 4 * 4)
     assert (rows[1]["samples"], rows[1]["rows"], rows[1]["raw_bytes"]) == (6, 24, 6 * 4 * 4)
-    sizes = [f.path.stat().st_size for f in built.store.files(layer="fc")]
+    sizes = [Path(f.uri).stat().st_size for f in built.store.files(layer="fc")]
     assert rows[1]["bytes"] == sum(sizes)
 
 
@@ -55,5 +55,5 @@ def test_odd_names(tmp_path: Path) -> None:
     assert {r["ckpt"] for r in status(store.place)} == set(ODD)
     for name in ODD:
         (logged,) = logged_files(store.place, ckpt=name)
-        assert logged.file.path.is_file()
+        assert Path(logged.file.uri).is_file()
         assert logged.file.partition.layer == "fire2/concat"

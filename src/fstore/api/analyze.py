@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 from fstore.api.rows import Rows
 from fstore.docstrings import beside_parameters
 from fstore.errors import DataError
-from fstore.queries.analyses import ANALYSES, ask, option_help, options_of
+from fstore.queries.analyses import ANALYSES, ask, option_help, options_of, source_line
+from fstore.queries.figures.titles import analysis_title
 from fstore.showing import table_html
 from fstore.store.parts import Split, default_split
 
@@ -73,7 +74,10 @@ def _method(store: "Store", entry: "Entry[Any]") -> Callable[..., Rows]:
         with shown(quiet=quiet) as update:
             rows = ask(store, entry.name, on_progress=update, **options)
         meta = entry.meta
-        return Rows(rows, columns=meta["columns"], draw=meta["plot"], what=entry.name)
+        heading = analysis_title(meta["title"], options)
+        return Rows(
+            rows, columns=meta["columns"], draw=meta["plot"], what=entry.name, heading=heading
+        )
 
     name = _underscored(entry.name)
     method.__name__, method.__qualname__ = name, f"Store.analyze.{name}"
@@ -147,5 +151,5 @@ def _doc(entry: "Entry[Any]", signature: inspect.Signature) -> str:
         ]
     columns = f"Columns: {', '.join(entry.meta['columns'])}."
     behind = behind.replace("list of dict\n", f"Rows\n    {columns}\n", 1)
-    source = f"The paper's {entry.meta['source']}."
+    source = source_line(entry.meta["source"])
     return "\n".join([before, "", source, "", "Parameters", "----------", *lines, "", behind])

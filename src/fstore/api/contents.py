@@ -93,7 +93,7 @@ class Contents:
         """Return a hash of all that the order of samples depends on but the number of workers."""
         given = {**asdict(options), "buffer": self.buffer(options)}
         source = self.source
-        files = [file.path.name for file in source.files], [r.tolist() for r in source.rows]
+        files = [file.name for file in source.files], [r.tolist() for r in source.rows]
         text = json.dumps([given, asdict(self.partition), source.pool, files])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

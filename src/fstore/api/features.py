@@ -136,8 +136,10 @@ class Features:
 
     @cached_property
     def paths(self) -> list[Path]:
-        """The image file of each row."""
-        return [self._dataset.root / uri for uri in self._column("uri")]
+        """The image file of each row; those of a store that is no folder are copied first."""
+        from fstore.store.images import local_path
+
+        return [local_path(self._dataset.root / uri) for uri in self._column("uri")]
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ class FilledStore(StoredTables):
         format: str,  # noqa: A002 - the word of the command line
         seeds: Sequence[int] = (),
         fractions: tuple[float, float, float] | None = None,
+        copy_images: bool = False,
         quiet: bool = False,
         **options: Any,  # noqa: ANN401 - each format has its own
     ) -> DatasetInfo:
@@ -37,13 +38,16 @@ class FilledStore(StoredTables):
         name : str
             What the store will know it by.
         root : str, Path or None
-            Folder of the images; None for formats that make their images (``digits``).
+            Folder of the images, or a text such as ``s3://BUCKET/PREFIX``, which needs
+            ``copy_images``; None for formats that make their images (``digits``).
         format : str
             ``imagefolder``, ``voc``, ``coco``, ``csv``, ``digits``, ...: the names of
             ``fstore dataset add --help``.
         seeds, fractions
             A stratified random split for each seed; shares of train, val and test
             (0.5, 0.1, 0.4).
+        copy_images : bool
+            Copy the images into the store, so that who opens it elsewhere has them.
         quiet : bool
             Say nothing.
         **options
@@ -72,7 +76,8 @@ class FilledStore(StoredTables):
                 self,
                 name,
                 format,
-                root=None if root is None else Path(root),
+                root=root,
+                copy_images=copy_images,
                 seeds=seeds,
                 fractions=fractions,
                 on_progress=lambda done, total: update("hashing", done, total, "files"),

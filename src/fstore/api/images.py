@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fstore import types
 from fstore.errors import DataError
 from fstore.pixels.image_files import digest_bytes, image_size
 from fstore.store.features import stored_samples
 from fstore.store.files import Partition
+from fstore.store.images import local_path
 from fstore.types import DatasetManifest, SampleRecord, ViewManifest
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ Places = dict[str, tuple[Partition, int]]
 class ImageFile:
     """An image's file and the digest of its bytes."""
 
-    path: Path
+    path: types.ImageFile
     digest: str
 
 
@@ -111,7 +113,7 @@ def stored_places(store: "Store", wanted: Wanted, files: Sequence[ImageFile]) ->
         Responses that are stored were computed in different ways; an image cannot be read.
     """
     recipe, places = _stored(store, wanted)
-    missing = {f.digest: f.path for f in files if f.digest not in places}
+    missing = {f.digest: local_path(f.path) for f in files if f.digest not in places}
     if not missing:
         return places
     name = _register(store, missing)

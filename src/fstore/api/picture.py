@@ -1,43 +1,65 @@
-"""A drawing that every notebook shows, whatever its plotting mode."""
+"""A drawing that every notebook shows, without a network."""
 
-import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from fstore.queries.figures.plots import Drawing
 
 __all__ = ["Picture"]
 
+VEGALITE = "application/vnd.vegalite.v6+json"
+"""What notebooks that draw Vega-Lite themselves take; others show the PNG."""
+
 
 class Picture:
-    """A figure with its own picture: as the last line of a cell it is shown.
+    """A chart, or a picture, of some rows: as the last line of a cell it is shown.
 
     Attributes
     ----------
-    figure : matplotlib.figure.Figure
-        To change it; ``picture.figure.axes`` are its axes.
+    chart : altair.Chart or PIL.Image.Image
+        To change it, or to put it beside others: ``first.chart | second.chart``.
     """
 
-    def __init__(self, figure: "Figure") -> None:
-        self.figure = figure
+    def __init__(self, chart: "Drawing") -> None:
+        self.chart = chart
 
     def save(self, path: str | Path) -> Path:
-        """Save it as ``.png``, ``.svg`` or ``.pdf``, in place of a file that is there."""
-        from fstore.queries.figures.plots import styled
+        """Save it as ``.png``, ``.svg`` or ``.pdf``, in place of a file that is there.
 
-        with styled():
-            self.figure.savefig(path)
-        return Path(path)
+        Raises
+        ------
+        DataError
+            The name has another suffix.
+        """
+        from fstore.queries.figures.plots import drawing_bytes
 
-    def _repr_png_(self) -> bytes:
-        from fstore.queries.figures.plots import styled
+        out = Path(path)
+        out.write_bytes(drawing_bytes(self.chart, out.suffix))
+        return out
 
-        png = io.BytesIO()
-        with styled():
-            self.figure.savefig(png, format="png", dpi=100)
-        return png.getvalue()
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        """Return what a notebook shows: a PNG, and of a chart the statement for those that draw it.
+
+        No notebook needs a network for it.
+        """
+        from PIL.Image import Image
+
+        from fstore.queries.figures.plots import drawing_bytes
+        from fstore.queries.figures.vega import config, spec_of
+
+        bundle: dict[str, Any] = {
+            "text/plain": repr(self),
+            "image/png": drawing_bytes(self.chart, ".png"),
+        }
+        if not isinstance(self.chart, Image):
+            bundle[VEGALITE] = {**spec_of(self.chart), "config": config()}
+        return bundle
+
+    def _repr_svg_(self) -> str:
+        from fstore.queries.figures.plots import drawing_bytes
+
+        return drawing_bytes(self.chart, ".svg").decode()
 
     def __repr__(self) -> str:
-        width, height = self.figure.get_size_inches()
-        return f"<Picture {width:.1f} x {height:.1f} inches; save it with .save('FILE.png')>"
+        return f"<Picture, {type(self.chart).__name__}; save it with .save('FILE.png')>"

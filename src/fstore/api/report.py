@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from fstore.api.rows import Rows
 from fstore.queries.cells.needs import BESIDE, ROW_COLUMNS
 from fstore.queries.publish.paper_tables import dressed, table_grid, table_text
+from fstore.queries.publish.titles import report_title
 from fstore.queries.refresh.show import illustrated, show_report
 from fstore.queries.reports import REPORTS
 from fstore.queries.studies.study import Study, load_study
@@ -35,6 +36,7 @@ class Report(Rows):
             columns=ROW_COLUMNS,
             draw=REPORTS[name].meta["plot"],
             what=f"report '{name}'",
+            heading=report_title(name, study),
         )
         self.name = name
         self.missing: list[str] = []

@@ -1,6 +1,6 @@
 """Rows of an analysis or a report: a list of mappings, as frames and as a plot."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fstore.api.listing import Listing
@@ -11,7 +11,8 @@ from fstore.extras import need
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
-    from matplotlib.axes import Axes
+
+    from fstore.queries.figures.plots import Plot
 
 __all__ = ["Rows"]
 
@@ -29,14 +30,16 @@ class Rows(Listing[dict[str, Any]]):
         rows: Iterable[Mapping[str, Any]],
         *,
         columns: Sequence[str],
-        draw: "Callable[..., Axes] | None" = None,
+        draw: "Plot | None" = None,
         what: str = "these rows",
+        heading: str = "",
     ) -> None:
         super().__init__(
             map(dict, rows), columns=columns, cells=lambda row: [row.get(c) for c in columns]
         )
         self._draw = draw
         self._what = what
+        self._heading = heading
 
     def polars(self) -> "pl.DataFrame":
         """Return the rows as a Polars frame."""
@@ -52,34 +55,40 @@ class Rows(Listing[dict[str, Any]]):
         )
         return frame
 
-    def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw the rows and return the axes.
+    def plot(self, *, title: str | None = None) -> Picture:
+        """Draw the rows: a notebook shows it, and it can be saved.
 
         Parameters
         ----------
-        ax : Axes or None
-            Where to draw; None makes a figure with pyplot, which a notebook shows by itself.
+        title : str or None
+            Over the drawing; None says what the rows are of.
+
+        Returns
+        -------
+        Picture
+            ``.save("FILE.png")`` writes it, ``.chart`` is the Altair chart or the picture itself.
 
         Raises
         ------
         DataError
-            They have no plot.
+            They have no plot, or there is nothing to draw.
         """
-        return self._drawing()(self._to_draw(), ax=ax)
+        from fstore.queries.figures.plots import draw
+
+        heading = self._heading if title is None else title
+        return Picture(draw(self._drawing(), self._to_draw(), title=heading))
 
     def show(self) -> Picture:
-        """Draw the rows in a figure of their own, which a notebook shows, and can be saved.
+        """Draw the rows: the same as :meth:`plot`.
 
         Raises
         ------
         DataError
-            They have no plot.
+            They have no plot, or there is nothing to draw.
         """
-        from fstore.queries.figures.plots import drawn
+        return self.plot()
 
-        return Picture(drawn(self._drawing(), self._to_draw()))
-
-    def _drawing(self) -> "Callable[..., Axes]":
+    def _drawing(self) -> "Plot":
         if self._draw is None:
             raise DataError(f"{self._what} has no plot; look at its rows, or use .df()")
         return self._draw

@@ -9,6 +9,7 @@ from fstore.api.listing import Listing
 from fstore.api.loader import loader
 from fstore.api.reading import Pool, Taken, check_taken, refuse_useless
 from fstore.api.samples import chosen_part, chosen_samples
+from fstore.api.scanning import parquet_files, scan
 from fstore.showing import heading_html
 from fstore.store.catalog import DatasetInfo
 from fstore.types import CheckpointRecord
@@ -112,6 +113,8 @@ class Store(FilledStore):
         )
 
     loader = loader
+    scan = scan
+    parquet_files = parquet_files
     add_layer_from = add_layer_from
 
     # Asking it
@@ -214,7 +217,7 @@ class Store(FilledStore):
         )
 
     def __repr__(self) -> str:
-        return f"fstore.open({str(self.path)!r})"
+        return f"fstore.open({str(self.place)!r})"
 
     def _repr_html_(self) -> str:
         listed = {
@@ -222,10 +225,10 @@ class Store(FilledStore):
             "Checkpoints": self.checkpoints()._repr_html_(),
             "Extracted": self.partitions()._repr_html_(),
         }
-        return heading_html(f"Store {self.path}") + "".join(
+        return heading_html(f"Store {self.place}") + "".join(
             f"{heading_html(title)}{html}" for title, html in listed.items() if html
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle and copy a store as the folder that it is in."""
-        return type(self).open, (str(self.path),)
+        """Pickle and copy a store as the place that it is in."""
+        return type(self).open, (str(self.place),)

@@ -10,6 +10,7 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffI
 
 from fstore.errors import DataError
 from fstore.reading import is_endless
+from fstore.types import ImageFile
 
 __all__ = [
     "ChangedFileError",
@@ -48,12 +49,12 @@ def digest_bytes(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def read_bytes_checked(path: Path, digest: str, *, uri: str = "") -> bytes:
+def read_bytes_checked(path: ImageFile, digest: str, *, uri: str = "") -> bytes:
     """Read a file and compare it with the digest that was registered.
 
     Parameters
     ----------
-    path : Path
+    path : ImageFile
     digest : str
         BLAKE2b-128 of the bytes, hex; empty skips the comparison (the file could not be read
         when the data set was registered).
@@ -68,7 +69,7 @@ def read_bytes_checked(path: Path, digest: str, *, uri: str = "") -> bytes:
         The file cannot be read.
     """
     name = uri or str(path)
-    if is_endless(path):
+    if isinstance(path, Path) and is_endless(path):
         raise DataError(f"{name}: is no regular file, but a pipe or a device")
     try:
         data = path.read_bytes()
@@ -87,7 +88,7 @@ def read_bytes_checked(path: Path, digest: str, *, uri: str = "") -> bytes:
     return data
 
 
-def decode(data: bytes, *, uri: str = "") -> Image.Image:
+def decode(data: bytes, *, uri: str = "", at_least: tuple[int, int] | None = None) -> Image.Image:
     """Decode an image to 8-bit RGB.
 
     Greyscale, palette, CMYK and other modes are converted, 16-bit greyscale is divided by 257,
@@ -95,6 +96,15 @@ def decode(data: bytes, *, uri: str = "") -> Image.Image:
     are in every format, whatever the EXIF orientation, since boxes are in raw pixels;
     :func:`upright` turns the image. Greyscale of 32 bits counts as 16 bits, and is refused where
     it goes beyond.
+
+    Parameters
+    ----------
+    data : bytes
+    uri : str
+        Name of the file in messages.
+    at_least : tuple of int or None
+        Width and height that are enough: a JPEG is decoded to a half, a quarter or an eighth of its
+        sides where that is as much, which is quicker. Other formats come whole.
 
     Raises
     ------
@@ -108,6 +118,8 @@ def decode(data: bytes, *, uri: str = "") -> Image.Image:
             _check_pixels(image)
             _check_meaning(image)
             turned = _turned(image)
+            if at_least is not None:
+                image.draft(None, at_least)
             image.load()
             stated = turned if turned != 1 else _orientation(image)
             back = _BACK.get(turned)

@@ -16,6 +16,7 @@ from fstore.ending import leftover
 from fstore.errors import DataError, FstoreError, StorageError
 from fstore.names import check_new_name, network_name
 from fstore.seeds import LARGEST_SEED, check_seed
+from fstore.trust import check_consent, consent
 from fstore.types import CheckpointRecord
 from fstore.workflows.incoming import incoming, prepared
 from fstore.workflows.preparation import OwnPreprocess, as_before, as_recorded, with_mean, with_own
@@ -101,6 +102,7 @@ def import_checkpoint(
 
     check_new_name(name, "checkpoint")
     network = network_name(network)
+    consent(store.trusted, network)
     _check_numbers(iteration, lr, seed)
     if parent is not None:
         parent = store.find_checkpoint(parent, network).name
@@ -153,6 +155,7 @@ def init_checkpoint(
     """
     check_new_name(name, "checkpoint")
     network = network_name(network)
+    consent(store.trusted, network)
     built, own = with_own(seeded_network(network, classes, seed), preprocess)
     if not own:
         built = as_before(built, named(store, network, {name}))
@@ -181,7 +184,10 @@ def load_network(store: "Store", record: CheckpointRecord) -> "Network":
     IdentityError
         The network's function states another preprocessing than that of the record, now and in
         its earlier statements.
+    TrustError
+        The network is code that the store names and that the user has not agreed to run.
     """
+    check_consent(store.trusted, record.network)
     return _loaded(store, record, store.checkpoint_path(record))
 
 

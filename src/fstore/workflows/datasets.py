@@ -2,13 +2,15 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import DataError
 from fstore.names import check_new_name
+from fstore.reading import check_local
 from fstore.seeds import check_seed
+from fstore.workflows.fetched import at_hand
 
 if TYPE_CHECKING:
     from fstore.extractor.datasets import Note, Progress
@@ -31,7 +33,8 @@ def add_dataset(
     name: str,
     format: str,  # noqa: A002 - the word of the command line
     *,
-    root: Path | None = None,
+    root: str | Path | None = None,
+    copy_images: bool = False,
     seeds: Sequence[int] = (),
     fractions: tuple[float, float, float] | None = None,
     on_progress: "Progress | None" = None,
@@ -47,9 +50,11 @@ def add_dataset(
         Letters, digits and ``. _ + : -``; not registered yet, or with the same content.
     format : str
         The name of a registered format; ``fstore dataset add --help`` lists them.
-    root : Path or None
+    root : str, Path or None
         Folder of the images; formats that generate their images default to
-        ``<store>/images/<name>``.
+        ``<store>/images/<name>``. A text such as ``s3://BUCKET/PREFIX`` needs ``copy_images``.
+    copy_images : bool
+        Copy the images into the store, so that who opens it elsewhere has them.
     seeds, fractions
         A stratified random split for each seed; shares of train, val and test (0.5, 0.1, 0.4).
     on_progress : callable or None
@@ -81,12 +86,30 @@ def add_dataset(
         if not entry.meta["generated"]:
             raise DataError(f"format {format!r} reads a folder; name it with --root")
         root = store.place.workspace(f"images/{name}")
+        copy_images = store.place.key_of(root) is None
+    if isinstance(root, Path):  # which has lost a slash of s3://
+        check_local(root, "root", instead="give it as a text, not as a Path")
     if "on_note" in inspect.signature(entry.function).parameters:
         options["on_note"] = on_note
-    manifest = entry.function(
-        name, root, seeds=seeds, fractions=fractions, on_progress=on_progress, **options
-    )
+    with at_hand(root, into_store=copy_images, on_progress=on_progress, on_note=on_note) as folder:
+        manifest = entry.function(
+            name, folder, seeds=seeds, fractions=fractions, on_progress=on_progress, **options
+        )
+        if copy_images:
+            manifest = _copied(store, manifest, on_progress)
     return AddedDataset(manifest, store.register_dataset(manifest))
+
+
+def _copied(
+    store: "Store", manifest: "DatasetManifest", on_progress: "Progress | None"
+) -> "DatasetManifest":
+    """Copy a data set's images into the store; return it with where they are then."""
+    from fstore.store.images import upload_images
+
+    uris = (sample.uri for view in manifest.views for sample in view.samples)
+    name, folder = manifest.name, manifest.root
+    images = upload_images(store.place, name, folder, uris=uris, on_progress=on_progress)
+    return replace(manifest, copied=images)
 
 
 def check_format(name: str, options: Mapping[str, object]) -> None:

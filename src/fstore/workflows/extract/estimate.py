@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.ending import leftover
+from fstore.store.status import logged_files
+from fstore.workflows.extract.computing import Extraction
 from fstore.workflows.extract.plan import Chosen, ExtractionOptions, LayerWork
-from fstore.workflows.extract.run import Extraction
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -127,8 +128,8 @@ def _measure(work: Extraction, job: LayerWork) -> tuple[int, float, dict[str, in
         scratch = Store.create(Path(folder) / "store")
         write_shard(scratch.place, batches, job.identities)
         seconds = perf_counter() - began
-        files = scratch.files()
-        sizes = {file.partition.layer: file.path.stat().st_size for file in files}
+        files = logged_files(scratch.place)
+        sizes = {logged.file.partition.layer: logged.size_bytes for logged in files}
     return sum(len(batch.sample_ids) for batch in batches), seconds, sizes
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore import commands
+from fstore.engines import RayOptions
 from fstore.errors import IdentityError, UnknownNameError
 from fstore.types import CheckpointRecord, LayerSpec, Precision
 
@@ -47,6 +48,8 @@ class ExtractionOptions:
         More unreadable images than this end the run.
     shard_bytes : int
         Raw float32 bytes of a shard: the unit that a killed run loses, and the memory it takes.
+    ray : RayOptions or None
+        The cluster whose workers compute the shards; None: this process does.
     """
 
     precision: Precision = "tf32"
@@ -57,6 +60,7 @@ class ExtractionOptions:
     workers: int | None = None
     max_bad: int = 100
     shard_bytes: int = SHARD_BYTES
+    ray: RayOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -265,7 +265,6 @@ def _stored(
 ) -> NDArray[np.float32] | None:
     """Read one sample as it lies in its file, channels by positions; None if it is in none."""
     import pyarrow as pa
-    from pyarrow import parquet as pq
 
     from fstore.store.schema import ACT_MAX, CHANNEL, MAP, SAMPLE_ID
 
@@ -274,7 +273,7 @@ def _stored(
             continue
         column = ACT_MAX if positions == 1 else MAP
         try:
-            with pq.ParquetFile(file.path) as parquet:
+            with file.parquet() as parquet:
                 table = parquet.read([SAMPLE_ID, CHANNEL, column])
         except pa.ArrowException as error:
             raise ValueError(str(error)) from error
@@ -290,5 +289,5 @@ def _mend(file: "StoredFile") -> str:
     """Return the commands that put right values in place of those of a file's partition."""
     from fstore.store.remedies import how_to_replace
 
-    again = how_to_replace(file.root, file.partition, rectify=file.is_rectified, yes=True)
+    again = how_to_replace(file.place, file.partition, rectify=file.is_rectified, yes=True)
     return f"mend it with: {again}"

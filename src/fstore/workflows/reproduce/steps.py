@@ -26,8 +26,11 @@ from fstore.queries.studies.ways import (
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
+    from fstore.engines import RayOptions
     from fstore.extractor.training import Step as Iteration
+    from fstore.queries.refresh.elsewhere import Elsewhere
     from fstore.store import Store
+    from fstore.types import ImageFolder
 
 __all__ = ["Context", "Step", "making_steps", "registered", "unsearched"]
 
@@ -37,13 +40,16 @@ class Context:
     """What a study is reproduced with: store, study, folder of raw data, a torch device.
 
     ``shown`` is the store that commands name, where it is another: in a dry run, the one to come.
+    ``ray`` is the cluster that extracts, ``elsewhere`` where cells are computed; None: here.
     """
 
     store: "Store"
     study: Study
     data: Path | None
     device: str
-    shown: Path | None = None
+    shown: commands.Where = None
+    ray: "RayOptions | None" = None
+    elsewhere: "Elsewhere | None" = None
 
     @property
     def place(self) -> commands.Where:
@@ -161,6 +167,7 @@ def _dataset_step(context: Context, dataset: _Dataset) -> Step:
         from fstore.workflows.datasets import add_dataset
 
         notes: list[str] = []
+        options: dict[str, Any] = dict(entry.options)
         added = add_dataset(
             context.store,
             entry.name,
@@ -170,7 +177,7 @@ def _dataset_step(context: Context, dataset: _Dataset) -> Step:
             fractions=entry.fractions,
             on_progress=lambda done, total: on_progress("hashing", done, total, "files"),
             on_note=notes.append,
-            **dict(entry.options),
+            **options,
         )
         sizes = ", ".join(f"{len(v.samples)} {v.view}" for v in added.manifest.views)
         return "; ".join([sizes, *notes])
@@ -196,9 +203,13 @@ def _is_registered(store: "Store", dataset: _Dataset) -> bool:
     info = next((d for d in store.datasets() if d.name == entry.name), None)
     if info is None or info.format != entry.format:
         return False
-    moved = dataset.root is not None and not info.root.is_relative_to(dataset.root)
+    moved = dataset.root is not None and not _is_below(info.root, dataset.root)
     wanted = {Split("random", seed) for seed in dataset.seeds}
     return not moved and wanted.issubset(splits_of(store, entry.name))
+
+
+def _is_below(images: "ImageFolder", folder: Path) -> bool:
+    return isinstance(images, Path) and images.is_relative_to(folder)
 
 
 # Proposals

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 from fstore import commands
 from fstore.errors import FstoreError, UnknownNameError
 from fstore.queries.studies.study import Study, parse_study
+from fstore.trust import consent
 from fstore.types import OnProgress
 from fstore.workflows.reproduce.steps import Context, Step, making_steps, unsearched
 
 if TYPE_CHECKING:
+    from fstore.engines import RayOptions
     from fstore.queries.cells.missing import Missing
     from fstore.queries.refresh.driver import Brought
+    from fstore.queries.refresh.elsewhere import Elsewhere
     from fstore.queries.refresh.extractions import Extraction
     from fstore.queries.refresh.standing import Standing
     from fstore.store import Store
@@ -51,7 +54,9 @@ def reproduce(
     data: Path | None = None,
     device: str = "auto",
     dry_run: bool = False,
-    shown: Path | None = None,
+    shown: commands.Where = None,
+    ray: "RayOptions | None" = None,
+    elsewhere: "Elsewhere | None" = None,
     watch: Watch | None = None,
 ) -> Iterator[Result]:
     """Do what a study lacks, step by step: data sets, checkpoints, activations, reports.
@@ -73,8 +78,12 @@ def reproduce(
         For training and extraction: ``auto``, ``cpu``, ``cuda``.
     dry_run : bool
         Change nothing; say what would be done.
-    shown : Path or None
+    shown : str, Path or None
         The store that the steps' commands name; None: this one.
+    ray : RayOptions or None
+        The cluster whose workers extract; None: this process does.
+    elsewhere : Elsewhere or None
+        Where the cells of reports are computed; None: in this process.
     watch : callable or None
         ``watch(step)``, called before each step that is not left out, gives the context in which
         it is done, and there what to call as it goes on.
@@ -91,7 +100,8 @@ def reproduce(
         of one report does not stop the others.
     """
     study = parse_study(toml, source=source) if study is None else study
-    context = Context(store, study, data, device, shown)
+    consent(store.trusted, study.network)  # the user gave the study
+    context = Context(store, study, data, device, shown, ray, elsewhere)
     watch = watch or (lambda _: nullcontext(_silent))
     pending = False
     for step in _steps(context, toml, source, dry_run=dry_run):
@@ -193,7 +203,7 @@ def _extraction_step(context: Context, extraction: "Extraction") -> Step:
             datasets=[extraction.dataset],
             views=[extraction.view],
             part=extraction.part,
-            options=ExtractionOptions(device=context.device),
+            options=ExtractionOptions(device=context.device, ray=context.ray),
             on_progress=progress,
         )
         return f"{summary.samples} samples, {summary.bytes / 1e6:.1f} MB"
@@ -218,7 +228,13 @@ def _reports(context: Context, watch: Watch, *, pending: bool, dry_run: bool) ->
         command = commands.report_show(context.place, name)
         return watch(Step(_title(name), command, not standing.stale, lambda _: ""))
 
-    for done in brought(context.store, context.study, compute=not dry_run, watch=watched):
+    for done in brought(
+        context.store,
+        context.study,
+        compute=not dry_run,
+        elsewhere=context.elsewhere,
+        watch=watched,
+    ):
         if done.raised is not None and not isinstance(done.raised, FstoreError):
             raise done.raised  # a bug is not a step that failed
         yield _result(done, pending=pending)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import DataError
+from fstore.trust import consent
 from fstore.types import CheckpointRecord
 from fstore.workflows.checkpoints import load_network, named, seeded_network
 from fstore.workflows.preparation import as_before, own_options
@@ -172,9 +173,10 @@ def _initial(
     from fstore.extractor.training.finetuning import with_new_classifier
 
     if start is None:
+        consent(store.trusted, network)
         return seeded_network(network, n_outputs, seed)
-    fresh = seeded_network(start.network, n_outputs, seed)
-    return with_new_classifier(fresh, load_network(store, start), seed=seed)
+    learned = load_network(store, start)  # first: it asks whether the network may be run
+    return with_new_classifier(seeded_network(start.network, n_outputs, seed), learned, seed=seed)
 
 
 def _name(start: CheckpointRecord | None, dataset: str, mode: str, *, seed: int) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.queries.methods.classification import PAPER_C
+from fstore.trust import check_consent
 from fstore.types import CheckpointRecord
 from fstore.workflows.train.data import BACKGROUND
 
@@ -115,6 +116,7 @@ def evaluate(
     from fstore.queries.samples.problem import problem, split_samples
 
     record = store.find_checkpoint(ckpt, network)
+    check_consent(store.trusted, record.network)
     layer = layer or _top_layer(record.network)
     samples = split_samples(store, dataset, view, split=split, seed=split_seed)
     asked = problem(store, samples, network=record.network, ckpt=record.name, layer=layer)

@@ -14,6 +14,7 @@ from fstore.names import check_new_name
 from fstore.seeds import check_seed
 from fstore.store.leases import working
 from fstore.store.runs import Run, recorded
+from fstore.trust import consent
 from fstore.types import CheckpointRecord
 from fstore.workflows.checkpoints import named, seeded_network, write_checkpoint
 from fstore.workflows.preparation import as_before
@@ -154,6 +155,7 @@ def pretrain(
 
     check_seed(split_seed, "split_seed")
     options = options or TrainingOptions()
+    consent(store.trusted, network)
     built = seeded_network(network, len(store.dataset(dataset).classes) or None, seed)
     recipe = Recipe.from_defaults(built.recipe, **changes)
     iterations, wanted = run_length(built.recipe, iterations, snapshots)
@@ -180,10 +182,12 @@ def train_into(store: "Store", plan: Plan, options: TrainingOptions) -> list[Che
     from fstore.extractor.training import ALONE, together
 
     done = _trained(store, plan)
-    if len(done) == len(plan.names):
-        return done
     processes = options.processes or ALONE
     folder = _state_folder(store, plan)
+    if len(done) == len(plan.names):
+        if not processes.rank:
+            _clear(folder)  # of a run that was killed when all was done but this
+        return done
     held = working(store.place, f"train {plan.network.name}")
     with _on_record(store, plan, processes) as run:
         run.device = device = _device(options.device, processes)
