@@ -49,6 +49,7 @@ class _Reader:
     """Where somebody is in a file, and what was fetched there."""
 
     at = 0
+    last_end = -1
     block = _Block(0, memoryview(b""))
     ahead = FIRST
 
@@ -140,6 +141,7 @@ class RangeFile(io.BufferedIOBase):
         begin = now.at - block.begins
         taken = block.data[begin : begin + wanted]
         now.at += wanted
+        now.last_end = now.at
         if len(now.block.data) > MOST:  # asked for as a whole: it is not asked for again
             now.block = _Block(0, memoryview(b""))
         return taken
@@ -151,7 +153,7 @@ class RangeFile(io.BufferedIOBase):
 
     def _fill(self, now: _Reader, wanted: int) -> _Block:
         """Fetch what is not here of the next bytes, and somewhat more."""
-        goes_on = len(now.block.data) > 0 and now.block.covers(now.at, now.at)
+        goes_on = now.at == now.last_end
         now.ahead = min(2 * now.ahead, MOST) if goes_on else FIRST
         stop = min(self._size, now.at + max(wanted, now.ahead))
         part = self._here(now, now.at)

@@ -87,3 +87,11 @@ def test_reading_on_fetches_each_byte_once(step: int) -> None:
     assert read == CONTENT
     assert served.n_bytes == SIZE - FIRST
     assert len(served.asked) < 8
+
+
+def test_steps_inside_what_is_here_ask_for_little() -> None:
+    """Who goes on from inside the last part, not from where the last read ended, gets little."""
+    served = Served(FIRST)
+    for at in range(0, SIZE // 2, FIRST - 8):
+        assert served.read(at, 8) == CONTENT[at : at + 8]
+    assert all(stop - start <= FIRST + GRID for start, stop in served.asked)
