@@ -1,5 +1,6 @@
 """The command line: one file a group of commands; each adds itself to the program."""
 
+import gc
 import os
 import sys
 
@@ -7,6 +8,7 @@ from fstore import ending
 
 if ending.is_program():
     ending.install()  # before what takes long to import
+    gc.set_threshold(50_000, 20, 50)  # imports make many objects that stay
 
 from fstore.cli.app import app
 from fstore.registry import import_siblings
@@ -32,6 +34,7 @@ def main() -> None:
         app()
     except SystemExit as end:
         status = end.code
+    gc.freeze()  # nothing is left to be collected: the end of the process need not look for it
     status = flush(status if isinstance(status, int) else 1 if status else 0)
     why = ending.stopped()
     if why is not None:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import parquet as pq
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -212,6 +211,8 @@ def _whole(root: "Place", log: str) -> bool:
 
 def is_parquet(root: "Place", key: str) -> bool:
     """Whether a reader would take a file for a whole one."""
+    from pyarrow import parquet as pq
+
     try:
         with root.open(key) as file:
             pq.read_metadata(file)
