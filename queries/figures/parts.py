@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -49,11 +50,27 @@ CHARACTER = 6.4
 
 
 def inline(rows: Sequence[Mapping[str, Any]]) -> "alt.Data":
-    """Return rows as a chart's data, inside of it."""
+    """Return rows as a chart's data, inside of it.
+
+    Charts that are made of it hold it, and no copies: Altair would copy each row for each layer of
+    a chart, several times.
+    """
+    values = [{key: _plain(value) for key, value in row.items()} for row in rows]
+    return _rows_class()(values=values)
+
+
+@cache
+def _rows_class() -> "type[alt.Data]":
+    """Return the class of such data; Altair is imported when a chart is drawn."""
     import altair as alt
 
-    values = [{key: _plain(value) for key, value in row.items()} for row in rows]
-    return alt.Data(values=values)  # type: ignore[no-untyped-call]
+    class Rows(alt.InlineData):
+        """Rows that nobody changes."""
+
+        def __deepcopy__(self, _: object) -> "Rows":
+            return self
+
+    return Rows
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - what JSON knows

@@ -75,7 +75,9 @@ def spec_of(chart: "Chart") -> dict[str, Any]:
 
     Its data stand inside, under ``datasets``, each once however many marks draw them.
     """
-    spec: dict[str, Any] = chart.to_dict()
+    from altair.utils import schemapi
+
+    spec: dict[str, Any] = chart.to_dict(validate=schemapi.DEBUG_MODE)
     spec.pop("config", None)
     datasets: dict[str, Any] = spec.pop("datasets", {})
     _gather(spec, datasets)

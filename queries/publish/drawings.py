@@ -63,10 +63,13 @@ def draw(store: "Store", study: Study, shown: Exhibit, *, folder: Path) -> Drawi
     folder : Path
         Where the files go.
     """
+    from altair.utils.schemapi import debug_mode
+
     unseen: list[str] = []
     svg, png = folder / f"{shown.name}.svg", folder / f"{shown.name}-small.png"
-    chart = _tried(lambda: chart_of(shown.rows, shown.name, title=shown.title), unseen)
-    drawn = _tried(lambda: _saved(store, study, shown, out=svg), unseen)
+    with debug_mode(False):  # not each part of a chart is held against Vega-Lite's schema
+        chart = _tried(lambda: chart_of(shown.rows, shown.name, title=shown.title), unseen)
+        drawn = _tried(lambda: _saved(store, study, shown, out=svg), unseen)
     small = _tried(lambda: write_thumbnail(svg, png), unseen) if drawn else None
     spec = script_json({"chart": chart.spec, "looks": LOOKS_OF_CHARTS}) if chart else ""
     is_picture = REPORTS[shown.name].meta["chart"] is not None
