@@ -43,10 +43,40 @@ def sub_app(name: str, summary: str, cls: type[Group] = Group) -> typer.Typer:
     return group
 
 
+VERSIONS = ("torch", "torchvision", "duckdb", "deltalake", "polars", "pyarrow")
+"""Libraries on which it depends what is stored, or what is read."""
+
+
+def _show_versions(asked: bool) -> None:
+    """Print the versions, and what a network would run on; then end."""
+    if not asked:
+        return
+    import platform
+    from importlib.metadata import version
+
+    from fstore.extractor.devices import find_devices
+
+    told = {"fstore": version("fstore"), "python": platform.python_version()}
+    told |= {name: version(name) for name in VERSIONS}
+    told["device"] = ", ".join(str(device) for device in find_devices("auto"))
+    for name, value in told.items():
+        typer.echo(f"{name:<12}{value}")
+    raise typer.Exit
+
+
 @app.callback()
 def root(
     ctx: typer.Context,
     *,
+    version: Annotated[  # noqa: ARG001 - its callback answers
+        bool,
+        typer.Option(
+            "--version",
+            callback=_show_versions,
+            is_eager=True,
+            help="Show the versions of fstore and its libraries, and the device that is found.",
+        ),
+    ] = False,
     store: Annotated[
         str,
         typer.Option(
