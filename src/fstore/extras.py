@@ -7,7 +7,22 @@ from fstore.errors import MissingExtraError
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["need"]
+__all__ = ["EXTRAS", "need"]
+
+EXTRAS = {
+    "pandas": ("pandas",),
+    "detect": ("cv2",),
+    "timm": ("timm",),
+    "hf": ("transformers",),
+    "open_clip": ("open_clip",),
+    "dagster": ("dagster",),
+    "h5": ("h5py",),
+    "lance": ("lance",),
+    "s3": ("boto3", "fsspec", "obstore"),
+    "map": ("umap",),
+    "ray": ("ray",),
+}
+"""Each extra of fstore, and the modules that it installs."""
 
 
 def need(module: str, *, extra: str) -> "ModuleType":
