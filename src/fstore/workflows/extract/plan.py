@@ -44,6 +44,8 @@ class ExtractionOptions:
         declared layers are large.
     workers : int or None
         Decoding threads; None: one a core, at most 16.
+    encoders : int or None
+        Threads that encode what is stored; None: half of the cores.
     max_bad : int
         More unreadable images than this end the run.
     shard_bytes : int
@@ -58,6 +60,7 @@ class ExtractionOptions:
     device: str = "auto"
     batch_size: int | None = None
     workers: int | None = None
+    encoders: int | None = None
     max_bad: int = 100
     shard_bytes: int = SHARD_BYTES
     ray: RayOptions | None = None
