@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from fstore.errors import DataError, FstoreError
 from fstore.types import ActivationBatch
+from fstore.workflows.extract.memory import BEHIND
 from fstore.workflows.extract.plan import Chosen, ExtractionOptions, LayerWork, Planner
 from fstore.workflows.extract.sources import ImageSource, Source, StoredSource
 from fstore.workflows.extract.summary import Progress, Summary
 from fstore.workflows.extract.writing import Writers, cores
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, device
 
     from fstore.extractor.devices import Runner
     from fstore.extractor.extract import Clock
@@ -81,7 +82,7 @@ class Extraction:
 
         clock = Clock()
         total = sum(len(job.wanted) for job in jobs)
-        with Writers(self.encoders) as writers:
+        with Writers(self.encoders, shards=BEHIND) as writers:
             try:
                 for job in jobs:
                     if len(job.wanted):
@@ -105,10 +106,11 @@ class Extraction:
         runners, source = self.runners(job), self.source(job)
         self.check(job, source, runners[0])
         shards = list(job.shards())
+        behind = job.room.behind(job.shard_samples, encoders=self.encoders)
         computed = self.compute(job, source, shards, runners=runners, clock=clock, total=total)
         with closing(computed):
             for batches in computed:
-                self._settle(most=0)  # one shard is computed, one written: no third in memory
+                self._settle(most=behind - 1)  # no more are in memory
                 last = self.summary.samples + len(self.summary.quarantined) >= total
                 if batches:
                     before = self._behind[-1] if self._behind else None
@@ -127,7 +129,7 @@ class Extraction:
         DataError
             They are not; nothing of the job is stored.
         """
-        from fstore.extractor.devices import default_batch_size, to_device
+        from fstore.extractor.devices import to_device
         from fstore.extractor.selfcheck import check_neighbours, check_taps
 
         key = (job.record.network, job.record.name, tuple(s.name for s in job.specs), job.start)
@@ -144,7 +146,7 @@ class Extraction:
         images = None
         if job.start is not None:
             images = self._images(job, batch.sample_ids, runner)
-        size = self.options.batch_size or default_batch_size([device], job.values)
+        size = self.batch_size(job, [device])
         check_neighbours(runner, x, size=min(size, len(job.wanted)))
         self.summary.notes += check_taps(runner, x, images=images)
 
@@ -223,12 +225,9 @@ class Extraction:
 
         All shards are one stream of batches: those of the next are loaded while one is computed.
         """
-        from fstore.extractor.devices import default_batch_size
         from fstore.extractor.extract import extract as run_network
 
-        size = self.options.batch_size or default_batch_size(
-            [r.device for r in runners], job.values
-        )
+        size = self.batch_size(job, [r.device for r in runners])
         with (
             closing(source.batches(shards, size)) as loaded,
             closing(run_network(loaded, runners, clock=clock)) as computed,
@@ -236,6 +235,12 @@ class Extraction:
             for shard in shards:
                 n_batches = -(-len(shard) // size)
                 yield self._kept(job, islice(computed, n_batches), total=total)
+
+    def batch_size(self, job: LayerWork, devices: "Sequence[device]") -> int:
+        """Return the samples of a forward pass."""
+        from fstore.extractor.devices import default_batch_size
+
+        return job.room.batch(self.options.batch_size or default_batch_size(devices, job.values))
 
     def _kept(
         self,

@@ -53,6 +53,7 @@ class ImageSource:
         columns = ["sample_id", "uri", "digest", "box"]
         self._rows = store.samples(job.dataset.name, job.view, columns)
         self._root = job.dataset.root
+        self._room = job.room
         self._preprocess = preprocess
         self._workers = workers
         self._warp_later = warp_later
@@ -60,7 +61,7 @@ class ImageSource:
     def batches(
         self, shards: Iterable[NDArray[np.int64]], size: int
     ) -> "Generator[InputBatch, None, None]":
-        """Yield the inputs of shards of samples, ``size`` at a time."""
+        """Yield the inputs of shards of samples, ``size`` at a time, as far ahead as fits."""
         from fstore.extractor.loading import load_batches
 
         return load_batches(
@@ -73,6 +74,7 @@ class ImageSource:
             self._preprocess,
             workers=self._workers,
             warp_later=self._warp_later,
+            ahead=self._room.ahead(size),
         )
 
 
