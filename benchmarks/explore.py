@@ -32,6 +32,7 @@ from safetensors.numpy import save_file
 
 from fstore.pixels.image_files import digest_bytes
 from fstore.store import Store
+from fstore.store.encoders import Encoders
 from fstore.store.files import Identity, Partition
 from fstore.store.sink import write_shard
 from fstore.store.weights import tensor_sums
@@ -139,7 +140,9 @@ def fill(store: Store, number: int, n_images: int) -> None:
             layer: responses(random, len(ids), shape, DENSITIES[layer])
             for layer, shape in SHAPES.items()
         }
-        write_shard(store.place, [ActivationBatch(ids, layers)], identities, threads=2)
+        with Encoders(2) as encoders:
+            batch = ActivationBatch(ids, layers)
+            write_shard(store.place, [batch], identities, encoders=encoders)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from fstore.cli.app import app, open_store
 from fstore.cli.engines import AddressOption, EngineOption, ray_options
 from fstore.cli.output import AsCsv, AsJson, emit, note
 from fstore.cli.progress import bar
+from fstore.cli.sizes import parse_size
 from fstore.cli.splits import PartName, SplitName, part_words
 from fstore.engines import EngineName
 
@@ -89,6 +90,17 @@ def extract(
     shard_mib: Annotated[
         int, typer.Option(min=1, help="Raw MiB a commit: what a killed run loses at most.")
     ] = 384,
+    encoders: Annotated[
+        int | None, typer.Option(min=1, help="Encoding threads. Default: half of the cores.")
+    ] = None,
+    memory: Annotated[
+        int | None,
+        typer.Option(
+            parser=parse_size,
+            metavar="SIZE",
+            help="Bound of responses and inputs in memory, 4G. Default: shards as --shard-mib.",
+        ),
+    ] = None,
     engine: EngineOption = EngineName.LOCAL,
     address: AddressOption = None,
     ray_workers: Annotated[
@@ -117,8 +129,10 @@ def extract(
         device=device,
         batch_size=batch_size,
         workers=workers,
+        encoders=encoders,
         max_bad=max_bad,
         shard_bytes=shard_mib << 20,
+        memory=memory,
         ray=ray,
     )
     chosen: dict[str, Any] = {

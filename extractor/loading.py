@@ -103,11 +103,12 @@ class _SharedImage:
 
 def load_batches(
     root: ImageFolder,
-    batches: Sequence[Sequence[InputSample]],
+    batches: Iterable[Sequence[InputSample]],
     preprocess: Preprocess,
     *,
     workers: int,
     warp_later: bool = False,
+    ahead: int = AHEAD,
 ) -> Generator[InputBatch, None, None]:
     """Yield batches in order, decoded ahead by ``workers`` threads.
 
@@ -119,11 +120,14 @@ def load_batches(
     ----------
     root : ImageFolder
         Folder of the data set.
-    batches : sequences of InputSample
+    batches : iterable of sequences of InputSample
+        Asked for as far ahead as they are decoded.
     preprocess : Preprocess
     workers : int
     warp_later : bool
         Leave boxes cut out, to be warped on the device of the network, in batches of boxes alone.
+    ahead : int
+        Batches that are decoded while the one before them is computed.
 
     Raises
     ------
@@ -132,17 +136,17 @@ def load_batches(
     DataError
         There are boxes, and the preprocessing turns images upright.
     """
-    if any(sample.box is not None for batch in batches for sample in batch):
-        refuse_upright_boxes(preprocess)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="fstore-decode")
     pending: deque[list[Future[_Loaded]]] = deque()
     try:
-        for batch, pieces in zip(batches, _pieces(root, batches), strict=True):
+        for batch, pieces in _pieces(root, batches):
+            if any(sample.box is not None for sample in batch):
+                refuse_upright_boxes(preprocess)
             crop = warp_later and all(sample.box is not None for sample in batch)
             pending.append(
                 [pool.submit(_load, image, p, preprocess, crop=crop) for image, p in pieces]
             )
-            if len(pending) > AHEAD:
+            if len(pending) > ahead:
                 yield _collect(pending.popleft(), preprocess.size)
         while pending:
             yield _collect(pending.popleft(), preprocess.size)
@@ -151,9 +155,9 @@ def load_batches(
 
 
 def _pieces(
-    root: ImageFolder, batches: Sequence[Sequence[InputSample]]
-) -> Iterator[list[tuple[_SharedImage, list[InputSample]]]]:
-    """Cut each batch into pieces of one image; pieces of the same image share it."""
+    root: ImageFolder, batches: Iterable[Sequence[InputSample]]
+) -> Iterator[tuple[Sequence[InputSample], list[tuple[_SharedImage, list[InputSample]]]]]:
+    """Yield batches with their pieces, of one image each; pieces of the same image share it."""
     last, image = None, None
     for batch in batches:
         pieces = []
@@ -162,7 +166,7 @@ def _pieces(
                 last, image = key, _SharedImage(root, *key)
             while piece := list(islice(group, PIECE)):
                 pieces.append((image, piece))
-        yield pieces
+        yield batch, pieces
 
 
 def _load(

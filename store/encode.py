@@ -9,24 +9,25 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fstore.errors import DataError
 from fstore.store import parquet
+from fstore.store.encoders import Encoders, in_order
 from fstore.store.kept import Kept, kept_count, stacked, strongest_of
-from fstore.store.parquet import Chunk, Leaf, ParquetFile
+from fstore.store.parquet import Chunk, Leaf, Packed, ParquetFile, packed
 from fstore.store.schema import ACT_MAX, ACT_SUM, ARGMAX, CHANNEL, MAP, NNZ, NPOS, SAMPLE_ID
-from fstore.types import ActivationBatch, LayerResponses, LayerSpec
+from fstore.store.shapes import check_alike
+from fstore.types import LayerResponses
 
 __all__ = [
     "LEAVES",
     "Group",
     "ShardFile",
-    "check_shapes",
     "group_checksum",
     "group_negative",
     "group_totals",
@@ -91,41 +92,13 @@ class Group:
         return Group(self.channels[start:stop], self.sample_ids, LayerResponses(**columns))
 
 
-def check_shapes(batch: ActivationBatch, specs: Sequence[LayerSpec]) -> None:
-    """Refuse a batch that is not what its layers' specs say.
-
-    Parameters
-    ----------
-    batch : ActivationBatch
-    specs : sequence of LayerSpec
-        One a layer of the batch.
-
-    Raises
-    ------
-    DataError
-        A layer is absent, or has other samples, channels or positions.
-    """
-    for spec in specs:
-        given = batch.layers.get(spec.name)
-        expected = (len(batch.sample_ids), spec.channels, spec.positions)
-        shape = None if given is None else _shape(given)
-        if shape != expected:
-            raise DataError(
-                f"layer {spec.name!r} has {shape} samples, channels and positions in a batch; "
-                f"expected {expected}; nothing of it was stored"
-            )
-
-
-def _shape(values: LayerResponses) -> tuple[int, ...]:
-    return (*values.act_max.shape, 1) if values.maps is None else values.maps.shape
-
-
 def write_layer(
     path: Path,
     sample_ids: Sequence[NDArray[np.int64]],
     batches: Sequence[LayerResponses],
     *,
     metadata: dict[str, str],
+    encoders: Encoders | None = None,
 ) -> ShardFile:
     """Write one layer's responses to the samples of a shard.
 
@@ -138,6 +111,9 @@ def write_layer(
     batches : sequence of LayerResponses, n_i samples each
     metadata : mapping
         Text for the file's footer (the identity of what it holds).
+    encoders : Encoders or None
+        Which encode several row groups at once; None: this thread, one after another. The file's
+        bytes are the same.
 
     Returns
     -------
@@ -148,10 +124,13 @@ def write_layer(
     DataError
         The batches differ in channels or positions, or a batch has not a row a sample.
     """
-    _check_alike(sample_ids, batches)
+    check_alike(sample_ids, batches)
     ids = np.concatenate(sample_ids)
     sparse = _density(batches) < SPARSE
-    return write_groups(path, ids, _groups(ids, batches), sparse=sparse, metadata=metadata)
+    tasks = (
+        partial(_gathered, ids, batches, cut, sparse=sparse) for cut in _cuts(batches[0], len(ids))
+    )
+    return _write(path, ids, in_order(tasks, encoders), metadata=metadata)
 
 
 def write_groups(
@@ -177,19 +156,60 @@ def write_groups(
     metadata : mapping
         Text for the file's footer (the identity of what it holds).
     """
+    encoded = (_encoded(group, sparse=sparse) for group in groups)
+    return _write(path, sample_ids, encoded, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """A row group as it lies in a file, and what the file or its commit say of it."""
+
+    chunks: Sequence[Packed]
+    rows: int
+    checksum: int
+    totals: NDArray[np.int64]
+    negative: int
+    kept: Sequence[Kept]
+
+
+def _gathered(
+    ids: NDArray[np.int64], batches: Sequence[LayerResponses], cut: slice, *, sparse: bool
+) -> _Encoded:
+    """Encode some channels of batches."""
+    return _encoded(_group(ids, batches, cut), sparse=sparse)
+
+
+def _encoded(group: Group, *, sparse: bool) -> _Encoded:
+    return _Encoded(
+        chunks=[packed(chunk) for chunk in _chunks(group, sparse=sparse)],
+        rows=len(group.channels) * len(group.sample_ids),
+        checksum=group_checksum(group),
+        totals=group_totals(group),
+        negative=group_negative(group),
+        kept=_strongest(group),
+    )
+
+
+def _write(
+    path: Path,
+    sample_ids: NDArray[np.int64],
+    groups: Iterable[_Encoded],
+    *,
+    metadata: Mapping[str, str],
+) -> ShardFile:
+    """Write row groups in order as they come."""
     checksum = rows = negative = 0
     totals = np.zeros(len(sample_ids), dtype=np.int64)
     kept: list[Kept] = []
     with path.open("wb") as file:
         writer = ParquetFile(file, list(LEAVES.values()))
         for group in groups:
-            n_rows = len(group.channels) * len(sample_ids)
-            checksum = (checksum + group_checksum(group)) % 2**64
-            totals += group_totals(group)
-            negative += group_negative(group)
-            kept += _strongest(group)
-            writer.write_group(_chunks(group, sparse=sparse), n_rows)
-            rows += n_rows
+            checksum = (checksum + group.checksum) % 2**64
+            totals += group.totals
+            negative += group.negative
+            kept += group.kept
+            writer.write_group(group.chunks, group.rows)
+            rows += group.rows
         writer.metadata = {**metadata, **_counted(sample_ids, totals, negative)}
         writer.close()
         file.flush()
@@ -221,17 +241,6 @@ def _strongest(group: Group) -> list[Kept]:
     if len(group.sample_ids) <= k:
         return []
     return [strongest_of(group.sample_ids, values.act_max, values.argmax, k=k)]
-
-
-def _check_alike(
-    sample_ids: Sequence[NDArray[np.int64]], batches: Sequence[LayerResponses]
-) -> None:
-    for ids, batch in zip(sample_ids, batches, strict=True):
-        shape, expected = _shape(batch), (len(ids), *_shape(batches[0])[1:])
-        if shape != expected:
-            raise DataError(
-                f"a batch has {shape} samples, channels and positions; expected {expected}"
-            )
 
 
 def row_checksum(
@@ -295,23 +304,27 @@ def _density(batches: Sequence[LayerResponses]) -> float:
     return float(first.nnz.sum(dtype=np.int64)) / first.maps.size
 
 
-def _groups(ids: NDArray[np.int64], batches: Sequence[LayerResponses]) -> Iterator[Group]:
-    first = batches[0]
+def _cuts(first: LayerResponses, n_samples: int) -> Iterator[slice]:
+    """Yield the channels of each row group of a file of so many samples like those of a batch."""
     n_channels = first.act_max.shape[1]
     if first.maps is None:
-        step = ROW_GROUP_ROWS // len(ids)
+        step = ROW_GROUP_ROWS // n_samples
     else:
-        step = ROW_GROUP_BYTES // (4 * first.maps.shape[2] * len(ids))
+        step = ROW_GROUP_BYTES // (4 * first.maps.shape[2] * n_samples)
     step = max(step, -(-n_channels // MOST_ROW_GROUPS))
     for start in range(0, n_channels, step):
-        stop = min(start + step, n_channels)
-        columns: dict[str, Any] = {
-            name: None
-            if getattr(first, name) is None
-            else _gather([getattr(b, name) for b in batches], start, stop)
-            for name in (ACT_MAX, ACT_SUM, NNZ, NPOS, ARGMAX, "maps")
-        }
-        yield Group(np.arange(start, stop, dtype=np.int32), ids, LayerResponses(**columns))
+        yield slice(start, min(start + step, n_channels))
+
+
+def _group(ids: NDArray[np.int64], batches: Sequence[LayerResponses], cut: slice) -> Group:
+    """Copy some channels out of batches."""
+    columns: dict[str, Any] = {
+        name: None
+        if getattr(batches[0], name) is None
+        else _gather([getattr(b, name) for b in batches], cut.start, cut.stop)
+        for name in (ACT_MAX, ACT_SUM, NNZ, NPOS, ARGMAX, "maps")
+    }
+    return Group(np.arange(cut.start, cut.stop, dtype=np.int32), ids, LayerResponses(**columns))
 
 
 def _gather(parts: Sequence[NDArray[Any]], start: int, stop: int) -> NDArray[Any]:

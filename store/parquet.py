@@ -6,7 +6,7 @@ has the measurements. This one writes format version 2.6 files with version 1 da
 every reader knows, from whole columns of one row group at a time:
 
 - :class:`Leaf` describes a column, :class:`Chunk` its values in one row group;
-- :class:`ParquetFile` writes chunks, then the footer.
+- :func:`packed` compresses a chunk, :class:`ParquetFile` writes them, then the footer.
 
 References
 ----------
@@ -24,7 +24,18 @@ from numpy.typing import NDArray
 
 from fstore.store.thrift import Value, array, i16, i32, i64, struct, text, varint
 
-__all__ = ["Chunk", "Leaf", "ParquetFile", "dictionary", "floats", "indexed", "lists", "nulls"]
+__all__ = [
+    "Chunk",
+    "Leaf",
+    "Packed",
+    "ParquetFile",
+    "dictionary",
+    "floats",
+    "indexed",
+    "lists",
+    "nulls",
+    "packed",
+]
 
 MAGIC = b"PAR1"
 INT32, INT64, FLOAT, DOUBLE = 1, 2, 4, 5
@@ -135,6 +146,73 @@ def nulls(leaf: Leaf, n_rows: int) -> Chunk:
     return Chunk(leaf, [Page(body, n_rows)], PLAIN, null_count=n_rows)
 
 
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A chunk as it lies in a file, wherever that is.
+
+    Attributes
+    ----------
+    pages : sequence of bytes
+        Headers and compressed bodies.
+    meta : mapping
+        What the footer says of it, but where it lies.
+    statistics : Value or None
+    dictionary_size, uncompressed : int
+        Bytes of the dictionary's page, 0 without one; of all pages before compression.
+    """
+
+    pages: Sequence[bytes]
+    meta: Mapping[int, Value]
+    statistics: Value | None
+    dictionary_size: int
+    uncompressed: int
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        return sum(map(len, self.pages))
+
+
+def packed(chunk: Chunk, *, level: int = 1) -> Packed:
+    """Compress a chunk by zstd of some level; most of it runs without Python's lock."""
+    codec = pa.Codec("zstd", level)
+    pages: list[bytes] = []
+    uncompressed = dictionary_size = 0
+    if chunk.dictionary is not None:
+        kind = {7: struct({1: i32(len(chunk.dictionary)), 2: i32(PLAIN)})}
+        body = chunk.dictionary.tobytes()
+        uncompressed += _pack_page(codec, DICTIONARY_PAGE, body, header=kind, to=pages)
+        dictionary_size = sum(map(len, pages))
+    for page in chunk.pages:
+        levels = {1: i32(page.n_values), 2: i32(chunk.encoding), 3: i32(RLE), 4: i32(RLE)}
+        header = {5: struct(levels)}
+        uncompressed += _pack_page(codec, DATA_PAGE, page.body, header=header, to=pages)
+    encodings = [RLE, chunk.encoding] + ([PLAIN] if chunk.dictionary is not None else [])
+    meta = {
+        1: i32(TYPES[chunk.leaf.dtype]),
+        2: array([i32(e) for e in encodings]),
+        3: array([text(p) for p in chunk.leaf.path]),
+        4: i32(ZSTD),
+        5: i64(sum(page.n_values for page in chunk.pages)),
+        6: i64(uncompressed),
+        7: i64(sum(map(len, pages))),
+    }
+    return Packed(pages, meta, _statistics(chunk), dictionary_size, uncompressed)
+
+
+def _pack_page(
+    codec: pa.Codec, kind: int, body: bytes, *, header: dict[int, Value], to: list[bytes]
+) -> int:
+    """Compress a page, add it to others, and return its bytes before compression."""
+    data = codec.compress(body, asbytes=True)
+    crc = zlib.crc32(data)
+    signed = crc - 2**32 if crc >= 2**31 else crc
+    fields = {1: i32(kind), 2: i32(len(body)), 3: i32(len(data)), 4: i32(signed), **header}
+    page_header = struct(fields)[1]
+    to += [page_header, data]
+    return len(page_header) + len(body)
+
+
 @dataclass
 class ParquetFile:
     """An open file that takes row groups, then a footer.
@@ -144,28 +222,21 @@ class ParquetFile:
     file : binary file, at its beginning
     leaves : the columns, in order
     metadata : text for the footer
-    level : zstd level
     """
 
     file: BinaryIO
     leaves: Sequence[Leaf]
     metadata: Mapping[str, str] = field(default_factory=dict)
-    level: int = 1
 
     def __post_init__(self) -> None:
-        self._codec = pa.Codec("zstd", self.level)
         self._groups: list[Value] = []
         self._rows = 0
         self._at = self._put(MAGIC, at=0)
 
-    def write_group(self, chunks: Sequence[Chunk], n_rows: int) -> None:
+    def write_group(self, chunks: Sequence[Packed], n_rows: int) -> None:
         """Write one row group; ``chunks`` in the order of the leaves."""
-        columns, plain_size, size = [], 0, 0
-        for chunk in chunks:
-            column, uncompressed, compressed = self._write_chunk(chunk)
-            columns.append(column)
-            plain_size += uncompressed
-            size += compressed
+        columns = [self._write_chunk(chunk) for chunk in chunks]
+        plain_size, size = sum(c.uncompressed for c in chunks), sum(c.size for c in chunks)
         ordinal = i16(len(self._groups) % 2**15)
         group = {1: array(columns), 2: i64(plain_size), 3: i64(n_rows), 6: i64(size), 7: ordinal}
         self._groups.append(struct(group))
@@ -192,44 +263,17 @@ class ParquetFile:
         self.file.write(data)
         return at + len(data)
 
-    def _write_chunk(self, chunk: Chunk) -> tuple[Value, int, int]:
-        start, uncompressed, dictionary_at = self._at, 0, None
-        if chunk.dictionary is not None:
-            dictionary_at = self._at
-            kind = {7: struct({1: i32(len(chunk.dictionary)), 2: i32(PLAIN)})}
-            uncompressed += self._write_page(DICTIONARY_PAGE, chunk.dictionary.tobytes(), kind)
-        first = self._at
+    def _write_chunk(self, chunk: Packed) -> Value:
+        """Write a chunk's pages, and return what the footer says of it."""
+        start = self._at
         for page in chunk.pages:
-            levels = {1: i32(page.n_values), 2: i32(chunk.encoding), 3: i32(RLE), 4: i32(RLE)}
-            uncompressed += self._write_page(DATA_PAGE, page.body, {5: struct(levels)})
-        size = self._at - start
-        encodings = [RLE, chunk.encoding] + ([PLAIN] if chunk.dictionary is not None else [])
-        meta = {
-            1: i32(TYPES[chunk.leaf.dtype]),
-            2: array([i32(e) for e in encodings]),
-            3: array([text(p) for p in chunk.leaf.path]),
-            4: i32(ZSTD),
-            5: i64(sum(page.n_values for page in chunk.pages)),
-            6: i64(uncompressed),
-            7: i64(size),
-            9: i64(first),
-        }
-        if dictionary_at is not None:
-            meta[11] = i64(dictionary_at)
-        statistics = _statistics(chunk)
-        if statistics is not None:
-            meta[12] = statistics
-        return struct({2: i64(0), 3: struct(meta)}), uncompressed, size
-
-    def _write_page(self, kind: int, body: bytes, header: dict[int, Value]) -> int:
-        data = self._codec.compress(body, asbytes=True)
-        crc = zlib.crc32(data)
-        signed = crc - 2**32 if crc >= 2**31 else crc
-        fields = {1: i32(kind), 2: i32(len(body)), 3: i32(len(data)), 4: i32(signed), **header}
-        page_header = struct(fields)[1]
-        self._at = self._put(page_header, at=self._at)
-        self._at = self._put(data, at=self._at)
-        return len(page_header) + len(body)
+            self._at = self._put(page, at=self._at)
+        meta = {**chunk.meta, 9: i64(start + chunk.dictionary_size)}
+        if chunk.dictionary_size:
+            meta[11] = i64(start)
+        if chunk.statistics is not None:
+            meta[12] = chunk.statistics
+        return struct({2: i64(0), 3: struct(meta)})
 
 
 def _statistics(chunk: Chunk) -> Value | None:

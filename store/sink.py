@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,6 +16,7 @@ from fstore.errors import FstoreError
 from fstore.store.adding import NewFiles, check_identity, commit, committed, new_path, seal
 from fstore.store.commits import storage
 from fstore.store.encode import ShardFile, write_layer
+from fstore.store.encoders import Encoders
 from fstore.store.files import ACTIVATIONS, IDENTITY_KEY, Identity, Partition, list_files, present
 from fstore.store.kept import sidecar_key
 from fstore.store.leases import working
@@ -80,7 +81,8 @@ def write_shard(
     batches: Sequence[ActivationBatch],
     identities: Mapping[Partition, Identity],
     *,
-    threads: int = 1,
+    encoders: Encoders | None = None,
+    turn: Callable[[], object] | None = None,
 ) -> ShardReport:
     """Write what is not stored yet of a shard's activations and commit it in one transaction.
 
@@ -92,8 +94,11 @@ def write_shard(
         Samples ascending over all of them; every partition's layer is in every batch.
     identities : partition -> Identity
         The partitions to fill.
-    threads : int
-        Layers that are encoded at once; one leaves the other cores to the network.
+    encoders : Encoders or None
+        Which encode several layers, and row groups of one, at once; None: this thread.
+    turn : callable or None
+        Returns when the files may be committed, as those of the shard before are; what it raises
+        is raised, and nothing is committed.
 
     Returns
     -------
@@ -109,7 +114,7 @@ def write_shard(
         they were committed; nothing of the shard is visible then.
     """
     with working(root, "write a shard of activations"):
-        return _write_shard(root, batches, identities, threads=threads)
+        return _write_shard(root, batches, identities, encoders=encoders, turn=turn)
 
 
 def _write_shard(
@@ -117,12 +122,14 @@ def _write_shard(
     batches: Sequence[ActivationBatch],
     identities: Mapping[Partition, Identity],
     *,
-    threads: int,
+    encoders: Encoders | None,
+    turn: Callable[[], object] | None,
 ) -> ShardReport:
     encode_s = commit_s = 0.0
     while True:
-        shard = write_files(root, batches, identities, threads=threads)
+        shard = write_files(root, batches, identities, encoders=encoders)
         encode_s += shard.report.encode_s
+        _await(turn, root, shard)
         started = time.perf_counter()
         done = commit_files(root, shard.files)
         commit_s += time.perf_counter() - started
@@ -130,12 +137,22 @@ def _write_shard(
             return replace(shard.report, encode_s=encode_s, commit_s=commit_s)
 
 
+def _await(turn: Callable[[], object] | None, root: "Place", shard: ShardFiles) -> None:
+    """Wait until a shard may be committed; delete its files if it never may."""
+    try:
+        if turn is not None:
+            turn()
+    except BaseException:
+        _discard(root, shard.files)
+        raise
+
+
 def write_files(
     root: "Place",
     batches: Sequence[ActivationBatch],
     identities: Mapping[Partition, Identity],
     *,
-    threads: int = 1,
+    encoders: Encoders | None = None,
 ) -> ShardFiles:
     """Write the files of what is not stored yet of a shard; :func:`commit_files` makes them seen.
 
@@ -146,7 +163,9 @@ def write_files(
     written: dict[Partition, tuple[ShardFile, str, Identity]] = {}
     started = time.perf_counter()
     try:
-        _write_all(root, batches, missing, identities=identities, threads=threads, written=written)
+        _write_all(
+            root, batches, missing, identities=identities, encoders=encoders, written=written
+        )
     except BaseException:
         _discard(root, written)
         raise
@@ -192,11 +211,15 @@ def _write_all(
     missing: Mapping[Partition, NDArray[np.int64]],
     *,
     identities: Mapping[Partition, Identity],
-    threads: int,
+    encoders: Encoders | None,
     written: dict[Partition, tuple[ShardFile, str, Identity]],
 ) -> None:
-    """Write a file a partition into ``written``, those of a failing call too."""
-    with ThreadPoolExecutor(threads, thread_name_prefix="fstore-encode") as pool:
+    """Write a file a partition into ``written``, those of a failing call too.
+
+    One file more is in hand than there are encoders: while one is synced, they go on with another.
+    """
+    files = 1 if encoders is None else encoders.threads + 1
+    with ThreadPoolExecutor(files, thread_name_prefix="fstore-file") as pool:
         tasks = {
             partition: pool.submit(
                 _write,
@@ -205,6 +228,7 @@ def _write_all(
                 partition,
                 wanted=wanted,
                 identity=identities[partition],
+                encoders=encoders,
             )
             for partition, wanted in missing.items()
         }
@@ -222,6 +246,7 @@ def _write(
     *,
     wanted: NDArray[np.int64],
     identity: Identity,
+    encoders: Encoders | None = None,
 ) -> tuple[ShardFile, str, Identity]:
     chosen = [_rows(b.sample_ids, b.layers[partition.layer], wanted) for b in batches]
     chosen = [(ids, responses) for ids, responses in chosen if len(ids)]
@@ -229,9 +254,8 @@ def _write(
     path = new_path(root, partition)
     try:
         with storage(f"cannot write {partition}"), leftover(path):
-            file = write_layer(
-                path, [ids for ids, _ in chosen], [r for _, r in chosen], metadata=metadata
-            )
+            ids, responses = [i for i, _ in chosen], [r for _, r in chosen]
+            file = write_layer(path, ids, responses, metadata=metadata, encoders=encoders)
             key = seal(root, partition, file, n_samples=len(wanted), identity=identity)
             return file, key, identity
     finally:

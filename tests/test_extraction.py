@@ -314,10 +314,38 @@ def test_regions_are_warped_where_the_network_runs(
     run = extraction.Extraction(fresh, chosen, SMALL)
     jobs = {job.view: job for job in run.plan()}
     monkeypatch.setattr(devices, "find_devices", lambda _: [torch.device(device)])
-    found = {v: list(run.source(j).batches(np.arange(5), 3)) for v, j in jobs.items()}
+    found = {v: list(run.source(j).batches([np.arange(5)], 3)) for v, j in jobs.items()}
     assert [len(b.sample_ids) for b in found["proposal"]] == [3, 2]
     assert all(isinstance(b.images, RegionCrops) == later for b in found["proposal"])
     assert all(isinstance(b.images, np.ndarray) for b in found["image"])
+
+
+def test_one_loader_reads_all_shards(fresh: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batches of all shards are one stream, in order, and none lies in two shards."""
+    from fstore.extractor import loading
+
+    asked: list[list[list[int]]] = []
+
+    def noted(root: Path, batches: Any, preprocess: Any, **how: Any) -> Any:  # noqa: ANN401
+        asked.append([])
+
+        def stream() -> Any:  # noqa: ANN401
+            for batch in batches:
+                asked[-1].append([sample.sample_id for sample in batch])
+                yield batch
+
+        return load(root, stream(), preprocess, **how)
+
+    load = loading.load_batches
+    run = extraction.Extraction(fresh, Chosen(["conv5"], ["random"]), replace(SMALL, batch_size=4))
+    jobs = run.plan()
+    shards = [shard.tolist() for shard in jobs[0].shards()]
+    assert [len(shard) for shard in shards] == [6, 6]  # batches of four would straddle
+    monkeypatch.setattr(loading, "load_batches", noted)
+    run.do(jobs)
+    _, stream = asked  # the checks before the first commit read a few
+    assert stream == [[0, 1, 2, 3], [4, 5], [6, 7, 8, 9], [10, 11]]
+    assert run.summary.samples == N_IMAGES
 
 
 def test_a_new_view_leaves_the_others_alone(fresh: Store, images: Path) -> None:

@@ -145,6 +145,13 @@ def test_shards_are_commits(run: Run, store: Store) -> None:
     assert all(f.n_samples * sample <= 1 << 20 for f in files)
 
 
+def test_memory_makes_shards_smaller(run: Run, store: Store) -> None:
+    """``--memory`` takes a number and a unit; two shards fit into three quarters of it."""
+    words = ("--layer", "fc7", "--ckpt", "random", "--dataset", "one")
+    assert run(*words, "--memory", "6K", "--encoders", "2").exit_code == 0
+    assert [f.n_samples for f in store.files()] == [2, 2]  # 4 x 256 bytes a sample; 4.5 KiB
+
+
 def test_bad_images_are_told(run: Run, store: Store, tmp_path: Path) -> None:
     """An unreadable image is named in the summary; more than ``--max-bad`` end the run."""
     folder = write_images(tmp_path / "bad", 4)
@@ -198,6 +205,9 @@ def test_named_errors_are_one_line(run: Run, words: tuple[str, ...], says: tuple
         ("--layer", "fc7", "--ckpt", "random", "--batch-size", "0"),
         ("--layer", "fc7", "--ckpt", "random", "--shard-mib", "0"),
         ("--layer", "fc7", "--ckpt", "random", "--max-bad", "-1"),
+        ("--layer", "fc7", "--ckpt", "random", "--memory", "much"),
+        ("--layer", "fc7", "--ckpt", "random", "--memory", "0G"),
+        ("--layer", "fc7", "--ckpt", "random", "--encoders", "0"),
         ("--layer", "fc7", "--ckpt", "random", "surplus"),
     ],
 )

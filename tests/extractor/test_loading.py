@@ -2,7 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -249,3 +251,19 @@ def test_nothing_to_load(root: Path) -> None:
     """No batches, no threads, no result."""
     assert load(root, []) == []
     assert decoders() == []
+
+
+def test_it_asks_for_batches_as_it_reads_ahead(root: Path) -> None:
+    """Batches come from an endless stream; no more are taken than are decoded."""
+    taken: list[int] = []
+
+    def endless() -> Iterator[list[InputSample]]:
+        for i in count():
+            taken.append(i)
+            yield [sample(root, i, i % 12)]
+
+    with closing(load_batches(root, endless(), SMALL, workers=2, ahead=3)) as stream:
+        assert next(stream).sample_ids.tolist() == [0]
+        assert taken == [0, 1, 2, 3]
+        assert next(stream).sample_ids.tolist() == [1]
+        assert taken == [0, 1, 2, 3, 4]

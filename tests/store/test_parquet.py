@@ -54,7 +54,7 @@ def write(path: Path, groups: Sequence[Sequence[Chunk]], n_rows: Sequence[int]) 
     with path.open("wb") as file:
         writer = ParquetFile(file, [c.leaf for c in groups[0]], {"k": "v", "ü": "é"})
         for chunks, n in zip(groups, n_rows, strict=True):
-            writer.write_group(chunks, n)
+            writer.write_group([parquet.packed(chunk) for chunk in chunks], n)
         writer.close()
     return path
 
@@ -264,7 +264,8 @@ def test_the_writer_leaves_the_file_open() -> None:
     """``close`` writes the footer; the caller owns the file."""
     file = io.BytesIO()
     writer = ParquetFile(file, [Leaf("x", "float32")])
-    writer.write_group([parquet.floats(Leaf("x", "float32"), np.ones(3, np.float32))], 3)
+    chunk = parquet.floats(Leaf("x", "float32"), np.ones(3, np.float32))
+    writer.write_group([parquet.packed(chunk)], 3)
     writer.close()
     assert not file.closed
     assert pq.read_table(file)["x"].to_pylist() == [1.0, 1.0, 1.0]

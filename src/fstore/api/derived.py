@@ -217,7 +217,7 @@ class _Work:
         self, file: StoredFile, spec: LayerSpec, *, identity: Identity, done: DerivedLayer
     ) -> DerivedLayer:
         """Derive what is missing of one file; commit it."""
-        from fstore.store.encode import check_shapes
+        from fstore.store.shapes import check_shapes
         from fstore.store.shards import read_shard
         from fstore.store.sink import missing_samples, write_shard
 

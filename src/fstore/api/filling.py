@@ -207,6 +207,8 @@ class FilledStore(StoredTables):
         device: str = "auto",
         batch_size: int | None = None,
         workers: int | None = None,
+        encoders: int | None = None,
+        memory: int | None = None,
         max_bad: int = 100,
         rectify: bool = False,
         quiet: bool = False,
@@ -234,6 +236,11 @@ class FilledStore(StoredTables):
             ``auto``, ``cpu``, ``cuda`` or ``cuda:0,1``.
         batch_size, workers : int or None
             Samples a forward pass, decoding threads; None: as fits the machine.
+        encoders : int or None
+            Threads that encode what is stored; None: half of the cores.
+        memory : int or None
+            Bytes that responses and inputs may take: shards and batches become smaller where they
+            must. None: they have their usual sizes.
         max_bad : int
             More unreadable images than this end the run.
         rectify : bool
@@ -260,7 +267,7 @@ class FilledStore(StoredTables):
 
         options = ExtractionOptions(
             precision=precision, compute=compute, device=device, batch_size=batch_size,
-            workers=workers, max_bad=max_bad, rectify=rectify,
+            workers=workers, encoders=encoders, memory=memory, max_bad=max_bad, rectify=rectify,
         )  # fmt: skip
         chosen = Chosen(
             _names(layers), _names(ckpt), _names(dataset), _names(view), network,

@@ -1,9 +1,11 @@
 """One call of ``extract``: its plan, what it computes shard by shard, and its counters."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import asdict
+from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +14,18 @@ from numpy.typing import NDArray
 
 from fstore.errors import DataError, FstoreError
 from fstore.types import ActivationBatch
+from fstore.workflows.extract.memory import BEHIND
 from fstore.workflows.extract.plan import Chosen, ExtractionOptions, LayerWork, Planner
 from fstore.workflows.extract.sources import ImageSource, Source, StoredSource
 from fstore.workflows.extract.summary import Progress, Summary
+from fstore.workflows.extract.writing import Writers, cores
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, device
 
     from fstore.extractor.devices import Runner
     from fstore.extractor.extract import Clock
+    from fstore.extractor.loading import BadSample
     from fstore.store import Store
     from fstore.store.runs import Run
     from fstore.store.sink import ShardReport
@@ -52,7 +57,7 @@ class Extraction:
         self.summary = Summary()
         self.fingerprints: dict[str, str] = {}
         self._began = perf_counter()
-        self._behind: Future[ShardReport] | None = None
+        self._behind: deque[Future[ShardReport]] = deque()
         self._checked: set[tuple[object, ...]] = set()
 
     def plan(self) -> list[LayerWork]:
@@ -72,44 +77,49 @@ class Extraction:
     # Working
 
     def do(self, jobs: Sequence[LayerWork]) -> None:
-        """Run the jobs one after another; one writer thread encodes and commits behind."""
+        """Run the jobs one after another; threads encode and commit behind."""
         from fstore.extractor.extract import Clock
 
         clock = Clock()
         total = sum(len(job.wanted) for job in jobs)
-        with ThreadPoolExecutor(1, thread_name_prefix="fstore-write") as writer:
+        with Writers(self.encoders, shards=BEHIND) as writers:
             try:
                 for job in jobs:
                     if len(job.wanted):
-                        self._work_on(job, writer, clock, total=total)
+                        self._work_on(job, writers, clock, total=total)
                         self.note_fields(job)
-                self._settle()
+                self._settle(most=0)
             except BaseException:
                 self._settle_after_error()
                 raise
             finally:
                 self.summary.images_s, self.summary.forward_s = clock.images_s, clock.forward_s
 
-    def _work_on(
-        self, job: LayerWork, writer: ThreadPoolExecutor, clock: "Clock", *, total: int
-    ) -> None:
-        from fstore.store.sink import write_shard
+    @property
+    def encoders(self) -> int:
+        """How many threads encode."""
+        from fstore.store.encoders import encoder_threads
 
+        return self.options.encoders or encoder_threads(cores())
+
+    def _work_on(self, job: LayerWork, writers: Writers, clock: "Clock", *, total: int) -> None:
         runners, source = self.runners(job), self.source(job)
         self.check(job, source, runners[0])
-        for shard in job.shards():
-            batches = self.compute(job, source, shard, runners=runners, clock=clock, total=total)
-            self._settle()  # one shard is computed, one written: no third in memory
-            last = self.summary.samples + len(self.summary.quarantined) >= total
-            if batches:
-                self._behind = writer.submit(
-                    write_shard,
-                    self.store.place,
-                    batches,
-                    job.identities,
-                    threads=_cores() if last else 1,  # nothing else is left to be done then
-                )
-            del batches
+        shards = list(job.shards())
+        behind = job.room.behind(job.shard_samples, encoders=self.encoders)
+        computed = self.compute(job, source, shards, runners=runners, clock=clock, total=total)
+        with closing(computed):
+            for batches in computed:
+                self._settle(most=behind - 1)  # no more are in memory
+                last = self.summary.samples + len(self.summary.quarantined) >= total
+                if batches:
+                    before = self._behind[-1] if self._behind else None
+                    self._behind.append(
+                        writers.write(
+                            self.store.place, batches, job.identities, before=before, last=last
+                        )
+                    )
+                del batches
 
     def check(self, job: LayerWork, source: Source, runner: "Runner") -> None:
         """Before the first commit with a checkpoint, check the taps, and that samples stand alone.
@@ -119,7 +129,7 @@ class Extraction:
         DataError
             They are not; nothing of the job is stored.
         """
-        from fstore.extractor.devices import default_batch_size, to_device
+        from fstore.extractor.devices import to_device
         from fstore.extractor.selfcheck import check_neighbours, check_taps
 
         key = (job.record.network, job.record.name, tuple(s.name for s in job.specs), job.start)
@@ -127,7 +137,7 @@ class Extraction:
             return
         self._checked.add(key)
         tried = job.wanted[:TRIED]
-        with closing(source.batches(tried, CHECKED)) as loaded:
+        with closing(source.batches([tried], CHECKED)) as loaded:
             batch = next((b for b in loaded if len(b.sample_ids)), None)
         if batch is None:
             return  # none of them can be read; if others can, their shapes are checked still
@@ -136,7 +146,7 @@ class Extraction:
         images = None
         if job.start is not None:
             images = self._images(job, batch.sample_ids, runner)
-        size = self.options.batch_size or default_batch_size([device], job.values)
+        size = self.batch_size(job, [device])
         check_neighbours(runner, x, size=min(size, len(job.wanted)))
         self.summary.notes += check_taps(runner, x, images=images)
 
@@ -154,7 +164,7 @@ class Extraction:
         preprocess = runner.network.preprocess
         source = ImageSource(self.store, job, preprocess, workers=1)
         try:
-            with closing(source.batches(ids, len(ids))) as loaded:
+            with closing(source.batches([ids], len(ids))) as loaded:
                 batch = next(loaded)
         except (FstoreError, OSError):
             return None
@@ -162,19 +172,17 @@ class Extraction:
             return None
         return to_device(batch.images, preprocess, runner.device)
 
-    def _settle(self) -> None:
-        """Wait for the shard that is being written and count it; raise what its writer raised."""
+    def _settle(self, most: int) -> None:
+        """Wait until at most some shards are being written; raise what their writers raised."""
         waited = perf_counter()
-        if self._behind is not None:
-            report = self._behind.result()
-            self._behind = None
-            self.count(report)
+        while len(self._behind) > most:
+            self.count(self._behind.popleft().result())
         self.summary.writer_s += perf_counter() - waited
 
     def _settle_after_error(self) -> None:
-        """Let the shard that is being written end, so that what is stored is counted."""
-        if self._behind is not None and self._behind.exception() is None:
-            self._settle()
+        """Let the shards that are being written end, so that what is stored is counted."""
+        while self._behind and self._behind[0].exception() is None:
+            self._settle(most=len(self._behind) - 1)
 
     def runners(self, job: LayerWork) -> "list[Runner]":
         """Put the job's network on the devices."""
@@ -200,41 +208,60 @@ class Extraction:
             return StoredSource(self.store, job.start)
         preprocess = self.planner.network(job.record).preprocess
         on_gpu = find_devices(self.options.device)[0].type != "cpu"
-        workers = self.options.workers or _cores()
+        workers = self.options.workers or cores()
         return ImageSource(self.store, job, preprocess, workers=workers, warp_later=on_gpu)
 
     def compute(
         self,
         job: LayerWork,
         source: Source,
-        shard: NDArray[np.int64],
+        shards: "Sequence[NDArray[np.int64]]",
         *,
         runners: "Sequence[Runner]",
         clock: "Clock",
         total: int,
-    ) -> list[ActivationBatch]:
-        """Return a shard's activations; unreadable images are quarantined."""
-        from fstore.extractor.devices import default_batch_size
-        from fstore.extractor.extract import extract as run_network
-        from fstore.store.encode import check_shapes
+    ) -> Generator[list[ActivationBatch], None, None]:
+        """Yield each shard's activations; unreadable images are quarantined.
 
-        size = self.options.batch_size or default_batch_size(
-            [r.device for r in runners], job.values
-        )
-        where = {"dataset": job.dataset.name, "view": job.view}
-        kept = []
+        All shards are one stream of batches: those of the next are loaded while one is computed.
+        """
+        from fstore.extractor.extract import extract as run_network
+
+        size = self.batch_size(job, [r.device for r in runners])
         with (
-            closing(source.batches(shard, size)) as loaded,
+            closing(source.batches(shards, size)) as loaded,
             closing(run_network(loaded, runners, clock=clock)) as computed,
         ):
-            for batch, bad in computed:
-                self.quarantine([where | asdict(sample) for sample in bad])
-                if batch is not None:
-                    check_shapes(batch, job.specs)
-                    kept.append(batch)
-                    self.summary.samples += len(batch.sample_ids)
-                    self.summary.non_finite += _non_finite(batch)
-                self.report(job, total)
+            for shard in shards:
+                n_batches = -(-len(shard) // size)
+                yield self._kept(job, islice(computed, n_batches), total=total)
+
+    def batch_size(self, job: LayerWork, devices: "Sequence[device]") -> int:
+        """Return the samples of a forward pass."""
+        from fstore.extractor.devices import default_batch_size
+
+        return job.room.batch(self.options.batch_size or default_batch_size(devices, job.values))
+
+    def _kept(
+        self,
+        job: LayerWork,
+        computed: "Iterable[tuple[ActivationBatch | None, Sequence[BadSample]]]",
+        *,
+        total: int,
+    ) -> list[ActivationBatch]:
+        """Check and count batches, and return those of which something could be read."""
+        from fstore.store.shapes import check_shapes
+
+        where = {"dataset": job.dataset.name, "view": job.view}
+        kept = []
+        for batch, bad in computed:
+            self.quarantine([where | asdict(sample) for sample in bad])
+            if batch is not None:
+                check_shapes(batch, job.specs)
+                kept.append(batch)
+                self.summary.samples += len(batch.sample_ids)
+                self.summary.non_finite += _non_finite(batch)
+            self.report(job, total)
         return kept
 
     def report(self, job: LayerWork, total: int) -> None:
@@ -281,9 +308,3 @@ def _non_finite(batch: ActivationBatch) -> int:
         int(np.count_nonzero(~np.isfinite(r.act_max if r.act_sum is None else r.act_sum)))
         for r in batch.layers.values()
     )
-
-
-def _cores() -> int:
-    import os
-
-    return min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)

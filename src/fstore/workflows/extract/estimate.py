@@ -107,18 +107,18 @@ def _rows(work: Extraction, job: LayerWork) -> list[dict[str, Any]]:
 
 def _measure(work: Extraction, job: LayerWork) -> tuple[int, float, dict[str, int]]:
     """Return samples tried, seconds that they took, and their bytes by layer."""
-    from fstore.extractor.devices import default_batch_size
     from fstore.extractor.extract import Clock
+    from fstore.store.encoders import Encoders
     from fstore.store.sink import write_shard
     from fstore.store.store import Store
 
     runners, source = work.runners(job), work.source(job)
-    size = work.options.batch_size or default_batch_size([r.device for r in runners], job.values)
+    size = work.batch_size(job, [r.device for r in runners])
     first, *others = _spread(job.wanted, size)
-    work.compute(job, source, first, runners=runners, clock=Clock(), total=0)
+    list(work.compute(job, source, [first], runners=runners, clock=Clock(), total=0))
     chosen = np.unique(np.concatenate(others or [first]))
     began = perf_counter()
-    batches = work.compute(job, source, chosen, runners=runners, clock=Clock(), total=0)
+    (batches,) = work.compute(job, source, [chosen], runners=runners, clock=Clock(), total=0)
     if not batches:
         return 0, 0.0, {}
     with (
@@ -126,7 +126,8 @@ def _measure(work: Extraction, job: LayerWork) -> tuple[int, float, dict[str, in
         leftover(Path(folder)),
     ):
         scratch = Store.create(Path(folder) / "store")
-        write_shard(scratch.place, batches, job.identities)
+        with Encoders(work.encoders) as encoders:
+            write_shard(scratch.place, batches, job.identities, encoders=encoders)
         seconds = perf_counter() - began
         files = logged_files(scratch.place)
         sizes = {logged.file.partition.layer: logged.size_bytes for logged in files}

@@ -11,6 +11,7 @@ from fstore import commands
 from fstore.engines import RayOptions
 from fstore.errors import IdentityError, UnknownNameError
 from fstore.types import CheckpointRecord, LayerSpec, Precision
+from fstore.workflows.extract.memory import Room, kept_bytes, round_number
 
 if TYPE_CHECKING:
     from fstore.extractor.networks import Network
@@ -44,10 +45,15 @@ class ExtractionOptions:
         declared layers are large.
     workers : int or None
         Decoding threads; None: one a core, at most 16.
+    encoders : int or None
+        Threads that encode what is stored; None: half of the cores.
     max_bad : int
         More unreadable images than this end the run.
     shard_bytes : int
-        Raw float32 bytes of a shard: the unit that a killed run loses, and the memory it takes.
+        Raw float32 bytes of a shard over the declared layers: what a killed run loses.
+    memory : int or None
+        Bytes that responses and inputs may take, of each worker of a cluster: shards and batches
+        become smaller where they must. None: they have their usual sizes.
     ray : RayOptions or None
         The cluster whose workers compute the shards; None: this process does.
     """
@@ -58,8 +64,10 @@ class ExtractionOptions:
     device: str = "auto"
     batch_size: int | None = None
     workers: int | None = None
+    encoders: int | None = None
     max_bad: int = 100
     shard_bytes: int = SHARD_BYTES
+    memory: int | None = None
     ray: RayOptions | None = None
 
 
@@ -100,6 +108,7 @@ class Start:
     layer: str
     partition: "Partition"
     fingerprint: str
+    values: int
 
 
 @dataclass(frozen=True)
@@ -114,6 +123,8 @@ class LayerWork:
         How many samples each layer lacks.
     values : int
         Of one sample over the network's declared layers; shards and batches are cut by it.
+    room : Room
+        How much of it is in memory.
     start : Start or None
         Where the forward pass begins; None at the images.
     """
@@ -127,6 +138,7 @@ class LayerWork:
     missing: "Mapping[Partition, int]"
     values: int
     shard_bytes: int
+    room: Room
     start: Start | None = None
 
     @property
@@ -134,10 +146,14 @@ class LayerWork:
         """Checkpoint and view, for people."""
         return f"{self.record.network}/{self.record.name} {self.dataset.name}.{self.view}"
 
+    @property
+    def shard_samples(self) -> int:
+        """Samples of a shard: a round number, by the network's layers and the options."""
+        return self.room.samples(round_number(self.shard_bytes // (4 * self.values)))
+
     def shards(self) -> Iterator[NDArray[np.int64]]:
-        """Yield the wanted samples by shard; boundaries depend on the network's layers only."""
-        samples = _round_number(self.shard_bytes // (4 * self.values))
-        _, starts = np.unique(self.wanted // samples, return_index=True)
+        """Yield the wanted samples by shard; boundaries do not depend on which are missing."""
+        _, starts = np.unique(self.wanted // self.shard_samples, return_index=True)
         yield from np.split(self.wanted, starts[1:])
 
 
@@ -241,8 +257,21 @@ class Planner:
             missing={partition: len(ids) for partition, ids in missing.items()},
             values=sum(spec.values for spec in declared or specs),
             shard_bytes=self.options.shard_bytes,
+            room=self._room(record, specs, start),
             start=start,
         )
+
+    def _room(
+        self, record: CheckpointRecord, specs: Sequence[LayerSpec], start: Start | None
+    ) -> Room:
+        """Return what one sample takes; stored responses are read by the shard."""
+        if start is not None:
+            inputs = 4 * start.values
+            kept = kept_bytes(specs) + 2 * inputs
+        else:
+            inputs = 4 * 3 * self.network(record).preprocess.size ** 2
+            kept = kept_bytes(specs)
+        return Room(memory=self.options.memory, kept=kept, inputs=inputs)
 
     def _check_signs(self, record: CheckpointRecord, specs: Sequence[LayerSpec]) -> None:
         """Refuse to rectify a layer for one data set or view and not for another."""
@@ -335,7 +364,7 @@ class Planner:
         for part in ("weights", "definition", "preprocessing", "samples"):
             if parts[part] != expected[part]:
                 raise IdentityError(f"{partition} is stored with other {part}; extract it anew")
-        return Start(layer, partition, files[0].fingerprint)
+        return Start(layer, partition, files[0].fingerprint, spec.values)
 
     def _readable(self, start: Start, todo: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the samples without those that could not be read when the start was extracted."""
@@ -356,9 +385,3 @@ def _views(
     if absent and named:
         raise UnknownNameError(no_view(store, dataset, absent[0]))
     return [v for v in dict.fromkeys(views) if v in dataset.views]
-
-
-def _round_number(n: int) -> int:
-    """Return the largest 2^k or 3 x 2^k that is at most ``n``, and at least 1."""
-    low = max(0, n.bit_length() - 2)
-    return max(1, n >> low << low)

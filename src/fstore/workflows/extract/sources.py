@@ -1,6 +1,6 @@
 """Where the inputs of an extraction come from: images on disk, or responses of a stored layer."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,8 +23,18 @@ __all__ = ["ImageSource", "Source", "StoredSource", "input_samples"]
 class Source(Protocol):
     """Where the inputs of a job's samples come from."""
 
-    def batches(self, samples: NDArray[np.int64], size: int) -> "Generator[InputBatch, None, None]":
-        """Yield the inputs of samples, ``size`` at a time."""
+    def batches(
+        self, shards: Iterable[NDArray[np.int64]], size: int
+    ) -> "Generator[InputBatch, None, None]":
+        """Yield the inputs of shards of samples, ``size`` at a time; no batch lies in two shards.
+
+        Parameters
+        ----------
+        shards : arrays of shape (n_i,), int64
+            Asked for one after another, as far ahead as inputs are loaded.
+        size : int
+            Samples of a batch; the last one of a shard may have fewer.
+        """
         ...
 
 
@@ -43,21 +53,28 @@ class ImageSource:
         columns = ["sample_id", "uri", "digest", "box"]
         self._rows = store.samples(job.dataset.name, job.view, columns)
         self._root = job.dataset.root
+        self._room = job.room
         self._preprocess = preprocess
         self._workers = workers
         self._warp_later = warp_later
 
-    def batches(self, samples: NDArray[np.int64], size: int) -> "Generator[InputBatch, None, None]":
-        """Yield the inputs of samples, ``size`` at a time."""
+    def batches(
+        self, shards: Iterable[NDArray[np.int64]], size: int
+    ) -> "Generator[InputBatch, None, None]":
+        """Yield the inputs of shards of samples, ``size`` at a time, as far ahead as fits."""
         from fstore.extractor.loading import load_batches
 
-        batches = list(_chunks(input_samples(self._rows.take(samples)), size))
         return load_batches(
             self._root,
-            batches,
+            (
+                chunk
+                for samples in shards
+                for chunk in _chunks(input_samples(self._rows.take(samples)), size)
+            ),
             self._preprocess,
             workers=self._workers,
             warp_later=self._warp_later,
+            ahead=self._room.ahead(size),
         )
 
 
@@ -68,15 +85,18 @@ class StoredSource:
         self._store = store
         self._partition = start.partition
 
-    def batches(self, samples: NDArray[np.int64], size: int) -> "Generator[InputBatch, None, None]":
-        """Yield the stored responses of samples, ``size`` at a time."""
+    def batches(
+        self, shards: Iterable[NDArray[np.int64]], size: int
+    ) -> "Generator[InputBatch, None, None]":
+        """Yield the stored responses of shards of samples, ``size`` at a time."""
         from fstore.extractor.loading import InputBatch
         from fstore.store.features import read_features
 
-        blocks = [X for _, X in read_features(self._store, self._partition, samples=samples)]
-        X = np.concatenate(blocks, axis=1)  # (samples, channels, positions)
-        for first in range(0, len(samples), size):
-            yield InputBatch(samples[first : first + size], X[first : first + size])
+        for samples in shards:
+            blocks = [X for _, X in read_features(self._store, self._partition, samples=samples)]
+            X = np.concatenate(blocks, axis=1)  # (samples, channels, positions)
+            for first in range(0, len(samples), size):
+                yield InputBatch(samples[first : first + size], X[first : first + size])
 
 
 def input_samples(rows: "pa.Table") -> "list[InputSample]":

@@ -146,6 +146,7 @@ class ShardWorker:
             As on one machine.
         """
         from fstore.extractor.extract import Clock
+        from fstore.store.encoders import Encoders, encoder_threads
         from fstore.store.sink import write_files
 
         with self._computing:
@@ -154,15 +155,21 @@ class ShardWorker:
             work = self._extraction()
             work.summary = Summary()
             work.check(loaded.job, loaded.source, loaded.runners[0])
-            batches = work.compute(
-                loaded.job, loaded.source, ids, runners=loaded.runners, clock=clock, total=len(ids)
+            (batches,) = work.compute(
+                loaded.job,
+                loaded.source,
+                [ids],
+                runners=loaded.runners,
+                clock=clock,
+                total=len(ids),
             )
             summary = work.summary
             summary.images_s, summary.forward_s = clock.images_s, clock.forward_s
             summary.seconds = perf_counter() - began
         if not batches:
             return ShardDone(None, summary)
-        shard = write_files(work.store.place, batches, loaded.job.identities)
+        with Encoders(work.options.encoders or encoder_threads(self._threads)) as encoders:
+            shard = write_files(work.store.place, batches, loaded.job.identities, encoders=encoders)
         summary.seconds = max(summary.seconds, shard.report.encode_s)
         return ShardDone(_slim(shard), summary)
 
