@@ -16,7 +16,8 @@ https://parquet.apache.org/docs/file-format/ and ``parquet.thrift`` of apache/pa
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Literal
+from functools import lru_cache
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +33,7 @@ PLAIN, RLE, RLE_DICTIONARY, BYTE_STREAM_SPLIT = 0, 3, 8, 9
 OPTIONAL, REPEATED = 1, 2
 ZSTD, DATA_PAGE, DICTIONARY_PAGE, CONVERTED_LIST = 6, 0, 2, 3
 PAGE_VALUES = 1 << 18  # 1 MiB of float32
+FEW_KINDS = 1 << 20  # numbers from a range up to that are counted rather than sorted
 TYPES = {"int32": INT32, "int64": INT64, "float32": FLOAT, "float64": DOUBLE}
 
 
@@ -54,11 +56,14 @@ class Leaf:
         return 3 if self.is_list else 1
 
 
+Body: TypeAlias = "bytes | NDArray[np.uint8]"
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """The uncompressed body of a data page."""
 
-    body: bytes
+    body: Body
     n_values: int
 
 
@@ -76,8 +81,16 @@ class Chunk:
 
 def dictionary(leaf: Leaf, values: NDArray[Any]) -> Chunk:
     """Encode values that repeat: a dictionary of them, and an index a row."""
-    distinct, index = np.unique(values, return_inverse=True)
-    return indexed(leaf, distinct, index)
+    from fstore.store.page_loops import number
+
+    low, high = int(values.min()), int(values.max())
+    if high - low >= FEW_KINDS:
+        distinct, index = np.unique(values, return_inverse=True)
+        return indexed(leaf, distinct, index)
+    seen = np.zeros(high - low + 1, dtype=np.int32)
+    index = np.empty(len(values), dtype=np.int32)
+    n = number(np.subtract(values, low, dtype=np.int32), seen, index)
+    return indexed(leaf, seen[:n] + np.int32(low), index)
 
 
 def indexed(leaf: Leaf, distinct: NDArray[Any], index: NDArray[Any]) -> Chunk:
@@ -97,14 +110,10 @@ def floats(leaf: Leaf, values: NDArray[Any], *, zeros_as_null: bool = False) -> 
     pages = []
     for start in range(0, len(values), PAGE_VALUES):
         part = values[start : start + PAGE_VALUES]
-        if not zeros_as_null:
-            pages.append(Page(_present(len(part)) + _split_bytes(part), len(part)))
-            continue
-        not_zero = _not_zero(part)
-        levels = _bit_packed(np.packbits(not_zero, bitorder="little").tobytes(), len(part))
-        pages.append(
-            Page(_with_length(levels) + _split_bytes(np.compress(not_zero, part)), len(part))
-        )
+        if zeros_as_null:
+            pages.append(Page(_sparse(part, b"", bits=1), len(part)))
+        else:
+            pages.append(Page(_dense(part, _present(len(part))), len(part)))
     return Chunk(leaf, pages, BYTE_STREAM_SPLIT)
 
 
@@ -117,14 +126,10 @@ def lists(leaf: Leaf, values: NDArray[Any], *, zeros_as_null: bool = False) -> C
         part = values[start : start + step].reshape(-1)
         repetition = _with_length(_list_starts(length) * (len(part) // length))
         if zeros_as_null:
-            not_zero = _not_zero(part)
-            levels = _bit_packed(
-                SPREAD[np.packbits(not_zero, bitorder="little")].tobytes(), len(part)
-            )
-            body = _with_length(levels) + _split_bytes(np.compress(not_zero, part))
+            body = _sparse(part, repetition, bits=2)
         else:
-            body = _with_length(_run(len(part), leaf.max_def)) + _split_bytes(part)
-        pages.append(Page(repetition + body, len(part)))
+            body = _dense(part, repetition + _with_length(_run(len(part), leaf.max_def)))
+        pages.append(Page(body, len(part)))
     return Chunk(leaf, pages, BYTE_STREAM_SPLIT)
 
 
@@ -196,19 +201,15 @@ class ParquetFile:
         start, uncompressed, dictionary_at = self._at, 0, None
         if chunk.dictionary is not None:
             dictionary_at = self._at
-            kind = {7: struct({1: i32(len(chunk.dictionary)), 2: i32(PLAIN)})}
-            uncompressed += self._write_page(DICTIONARY_PAGE, chunk.dictionary.tobytes(), kind)
+            kind = _page_kind(DICTIONARY_PAGE, len(chunk.dictionary), PLAIN)
+            uncompressed += self._write_page(kind, chunk.dictionary.tobytes())
         first = self._at
         for page in chunk.pages:
-            levels = {1: i32(page.n_values), 2: i32(chunk.encoding), 3: i32(RLE), 4: i32(RLE)}
-            uncompressed += self._write_page(DATA_PAGE, page.body, {5: struct(levels)})
+            kind = _page_kind(DATA_PAGE, page.n_values, chunk.encoding)
+            uncompressed += self._write_page(kind, page.body)
         size = self._at - start
-        encodings = [RLE, chunk.encoding] + ([PLAIN] if chunk.dictionary is not None else [])
         meta = {
-            1: i32(TYPES[chunk.leaf.dtype]),
-            2: array([i32(e) for e in encodings]),
-            3: array([text(p) for p in chunk.leaf.path]),
-            4: i32(ZSTD),
+            **_column_head(chunk.leaf, chunk.encoding),
             5: i64(sum(page.n_values for page in chunk.pages)),
             6: i64(uncompressed),
             7: i64(size),
@@ -221,15 +222,38 @@ class ParquetFile:
             meta[12] = statistics
         return struct({2: i64(0), 3: struct(meta)}), uncompressed, size
 
-    def _write_page(self, kind: int, body: bytes, header: dict[int, Value]) -> int:
-        data = self._codec.compress(body, asbytes=True)
+    def _write_page(self, kind: "tuple[Value, dict[int, Value]]", body: Body) -> int:
+        data = self._codec.compress(pa.py_buffer(body))
         crc = zlib.crc32(data)
         signed = crc - 2**32 if crc >= 2**31 else crc
-        fields = {1: i32(kind), 2: i32(len(body)), 3: i32(len(data)), 4: i32(signed), **header}
-        page_header = struct(fields)[1]
-        self._at = self._put(page_header, at=self._at)
-        self._at = self._put(data, at=self._at)
+        page_type, header = kind
+        sizes = {2: i32(len(body)), 3: i32(data.size), 4: i32(signed)}
+        _, page_header = struct({1: page_type, **sizes, **header})
+        self.file.write(page_header)
+        self.file.write(data)
+        self._at += len(page_header) + data.size
         return len(page_header) + len(body)
+
+
+@lru_cache(maxsize=4096)
+def _page_kind(kind: int, n_values: int, encoding: int) -> tuple[Value, dict[int, Value]]:
+    """Return what a page's header says of it, but for its sizes and its checksum."""
+    n = {1: i32(n_values), 2: i32(encoding)}
+    if kind == DICTIONARY_PAGE:
+        return i32(kind), {7: struct(n)}
+    return i32(kind), {5: struct({**n, 3: i32(RLE), 4: i32(RLE)})}
+
+
+@lru_cache(maxsize=256)
+def _column_head(leaf: Leaf, encoding: int) -> dict[int, Value]:
+    """Return what a footer says of a column in every row group."""
+    encodings = [RLE, encoding] + ([PLAIN] if encoding == RLE_DICTIONARY else [])
+    return {
+        1: i32(TYPES[leaf.dtype]),
+        2: array([i32(e) for e in encodings]),
+        3: array([text(p) for p in leaf.path]),
+        4: i32(ZSTD),
+    }
 
 
 def _statistics(chunk: Chunk) -> Value | None:
@@ -257,28 +281,40 @@ def _schema(leaves: Sequence[Leaf]) -> list[Value]:
     return elements
 
 
-def _spread() -> NDArray[np.uint16]:
-    """Table of 8 presence bits -> 8 definition levels of 2 bits: 3 (there) or 2 (NULL)."""
-    byte = np.arange(256, dtype=np.uint16)
-    levels = np.full(256, 0xAAAA, dtype="<u2")
-    for bit in range(8):
-        levels |= ((byte >> bit) & 1) << (2 * bit)
-    return levels
+def _dense(values: NDArray[Any], levels: bytes) -> NDArray[np.uint8]:
+    """Return a page of levels and values, split: all first bytes, all second bytes, and so on."""
+    from fstore.store.page_loops import split, split_wide
+
+    body = np.empty(len(levels) + values.nbytes, dtype=np.uint8)
+    body[: len(levels)] = np.frombuffer(levels, dtype=np.uint8)
+    if values.itemsize == 4:
+        split(_bits(values, "<u4"), body[len(levels) :])
+    else:
+        split_wide(_bits(values, "<u8"), body[len(levels) :])
+    return body
 
 
-SPREAD = _spread()
+def _sparse(values: NDArray[Any], before: bytes, *, bits: int) -> NDArray[np.uint8]:
+    """Return a page of float32 without those whose bits are all 0; a negative zero is kept.
+
+    Its definition levels, of one bit or two, follow what is given as ``before``.
+    """
+    from fstore.store.page_loops import count_there, split_there
+
+    patterns, n_groups = _bits(values, "<u4"), -(-len(values) // 8)
+    run = varint(n_groups << 1 | 1)  # bit-packed; the last group of eight is padded
+    n_levels = n_groups * bits
+    head = before + (len(run) + n_levels).to_bytes(4, "little") + run
+    body = np.empty(len(head) + n_levels + 4 * count_there(patterns), dtype=np.uint8)
+    body[: len(head)] = np.frombuffer(head, dtype=np.uint8)
+    levels, planes = np.split(body[len(head) :], [n_levels])
+    split_there(patterns, levels, planes)
+    return body
 
 
-def _not_zero(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return where the bits are not those of +0.0: a negative zero is kept as it is."""
-    bits: NDArray[np.bool_] = values.view(f"<u{values.itemsize}") != 0
-    return bits
-
-
-def _split_bytes(values: NDArray[Any]) -> bytes:
-    """All first bytes, then all second bytes, ... of little-endian values."""
-    planes = values.view(np.uint8).reshape(len(values), values.itemsize)
-    return planes.T.tobytes()
+def _bits(values: NDArray[Any], kind: str) -> NDArray[Any]:
+    """Return values as they are in memory: what the loops are compiled for can be written to."""
+    return np.require(values, requirements=("C", "W")).view(kind)
 
 
 def _present(n: int) -> bytes:
@@ -294,11 +330,6 @@ def _list_starts(length: int) -> bytes:
 def _run(n: int, level: int) -> bytes:
     """Encode a run-length run of one level (levels of up to 8 bits)."""
     return varint(n << 1) + bytes([level])
-
-
-def _bit_packed(packed: bytes, n: int) -> bytes:
-    """Encode a bit-packed run of levels; the last group of eight is padded."""
-    return varint(-(-n // 8) << 1 | 1) + packed
 
 
 def _with_length(levels: bytes) -> bytes:
