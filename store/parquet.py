@@ -161,6 +161,7 @@ class ParquetFile:
         self._codec = pa.Codec("zstd", self.level)
         self._groups: list[Value] = []
         self._rows = 0
+        self._last: dict[tuple[str, int], tuple[bytes, _Packed]] = {}
         self._at = self._put(MAGIC, at=0)
 
     def write_group(self, chunks: Sequence[Chunk], n_rows: int) -> None:
@@ -202,11 +203,13 @@ class ParquetFile:
         if chunk.dictionary is not None:
             dictionary_at = self._at
             kind = _page_kind(DICTIONARY_PAGE, len(chunk.dictionary), PLAIN)
-            uncompressed += self._write_page(kind, chunk.dictionary.tobytes())
+            body = chunk.dictionary.tobytes()
+            packed = self._packed(chunk.leaf.name, body, kind=DICTIONARY_PAGE)
+            uncompressed += self._write_page(kind, packed)
         first = self._at
         for page in chunk.pages:
             kind = _page_kind(DATA_PAGE, page.n_values, chunk.encoding)
-            uncompressed += self._write_page(kind, page.body)
+            uncompressed += self._write_page(kind, self._packed(chunk.leaf.name, page.body))
         size = self._at - start
         meta = {
             **_column_head(chunk.leaf, chunk.encoding),
@@ -222,17 +225,39 @@ class ParquetFile:
             meta[12] = statistics
         return struct({2: i64(0), 3: struct(meta)}), uncompressed, size
 
-    def _write_page(self, kind: "tuple[Value, dict[int, Value]]", body: Body) -> int:
-        data = self._codec.compress(pa.py_buffer(body))
+    def _packed(self, name: str, body: Body, *, kind: int = DATA_PAGE) -> "_Packed":
+        """Compress a page; keys are the same in many row groups: those are compressed once."""
+        if not isinstance(body, bytes):
+            return _Packed.of(body, self._codec)
+        last = self._last.get((name, kind))
+        if last is None or last[0] != body:
+            last = self._last[name, kind] = body, _Packed.of(body, self._codec)
+        return last[1]
+
+    def _write_page(self, kind: "tuple[Value, dict[int, Value]]", page: "_Packed") -> int:
+        page_type, header = kind
+        _, page_header = struct({1: page_type, **page.fields, **header})
+        self.file.write(page_header)
+        self.file.write(page.data)
+        self._at += len(page_header) + page.data.size
+        return len(page_header) + page.size
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """A compressed page, its size before, and what its header says of both."""
+
+    data: pa.Buffer
+    size: int
+    fields: Mapping[int, Value]
+
+    @classmethod
+    def of(cls, body: Body, codec: pa.Codec) -> "_Packed":
+        """Compress a body."""
+        data = codec.compress(pa.py_buffer(body))
         crc = zlib.crc32(data)
         signed = crc - 2**32 if crc >= 2**31 else crc
-        page_type, header = kind
-        sizes = {2: i32(len(body)), 3: i32(data.size), 4: i32(signed)}
-        _, page_header = struct({1: page_type, **sizes, **header})
-        self.file.write(page_header)
-        self.file.write(data)
-        self._at += len(page_header) + data.size
-        return len(page_header) + len(body)
+        return cls(data, len(body), {2: i32(len(body)), 3: i32(data.size), 4: i32(signed)})
 
 
 @lru_cache(maxsize=4096)
