@@ -5,8 +5,8 @@ while it is in the cache. Largest values are compared as whole numbers that asce
 of which a processor takes several at a time.
 
 The last bits of a sum depend on the order of its terms. It is NumPy's here: blocks of at most 128
-values with eight running sums each, added in pairs; pieces of 8192 values (NumPy's buffer) one after
-another.
+values with eight running sums each, added in pairs; pieces of 8192 values (NumPy's buffer) one
+after another.
 """
 
 from typing import Any
@@ -94,7 +94,7 @@ def _sum(x: NDArray[np.float32], order: NDArray[np.int64], partial: NDArray[np.f
 
 
 @compiled
-def _look(x: NDArray[np.int32]) -> tuple[int, int, int, bool]:
+def _look(x: NDArray[np.int32]) -> Any:  # noqa: ANN401 - NumPy's numbers
     """Return the largest value's number, how many are not 0, are above 0, and whether one is NaN.
 
     Numbers ascend as values do, -0.0 just below 0.0.
@@ -137,7 +137,11 @@ def _among_nan(x: NDArray[np.float32]) -> tuple[int, int]:
 
 
 @compiled
-def summarise_rows(maps: Any, order: NDArray[np.int64], columns: Any) -> None:
+def summarise_rows(
+    maps: Any,  # noqa: ANN401 - a tuple of arrays
+    order: NDArray[np.int64],
+    columns: Any,  # noqa: ANN401 - a tuple of arrays
+) -> None:
     """Round maps to TF32, where two arrays are given, and fill their summary columns.
 
     Parameters

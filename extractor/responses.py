@@ -1,8 +1,8 @@
 """From a tap's output to what is stored: rounding, then the summary columns, on the device.
 
-Summaries are computed from the values as stored. On the CPU compiled loops round a map and summarise
-it while it is in the cache, on a GPU torch does; both give the same numbers, sums up to the order of
-their terms.
+Summaries are computed from the values as stored. On the CPU compiled loops round a map and
+summarise it while it is in the cache, on a GPU torch does; both give the same numbers, sums up to
+the order of their terms.
 """
 
 from collections.abc import Callable, Mapping

@@ -19,7 +19,7 @@ BLOCK = 1 << 12  # values that are put together before their bytes are split; a 
 
 
 @compiled
-def count_there(bits: NDArray[np.uint32]) -> int:
+def count_there(bits: NDArray[np.uint32]) -> np.uint32:
     """Count values, of shape (n,), that are not +0.0; -0.0 is one of them."""
     n = np.uint32(0)
     for i in range(bits.size):
@@ -45,7 +45,7 @@ def split_wide(bits: NDArray[np.uint64], out: NDArray[np.uint8]) -> None:
 
 @compiled
 def _split(bits: NDArray[np.uint32], out: NDArray[np.uint8], at: int) -> None:
-    """Write the bytes of some values, that begin with the one ``at`` of those that ``out`` takes."""
+    """Write the bytes of some values: those from ``at`` on, of all that ``out`` takes."""
     n, total = bits.size, out.size // 4
     first, second = out[at : at + n], out[total + at : total + at + n]
     third, last = out[2 * total + at : 2 * total + at + n], out[3 * total + at : 3 * total + at + n]
@@ -112,7 +112,7 @@ def split_there(
         n = 0
         for i in range(part.size):
             room[n] = part[i]
-            n += np.int64(part[i] != 0)
+            n += int(part[i] != 0)
         _split(room[:n], out, at)
         at += n
 
@@ -153,7 +153,7 @@ def number(values: NDArray[np.int32], seen: NDArray[np.int32], index: NDArray[np
 
 
 @compiled
-def _mix(x: int) -> int:
+def _mix(x: np.uint64) -> np.uint64:
     """Spread the bits of a value: the finaliser of MurmurHash3."""
     x = (x ^ (x >> HALF)) * FIRST
     x = (x ^ (x >> HALF)) * SECOND
@@ -161,7 +161,11 @@ def _mix(x: int) -> int:
 
 
 @compiled
-def hash_rows(keys: Any, largest: NDArray[np.float32], total: NDArray[np.float64]) -> int:
+def hash_rows(
+    keys: Any,  # noqa: ANN401 - a tuple of arrays
+    largest: NDArray[np.float32],
+    total: NDArray[np.float64],
+) -> np.uint64:
     """Sum a hash of each row, modulo 2^64; -0.0 counts as 0.0.
 
     Parameters

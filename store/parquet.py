@@ -85,8 +85,7 @@ def dictionary(leaf: Leaf, values: NDArray[Any]) -> Chunk:
 
     low, high = int(values.min()), int(values.max())
     if high - low >= FEW_KINDS:
-        distinct, index = np.unique(values, return_inverse=True)
-        return indexed(leaf, distinct, index)
+        return indexed(leaf, *np.unique(values, return_inverse=True))
     seen = np.zeros(high - low + 1, dtype=np.int32)
     index = np.empty(len(values), dtype=np.int32)
     n = number(np.subtract(values, low, dtype=np.int32), seen, index)
@@ -330,7 +329,7 @@ def _sparse(values: NDArray[Any], before: bytes, *, bits: int) -> NDArray[np.uin
     run = varint(n_groups << 1 | 1)  # bit-packed; the last group of eight is padded
     n_levels = n_groups * bits
     head = before + (len(run) + n_levels).to_bytes(4, "little") + run
-    body = np.empty(len(head) + n_levels + 4 * count_there(patterns), dtype=np.uint8)
+    body = np.empty(len(head) + n_levels + 4 * int(count_there(patterns)), dtype=np.uint8)
     body[: len(head)] = np.frombuffer(head, dtype=np.uint8)
     levels, planes = np.split(body[len(head) :], [n_levels])
     split_there(patterns, levels, planes)
