@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from fstore.errors import DataError
 from fstore.store import parquet
-from fstore.store.footers import NEGATIVE_KEY, NULL_KEY, TOTALS_KEY
 from fstore.store.kept import Kept, kept_count, stacked, strongest_of
 from fstore.store.parquet import Chunk, Leaf, ParquetFile
 from fstore.store.schema import ACT_MAX, ACT_SUM, ARGMAX, CHANNEL, MAP, NNZ, NPOS, SAMPLE_ID
@@ -53,6 +52,9 @@ COUNTS = (NNZ, NPOS, ARGMAX)
 ROW_GROUP_BYTES = 1 << 20  # of raw float32: the least that is read for one filter
 ROW_GROUP_ROWS = 1 << 17  # where a row is one value
 MOST_ROW_GROUPS = 32  # a file: a footer must stay quick to read
+TOTALS_KEY = "fstore.totals"  # in the footer: JSON, see store/totals.py
+NULL_KEY = "fstore.null_means"  # in the footer: what another reader puts in the place of NULL
+NEGATIVE_KEY = "fstore.negative"  # in the footer: how many responses are below 0
 NULL_MEANS = json.dumps({ACT_MAX: 0, MAP: 0})
 SPARSE = 0.7  # a layer with a smaller share of non-zeros stores zeros as NULL
 

@@ -13,8 +13,7 @@ from pyarrow import parquet as pq
 from fstore import commands
 from fstore.errors import StorageError
 from fstore.store.commits import storage
-from fstore.store.encode import row_checksum
-from fstore.store.footers import NULL_KEY
+from fstore.store.encode import NULL_KEY, row_checksum
 from fstore.store.frames import fill_zeros
 from fstore.store.schema import (
     ACT_MAX,

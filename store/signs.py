@@ -8,7 +8,7 @@ columns are read.
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from fstore.store.footers import NEGATIVE_KEY
+from fstore.store.encode import NEGATIVE_KEY
 
 if TYPE_CHECKING:
     from fstore.store.files import StoredFile

@@ -18,9 +18,16 @@ from numpy.typing import NDArray
 from pyarrow import parquet as pq
 
 from fstore.errors import FstoreError
-from fstore.store.encode import LEAVES, Group, group_checksum, group_negative, group_totals
+from fstore.store.encode import (
+    LEAVES,
+    NEGATIVE_KEY,
+    TOTALS_KEY,
+    Group,
+    group_checksum,
+    group_negative,
+    group_totals,
+)
 from fstore.store.files import IDENTITY_KEY, StoredFile
-from fstore.store.footers import NEGATIVE_KEY, TOTALS_KEY
 from fstore.store.identity import Identity
 from fstore.store.pages import read_floats
 from fstore.store.readers import _values_and_bits

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fstore.store.footers import TOTALS_KEY
+from fstore.store.encode import TOTALS_KEY
 from fstore.store.files import StoredFile
 from fstore.store.schema import NNZ, PARTITION, SAMPLE_ID
 from fstore.store.tables import sql_text
