@@ -16,7 +16,7 @@ from torch import Tensor
 from fstore.errors import DataError
 from fstore.extractor.networks import Network
 from fstore.extractor.preprocess import Preprocess
-from fstore.extractor.responses import DeviceResponses, round_to, summarise
+from fstore.extractor.responses import DeviceResponses, stored
 from fstore.extractor.taps import Taps
 from fstore.extractor.warping import Inputs, RegionCrops, moved, warp
 from fstore.types import ActivationBatch, LayerSpec, Precision
@@ -167,17 +167,12 @@ class Runner:
 
         def keep(layer: str, output: Tensor) -> None:
             _check_shape(self._specs[layer], output, len(sample_ids))
-            kept[layer] = summarise(self._kept(output))
+            kept[layer] = stored(output, self._precision, rectify=self._rectify)
 
         x = to_device(images, self._preprocess, self.device)
         with self.arithmetic():
             self.taps.run(x, keep)
         return self._to_host(sample_ids, kept)
-
-    def _kept(self, output: Tensor) -> Tensor:
-        """Return what is stored of a layer's output; rounding changes no sign."""
-        values = round_to(output, self._precision)
-        return values.clamp_min_(0) if self._rectify else values  # NaN stays
 
     @contextmanager
     def arithmetic(self) -> Iterator[None]:

@@ -256,21 +256,15 @@ def row_checksum(
     partition keeps its checksum through compaction. Where the map is 1x1, act_sum is act_max.
     -0.0 counts as 0.0: which of the two is a map's largest response, no engine promises.
     """
-    with np.errstate(invalid="ignore"):  # signalling NaNs
-        largest, total = act_max + np.float32(0), act_sum + np.float64(0)
-    x = _mix(sample_id.astype(np.uint64) << np.uint64(24) ^ channel.astype(np.uint64))
-    x = _mix(x ^ largest.view(np.uint32))
-    x = _mix(x ^ total.view(np.uint64))
-    return int(x.sum(dtype=np.uint64))
+    from fstore.store.page_loops import hash_rows
+
+    keys = _loopable(sample_id, np.int64), _loopable(channel, np.int32)
+    return int(hash_rows(keys, _loopable(act_max, np.float32), _loopable(act_sum, np.float64)))
 
 
-def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Spread the bits of each value: the finaliser of MurmurHash3, in place."""
-    for factor in (np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)):
-        x ^= x >> np.uint64(33)
-        x *= factor
-    x ^= x >> np.uint64(33)
-    return x
+def _loopable(column: NDArray[Any], kind: Any) -> NDArray[Any]:  # noqa: ANN401 - a dtype
+    """Return a column as what the loop is compiled for: contiguous, and not read-only."""
+    return np.require(column, dtype=kind, requirements=("C", "W"))
 
 
 def group_totals(group: Group) -> NDArray[np.int64]:
@@ -341,7 +335,8 @@ def _gather(parts: Sequence[NDArray[Any]], start: int, stop: int) -> NDArray[Any
 def _chunks(group: Group, *, sparse: bool) -> list[Chunk]:
     values, n_channels, n_samples = group.values, len(group.channels), len(group.sample_ids)
     n_rows = n_channels * n_samples
-    channel, sample = np.divmod(np.arange(n_rows), n_samples)
+    sample = np.tile(np.arange(n_samples, dtype=np.int32), n_channels)
+    channel = np.repeat(np.arange(n_channels, dtype=np.int32), n_samples)
     chunks = [
         parquet.indexed(LEAVES[SAMPLE_ID], group.sample_ids, sample),
         parquet.indexed(LEAVES[CHANNEL], group.channels, channel),

@@ -16,7 +16,8 @@ https://parquet.apache.org/docs/file-format/ and ``parquet.thrift`` of apache/pa
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Literal
+from functools import lru_cache
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -43,6 +44,7 @@ PLAIN, RLE, RLE_DICTIONARY, BYTE_STREAM_SPLIT = 0, 3, 8, 9
 OPTIONAL, REPEATED = 1, 2
 ZSTD, DATA_PAGE, DICTIONARY_PAGE, CONVERTED_LIST = 6, 0, 2, 3
 PAGE_VALUES = 1 << 18  # 1 MiB of float32
+FEW_KINDS = 1 << 20  # numbers from a range up to that are counted rather than sorted
 TYPES = {"int32": INT32, "int64": INT64, "float32": FLOAT, "float64": DOUBLE}
 
 
@@ -65,11 +67,15 @@ class Leaf:
         return 3 if self.is_list else 1
 
 
+Body: TypeAlias = "bytes | NDArray[np.uint8]"
+Kind: TypeAlias = tuple[Value, dict[int, Value]]
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """The uncompressed body of a data page."""
 
-    body: bytes
+    body: Body
     n_values: int
 
 
@@ -87,8 +93,15 @@ class Chunk:
 
 def dictionary(leaf: Leaf, values: NDArray[Any]) -> Chunk:
     """Encode values that repeat: a dictionary of them, and an index a row."""
-    distinct, index = np.unique(values, return_inverse=True)
-    return indexed(leaf, distinct, index)
+    from fstore.store.page_loops import number
+
+    low, high = int(values.min()), int(values.max())
+    if high - low >= FEW_KINDS:
+        return indexed(leaf, *np.unique(values, return_inverse=True))
+    seen = np.zeros(high - low + 1, dtype=np.int32)
+    index = np.empty(len(values), dtype=np.int32)
+    n = number(np.subtract(values, low, dtype=np.int32), seen, index)
+    return indexed(leaf, seen[:n] + np.int32(low), index)
 
 
 def indexed(leaf: Leaf, distinct: NDArray[Any], index: NDArray[Any]) -> Chunk:
@@ -108,14 +121,10 @@ def floats(leaf: Leaf, values: NDArray[Any], *, zeros_as_null: bool = False) -> 
     pages = []
     for start in range(0, len(values), PAGE_VALUES):
         part = values[start : start + PAGE_VALUES]
-        if not zeros_as_null:
-            pages.append(Page(_present(len(part)) + _split_bytes(part), len(part)))
-            continue
-        not_zero = _not_zero(part)
-        levels = _bit_packed(np.packbits(not_zero, bitorder="little").tobytes(), len(part))
-        pages.append(
-            Page(_with_length(levels) + _split_bytes(np.compress(not_zero, part)), len(part))
-        )
+        if zeros_as_null:
+            pages.append(Page(_sparse(part, b"", bits=1), len(part)))
+        else:
+            pages.append(Page(_dense(part, _present(len(part))), len(part)))
     return Chunk(leaf, pages, BYTE_STREAM_SPLIT)
 
 
@@ -128,14 +137,10 @@ def lists(leaf: Leaf, values: NDArray[Any], *, zeros_as_null: bool = False) -> C
         part = values[start : start + step].reshape(-1)
         repetition = _with_length(_list_starts(length) * (len(part) // length))
         if zeros_as_null:
-            not_zero = _not_zero(part)
-            levels = _bit_packed(
-                SPREAD[np.packbits(not_zero, bitorder="little")].tobytes(), len(part)
-            )
-            body = _with_length(levels) + _split_bytes(np.compress(not_zero, part))
+            body = _sparse(part, repetition, bits=2)
         else:
-            body = _with_length(_run(len(part), leaf.max_def)) + _split_bytes(part)
-        pages.append(Page(repetition + body, len(part)))
+            body = _dense(part, repetition + _with_length(_run(len(part), leaf.max_def)))
+        pages.append(Page(body, len(part)))
     return Chunk(leaf, pages, BYTE_STREAM_SPLIT)
 
 
@@ -175,24 +180,17 @@ class Packed:
 
 def packed(chunk: Chunk, *, level: int = 1) -> Packed:
     """Compress a chunk by zstd of some level; most of it runs without Python's lock."""
-    codec = pa.Codec("zstd", level)
     pages: list[bytes] = []
     uncompressed = dictionary_size = 0
     if chunk.dictionary is not None:
-        kind = {7: struct({1: i32(len(chunk.dictionary)), 2: i32(PLAIN)})}
-        body = chunk.dictionary.tobytes()
-        uncompressed += _pack_page(codec, DICTIONARY_PAGE, body, header=kind, to=pages)
+        kind = _page_kind(DICTIONARY_PAGE, len(chunk.dictionary), PLAIN)
+        uncompressed += _pack_page(chunk.dictionary.tobytes(), kind, level=level, to=pages)
         dictionary_size = sum(map(len, pages))
     for page in chunk.pages:
-        levels = {1: i32(page.n_values), 2: i32(chunk.encoding), 3: i32(RLE), 4: i32(RLE)}
-        header = {5: struct(levels)}
-        uncompressed += _pack_page(codec, DATA_PAGE, page.body, header=header, to=pages)
-    encodings = [RLE, chunk.encoding] + ([PLAIN] if chunk.dictionary is not None else [])
+        kind = _page_kind(DATA_PAGE, page.n_values, chunk.encoding)
+        uncompressed += _pack_page(page.body, kind, level=level, to=pages)
     meta = {
-        1: i32(TYPES[chunk.leaf.dtype]),
-        2: array([i32(e) for e in encodings]),
-        3: array([text(p) for p in chunk.leaf.path]),
-        4: i32(ZSTD),
+        **_column_head(chunk.leaf, chunk.encoding),
         5: i64(sum(page.n_values for page in chunk.pages)),
         6: i64(uncompressed),
         7: i64(sum(map(len, pages))),
@@ -200,17 +198,47 @@ def packed(chunk: Chunk, *, level: int = 1) -> Packed:
     return Packed(pages, meta, _statistics(chunk), dictionary_size, uncompressed)
 
 
-def _pack_page(
-    codec: pa.Codec, kind: int, body: bytes, *, header: dict[int, Value], to: list[bytes]
-) -> int:
+def _pack_page(body: Body, kind: Kind, *, level: int, to: list[bytes]) -> int:
     """Compress a page, add it to others, and return its bytes before compression."""
-    data = codec.compress(body, asbytes=True)
-    crc = zlib.crc32(data)
-    signed = crc - 2**32 if crc >= 2**31 else crc
-    fields = {1: i32(kind), 2: i32(len(body)), 3: i32(len(data)), 4: i32(signed), **header}
-    page_header = struct(fields)[1]
+    page_type, header = kind
+    data, fields = _once(body, level) if isinstance(body, bytes) else _compressed(body, level)
+    _, page_header = struct({1: page_type, **fields, **header})
     to += [page_header, data]
     return len(page_header) + len(body)
+
+
+def _compressed(body: Body, level: int) -> tuple[bytes, Mapping[int, Value]]:
+    """Compress a page's body; return it, and what the header says of both."""
+    data: bytes = pa.Codec("zstd", level).compress(pa.py_buffer(body), asbytes=True)
+    crc = zlib.crc32(data)
+    signed = crc - 2**32 if crc >= 2**31 else crc
+    sizes = {2: i32(len(body)), 3: i32(len(data)), 4: i32(signed)}
+    return data, sizes
+
+
+_once = lru_cache(maxsize=16)(_compressed)
+"""The same, for keys: these are the same in many row groups, and compressed once."""
+
+
+@lru_cache(maxsize=4096)
+def _page_kind(kind: int, n_values: int, encoding: int) -> Kind:
+    """Return what a page's header says of it, but for its sizes and its checksum."""
+    n = {1: i32(n_values), 2: i32(encoding)}
+    if kind == DICTIONARY_PAGE:
+        return i32(kind), {7: struct(n)}
+    return i32(kind), {5: struct({**n, 3: i32(RLE), 4: i32(RLE)})}
+
+
+@lru_cache(maxsize=256)
+def _column_head(leaf: Leaf, encoding: int) -> dict[int, Value]:
+    """Return what a footer says of a column in every row group."""
+    encodings = [RLE, encoding] + ([PLAIN] if encoding == RLE_DICTIONARY else [])
+    return {
+        1: i32(TYPES[leaf.dtype]),
+        2: array([i32(e) for e in encodings]),
+        3: array([text(p) for p in leaf.path]),
+        4: i32(ZSTD),
+    }
 
 
 @dataclass
@@ -301,28 +329,40 @@ def _schema(leaves: Sequence[Leaf]) -> list[Value]:
     return elements
 
 
-def _spread() -> NDArray[np.uint16]:
-    """Table of 8 presence bits -> 8 definition levels of 2 bits: 3 (there) or 2 (NULL)."""
-    byte = np.arange(256, dtype=np.uint16)
-    levels = np.full(256, 0xAAAA, dtype="<u2")
-    for bit in range(8):
-        levels |= ((byte >> bit) & 1) << (2 * bit)
-    return levels
+def _dense(values: NDArray[Any], levels: bytes) -> NDArray[np.uint8]:
+    """Return a page of levels and values, split: all first bytes, all second bytes, and so on."""
+    from fstore.store.page_loops import split, split_wide
+
+    body = np.empty(len(levels) + values.nbytes, dtype=np.uint8)
+    body[: len(levels)] = np.frombuffer(levels, dtype=np.uint8)
+    if values.itemsize == 4:
+        split(_bits(values, "<u4"), body[len(levels) :])
+    else:
+        split_wide(_bits(values, "<u8"), body[len(levels) :])
+    return body
 
 
-SPREAD = _spread()
+def _sparse(values: NDArray[Any], before: bytes, *, bits: int) -> NDArray[np.uint8]:
+    """Return a page of float32 without those whose bits are all 0; a negative zero is kept.
+
+    Its definition levels, of one bit or two, follow what is given as ``before``.
+    """
+    from fstore.store.page_loops import count_there, split_there
+
+    patterns, n_groups = _bits(values, "<u4"), -(-len(values) // 8)
+    run = varint(n_groups << 1 | 1)  # bit-packed; the last group of eight is padded
+    n_levels = n_groups * bits
+    head = before + (len(run) + n_levels).to_bytes(4, "little") + run
+    body = np.empty(len(head) + n_levels + 4 * int(count_there(patterns)), dtype=np.uint8)
+    body[: len(head)] = np.frombuffer(head, dtype=np.uint8)
+    levels, planes = np.split(body[len(head) :], [n_levels])
+    split_there(patterns, levels, planes)
+    return body
 
 
-def _not_zero(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return where the bits are not those of +0.0: a negative zero is kept as it is."""
-    bits: NDArray[np.bool_] = values.view(f"<u{values.itemsize}") != 0
-    return bits
-
-
-def _split_bytes(values: NDArray[Any]) -> bytes:
-    """All first bytes, then all second bytes, ... of little-endian values."""
-    planes = values.view(np.uint8).reshape(len(values), values.itemsize)
-    return planes.T.tobytes()
+def _bits(values: NDArray[Any], kind: str) -> NDArray[Any]:
+    """Return values as they are in memory: what the loops are compiled for can be written to."""
+    return np.require(values, requirements=("C", "W")).view(kind)
 
 
 def _present(n: int) -> bytes:
@@ -338,11 +378,6 @@ def _list_starts(length: int) -> bytes:
 def _run(n: int, level: int) -> bytes:
     """Encode a run-length run of one level (levels of up to 8 bits)."""
     return varint(n << 1) + bytes([level])
-
-
-def _bit_packed(packed: bytes, n: int) -> bytes:
-    """Encode a bit-packed run of levels; the last group of eight is padded."""
-    return varint(-(-n // 8) << 1 | 1) + packed
 
 
 def _with_length(levels: bytes) -> bytes:

@@ -58,12 +58,11 @@ def varint(n: int) -> bytes:
     """Return an unsigned integer, seven bits a byte, least significant first."""
     if n < 0x80:
         return bytes((n,))
-    out = bytearray()
-    while n >= 0x80:
-        out.append(n & 0x7F | 0x80)
-        n >>= 7
-    out.append(n)
-    return bytes(out)
+    if n < 0x4000:
+        return bytes((n & 0x7F | 0x80, n >> 7))
+    if n < 0x20_0000:
+        return bytes((n & 0x7F | 0x80, n >> 7 & 0x7F | 0x80, n >> 14))
+    return bytes((n & 0x7F | 0x80, n >> 7 & 0x7F | 0x80, n >> 14 & 0x7F | 0x80)) + varint(n >> 21)
 
 
 def _zigzag(n: int) -> bytes:

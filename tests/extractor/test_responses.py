@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fstore.extractor.responses import _on_cpu, _on_gpu, round_to, summarise
+from fstore.extractor.responses import (
+    _on_cpu,
+    _on_gpu,
+    _round_to_tf32,
+    round_to,
+    stored,
+    summarise,
+)
 from fstore.types import Precision
 
 MANY = settings(max_examples=60, deadline=None)
@@ -162,11 +169,11 @@ def by_loop(row: NDArray[np.float32]) -> dict[str, float]:
 def test_both_routes_are_the_plain_loop(kind: str, seed: int, shape: tuple[int, int, int]) -> None:
     """The CPU's way and the GPU's way (run on the CPU) give what a loop over the map gives."""
     x = maps(kind, seed, shape)
-    ways = [_on_cpu(x), _on_gpu(x)]
+    ways = [_on_cpu(x).tensors, _on_gpu(x).tensors]
     for index in np.ndindex(*shape[:2]):
         expected = by_loop(x.numpy()[index])
         for way in ways:
-            found = {name: float(column[index]) for name, column in way.items()}
+            found = {name: float(way[name][index]) for name in expected}
             # The sum alone depends on the order of its terms: 36 of them in float64
             assert found.pop("act_sum") == pytest.approx(
                 expected["act_sum"], rel=1e-14, abs=1e-14, nan_ok=True
@@ -176,6 +183,73 @@ def test_both_routes_are_the_plain_loop(kind: str, seed: int, shape: tuple[int, 
             )
     for name in ways[0]:
         assert ways[0][name].dtype == ways[1][name].dtype
+
+
+LENGTHS = (1, 2, 7, 8, 9, 36, 127, 128, 129, 137, 169, 255, 257, 3025, 8191, 8192, 8193, 12_321)
+
+
+@pytest.mark.parametrize("positions", LENGTHS)
+@pytest.mark.parametrize("strided", [False, True])
+def test_one_pass_is_numpys_way(positions: int, *, strided: bool) -> None:
+    """Rounded maps and their summaries are those of plain NumPy, the last bits of sums included."""
+    random = np.random.default_rng(positions)
+    x = random.normal(size=(3, 5, positions, 1)).astype(np.float32)
+    x *= np.exp2(random.integers(-40, 40, size=x.shape)).astype(np.float32)
+    x[random.random(x.shape) < 0.3] = 0
+    x[1] = np.maximum(x[1], 0)
+    x[2, 0], x[2, 1], x[2, 2] = 0, -1, np.inf
+    output = torch.from_numpy(x)
+    if strided:
+        output = output.to(memory_format=torch.channels_last)
+    found = stored(output, "tf32").to_host(np.asarray)
+    maps = by_arithmetic(x[..., 0], 11)
+    assert found.maps is not None
+    assert same(found.maps, maps)
+    assert found.act_sum is not None
+    assert np.array_equal(found.act_sum.view("u8"), maps.sum(-1, dtype=np.float64).view("u8"))
+    assert same(found.act_max, maps.max(-1))
+    for name, expected in {
+        "argmax": maps.argmax(-1),
+        "nnz": (maps != 0).sum(-1),
+        "npos": (maps > 0).sum(-1),
+    }.items():
+        assert np.array_equal(getattr(found, name), expected), name
+    assert np.array_equal(output.numpy(), x)
+
+
+def test_threads_share_the_rows() -> None:
+    """Large batches are cut at whole maps; every map is done, whichever thread does it."""
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(7, 3, 320, 320)).astype("f4"))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        found = stored(x, "tf32").to_host(np.asarray)
+    finally:
+        torch.set_num_threads(before)
+    maps = by_arithmetic(x.numpy().reshape(7, 3, -1), 11)
+    assert found.maps is not None
+    assert same(found.maps, maps)
+    assert same(found.act_max, maps.max(-1))
+
+
+@MANY
+@given(F32_BITS)
+def test_a_gpus_rounding_is_the_cpus(patterns: list[int]) -> None:
+    """What torch computes on a GPU (run on the CPU here) are the bits of the compiled loop."""
+    x = floats(patterns)
+    assert same(_round_to_tf32(torch.from_numpy(x.copy())).numpy(), rounded(x, "tf32"))
+
+
+def test_rectified_maps_are_summarised_as_they_are_stored() -> None:
+    """With rectify what is below 0 is 0 in maps and summaries alike."""
+    x = torch.tensor([[[[-1.0, 2.0], [-3.0, 0.0]]]])
+    found = stored(x, "tf32", rectify=True).to_host(np.asarray)
+    assert found.maps is not None
+    assert found.maps.tolist() == [[[0, 2, 0, 0]]]
+    assert found.nnz is not None
+    assert found.nnz.tolist() == [[1]]
+    assert found.act_sum is not None
+    assert found.act_sum.tolist() == [[2]]
 
 
 def test_vectors_have_no_summary() -> None:
