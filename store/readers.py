@@ -1,5 +1,6 @@
 """One file of activations, read forwards: its values put in their place in a block."""
 
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,9 @@ from fstore.store.files import StoredFile, make_again
 from fstore.store.pages import Pages, read_pages
 from fstore.store.schema import CHANNEL, MAP, SAMPLE_ID
 
-__all__ = ["ForeignReader", "Reader", "reader_of"]
+__all__ = ["THREADS", "ForeignReader", "Reader", "reader_of"]
+
+THREADS = min(8, os.cpu_count() or 1)  # that decode; each holds what it reads of a row group
 
 FOREIGN_VALUES = 1 << 22  # of a file whose order of rows is not known: 16 MiB of float32 at once
 

@@ -1,6 +1,9 @@
 """Our own reader of pages gives what pyarrow gives, and leaves to it what is not ours."""
 
+import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +15,10 @@ from pyarrow import parquet as pq
 
 from _build import responses
 from conftest import NETWORK, SHAPES, Known
-from fstore.store import readers
+from fstore.errors import StorageError
+from fstore.store import Store, readers
 from fstore.store.encode import write_layer
+from fstore.store.features import read_features
 from fstore.store.files import Partition
 from fstore.store.matrix import read_matrix
 from fstore.store.pages import read_floats, read_pages
@@ -221,3 +226,54 @@ def test_without_our_reader_the_matrix_is_the_same(
             X = read_matrix(known.store, partition, ids)
         assert same_bits(X, expected)
         assert np.array_equal(X, known.values["5", layer][ids].reshape(4, -1))
+
+
+def copied(known: Known, folder: Path) -> Store:
+    """Copy a store that other tests read, too."""
+    shutil.copytree(known.store.path, folder / "copy")
+    return Store.open(folder / "copy")
+
+
+PAGES: dict[str, dict[str, Any]] = {
+    "dictionaries": {"compression": "snappy"},
+    "plain": {"use_dictionary": False, "compression": "zstd"},
+    "version 2": {"use_dictionary": False, "compression": "zstd", "data_page_version": "2.0"},
+    "split": {"use_dictionary": False, "compression": "zstd", "use_byte_stream_split": True},
+    "not compressed": {"use_dictionary": False, "compression": "none"},
+}
+"""How pyarrow may write the rows of a file."""
+
+
+@pytest.mark.parametrize("pages", PAGES)
+@pytest.mark.parametrize("layer", SHAPES)
+def test_pages_of_another_writer_are_read(
+    known: Known, tmp_path: Path, pages: str, layer: str
+) -> None:
+    """A file whose pages pyarrow wrote, under a name of ours, gives the same responses."""
+    partition = Partition(NETWORK, "5", "d", "image", layer)
+    store = copied(known, tmp_path)
+    for file in store.files(**partition.values):
+        old = pq.ParquetFile(file.uri)
+        table, n_rows = old.read(), old.metadata.row_group(0).num_rows
+        table = table.replace_schema_metadata(old.schema_arrow.metadata)
+        pq.write_table(table, file.uri, row_group_size=n_rows, **PAGES[pages])
+    values = known.values["5", layer]
+    ids = np.array([1, 2, 5, 11])
+    assert same_bits(read_matrix(store, partition, ids), values[ids].reshape(4, -1))
+    blocks = [X for _, X in read_features(store, partition)]
+    assert same_bits(np.concatenate(blocks, axis=1), values)
+
+
+def test_a_damaged_page_is_refused(known: Known, tmp_path: Path) -> None:
+    """Whichever bit of a file's maps is flipped, reading says which file; it gives no number."""
+    partition = Partition(NETWORK, "5", "d", "image", "conv1")
+    store = copied(known, tmp_path)
+    file = store.files(**partition.values)[0]
+    path = Path(file.uri)
+    plain, group = path.read_bytes(), file.parquet().metadata.row_group(0)
+    chunk = group.column(group.num_columns - 1)
+    end = chunk.data_page_offset + chunk.total_compressed_size
+    for at in np.linspace(chunk.data_page_offset + HEADER, end - 1, 12, dtype=int).tolist():
+        path.write_bytes(plain[:at] + bytes([plain[at] ^ 1 << at % 8]) + plain[at + 1 :])
+        with pytest.raises(StorageError, match=re.escape(f"cannot read {file.uri}")):
+            read_matrix(store, partition, file.sample_ids)
