@@ -2,12 +2,14 @@
 
     python benchmarks/features.py [--samples 2000] [--rounds 7]
 
-Both are read from the page cache into one float32 array of shape (n_samples, 256 * 6 * 6); the
-rounds take turns, so that what else the machine does meets both. Beside it: what `import fstore`
-adds to Python's own start.
+All are read from the page cache into one float32 array of shape (n_samples, 256 * 6 * 6); the
+rounds take turns, so that what else the machine does meets all. pyarrow reads the same files and
+fills NULL with 0; it leaves channels outermost. Then the same for 64 random samples. Processor
+time is that of all threads. Beside it: what `import fstore` adds to Python's own start.
 """
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -17,15 +19,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 import zarr
 from _synthetic import SHAPES, labelled_store, single_labels
+from pyarrow import parquet as pq
 from zarr.codecs import ZstdCodec
 
 import fstore
+from fstore.store.files import Partition
+from fstore.store.matrix import read_matrix
 from fstore.types import Split
 
 LAYER = "conv5"
 CHUNK = 100  # samples: 3.7 MB
+FEW = 64
+
+Times = dict[str, list[tuple[float, float]]]
+"""Milliseconds of each round, by the clock and of the processor."""
 
 
 def build(folder: Path, n_samples: int) -> None:
@@ -60,16 +70,52 @@ def from_zarr(folder: Path) -> np.ndarray:
     return np.asarray(array[:]).reshape(array.shape[0], -1)
 
 
-def in_turns(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Return milliseconds of each round of each, after one warm-up."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
+def from_arrow(folder: Path) -> list[np.ndarray]:
+    """Read the same by pyarrow, a file at a time."""
+    paths = (folder / "store" / "activations").rglob("*.parquet")
+    tables = (pq.read_table(path, columns=["map"], partitioning=None) for path in paths)
+    return [
+        pc.fill_null(pc.list_flatten(table["map"].combine_chunks()), 0).to_numpy()
+        for table in tables
+    ]
+
+
+def few_from_store(folder: Path, rows: np.ndarray) -> np.ndarray:
+    """Read some samples, the store opened anew."""
+    place = Partition("caffenet", "synthetic", "drawn", "image", LAYER)
+    return read_matrix(fstore.open(folder / "store"), place, rows)
+
+
+def few_from_zarr(folder: Path, rows: np.ndarray) -> np.ndarray:
+    """Read the same from Zarr: every chunk has some of them."""
+    array = zarr.open_array(folder / "zarr", mode="r")
+    return np.asarray(array.oindex[rows]).reshape(len(rows), -1)
+
+
+def in_turns(runs: dict[str, Callable[[], object]], rounds: int) -> Times:
+    """Return the times of each, after one warm-up."""
+    times: Times = {name: [] for name in runs}
     for i in range(rounds + 1):
         for name, run in runs.items():
-            started = time.perf_counter()
+            started, busy = time.perf_counter(), time.process_time()
             run()
             if i:
-                times[name].append(1e3 * (time.perf_counter() - started))
+                took = time.perf_counter() - started, time.process_time() - busy
+                times[name].append((1e3 * took[0], 1e3 * took[1]))
     return times
+
+
+def shown(what: str, times: Times) -> None:
+    """Print a table of medians."""
+    print(what)
+    print()
+    print("| from | ms | of Zarr | CPU ms | of Zarr |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    zarr_ms = np.median(times["zarr"], axis=0)
+    for label, own in times.items():
+        (ms, busy), (share, share_busy) = np.median(own, axis=0), np.median(own, axis=0) / zarr_ms
+        print(f"| {label} | {ms:.0f} | {share:.2f} | {busy:.0f} | {share_busy:.2f} |")
+    print()
 
 
 def start(code: str) -> Callable[[], object]:
@@ -92,22 +138,33 @@ def main() -> None:
         folder = Path(name)
         build(folder, given.samples)
         assert np.array_equal(from_store(folder), from_zarr(folder))
-        runs = {"store": lambda: from_store(folder), "zarr": lambda: from_zarr(folder)}
+        runs: dict[str, Callable[[], object]] = {
+            "store": lambda: from_store(folder),
+            "zarr": lambda: from_zarr(folder),
+            "pyarrow": lambda: from_arrow(folder),
+        }
         times = in_turns(runs, given.rounds)
-        sizes = {"store": size_of(folder / "store"), "zarr": size_of(folder / "zarr")}
+        rows = np.sort(np.random.default_rng(0).permutation(given.samples)[:FEW])
+        assert np.array_equal(few_from_store(folder, rows), few_from_zarr(folder, rows))
+        few = in_turns(
+            {
+                "store": lambda: few_from_store(folder, rows),
+                "zarr": lambda: few_from_zarr(folder, rows),
+            },
+            given.rounds,
+        )
+        sizes = [size_of(folder / name) for name in ("store", "zarr")]
     starts = in_turns({"bare": start("pass"), "import": start("import fstore")}, given.rounds)
-    print(f"{given.samples} samples of {LAYER}, medians of {given.rounds} rounds")
-    print()
-    print("| from | ms | of Zarr | MB on disk |")
-    print("| --- | ---: | ---: | ---: |")
-    zarr_ms = statistics.median(times["zarr"])
-    for label, own in times.items():
-        ms = statistics.median(own)
-        print(f"| {label} | {ms:.0f} | {ms / zarr_ms:.2f} | {sizes[label]:.1f} |")
-    print()
+    shown(f"{given.samples} samples of {LAYER}, medians of {given.rounds} rounds", times)
+    shown(f"{len(rows)} random ones of them", few)
+    print(
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; MB on disk: "
+        f"store {sizes[0]:.1f}, Zarr {sizes[1]:.1f}"
+    )
     pairs = zip(starts["import"], starts["bare"], strict=True)
     print(
-        f"import fstore adds {statistics.median(a - b for a, b in pairs):.0f} ms to Python's start"
+        f"import fstore adds {statistics.median(a[0] - b[0] for a, b in pairs):.0f} ms to Python's "
+        "start"
     )
 
 

@@ -256,7 +256,7 @@ def row_checksum(
     partition keeps its checksum through compaction. Where the map is 1x1, act_sum is act_max.
     -0.0 counts as 0.0: which of the two is a map's largest response, no engine promises.
     """
-    from fstore.store.page_loops import hash_rows
+    from fstore.store.packing_loops import hash_rows
 
     keys = _loopable(sample_id, np.int64), _loopable(channel, np.int32)
     return int(hash_rows(keys, _loopable(act_max, np.float32), _loopable(act_sum, np.float64)))

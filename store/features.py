@@ -1,6 +1,7 @@
 """Read one layer's responses as a feature matrix, a block of channels at a time."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from fstore.errors import DataError, UnknownNameError
 from fstore.store.files import Partition, StoredFile, make_again, present
-from fstore.store.readers import Reader, reader_of
+from fstore.store.readers import THREADS, Reader, reader_of
 from fstore.store.remedies import how_to_make, how_to_replace
 from fstore.store.schema import ACT_MAX, MAP
 
@@ -129,12 +130,14 @@ def read_features(
     # the least: a file of few samples has many channels in a row group, others would have to give
     # as many, and all of them at once may not fit in memory
     step = min(reader.step for reader in readers)
-    for start in range(0, len(wanted), step):
-        block = wanted[start : start + step]
-        out = np.empty((len(block), n_samples, positions), dtype=np.float32)
-        for reader in readers:
-            reader.fill(out, block)
-        yield block, out.swapaxes(0, 1)
+    n_threads = min(THREADS, len(readers))
+    with ThreadPoolExecutor(n_threads, thread_name_prefix="fstore-read") as pool:
+        for start in range(0, len(wanted), step):
+            block = wanted[start : start + step]
+            out = np.empty((len(block), n_samples, positions), dtype=np.float32)
+            for filled in [pool.submit(reader.fill, out, block) for reader in readers]:
+                filled.result()
+            yield block, out.swapaxes(0, 1)
 
 
 def read_samples(

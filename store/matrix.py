@@ -1,8 +1,8 @@
 """Read one layer as a matrix, a row a sample: what programs for learning take.
 
-Each file of a partition is decoded straight into its rows of the matrix, by two threads: most of
-the work is NumPy's in small pieces, between which threads wait for Python's lock, so more gain
-nothing. A file is two pieces of work, so that the threads end at about the same time.
+Each file of a partition is decoded straight into its rows of the matrix, by as many threads as
+there are cores, up to eight. Each thread has two pieces of work or more, so that all end at about
+the same time.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fstore.store.features import LayerShape, _files, _place, layer_shape
 from fstore.store.files import Partition, StoredFile
-from fstore.store.readers import Reader
+from fstore.store.readers import THREADS, Reader
 from fstore.store.schema import ACT_MAX, ACT_SUM, MAP
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Column", "read_matrix"]
 
 Column: TypeAlias = Literal["map", "act_max", "act_sum"]
-THREADS = 2
 
 
 def read_matrix(
@@ -78,16 +77,19 @@ def read_matrix(
 
     by_channel = out.swapaxes(0, 1)  # the readers' way round; their copy turns it
 
+    n_pieces = -(-2 * THREADS // len(readers))  # of a file
+
     def fill(work: tuple[Reader, int]) -> None:
-        reader, half = work
+        reader, piece = work
         reader.open(column, positions)
         starts = range(0, shape.channels, reader.step)
-        for start in starts[half * len(starts) // 2 : (half + 1) * len(starts) // 2]:
+        begin, end = (i * len(starts) // n_pieces for i in (piece, piece + 1))
+        for start in starts[begin:end]:
             channels = np.arange(start, min(start + reader.step, shape.channels), dtype=np.int32)
             reader.fill(by_channel[start : start + reader.step], channels)
 
-    halves = [(replace(reader), half) for reader in readers for half in (0, 1)]
+    pieces = [(replace(reader), i) for reader in readers for i in range(n_pieces)]
     with ThreadPoolExecutor(THREADS, thread_name_prefix="fstore-read") as pool:
-        for _ in pool.map(fill, halves):
+        for _ in pool.map(fill, pieces):
             pass
     return out.reshape(n_samples, -1)

@@ -28,7 +28,7 @@ from fstore.store.features import (
     refuse_bits,
 )
 from fstore.store.files import Partition, StoredFile
-from fstore.store.readers import FEW, Reader
+from fstore.store.readers import Reader
 from fstore.store.remedies import not_finite
 from fstore.store.schema import ACT_MAX, ACT_SUM, ARGMAX, MAP
 
@@ -303,18 +303,16 @@ class _Search:
         for i in np.argsort(-file.bounds.sum(axis=0), kind="stable"):
             if not len(near):
                 return decoded
-            # to decode all of them is quicker than to pick most
-            rows = near if FEW * len(near) <= n else np.arange(n)
             block = file.blocks[i]
-            reader = replace(file.reader, rows=file.reader.rows[rows], to=np.arange(len(rows)))
-            maps = np.empty((len(block), len(rows), self.q.shape[1]), dtype=np.float32)
+            reader = replace(file.reader, rows=file.reader.rows[near], to=np.arange(len(near)))
+            maps = np.empty((len(block), len(near), self.q.shape[1]), dtype=np.float32)
             reader.fill(maps, self.channels[block])
             decoded += maps.shape[0] * maps.shape[1]
             for c, x in zip(block, maps, strict=True):
-                each[rows, c] = _squares(x, self.q[c])
-            self._check(each[np.ix_(rows, block)], ids[rows], channels=block)
-            least[rows] -= file.bounds[rows, i]
-            least[rows] += each[rows][:, block].sum(axis=1) * (1 - SLACK)
+                each[near, c] = _squares(x, self.q[c])
+            self._check(each[np.ix_(near, block)], ids[near], channels=block)
+            least[near] -= file.bounds[near, i]
+            least[near] += each[near][:, block].sum(axis=1) * (1 - SLACK)
             near = near[least[near] <= best.limit]
         near = near[ids[near] != self.sample]
         best.add(each[near].sum(axis=1), ids[near])

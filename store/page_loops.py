@@ -1,7 +1,9 @@
-"""Compiled loops that lay out the bodies of pages, number distinct values, and hash rows.
+"""Loops over the pages that ``parquet.py`` writes: values put where they belong, NULL as 0.
 
-Imports numba: import this module inside functions. Values come as their bits. What is written goes
-to where the page is made.
+A page's values are split into four planes: all first bytes, then all second bytes, and so on. Only
+those that are not NULL are there; definition levels say which. A level has two bits in a column of
+lists and one in a column of numbers; constants, since shifts by a variable take twice the time.
+Whole numbers are unsigned: of a signed index, numba would ask each time whether it is below zero.
 """
 
 from typing import Any
@@ -11,175 +13,138 @@ from numpy.typing import NDArray
 
 from fstore.compiled import compiled
 
-__all__ = ["count_there", "hash_rows", "number", "split", "split_there", "split_wide"]
+__all__ = ["count_there", "joined", "put_all", "put_numbers", "put_some"]
 
-FIRST, SECOND = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
-HALF, CHANNEL_BITS = np.uint64(33), np.uint64(24)
-BLOCK = 1 << 12  # values that are put together before their bytes are split; a multiple of 8
+Bytes = NDArray[np.uint8]
+Words = NDArray[np.uint32]
+Places = NDArray[np.int64]
 
-
-@compiled
-def count_there(bits: NDArray[np.uint32]) -> np.uint32:
-    """Count values, of shape (n,), that are not +0.0; -0.0 is one of them."""
-    n = np.uint32(0)
-    for i in range(bits.size):
-        n += np.uint32(bits[i] != 0)
-    return n
+BYTE, U32, U64 = np.uint8, np.uint32, np.uint64
+MOST = U64(28)  # levels of two bits that a word has in any case, wherever it begins
 
 
 @compiled
-def split_wide(bits: NDArray[np.uint64], out: NDArray[np.uint8]) -> None:
-    """Write the first bytes of all values, then all second ones, and so on.
+def count_there(levels: Bytes, width: int) -> int:
+    """Count the values that are there; -1 where a whole list is not, or is empty.
 
     Parameters
     ----------
-    bits : array of shape (n,)
-    out : array of 8 * n bytes
+    levels : array of uint8
+    width : int
+        Bits of a level: 1, or 2 in a column of lists.
     """
-    n = bits.size
-    for plane in range(8):
-        row = out[plane * n : plane * n + n]
-        for i in range(n):
-            row[i] = np.uint8(bits[i] >> np.uint64(8 * plane))
+    second = BYTE(0x55 if width == 1 else 0)
+    n, both = 0, BYTE(0xFF)
+    for i in range(len(levels)):
+        byte = levels[i]
+        both &= byte
+        low = (byte & BYTE(0x55)) + ((byte >> BYTE(1)) & second)
+        low = (low & BYTE(0x33)) + ((low >> BYTE(2)) & BYTE(0x33))
+        n += (low & BYTE(15)) + (low >> BYTE(4))
+    return n if width == 1 or both | BYTE(0x55) == BYTE(0xFF) else -1
 
 
 @compiled
-def _split(bits: NDArray[np.uint32], out: NDArray[np.uint8], at: int) -> None:
-    """Write the bytes of some values: those from ``at`` on, of all that ``out`` takes."""
-    n, total = bits.size, out.size // 4
-    first, second = out[at : at + n], out[total + at : total + at + n]
-    third, last = out[2 * total + at : 2 * total + at + n], out[3 * total + at : 3 * total + at + n]
+def joined(planes: Bytes, whole: Words) -> None:
+    """Make values of their bytes.
+
+    Parameters
+    ----------
+    planes : array of shape (4 * n,), uint8
+    whole : array of shape (n + 1,), uint32
+        Written, but for the last one: the other loops look behind the last value, and do not
+        take it.
+    """
+    n = len(planes) >> 2
+    a, b, c, d = planes[:n], planes[n : 2 * n], planes[2 * n : 3 * n], planes[3 * n : 4 * n]
     for i in range(n):
-        b = bits[i]
-        first[i], second[i] = np.uint8(b), np.uint8(b >> np.uint32(8))
-        third[i], last[i] = np.uint8(b >> np.uint32(16)), np.uint8(b >> np.uint32(24))
+        low = U32(a[i]) | U32(b[i]) << U32(8)
+        whole[i] = low | U32(c[i]) << U32(16) | U32(d[i]) << U32(24)
 
 
 @compiled
-def split(bits: NDArray[np.uint32], out: NDArray[np.uint8]) -> None:
-    """Do so with values of four bytes; ``out`` is an array of 4 * n."""
-    _split(bits, out, 0)
-
-
-@compiled
-def _write_levels(bits: NDArray[np.uint32], levels: NDArray[np.uint8]) -> None:
-    for k in range(bits.size // 8):
-        x = np.uint32(0)
-        for i in range(8):
-            x |= np.uint32(bits[8 * k + i] != 0) << np.uint32(i)
-        levels[k] = np.uint8(x)
-    if bits.size % 8:
-        x = np.uint32(0)
-        for i in range(bits.size % 8):
-            x |= np.uint32(bits[bits.size // 8 * 8 + i] != 0) << np.uint32(i)
-        levels[bits.size // 8] = np.uint8(x)
-
-
-@compiled
-def _write_list_levels(bits: NDArray[np.uint32], levels: NDArray[np.uint8]) -> None:
-    for k in range(bits.size // 8):
-        x = np.uint32(0xAAAA)
-        for i in range(8):
-            x |= np.uint32(bits[8 * k + i] != 0) << np.uint32(2 * i)
-        levels[2 * k], levels[2 * k + 1] = np.uint8(x), np.uint8(x >> np.uint32(8))
-    if bits.size % 8:
-        k, x = bits.size // 8, np.uint32(0xAAAA)
-        for i in range(bits.size % 8):
-            x |= np.uint32(bits[8 * k + i] != 0) << np.uint32(2 * i)
-        levels[2 * k], levels[2 * k + 1] = np.uint8(x), np.uint8(x >> np.uint32(8))
-
-
-@compiled
-def split_there(
-    bits: NDArray[np.uint32], levels: NDArray[np.uint8], out: NDArray[np.uint8]
-) -> None:
-    """Write definition levels, and the bytes of the values that are not +0.0, split.
+def put_all(out: Words, to: Places, *, whole: Words, length: int) -> None:
+    """Put lists of which all values are there.
 
     Parameters
     ----------
-    bits : array of shape (n,)
-    levels : array of ceil(n / 8) bytes, of numbers; of twice as many, of what lists hold
-    out : array of 4 * count_there(bits) bytes
+    out : array of uint32
+        The bits of float32.
+    to : array of shape (n_lists,), int64
+        Where in ``out`` each list begins; below 0: it is not wanted.
+    whole : array of uint32
+        The values.
+    length : int
+        Of a list.
     """
-    of_lists = levels.size > (bits.size + 7) // 8
-    room, at = np.empty(BLOCK, np.uint32), 0
-    for start in range(0, bits.size, BLOCK):
-        part = bits[start : start + BLOCK]
-        if of_lists:
-            _write_list_levels(part, levels[start // 4 :])
-        else:
-            _write_levels(part, levels[start // 8 :])
-        n = 0
-        for i in range(part.size):
-            room[n] = part[i]
-            n += int(part[i] != 0)
-        _split(room[:n], out, at)
-        at += n
+    for r in range(len(to)):
+        if to[r] >= 0:
+            own, place = whole[r * length : (r + 1) * length], out[to[r] : to[r] + length]
+            for i in range(length):
+                place[i] = own[i]
 
 
 @compiled
-def number(values: NDArray[np.int32], seen: NDArray[np.int32], index: NDArray[np.int32]) -> int:
-    """Give distinct values numbers in their order, and say the number of each.
+def put_numbers(out: Words, to: Places, *, whole: Words, levels: Bytes) -> None:
+    """Put numbers; as :func:`put_all` for lists of one.
 
     Parameters
     ----------
-    values : array of shape (n,)
-        From 0 to before the length of ``seen``.
-    seen : array of zeros
-        Becomes the distinct values, in order, as far as the result says.
-    index : array of shape (n,)
-        To be filled: which of them each value is.
-
-    Returns
-    -------
-    int
-        How many there are.
+    out, to, whole
+        As for :func:`put_all`, but ``whole`` has only the values that are there, and one more.
+    levels : array of uint8
+        Of one bit each.
     """
-    for i in range(values.size):
-        seen[values[i]] = 1
-    n = 0
-    for value in range(seen.size):
-        n += seen[value]
-        seen[value] = n  # one more than its number
-    for i in range(values.size):
-        index[i] = seen[values[i]] - 1
-    last = n = 0
-    for value in range(seen.size):
-        if seen[value] > last:
-            last = seen[value]
-            seen[n] = value
-            n += 1
-    return n
+    k, n = U64(0), U64(len(to))
+    for start in range(U64(0), n, U64(8)):
+        byte = U64(levels[start >> U64(3)])
+        for r in range(start, min(start + U64(8), n)):
+            there = byte & U64(1)
+            if to[r] >= 0:
+                out[U64(to[r])] = whole[k] & (U32(0) - U32(there))
+            k += there
+            byte >>= U64(1)
 
 
 @compiled
-def _mix(x: np.uint64) -> np.uint64:
-    """Spread the bits of a value: the finaliser of MurmurHash3."""
-    x = (x ^ (x >> HALF)) * FIRST
-    x = (x ^ (x >> HALF)) * SECOND
-    return x ^ (x >> HALF)
-
-
-@compiled
-def hash_rows(
-    keys: Any,  # noqa: ANN401 - a tuple of arrays
-    largest: NDArray[np.float32],
-    total: NDArray[np.float64],
-) -> np.uint64:
-    """Sum a hash of each row, modulo 2^64; -0.0 counts as 0.0.
+def put_some(out: Words, to: Places, *, whole: Words, levels: Bytes, length: int) -> None:
+    """Put lists of which some values are there.
 
     Parameters
     ----------
-    keys : two arrays of shape (n,): int64 and int32
-        Samples and channels.
-    largest, total : arrays of shape (n,)
+    out, to, whole, length
+        As for :func:`put_all`, but ``whole`` has only the values that are there, and one more.
+    levels : array of uint8
+        Of two bits each, 3 where the value is there, else 2; and at least 7 bytes more.
     """
-    samples, channels = keys
-    found, room, wide = np.uint64(0), np.empty(1, np.float32), np.empty(1, np.float64)
-    narrow_bits, wide_bits = room.view(np.uint32), wide.view(np.uint64)
-    for i in range(samples.size):
-        room[0], wide[0] = largest[i] + np.float32(0), total[i] + np.float64(0)
-        x = _mix((np.uint64(samples[i]) << CHANNEL_BITS) ^ np.uint64(channels[i]))
-        x = _mix(x ^ np.uint64(narrow_bits[0]))
-        found += _mix(x ^ wide_bits[0])
-    return found
+    k, bit = U64(0), U64(0)
+    for r in range(len(to)):
+        skipped = to[r] < 0
+        o = U64(max(to[r], 0))
+        end = o + U64(length)
+        while o < end:
+            at, word = bit >> U64(3), U64(0)
+            for i in range(8):
+                word |= U64(levels[at + U64(i)]) << U64(8 * i)
+            word >>= bit & U64(7)
+            n = min(MOST, end - o)
+            if skipped:
+                k += _ones(word & ((U64(1) << (n + n)) - U64(1)))
+            else:
+                for i in range(n):
+                    there = word & U64(1)
+                    out[o + U64(i)] = whole[k] & (U32(0) - U32(there))
+                    k += there
+                    word >>= U64(2)
+            o += n
+            bit += n + n
+
+
+@compiled
+def _ones(word: Any) -> Any:  # noqa: ANN401 - 64 bits, unsigned
+    """Count the levels of two bits whose lower one is 1."""
+    fours = U64(0x3333333333333333)
+    low = word & U64(0x5555555555555555)
+    low = (low & fours) + ((low >> U64(2)) & fours)
+    low = (low + (low >> U64(4))) & U64(0x0F0F0F0F0F0F0F0F)
+    return (low * U64(0x0101010101010101)) >> U64(56)

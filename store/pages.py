@@ -1,11 +1,14 @@
 """Read the pages that ``parquet.py`` writes: float32, byte-stream-split, zeros as NULL or not.
 
 General readers build list levels and NULLs that are known beforehand: every list of a layer has
-the same length. This one decodes values straight to where they belong, in half the time. It reads
-what our own writer writes and nothing else; of anything else it says so, and pyarrow reads that.
+the same length. This one puts values straight to where they belong, by the loops of
+``page_loops.py``; threads do so side by side. It reads what our own writer writes and nothing
+else; of anything else it says so, and pyarrow reads that.
 """
 
 import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from io import BufferedIOBase, IOBase
 from typing import Any
 
@@ -16,11 +19,12 @@ from pyarrow import parquet as pq
 
 from fstore.store.parquet import DATA_PAGE, _list_starts
 
-__all__ = ["read_floats", "read_lists"]
+__all__ = ["Pages", "read_floats", "read_pages"]
 
 I32, STRUCT = 5, 12  # types of the compact Thrift protocol
 KIND, SIZE, COMPRESSED, CRC, DATA_HEADER, N_VALUES = 1, 2, 3, 4, 5, 1  # fields of a page's header
 CODEC = pa.Codec("zstd")
+BEHIND = 7  # bytes behind the levels that the loops may look at
 
 
 class _OtherError(Exception):
@@ -30,20 +34,71 @@ class _OtherError(Exception):
 UNREADABLE = (_OtherError, LookupError, ValueError, OverflowError, OSError, pa.ArrowException)
 
 
-def _places() -> NDArray[np.uint32]:
-    """Table of four definition levels of 2 bits -> four bytes: 1 (level 3: there) or 0."""
-    byte = np.arange(256, dtype=np.uint8)[:, None]
-    levels = (byte >> np.array([0, 2, 4, 6], dtype=np.uint8)) & 3
-    return np.ascontiguousarray(levels == 3).view(np.uint32).ravel()
+@dataclass
+class _Page:
+    """A page: compressed; what it holds, as soon as that is asked for."""
+
+    n_values: int
+    data: memoryview
+    size: int
+    body: memoryview | None = field(default=None, repr=False)
+
+    def opened(self) -> memoryview:
+        """Return the bytes, decompressed once."""
+        if self.body is None:
+            buffer = CODEC.decompress(self.data, self.size, asbytes=False)
+            self.body, self.data = memoryview(buffer).cast("B"), memoryview(b"")
+        return self.body
 
 
-PLACES = _places()
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """A column of one row group, read and checked, not decoded.
+
+    Attributes
+    ----------
+    pages : sequence
+    length : int or None
+        Of each list; None for a column of numbers.
+    """
+
+    pages: list[_Page]
+    length: int | None
+
+    def put(self, out: NDArray[np.uint32], to: NDArray[np.int64]) -> bool:
+        """Put lists where they belong, NULL as 0. A page without a wanted one stays compressed.
+
+        Parameters
+        ----------
+        out : array of uint32
+            The bits of float32.
+        to : array of shape (n_lists,), int64
+            Where in ``out`` each list, or number, begins; below 0: it is not wanted.
+
+        Returns
+        -------
+        bool
+            False if a page is not one of ours; some lists may be there already.
+        """
+        length = self.length or 1
+        try:
+            if sum(page.n_values for page in self.pages) != length * len(to):
+                return False
+            done = 0
+            for page in self.pages:
+                own = to[done : done + page.n_values // length]
+                done += len(own)
+                if own.max(initial=-1) >= 0:
+                    _put(page, out, own, length=self.length)
+        except UNREADABLE:
+            return False  # pyarrow reads it, or says what is wrong with it
+        return True
 
 
-def read_floats(
-    file: IOBase, chunk: "pq.ColumnChunkMetaData", *, length: int | None, check: bool = False
-) -> NDArray[np.float32] | None:
-    """Return the values of a column of one row group, NULL as 0; None if the pages are others.
+def read_pages(
+    file: BufferedIOBase | IOBase, chunk: "pq.ColumnChunkMetaData", *, length: int | None
+) -> Pages | None:
+    """Read the pages of a column of one row group, and compare them with their CRCs.
 
     Parameters
     ----------
@@ -52,108 +107,84 @@ def read_floats(
         Of the file's footer.
     length : int or None
         Of each list; None for a column without lists.
-    check : bool
-        Compare pages with their CRCs, and return None if one differs: pyarrow then says so.
+
+    Returns
+    -------
+    Pages or None
+        None if they are others, or damaged: pyarrow reads them, or says so.
+    """
+    if not _is_ours(chunk):
+        return None
+    file.seek(chunk.data_page_offset)
+    raw = memoryview(file.read(chunk.total_compressed_size))
+    try:
+        return Pages(list(_pages(raw, chunk.num_values, length=length or 1)), length)
+    except UNREADABLE:
+        return None
+
+
+def read_floats(
+    file: BufferedIOBase | IOBase, chunk: "pq.ColumnChunkMetaData", *, length: int | None
+) -> NDArray[np.float32] | None:
+    """Return the values of a column of one row group, NULL as 0; None if the pages are others.
+
+    Parameters
+    ----------
+    file, chunk, length
+        As for :func:`read_pages`.
 
     Returns
     -------
     array of shape (n_values,), float32, or None
     """
-    if not _is_ours(chunk):
+    pages = read_pages(file, chunk, length=length)
+    if pages is None:
         return None
-    file.seek(chunk.data_page_offset)
-    raw = memoryview(file.read(chunk.total_compressed_size))
-    out = np.zeros(chunk.num_values, dtype=np.uint32)
+    out = np.empty(chunk.num_values, dtype=np.float32)
+    whole = pages.put(out.view(np.uint32), np.arange(0, len(out), length or 1))
+    return out if whole else None
+
+
+def _pages(raw: memoryview, n_values: int, *, length: int) -> Iterator[_Page]:
+    """Yield the pages of a column, which must have so many values."""
     done = at = 0
-    try:
-        while done < len(out):
-            n_values, sizes, at = _header(raw, at)
-            page = raw[at : at + sizes[0]]
-            if check and zlib.crc32(page) != sizes[2]:
-                return None
-            body = memoryview(CODEC.decompress(page, sizes[1], asbytes=False)).cast("B")
-            _decode(body, out[done : done + n_values], n_values, length=length)
-            done, at = done + n_values, at + sizes[0]
-    except UNREADABLE:
-        return None  # pyarrow reads it, or says what is wrong with it
-    return out.view(np.float32) if done == len(out) else None
+    while done < n_values:
+        own, (compressed, size, crc), at = _header(raw, at)
+        data = raw[at : at + compressed]
+        if own < length or own % length or zlib.crc32(data) != crc:
+            raise _OtherError
+        yield _Page(own, data, size)
+        done, at = done + own, at + compressed
 
 
-def read_lists(
-    file: BufferedIOBase,
-    chunk: "pq.ColumnChunkMetaData",
-    wanted: NDArray[np.intp],
-    *,
-    length: int,
-) -> NDArray[np.float32] | None:
-    """Return some of the lists of a column of one row group; None if the pages are others.
-
-    Pages are decompressed, which is a third of the work, but only the wanted lists decoded; of
-    pages without one not even that.
-
-    Parameters
-    ----------
-    file : binary file
-    chunk : ColumnChunkMetaData
-        Of the file's footer.
-    wanted : array of int
-        Places of lists in the row group, ascending.
-    length : int
-        Of each list.
-
-    Returns
-    -------
-    array of shape (n_wanted, length), float32, or None
-        NULL as 0.
-    """
-    if not _is_ours(chunk):
-        return None
-    file.seek(chunk.data_page_offset)
-    raw = memoryview(file.read(chunk.total_compressed_size))
-    out = np.zeros((len(wanted), length), dtype=np.uint32)
-    done = at = 0
-    try:
-        while done < chunk.num_values // length:
-            n_values, sizes, at = _header(raw, at)
-            page = raw[at : at + sizes[0]]
-            first, last = np.searchsorted(wanted, (done, done + n_values // length))
-            if first < last:
-                body = memoryview(CODEC.decompress(page, sizes[1], asbytes=False)).cast("B")
-                _pick(body, out[first:last], wanted[first:last] - done, n_values=n_values)
-            done, at = done + n_values // length, at + sizes[0]
-    except UNREADABLE:
-        return None
-    return out.view(np.float32)
-
-
-def _pick(
-    body: memoryview, out: NDArray[np.uint32], wanted: NDArray[np.intp], *, n_values: int
+def _put(
+    page: _Page, out: NDArray[np.uint32], to: NDArray[np.int64], *, length: int | None
 ) -> None:
-    """Put some lists of a page into zeros of shape (n_wanted, length)."""
-    length = out.shape[1]
-    starts, body = _levels(body)
-    if bytes(starts) != _list_starts(length) * (n_values // length):
+    """Put the lists of a page where they belong."""
+    from fstore.store import page_loops as loops
+
+    body = page.opened()
+    if length is not None:
+        starts, body = _levels(body)
+        if bytes(starts) != _list_starts(length) * len(to):
+            raise _OtherError
+    levels, planes = _levels(body)
+    bits = 1 if length is None else 2
+    packed = _packed(levels, page.n_values, bits=bits)
+    n_there = page.n_values if packed is None else loops.count_there(packed, bits)
+    if len(planes) != 4 * n_there:
         raise _OtherError
-    levels, body = _levels(body)
-    mask = _present_mask(levels, n_values)
-    if mask is None:
-        counts = np.full(n_values // length, length)
-        places = np.ones(out.shape, dtype=bool)
+    whole = np.empty(n_there + 1, dtype=np.uint32)
+    loops.joined(np.frombuffer(planes, np.uint8), whole)
+    if packed is None:
+        loops.put_all(out, to, whole=whole, length=length or 1)
+    elif length is None:
+        loops.put_numbers(out, to, whole=whole, levels=packed)
     else:
-        lists = mask.reshape(-1, length)
-        counts = np.add.reduce(lists, axis=1, dtype=np.intp)
-        places = lists[wanted].view(np.bool_)
-    if len(body) != 4 * counts.sum():
-        raise _OtherError
-    begins = np.cumsum(counts) - counts
-    own = counts[wanted]
-    # of each wanted list the places of its values among all: its begin, and so many on
-    at = np.repeat(begins[wanted] - (np.cumsum(own) - own), own) + np.arange(own.sum())
-    planes = np.frombuffer(body, np.uint8).reshape(4, -1)
-    values = np.empty((len(at), 4), dtype=np.uint8)
-    for byte, plane in enumerate(planes):
-        values[:, byte] = plane[at]
-    out[places] = values.view(np.uint32)[:, 0]
+        levels_on = np.frombuffer(body, np.uint8)[-len(planes) - len(packed) :]
+        if len(planes) < BEHIND:
+            levels_on = np.append(levels_on, np.zeros(BEHIND, dtype=np.uint8))
+        loops.put_some(out, to, whole=whole, levels=levels_on, length=length)
 
 
 def _is_ours(chunk: "pq.ColumnChunkMetaData") -> bool:
@@ -165,55 +196,17 @@ def _is_ours(chunk: "pq.ColumnChunkMetaData") -> bool:
     )
 
 
-def _decode(
-    body: memoryview, out: NDArray[np.uint32], n_values: int, *, length: int | None
-) -> None:
-    """Put a page's values into zeros of shape (n_values,)."""
-    if len(out) != n_values:
-        raise _OtherError
-    if length is not None:
-        levels, body = _levels(body)
-        if bytes(levels) != _list_starts(length) * (n_values // length):
-            raise _OtherError
-    levels, body = _levels(body)
-    where = _where(levels, n_values, bits=1 if length is None else 2)
-    n_there = n_values if where is None else len(where)
-    if len(body) != 4 * n_there:
-        raise _OtherError
-    planes = np.frombuffer(body, np.uint8).reshape(4, n_there)
-    values = np.empty((n_there, 4), dtype=np.uint8)
-    for byte, plane in enumerate(planes):
-        values[:, byte] = plane
-    whole = values.view(np.uint32)[:, 0]
-    if where is None:
-        out[:] = whole
-    else:
-        out[where] = whole  # six times as fast as by a mask
-
-
-def _where(levels: memoryview, n_values: int, *, bits: int) -> NDArray[np.intp] | None:
-    """Return the places of values that are there; None where all are."""
-    mask = _present_mask(levels, n_values, bits=bits)
-    # of bytes it would take ten times as long
-    return None if mask is None else np.flatnonzero(mask.view(np.bool_))
-
-
-def _present_mask(levels: memoryview, n_values: int, *, bits: int = 2) -> NDArray[np.uint8] | None:
-    """Return 1 for each value that is there, else 0; None where all are."""
+def _packed(levels: memoryview, n_values: int, *, bits: int) -> NDArray[np.uint8] | None:
+    """Return levels of some bits each, packed; None where all values are there."""
     header, at = _varint(levels, 0)
     packed = np.frombuffer(levels[at:], np.uint8)
-    there = (1 << bits) - 1
     if not header & 1:  # a run of one level
-        if header >> 1 != n_values or packed.tolist() != [there]:
+        if header >> 1 != n_values or packed.tolist() != [(1 << bits) - 1]:
             raise _OtherError
         return None
     if len(packed) != (header >> 1) * bits or 8 * (header >> 1) < n_values:
         raise _OtherError
-    if bits == 1:
-        return np.unpackbits(packed, count=n_values, bitorder="little")
-    if not (packed & 0xAA == 0xAA).all():  # a list that is NULL, or empty
-        raise _OtherError
-    return PLACES.take(packed).view(np.uint8)[:n_values]
+    return packed
 
 
 def _levels(body: memoryview) -> tuple[memoryview, memoryview]:

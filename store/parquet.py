@@ -93,7 +93,7 @@ class Chunk:
 
 def dictionary(leaf: Leaf, values: NDArray[Any]) -> Chunk:
     """Encode values that repeat: a dictionary of them, and an index a row."""
-    from fstore.store.page_loops import number
+    from fstore.store.packing_loops import number
 
     low, high = int(values.min()), int(values.max())
     if high - low >= FEW_KINDS:
@@ -331,7 +331,7 @@ def _schema(leaves: Sequence[Leaf]) -> list[Value]:
 
 def _dense(values: NDArray[Any], levels: bytes) -> NDArray[np.uint8]:
     """Return a page of levels and values, split: all first bytes, all second bytes, and so on."""
-    from fstore.store.page_loops import split, split_wide
+    from fstore.store.packing_loops import split, split_wide
 
     body = np.empty(len(levels) + values.nbytes, dtype=np.uint8)
     body[: len(levels)] = np.frombuffer(levels, dtype=np.uint8)
@@ -347,7 +347,7 @@ def _sparse(values: NDArray[Any], before: bytes, *, bits: int) -> NDArray[np.uin
 
     Its definition levels, of one bit or two, follow what is given as ``before``.
     """
-    from fstore.store.page_loops import count_there, split_there
+    from fstore.store.packing_loops import count_there, split_there
 
     patterns, n_groups = _bits(values, "<u4"), -(-len(values) // 8)
     run = varint(n_groups << 1 | 1)  # bit-packed; the last group of eight is padded

@@ -1,22 +1,25 @@
 """One file of activations, read forwards: its values put in their place in a block."""
 
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 from pyarrow import parquet as pq
 
 from fstore.errors import DataError
 from fstore.store.commits import storage
 from fstore.store.files import StoredFile, make_again
-from fstore.store.pages import read_floats, read_lists
+from fstore.store.pages import Pages, read_pages
 from fstore.store.schema import CHANNEL, MAP, SAMPLE_ID
 
-__all__ = ["FEW", "ForeignReader", "Reader", "reader_of"]
+__all__ = ["THREADS", "ForeignReader", "Reader", "reader_of"]
 
-FEW = 3  # times as many samples as are wanted, at least, for their maps to be picked out
+THREADS = min(8, os.cpu_count() or 1)  # that decode; each holds what it reads of a row group
+
 FOREIGN_VALUES = 1 << 22  # of a file whose order of rows is not known: 16 MiB of float32 at once
 
 
@@ -31,7 +34,8 @@ class Reader:
     lows: list[int] = field(default_factory=list)  # first channel of each row group
     step: int = 1
     _parquet: pq.ParquetFile | None = None
-    _group: tuple[int, NDArray[Any], NDArray[np.uint8] | None] | None = None
+    _pages: tuple[tuple[str, int], Pages | None] | None = None
+    _group: tuple[tuple[str, int], NDArray[Any], NDArray[np.uint8] | None] | None = None
 
     def open(self, column: str, positions: int) -> None:  # noqa: ARG002 - a foreign file's needs it
         """Read the footer: which channels each row group holds."""
@@ -44,46 +48,55 @@ class Reader:
         self.step = groups[0].num_rows // self.file.n_samples
 
     def fill(self, out: NDArray[Any], channels: NDArray[np.int32]) -> None:
-        """Write this file's samples of some channels into a block."""
+        """Write this file's samples of some channels into a block.
+
+        Parameters
+        ----------
+        out : array of shape (n_channels, n_samples, positions)
+            Laid out in any way, but the places of a map lie side by side.
+        channels : array of int32
+            Ascending.
+        """
         of_group = self.group_of(channels)
-        rows, to = _as_slice(self.rows), _as_slice(self.to)
         for i in np.unique(of_group):
-            if self._is_few and self._fill_few(
-                out, channels, at=np.flatnonzero(of_group == i), i=int(i)
-            ):
-                continue
-            values, present = self._read(int(i))
             at = np.flatnonzero(of_group == i)
-            wanted = _as_slice(channels[at] - self.lows[i])
-            part = values[wanted][:, rows]  # (channels, samples, positions)
-            bits = None if present is None else present[wanted][:, rows]
-            _put(out, slice(int(at[0]), int(at[-1]) + 1), to, values=part, bits=bits)
+            block, own = out[int(at[0]) : int(at[-1]) + 1], channels[at] - self.lows[i]
+            if not self._put_pages(block, own, int(i)):
+                values, present = self._read(int(i))
+                wanted, rows = _as_slice(own), _as_slice(self.rows)
+                part = values[wanted][:, rows]  # (channels, samples, positions)
+                bits = None if present is None else present[wanted][:, rows]
+                _put(block, _as_slice(self.to), values=part, bits=bits)
 
     def group_of(self, channels: NDArray[np.int32]) -> NDArray[np.intp]:
         """Return in which row group each channel is."""
         return np.searchsorted(self.lows, channels, side="right") - 1
 
-    @property
-    def _is_few(self) -> bool:
-        """Whether so few maps are wanted that they are picked out, not decoded with all others."""
-        return self.column == MAP and FEW * len(self.rows) <= self.file.n_samples
-
-    def _fill_few(
-        self, out: NDArray[Any], channels: NDArray[np.int32], *, at: NDArray[np.intp], i: int
-    ) -> bool:
-        """Write the wanted maps of a row group into a block; False if the pages are not ours."""
-        assert self._parquet is not None  # noqa: S101 - open() comes first
-        own = channels[at] - self.lows[i]
-        wanted = (own[:, None] * self.file.n_samples + self.rows[None]).reshape(-1)
-        group = self._parquet.metadata.row_group(i)
-        chunk = self._chunk(group)
-        with storage(f"cannot read {self.file.uri}"), self.file.place.open(self.file.key) as file:
-            values = read_lists(file, chunk, wanted, length=chunk.num_values // group.num_rows)
-        if values is None:
+    def _put_pages(self, block: NDArray[Any], own: NDArray[np.int32], i: int) -> bool:
+        """Write some channels of a row group into a block; False if the pages are not ours."""
+        pages = self._pages_of(i)
+        if pages is None or block.shape[2] != (pages.length or 1):
             return False
-        part = values.reshape(len(own), len(self.rows), -1)
-        out[int(at[0]) : int(at[-1]) + 1, _as_slice(self.to)] = part
-        return True
+        assert self._parquet is not None  # noqa: S101 - open() comes first
+        n_channels = self._parquet.metadata.row_group(i).num_rows // self.file.n_samples
+        out, (channel, sample) = _flat_view(block)
+        begins = np.arange(len(own))[:, None] * channel + self.to * sample
+        if begins.shape == (n_channels, self.file.n_samples):
+            return pages.put(out, begins.reshape(-1))
+        to = np.full((n_channels, self.file.n_samples), -1, dtype=np.int64)
+        to[own[:, None], self.rows] = begins
+        return pages.put(out, to.reshape(-1))
+
+    def _pages_of(self, i: int) -> Pages | None:
+        """Return the pages of a row group, None if they are not ours; the last ones are kept."""
+        if self._pages is None or self._pages[0] != (self.column, i):
+            assert self._parquet is not None  # noqa: S101 - open() comes first
+            group = self._parquet.metadata.row_group(i)
+            chunk = self._chunk(group)
+            length = chunk.num_values // group.num_rows if self.column == MAP else None
+            with storage(f"cannot read {self.file.uri}"), self.file.place.open(self.file.key) as f:
+                self._pages = (self.column, i), read_pages(f, chunk, length=length)
+        return self._pages[1]
 
     def _chunk(self, group: "pq.RowGroupMetaData") -> "pq.ColumnChunkMetaData":
         """Return a row group's part of the column."""
@@ -94,32 +107,19 @@ class Reader:
         )
 
     def _read(self, i: int) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
-        """Return a row group and which values are there; the last one is kept.
+        """Return a row group as pyarrow reads it, and which values are there; the last one is kept.
 
         Both of shape (channels, samples, positions).
         """
-        if self._group is None or self._group[0] != i:
+        if self._group is None or self._group[0] != (self.column, i):
             assert self._parquet is not None  # noqa: S101 - open() comes first
-            values, bits = self._decoded(self._parquet, i)
-            n_channels = self._parquet.metadata.row_group(i).num_rows // self.file.n_samples
-            shape = (n_channels, self.file.n_samples, -1)
-            self._group = i, values.reshape(shape), None if bits is None else bits.reshape(shape)
+            with storage(f"cannot read {self.file.uri}"):
+                table = self._parquet.read_row_group(i, columns=[self.column], use_threads=False)
+            values, bits = _values_and_bits(table.column(0))
+            shape = table.num_rows // self.file.n_samples, self.file.n_samples, -1
+            values, bits = values.reshape(shape), None if bits is None else bits.reshape(shape)
+            self._group = (self.column, i), values, bits
         return self._group[1:]
-
-    def _decoded(
-        self, parquet: pq.ParquetFile, i: int
-    ) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
-        """Return a row group's values, NULL as 0; where pyarrow read them, which are there."""
-        group = parquet.metadata.row_group(i)
-        chunk = self._chunk(group)
-        length = chunk.num_values // group.num_rows if self.column == MAP else None
-        with storage(f"cannot read {self.file.uri}"):
-            with self.file.place.open(self.file.key) as file:
-                values = read_floats(file, chunk, length=length)
-            if values is not None:
-                return values, None
-            column = parquet.read_row_group(i, columns=[self.column], use_threads=False).column(0)
-        return _values_and_bits(column)
 
 
 @dataclass
@@ -168,7 +168,6 @@ def reader_of(file: StoredFile, rows: NDArray[np.intp], to: NDArray[np.intp]) ->
 
 def _put(
     out: NDArray[Any],
-    channels: slice,
     samples: NDArray[np.intp] | slice,
     *,
     values: NDArray[Any],
@@ -176,15 +175,25 @@ def _put(
 ) -> None:
     """Write values into a block, 0 where they are NULL."""
     if bits is None:
-        out[channels, samples] = values
+        out[:, samples] = values
         return
-    # as whole numbers, since what stands where a value is NULL may be a NaN; straight into the
-    # block, for a product of its own would be written and read once more
+    # as whole numbers, since what stands where a value is NULL may be a NaN
     whole = np.dtype(f"u{values.itemsize}")
-    if isinstance(samples, slice):
-        np.multiply(values.view(whole), bits, out=out.view(whole)[channels, samples])
-    else:
-        out[channels, samples] = (values.view(whole) * bits).view(values.dtype)
+    out[:, samples] = (values.view(whole) * bits).view(values.dtype)
+
+
+def _flat_view(block: NDArray[Any]) -> tuple[NDArray[np.uint32], tuple[int, int]]:
+    """Return a block's memory from its first value to its last, and how far apart in it maps are.
+
+    The block is of shape (channels, samples, positions), float32, the places of a map side by side.
+    Distances are those of channels and of samples, in values.
+    """
+    channel, sample, place = (step // block.itemsize for step in block.strides)
+    n_channels, n_samples, length = block.shape
+    fits = block.dtype == np.float32 and min(channel, sample) >= 0 and (place == 1 or length == 1)
+    assert fits  # noqa: S101 - read_pages() reads float32 only, and blocks are made here
+    n = (n_channels - 1) * channel + (n_samples - 1) * sample + length
+    return as_strided(block, (n,), (block.itemsize,)).view(np.uint32), (channel, sample)
 
 
 def _flat(values: pa.ChunkedArray) -> NDArray[Any]:

@@ -272,7 +272,7 @@ class _Columns:
             return _plain(self._small[name])
         chunk = self._chunks[name]
         length = chunk.num_values // self._rows if name == MAP else None
-        values = read_floats(self._part, chunk, length=length, check=True)
+        values = read_floats(self._part, chunk, length=length)
         if values is not None:
             return values
         return _plain(self._parquet.read_row_group(self._i, columns=[name]).column(0))

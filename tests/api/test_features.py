@@ -65,13 +65,13 @@ def test_a_pool_reads_no_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     store = fstore.open(build(tmp_path / "store").store.path)
     read: list[str] = []
-    plain = Reader._decoded
+    plain = Reader._pages_of
 
-    def noting(self: Reader, parquet: object, i: int) -> object:
+    def noting(self: Reader, i: int) -> object:
         read.append(self.column)
-        return plain(self, parquet, i)
+        return plain(self, i)
 
-    monkeypatch.setattr(Reader, "_decoded", noting)
+    monkeypatch.setattr(Reader, "_pages_of", noting)
     for pool in ("max", "mean"):
         assert store.features("conv1", "5", "d", pool=pool).X.shape == (6, 3)
     assert set(read) == {"act_max", "act_sum"}

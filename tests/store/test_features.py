@@ -14,7 +14,7 @@ from fstore.store import Store, readers
 from fstore.store.export import export_features, find_partition
 from fstore.store.features import What, read_features, read_samples, stored_samples
 from fstore.store.files import Partition
-from fstore.store.pages import read_floats
+from fstore.store.pages import read_pages
 from fstore.store.parts import part_samples
 
 WHERE = Partition("n", "5", "d", "image", "l")
@@ -89,9 +89,9 @@ def test_one_row_group_is_held(
         file: BufferedReader, chunk: pq.ColumnChunkMetaData, *, length: int | None
     ) -> object:
         read.append((file.name, chunk.data_page_offset))
-        return read_floats(file, chunk, length=length)
+        return read_pages(file, chunk, length=length)
 
-    monkeypatch.setattr(readers, "read_floats", counted)
+    monkeypatch.setattr(readers, "read_pages", counted)
     collect(wide[0], WHERE)
     assert len(read) == len(set(read)) > 3
 

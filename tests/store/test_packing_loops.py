@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fstore.store.page_loops import count_there, hash_rows, number, split, split_there, split_wide
+from fstore.store.packing_loops import (
+    count_there,
+    hash_rows,
+    number,
+    split,
+    split_there,
+    split_wide,
+)
 
 LENGTHS = (1, 7, 8, 9, 4_095, 4_096, 4_097, 12_305)
 ODD_BITS = (0x80000000, 0x00000001, 0x7F800000, 0xFF800000, 0x7FC00000, 0xFFC00001)
