@@ -224,8 +224,8 @@ def gaps(
     norms: NDArray[np.float64],
     b: NDArray[np.float64],
     f: NDArray[np.float64],
-    y: NDArray[np.float64],
     *,
+    y: NDArray[np.float64],
     u: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return primal objectives and relative duality gaps, of shape (n_models,).
@@ -250,4 +250,4 @@ def _gaps(
     u: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return primal objectives and relative duality gaps; f = Q b are the scores."""
-    return gaps(0.5 * (b * f).sum(axis=0), b, f, y, u=u)
+    return gaps(0.5 * (b * f).sum(axis=0), b, f, y=y, u=u)

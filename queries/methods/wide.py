@@ -227,7 +227,7 @@ class _WideDual:
             f[:, part] = self._scores(x, w)
         norms = 0.5 * (self.scale * np.einsum("ij,ij->j", self.w, self.w))
         norms += 0.5 * self.shift**2 / self.constant
-        objective, gap = gaps(norms, self.b.T, f.T, self.y.T, u=self.u.T)
+        objective, gap = gaps(norms, self.b.T, f.T, y=self.y.T, u=self.u.T)
         self.W[:, self.active] = self.scale * self.w
         self.intercepts[self.active] = self.shift
         self.objective[self.active], self.gap[self.active] = objective, gap
