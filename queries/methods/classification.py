@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.errors import DataError
-from fstore.queries.methods.gram import feature_norm_factor
-from fstore.queries.methods.svm import fit
+from fstore.queries.methods.products import Products, scores_of
 from fstore.queries.samples.problem import SplitRows
 from fstore.store.precision import ap, voc_ap
 
@@ -56,17 +55,19 @@ class Accuracy:
     """Accuracy of one-against-rest SVMs in one split, from 0 to 1.
 
     ``class_averaged`` is the mean over classes of the share of their samples that are right;
-    ``overall`` the share of all samples.
+    ``overall`` the share of all samples. ``gap`` is the largest duality gap of the SVMs, relative
+    to the objective.
     """
 
     C: float
     class_averaged: float
     overall: float
     n_test: int
+    gap: float
 
 
 def average_precisions(
-    kernel: NDArray[np.float32],
+    kernel: Products,
     Y: NDArray[np.int8],
     split: SplitRows,
     *,
@@ -79,8 +80,9 @@ def average_precisions(
 
     Parameters
     ----------
-    kernel : array of shape (n_samples, n_samples), float32
-        Inner products of the features, see :func:`fstore.queries.methods.gram.gram`.
+    kernel : array of shape (n_samples, n_samples), float32, or FeaturesFile
+        Inner products of the features, see :func:`fstore.queries.methods.gram.gram`; or the
+        features, see :func:`fstore.queries.methods.products.products`.
     Y : array of shape (n_samples, n_classes), int8
         1, -1, or 0: left out for that class.
     split : SplitRows
@@ -106,7 +108,7 @@ def average_precisions(
             "no class has a positive and a negative sample to learn from and a positive one to "
             f"test on, among {len(split.fitted)} training and {len(split.test)} test samples"
         )
-    scores, gaps = _scores(kernel, Y[:, usable], split.fitted, test=split.test, C=C)
+    scores, gaps = scores_of(kernel, Y[:, usable], split.fitted, test=split.test, C=C)
     results, at = [], 0
     for column, use in enumerate(usable):
         labels = Y[split.test, column]
@@ -126,7 +128,7 @@ def mean_ap(results: Sequence[ClassResult]) -> tuple[float, float, int]:
 
 
 def accuracy(
-    kernel: NDArray[np.float32],
+    kernel: Products,
     Y: NDArray[np.int8],
     split: SplitRows,
     *,
@@ -148,14 +150,15 @@ def accuracy(
     _check_single_label(Y, split)
     if C is None:
         C = choose_c(kernel, Y, split, by_accuracy=True)
-    scores, _ = _scores(kernel, Y, split.fitted, test=split.test, C=C)
+    scores, gaps = scores_of(kernel, Y, split.fitted, test=split.test, C=C)
     truth, chosen = Y[split.test].argmax(axis=1), scores.argmax(axis=1)
     right = chosen == truth
-    return Accuracy(C, _class_average(right, truth), float(right.mean()), len(truth))
+    averaged = _class_average(right, truth)
+    return Accuracy(C, averaged, float(right.mean()), len(truth), float(gaps.max()))
 
 
 def choose_c(
-    kernel: NDArray[np.float32], Y: NDArray[np.int8], split: SplitRows, *, by_accuracy: bool = False
+    kernel: Products, Y: NDArray[np.int8], split: SplitRows, *, by_accuracy: bool = False
 ) -> float:
     """Return the C of :data:`C_GRID` that does best on val, fitted on train; never sees test.
 
@@ -175,7 +178,7 @@ def choose_c(
     Y = Y[:, usable]
     many = np.tile(Y, len(C_GRID))  # models: all classes at the first C, then at the second, ...
     models = np.repeat(C_GRID, Y.shape[1])
-    scores, _ = _scores(kernel, many, split.train, test=split.val, C=models)
+    scores, _ = scores_of(kernel, many, split.train, test=split.val, C=models)
     labels = Y[split.val]
     worth: list[float] = []
     for of_c in np.split(scores, len(C_GRID), axis=1):
@@ -186,20 +189,6 @@ def choose_c(
             aps = [voc_ap(s, y) for s, y in zip(of_c.T, labels.T, strict=True)]
             worth.append(sum(a for a in aps if a is not None) / len(aps))
     return C_GRID[int(np.argmax(worth))]
-
-
-def _scores(
-    kernel: NDArray[np.float32],
-    Y: NDArray[np.int8],
-    train: "IntArray",
-    *,
-    test: "IntArray",
-    C: float | NDArray[np.float64],
-) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
-    """Return scores of the test rows, (n_test, n_models), and the models' gaps."""
-    scale = feature_norm_factor(kernel, train) ** 2
-    models = fit(kernel[np.ix_(train, train)], Y[train], C=C, scale=scale)
-    return models.scores(kernel[np.ix_(test, train)]), models.gap
 
 
 def _usable(Y: NDArray[np.int8], train: "IntArray", test: "IntArray") -> NDArray[np.bool_]:

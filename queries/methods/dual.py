@@ -1,13 +1,16 @@
 """Maximise a concave quadratic function between bounds, for many right-hand sides at once.
 
 Passes of coordinate ascent find which multipliers stay at a bound, and steps of Newton's method
-find the values of the others (docs/decisions/0006-gram-svm.md has what else was tried).
+find the values of the others (docs/decisions/0006-gram-svm.md has what else was tried). Kernels of
+low rank are left to :mod:`fstore.queries.methods.interior`.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LEAP_EVERY", "Dual", "times"]
+from fstore.queries.methods.interior import low_rank, multipliers
+
+__all__ = ["INSIDE", "LEAP_EVERY", "PATIENCE", "RANK", "Dual", "gaps", "times"]
 
 BLOCK, SMALL = 256, 16
 """Samples updated before all gradients follow in one product, and before those of the block do."""
@@ -22,7 +25,18 @@ SETTLED = 0.1
 """A model steps if no more than this share of its free multipliers came or went since."""
 
 LARGEST = 2000
-"""Free multipliers that a Newton step is made for: their matrix takes 32 MB, 0.1 s to factor."""
+"""Free multipliers that a Newton step is made for: their matrix takes 32 MB, 0.1 s to factor. With
+more, passes go on alone; ``gap`` says how far they came."""
+
+PATIENCE = 1000
+"""Passes after which models that are not done are solved through the kernel's factor, where it has
+few columns."""
+
+RANK = 512
+"""Columns of that factor; with more, passes cost less than the steps on it."""
+
+INSIDE = 0.1
+"""Share of the tolerance that is asked of those steps."""
 
 RIDGE = 1e-7
 """Added to their diagonal, relative to it: about what rounding to float32 did to the kernel."""
@@ -103,7 +117,27 @@ class Dual:
         if not near.any():
             return
         self.f[:, near] = self._product(self.b[:, near])  # without the rounding of many updates
-        kept = self._note() >= tolerance
+        self._keep(self._note() >= tolerance)
+
+    def through_factor(self, tolerance: float) -> None:
+        """Solve the models that are left, if the kernel's rank is at most half of its size.
+
+        Their gaps are those on the kernel's factor: the kernel less what rounding put into it.
+        """
+        L = low_rank(self.kernel, at_most=min(RANK, len(self.kernel) // 2))
+        if L is None:
+            return
+        bias = np.full((len(L), 1), np.sqrt(self.constant))
+        L = np.concatenate([np.sqrt(self.scale) * L, bias], axis=1)
+        for j, upper in enumerate(self.u.T):
+            at = upper > 0
+            found = multipliers(L[at], self.y[at, j], upper[at], tolerance=INSIDE * tolerance)
+            self.b[at, j] = found
+        self.f = L @ (L.T @ self.b)
+        self._keep(self._note() >= tolerance)
+
+    def _keep(self, kept: NDArray[np.bool_]) -> None:
+        """Take the others out."""
         self.active = self.active[kept]
         self.b, self.f, self.y = self.b[:, kept], self.f[:, kept], self.y[:, kept]
         self.u, self.l, self.h = self.u[:, kept], self.l[:, kept], self.h[:, kept]
@@ -157,18 +191,19 @@ def _ascend(
     ``goal`` is where each coordinate would go next were it free. What follows a change is only
     written where it is needed: in the few samples of the same small block, then in the rest.
     """
+    from fstore.queries.methods.dual_loops import ascend_small
+
     diagonal = np.maximum(np.diagonal(Q), np.finfo(np.float64).tiny)
-    goal = b - RELAXATION * slope / diagonal[:, None]
+    goal = np.ascontiguousarray(b - RELAXATION * slope / diagonal[:, None])
     pull = RELAXATION * Q / diagonal  # [i, j]: by how much a change of i moves the goal of j
-    b, change = b.copy(), np.empty_like(b)
+    b, low, high = b.copy(), np.ascontiguousarray(low), np.ascontiguousarray(high)
+    change = np.empty_like(b)
     for start in range(0, len(b), SMALL):
         end = min(start + SMALL, len(b))
-        for i in range(start, end):
-            new = np.minimum(np.maximum(goal[i], low[i]), high[i])
-            step = np.subtract(new, b[i], out=change[i])
-            b[i] = new
-            goal[i + 1 : end] -= pull[i, i + 1 : end, None] * step
-        goal[end:] -= pull[start:end, end:].T @ change[start:end]
+        small = slice(start, end)
+        own = np.ascontiguousarray(pull[small, small])
+        ascend_small(own, (goal[small], b[small], low[small], high[small], change[small]))
+        goal[end:] -= pull[small, end:].T @ change[small]
     return b
 
 
@@ -185,6 +220,28 @@ def _solved(Q: NDArray[np.float64], slope: NDArray[np.float64]) -> NDArray[np.fl
     return solution
 
 
+def gaps(
+    norms: NDArray[np.float64],
+    b: NDArray[np.float64],
+    f: NDArray[np.float64],
+    *,
+    y: NDArray[np.float64],
+    u: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return primal objectives and relative duality gaps, of shape (n_models,).
+
+    Parameters
+    ----------
+    norms : array of shape (n_models,)
+        1/2 |w|^2.
+    b, f, y, u : arrays of shape (n_samples, n_models)
+        Multipliers, scores, labels, limits.
+    """
+    primal = norms + (u * np.maximum(0, 1 - y * f)).sum(axis=0)
+    dual = (b * y).sum(axis=0) - norms
+    return primal, (primal - dual) / primal
+
+
 def _gaps(
     b: NDArray[np.float64],
     f: NDArray[np.float64],
@@ -193,7 +250,4 @@ def _gaps(
     u: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return primal objectives and relative duality gaps; f = Q b are the scores."""
-    norms: NDArray[np.float64] = 0.5 * (b * f).sum(axis=0)
-    primal = norms + (u * np.maximum(0, 1 - y * f)).sum(axis=0)
-    dual = (b * y).sum(axis=0) - norms
-    return primal, (primal - dual) / primal
+    return gaps(0.5 * (b * f).sum(axis=0), b, f, y=y, u=u)

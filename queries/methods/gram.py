@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from fstore.store import Store
     from fstore.types import FloatArray, IntArray
 
-__all__ = ["MEAN_NORM", "Gram", "feature_norm_factor", "gram", "gram_of", "weights"]
+__all__ = [
+    "MEAN_NORM",
+    "Gram",
+    "feature_norm_factor",
+    "gram",
+    "gram_of",
+    "norm_factor",
+    "watched",
+    "weights",
+]
 
 MEAN_NORM = 20.0
 """What features are scaled to: their mean L2 norm over the training rows (R-CNN)."""
@@ -79,7 +88,8 @@ def gram(
     """
     blocks = ablated_blocks(store, rows, ablation=ablation, seed=seed)
     total = layer_shape(store, rows[0].partition).channels
-    seen = _watched(blocks, total, f"{rows[0].partition.layer} {ablation}", on_progress=on_progress)
+    what = f"inner products of {rows[0].partition.layer} {ablation}"
+    seen = watched(blocks, total, what, on_progress=on_progress)
     product = gram_of(seen, device=device)
     if not np.isfinite(np.diagonal(product.kernel)).all():
         raise DataError(f"inner products of {rows[0].partition} are too large for float32")
@@ -152,7 +162,18 @@ def feature_norm_factor(kernel: NDArray[np.float32], train: "IntArray") -> float
     DataError
         Every training row is all zeros, or there is none.
     """
-    norms = np.sqrt(np.diagonal(kernel)[train].astype(np.float64))
+    return norm_factor(np.diagonal(kernel)[train].astype(np.float64))
+
+
+def norm_factor(squares: NDArray[np.float64]) -> float:
+    """Return the factor that brings the mean of norms to 20, from their squares.
+
+    Raises
+    ------
+    DataError
+        All are 0, or there is none.
+    """
+    norms = np.sqrt(squares)
     if len(norms) == 0 or norms.max() == 0:
         raise DataError(
             f"features of all {len(norms)} training samples are 0: there is nothing to learn from"
@@ -172,16 +193,17 @@ def _matrix(X: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(X).reshape(len(X), -1)
 
 
-def _watched(
+def watched(
     blocks: Iterable[tuple[NDArray[np.int32], NDArray[np.float32]]],
     total: int,
     what: str,
     *,
     on_progress: OnProgress | None,
 ) -> Iterable[NDArray[np.float32]]:
+    """Yield a layer's blocks without their channels, and tell of them."""
     done = 0
     for channels, X in blocks:
         yield X
         done += len(channels)
         if on_progress is not None:
-            on_progress(f"inner products of {what}", done, total, "channels")
+            on_progress(what, done, total, "channels")

@@ -6,19 +6,33 @@ box constraints only; :mod:`fstore.queries.methods.dual` solves it.
 (``SVC(kernel="precomputed")`` is another model: its bias is free.)
 """
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fstore.errors import DataError
-from fstore.queries.methods.dual import LEAP_EVERY, Dual, times
+from fstore.queries.methods.dual import LEAP_EVERY, PATIENCE, Dual, times
 from fstore.types import OnProgress
 
-__all__ = ["BIAS", "POSITIVE_WEIGHT", "SVMs", "fit"]
+__all__ = [
+    "BIAS",
+    "POSITIVE_WEIGHT",
+    "SVMs",
+    "UnfinishedWarning",
+    "check_labels",
+    "fit",
+    "limits_of",
+    "tell",
+]
 
 BIAS = 10.0
 POSITIVE_WEIGHT = 2.0
+
+
+class UnfinishedWarning(UserWarning):
+    """SVMs ended above the duality gap that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +119,7 @@ def fit(
     tolerance : float
         Training ends when every model's duality gap is below this share of its objective.
     max_passes : int
-        Or after this many passes; ``gap`` then says how far each model came.
+        Or after this many passes; a warning and ``gap`` then say how far each model came.
     on_progress : callable or None
 
     Returns
@@ -117,8 +131,8 @@ def fit(
     DataError
         A column has no positive or no negative; the kernel is not finite; C is not positive.
     """
-    limits = np.broadcast_to(np.asarray(C, dtype=np.float64), (Y.shape[1],))
-    _check(kernel, Y, limits)
+    limits = limits_of(C, Y.shape[1])
+    _check(kernel, Y)
     weight = np.where(Y > 0, positive_weight, 1.0) * (Y != 0)
     dual = Dual(kernel, Y, weight * limits, scale=scale, bias=bias)
     draw = np.random.default_rng(0)  # any order will do; the same one gives the same bits
@@ -129,24 +143,62 @@ def fit(
         if passes % LEAP_EVERY == 0:
             dual.leap()
         dual.settle(tolerance)
+        if passes == PATIENCE and len(dual.active):
+            dual.through_factor(tolerance)
         if on_progress is not None:
             done = Y.shape[1] - len(dual.active)
             on_progress("SVMs", done, Y.shape[1], f"pass {passes}")
     dual.finish()
+    tell(dual.gap, tolerance)
     return SVMs(dual.B, dual.objective, dual.gap, passes, scale, bias)
 
 
-def _check(kernel: NDArray[np.float32], Y: NDArray[np.int8], limits: NDArray[np.float64]) -> None:
-    if kernel.shape != (len(Y), len(Y)):
-        raise ValueError(f"a kernel of shape {kernel.shape} does not fit {len(Y)} labels")
-    if not ((limits > 0) & np.isfinite(limits)).all():
-        bad = limits[~((limits > 0) & np.isfinite(limits))]
-        raise DataError(f"C must be above 0 and finite, got {bad[0]:g}")
+def limits_of(C: float | NDArray[np.float64], n_models: int) -> NDArray[np.float64]:
+    """Return the C of each model.
+
+    Raises
+    ------
+    DataError
+        One is not positive and finite.
+    """
+    limits = np.broadcast_to(np.asarray(C, dtype=np.float64), (n_models,))
+    good = (limits > 0) & np.isfinite(limits)
+    if not good.all():
+        raise DataError(f"C must be above 0 and finite, got {limits[~good][0]:g}")
+    return limits
+
+
+def check_labels(Y: NDArray[np.int8]) -> None:
+    """Refuse labels that nothing can be learned from; columns are models.
+
+    Raises
+    ------
+    DataError
+        A column has no positive or no negative.
+    """
     lonely = np.flatnonzero((Y.max(axis=0, initial=-1) < 1) | (Y.min(axis=0, initial=1) > -1))
     if len(lonely):
         raise DataError(
             f"column {lonely[0]} of the labels has no positive or no negative sample: nothing can "
             "be learned from it; leave it out"
         )
+
+
+def tell(gap: NDArray[np.float64], tolerance: float) -> None:
+    """Warn of models whose gap is not below the tolerance."""
+    above = int((gap >= tolerance).sum())
+    if above:
+        warnings.warn(
+            f"{above} of {len(gap)} SVMs ended at a duality gap of up to {gap.max():.1e} of their "
+            f"objective; {tolerance:g} was asked for",
+            UnfinishedWarning,
+            stacklevel=3,
+        )
+
+
+def _check(kernel: NDArray[np.float32], Y: NDArray[np.int8]) -> None:
+    if kernel.shape != (len(Y), len(Y)):
+        raise ValueError(f"a kernel of shape {kernel.shape} does not fit {len(Y)} labels")
+    check_labels(Y)
     if not np.isfinite(np.diagonal(kernel)).all():
         raise DataError("the kernel has values that are not finite; its features are not either")

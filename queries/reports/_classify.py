@@ -15,6 +15,7 @@ from fstore.queries.studies.study import Study
 from fstore.store.parts import Samples
 
 if TYPE_CHECKING:
+    from fstore.queries.methods.products import Products
     from fstore.queries.samples.problem import SplitRows
     from fstore.store import Store
 
@@ -39,7 +40,7 @@ class Measured:
     values: dict[str, float]
 
 
-Measure: TypeAlias = "Callable[[NDArray[np.float32], NDArray[np.int8], SplitRows], Measured]"
+Measure: TypeAlias = "Callable[[Products, NDArray[np.int8], SplitRows], Measured]"
 
 
 def samples_of(
@@ -108,18 +109,18 @@ def _runs(
     measure: Measure,
 ) -> list[dict[str, float]]:
     """Return what is measured in each split of one checkpoint's responses."""
-    from fstore.queries.methods.gram import gram
+    from fstore.queries.methods.products import products
     from fstore.queries.samples.problem import problem
 
     first, of = readings[0], dict(parameters)
     samples = [reading.samples for reading in readings]
     asked = problem(store, samples, network=first.network, ckpt=first.ckpt, layer=first.layer)
     ablation, seed = str(of["ablation"]), int(of["shuffle_seed"])
-    kernel = gram(store, asked.rows, ablation=ablation, seed=seed).kernel
+    kernel = products(store, asked.rows, ablation=ablation, seed=seed)
     return [measure(kernel, asked.Y, split).values for split in asked.splits.values()]
 
 
-def mean_aps(kernel: "NDArray[np.float32]", Y: "NDArray[np.int8]", split: "SplitRows") -> Measured:
+def mean_aps(kernel: "Products", Y: "NDArray[np.int8]", split: "SplitRows") -> Measured:
     """Return mean AP in percent: C = 1e-3, and C chosen on val, at 11 recalls and over all points.
 
     ``classes`` counts those that are in the mean; one without a positive to learn from or to test
@@ -137,9 +138,7 @@ def mean_aps(kernel: "NDArray[np.float32]", Y: "NDArray[np.int8]", split: "Split
     return Measured(values)
 
 
-def accuracies(
-    kernel: "NDArray[np.float32]", Y: "NDArray[np.int8]", split: "SplitRows"
-) -> Measured:
+def accuracies(kernel: "Products", Y: "NDArray[np.int8]", split: "SplitRows") -> Measured:
     """Return class-averaged accuracy in percent: C = 1e-3, and C chosen on val."""
     from fstore.queries.methods.classification import accuracy
 

@@ -1,5 +1,7 @@
 """SVMs on a kernel are scikit-learn's on the dense matrix, with a certificate."""
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,9 @@ from numpy.typing import NDArray
 from sklearn.svm import LinearSVC
 
 from fstore.errors import DataError
-from fstore.queries.methods.svm import fit
+from fstore.queries.methods import svm as module
+from fstore.queries.methods.interior import low_rank
+from fstore.queries.methods.svm import UnfinishedWarning, fit
 
 RANGE = 1e-3  # of the range of scores: what the issue of speed may cost
 
@@ -92,8 +96,10 @@ def test_two_points_by_hand() -> None:
 def test_gap_is_an_upper_bound(drawn: int, C: float, passes: int) -> None:
     """However early training stops, the objective is above the least by no more than the gap."""
     X, Y = problem(drawn, n=40, d=30, m=2)
-    early = fit(X @ X.T, Y, C=C, max_passes=passes)
-    best = fit(X @ X.T, Y, C=C, tolerance=1e-9, max_passes=20_000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnfinishedWarning)
+        early = fit(X @ X.T, Y, C=C, max_passes=passes)
+        best = fit(X @ X.T, Y, C=C, tolerance=1e-9, max_passes=20_000)
     above = (early.objective - best.objective) / early.objective
     assert (above <= early.gap + 1e-6).all()  # float32 inner products
     assert (above >= -1e-6).all()
@@ -112,11 +118,48 @@ def test_odd_kernels(kind: str, C: float) -> None:
         X[:] = X[0]
     else:
         X = X[:, :2] * 10
-    models = fit(X @ X.T, Y, C=C)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnfinishedWarning)
+        models = fit(X @ X.T, Y, C=C)
     # samples that repeat with both labels can trade multipliers for ever: the gap says how close;
     # how far one gets depends on the order in which a machine's BLAS sums (2.4e-5 was seen)
     assert models.gap.max() < (5e-5 if kind in {"duplicates", "constant"} else 2e-6)
     assert np.isfinite(models.coefficients).all()
+
+
+@pytest.mark.parametrize("C", [1e-3, 1e-1])
+def test_fewer_features_than_samples(seed: int, C: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel of low rank converges where passes do not, to scikit-learn's objective."""
+    monkeypatch.setattr(module, "PATIENCE", 4)
+    X, Y = problem(seed, n=150, d=12)
+    models = fit(X @ X.T, Y, C=C, max_passes=4)
+    assert models.gap.max() < 1e-6
+    for column, y in enumerate(Y.T):
+        wanted = peer(X, y, C)
+        w = np.append(wanted.coef_[0], wanted.intercept_[0] / 10)
+        losses = np.maximum(0, 1 - y * wanted.decision_function(X.astype(np.float64)))
+        least = w @ w / 2 + C * (np.where(y > 0, 2, 1) * (y != 0) * losses).sum()
+        assert models.objective[column] == pytest.approx(least, rel=1e-4)  # of float32 products
+
+
+def test_unfinished_is_told() -> None:
+    """SVMs that end above the tolerance are counted in a warning, with the largest gap."""
+    X, Y = problem(0)
+    with pytest.warns(
+        UnfinishedWarning, match=r"of 4 SVMs ended at a duality gap of up to .*1e-06"
+    ):
+        models = fit(X @ X.T, Y, C=1e-1, max_passes=1)
+    assert models.gap.max() > 1e-6
+
+
+def test_low_rank_factor() -> None:
+    """The factor of a kernel has as many columns as there are features, or is refused."""
+    X = problem(0, d=17)[0]
+    L = low_rank(X @ X.T, at_most=17)
+    assert L is not None
+    assert L.shape == (80, 17)
+    assert np.abs(L @ L.T - X @ X.T).max() < 1e-5 * 400
+    assert low_rank(X @ X.T, at_most=16) is None
 
 
 def test_equal_features_get_equal_scores() -> None:

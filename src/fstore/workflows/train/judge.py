@@ -17,6 +17,7 @@ from fstore.types import CheckpointRecord
 from fstore.workflows.train.data import BACKGROUND
 
 if TYPE_CHECKING:
+    from fstore.queries.methods.products import Products
     from fstore.queries.samples.problem import Problem, SplitRows
     from fstore.store import Store
 
@@ -112,7 +113,7 @@ def evaluate(
     DataError
         A class is absent from a part, or nothing can be trained and tested; an unreadable image.
     """
-    from fstore.queries.methods.gram import gram
+    from fstore.queries.methods.products import products
     from fstore.queries.samples.problem import problem, split_samples
 
     record = store.find_checkpoint(ckpt, network)
@@ -123,7 +124,7 @@ def evaluate(
     parts = asked.splits[split_seed]
     single = store.dataset(dataset).task == "single"
     measure = _svm_accuracy if single else _svm_mean_ap
-    svm = measure(gram(store, asked.rows, device=device).kernel, asked.Y, parts, c=c)
+    svm = measure(products(store, asked.rows, device=device), asked.Y, parts, c=c)
     note = _other_classes(store, record, asked.classes, view=view)
     scores = None if note else _own_scores(store, record, asked, parts=parts, device=device)
     own = None if scores is None else _own(scores, asked.Y, parts, single=single)
@@ -149,7 +150,7 @@ class _Svm:
 
 
 def _svm_accuracy(
-    kernel: NDArray[np.float32], Y: NDArray[np.int8], parts: "SplitRows", *, c: float | None
+    kernel: "Products", Y: NDArray[np.int8], parts: "SplitRows", *, c: float | None
 ) -> _Svm:
     from fstore.queries.methods.classification import accuracy
 
@@ -158,7 +159,7 @@ def _svm_accuracy(
 
 
 def _svm_mean_ap(
-    kernel: NDArray[np.float32], Y: NDArray[np.int8], parts: "SplitRows", *, c: float | None
+    kernel: "Products", Y: NDArray[np.int8], parts: "SplitRows", *, c: float | None
 ) -> _Svm:
     from fstore.queries.methods.classification import average_precisions, mean_ap
 
