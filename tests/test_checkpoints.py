@@ -324,8 +324,8 @@ def test_altered_weights_are_not_loaded(store: Store) -> None:
 def test_changed_preprocessing_is_not_used(nets: Path, store: Store) -> None:
     """A user's function that states another preprocessing is refused; the part is named."""
     record = workflows.init_checkpoint(store, network="fstore_nets:simple", name="r")
-    nets.write_text(NETS.replace("SCALE = 1.0", "SCALE = 0.5"))
-    sys.modules.pop("fstore_nets")
+    nets.write_text(NETS.replace("SCALE = 1.0", "SCALE = 0.50"))  # of equal length, Python may
+    sys.modules.pop("fstore_nets")  # take the bytecode that it kept within the same second
     with pytest.raises(IdentityError, match=r"fstore_nets:simple/r: scale was 1.0, is 0.5; undo"):
         workflows.load_network(store, record)
 

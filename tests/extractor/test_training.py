@@ -265,7 +265,8 @@ def test_mixed_precision_learns_and_resumes(tmp_path: Path) -> None:
     assert {t.dtype for t in whole.weights.values()} == {torch.float32}
     plain = run(tmp_path / "c", iterations=10)[-1]
     assert plain.curve != whole.curve[:10]
-    assert plain.curve == pytest.approx(whole.curve[:10], rel=0.05)  # 8 bits of mantissa
+    # 8 bits of mantissa; below 1e-4 of what it began with, a loss is their residue
+    assert plain.curve == pytest.approx(whole.curve[:10], rel=0.05, abs=1e-4)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
