@@ -45,7 +45,7 @@ def compact(
     from fstore.store.maintenance import Selection
 
     root = open_store(ctx).place
-    selection = Selection(*(value or None for value in (network, ckpt, dataset, view, layer)))
+    selection = Selection.of(network=network, ckpt=ckpt, dataset=dataset, view=view, layer=layer)
     size, problems = target_mb * 10**6, list[str]()
     if dry_run:
         rows = work.plan_compact(root, selection, target_bytes=size)

@@ -43,7 +43,7 @@ def index(
 
     store = open_store(ctx)
     root = store.place
-    selection = Selection(*(value or None for value in (network, ckpt, dataset, view, layer)))
+    selection = Selection.of(network=network, ckpt=ckpt, dataset=dataset, view=view, layer=layer)
     problems: list[str] = []
     with bar(quiet=ctx.obj["quiet"]) as advance:
         rows = write_missing(root, selection, on_progress=advance, on_problem=problems.append)

@@ -80,7 +80,7 @@ def drop(
     from fstore.store.maintenance import drop as drop_from
 
     store = open_store(ctx)
-    selection = Selection(*(value or None for value in (network, ckpt, dataset, view, layer)))
+    selection = Selection.of(network=network, ckpt=ckpt, dataset=dataset, view=view, layer=layer)
     going = plan_drop(store.place, selection, checkpoint=checkpoint)
     _tell(going)
     if not yes:
@@ -147,7 +147,7 @@ def verify(
     from fstore.store.verify import verify as problems_of
 
     store = open_store(ctx)
-    selection = Selection(*(value or None for value in (network, ckpt, dataset, view, layer)))
+    selection = Selection.of(network=network, ckpt=ckpt, dataset=dataset, view=view, layer=layer)
     rows = list(problems_of(store.place, selection if selection.given else None))
     rows += _recomputed(store, rows, selection.given) if recompute else []
     emit(rows, columns=PROBLEM_COLUMNS, as_json=as_json, as_csv=as_csv)

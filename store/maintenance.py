@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote
 
 from fstore import commands
@@ -69,6 +69,11 @@ class Selection:
     dataset: str | None = None
     view: str | None = None
     layer: str | None = None
+
+    @classmethod
+    def of(cls, **columns: str) -> Self:
+        """Return the selection of columns by their values; an empty text is any."""
+        return cls(**{column: value or None for column, value in columns.items()})
 
     @property
     def given(self) -> dict[str, str]:

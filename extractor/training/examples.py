@@ -1,7 +1,6 @@
 """The images that training draws from, and which of them an iteration draws."""
 
 import hashlib
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from fstore.errors import DataError
 from fstore.extractor.images import load_sample
 from fstore.extractor.preprocess import Preprocess
+from fstore.machine import cores
 from fstore.types import FloatArray, ImageFolder
 
 __all__ = [
@@ -168,7 +168,7 @@ class FileExamples(ShuffledExamples):
         self._root = root
         self._uris, self._digests = uris, digests
         self._preprocess = replace(preprocess, size=preprocess.resize)
-        workers = workers or len(os.sched_getaffinity(0))
+        workers = workers or cores()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="fstore-decode")
         shape = (len(uris), 3, preprocess.resize, preprocess.resize)
         fits = 4 * int(np.prod(shape)) <= cache_bytes

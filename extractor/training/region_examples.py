@@ -1,6 +1,5 @@
 """Regions as examples: decoded, warped with context, and put into batches."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,6 +24,7 @@ from fstore.extractor.training.examples import (
 )
 from fstore.extractor.training.regions import RegionImage, Regions, RegionSource, foreground_count
 from fstore.extractor.warping import RegionCrops, crop_regions, joined
+from fstore.machine import cores
 from fstore.types import Box
 
 __all__ = ["FixedRegions", "RegionExamples"]
@@ -59,7 +59,7 @@ class FixedRegions(ShuffledExamples):
         self.labels = regions.labels
         self.images, self.regions = images, regions
         self._preprocess = preprocess
-        workers = workers or len(os.sched_getaffinity(0))
+        workers = workers or cores()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="fstore-decode")
         fits = sum(3 * m.width * m.height for m in images) <= cache_bytes
         self._cache: dict[int, Image.Image] | None = {} if fits else None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from fstore import commands
 from fstore.errors import FstoreError
 from fstore.extras import EXTRAS
+from fstore.machine import cores, machine_memory
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -79,8 +80,7 @@ def _device() -> Finding:
     from fstore.extractor.devices import find_devices
 
     devices = find_devices("auto")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found = f"{', '.join(map(str, devices))}; {cores} cores"
+    found = f"{', '.join(map(str, devices))}; {cores()} cores"
     if devices[0].type != "cpu":
         return Finding("device", "ok", found)
     advice = "networks run on the CPU; with a GPU, install a torch that was built for it"
@@ -88,9 +88,8 @@ def _device() -> Finding:
 
 
 def _memory() -> Finding:
-    size = os.sysconf("SC_PAGE_SIZE")
-    free, total = (size * os.sysconf(name) for name in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"))
-    free = max(free, _available())
+    total = machine_memory()
+    free = min(total, _available() or total)
     found = f"{free / 1e9:.1f} GB of {total / 1e9:.1f} GB available"
     if free >= LITTLE_MEMORY:
         return Finding("memory", "ok", found)

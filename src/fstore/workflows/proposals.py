@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fstore.errors import DataError, IdentityError, UnknownNameError
+from fstore.machine import cores
 from fstore.reading import read_text
 from fstore.store.runs import recorded
 from fstore.store.unreadable import noting_unreadable
@@ -145,7 +146,7 @@ def add_proposals(
         began = perf_counter()
         try:
             with noting_unreadable(store, work.added.unreadable):
-                work.do(workers or _cores(), on_progress)
+                work.do(workers or cores(), on_progress)
         finally:
             work.tell(run, perf_counter() - began)
     return work.added
@@ -339,9 +340,3 @@ def _published(files: Sequence[Path]) -> dict[str, object]:
     except OSError as exc:
         raise DataError(f"cannot read the box file: {exc}") from exc
     return {"method": "import", "files": digests}
-
-
-def _cores() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4

@@ -18,7 +18,7 @@ from fstore.workflows.extract.memory import BEHIND
 from fstore.workflows.extract.plan import Chosen, ExtractionOptions, LayerWork, Planner
 from fstore.workflows.extract.sources import ImageSource, Source, StoredSource
 from fstore.workflows.extract.summary import Progress, Summary
-from fstore.workflows.extract.writing import Writers, cores
+from fstore.workflows.extract.writing import Writers, used_cores
 
 if TYPE_CHECKING:
     from torch import Tensor, device
@@ -100,7 +100,7 @@ class Extraction:
         """How many threads encode."""
         from fstore.store.encoders import encoder_threads
 
-        return self.options.encoders or encoder_threads(cores())
+        return self.options.encoders or encoder_threads(used_cores())
 
     def _work_on(self, job: LayerWork, writers: Writers, clock: "Clock", *, total: int) -> None:
         runners, source = self.runners(job), self.source(job)
@@ -208,7 +208,7 @@ class Extraction:
             return StoredSource(self.store, job.start)
         preprocess = self.planner.network(job.record).preprocess
         on_gpu = find_devices(self.options.device)[0].type != "cpu"
-        workers = self.options.workers or cores()
+        workers = self.options.workers or used_cores()
         return ImageSource(self.store, job, preprocess, workers=workers, warp_later=on_gpu)
 
     def compute(

@@ -5,16 +5,14 @@ two behind. Inputs are decoded ahead. An option bounds both together; weights, a
 computes of a batch, come on top.
 """
 
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from fstore.errors import DataError
+from fstore.machine import machine_memory
 from fstore.types import LayerSpec
 
-__all__ = ["BEHIND", "Room", "kept_bytes", "machine_memory", "round_number"]
+__all__ = ["BEHIND", "Room", "kept_bytes", "round_number"]
 
 AHEAD = 2
 """Batches that are decoded while one is computed, where there is room."""
@@ -22,7 +20,6 @@ BEHIND = 2
 """Shards that are written while one is computed, where there is room and several threads encode."""
 SUMMARIES = 24
 """Bytes of a map's summaries: act_max, act_sum, nnz, npos, argmax."""
-CGROUP = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,16 +85,6 @@ def kept_bytes(specs: Sequence[LayerSpec]) -> int:
     return sum(
         4 * s.values if s.positions == 1 else 4 * s.values + SUMMARIES * s.channels for s in specs
     )
-
-
-def machine_memory() -> int:
-    """Return the bytes of memory that this process may use; 8 GiB where nothing says."""
-    found = []
-    with suppress(AttributeError, ValueError, OSError):  # Windows
-        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    with suppress(ValueError, OSError):  # "max", or no such file
-        found.append(int(CGROUP.read_text(encoding="ascii")))
-    return min(found, default=8 << 30)
 
 
 def round_number(n: int) -> int:

@@ -1,12 +1,12 @@
 """Threads behind an extraction: they encode shards, and commit them in order."""
 
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from fstore.machine import cores
 from fstore.types import ActivationBatch
 
 if TYPE_CHECKING:
@@ -14,16 +14,15 @@ if TYPE_CHECKING:
     from fstore.store.place import Place
     from fstore.store.sink import ShardReport
 
-__all__ = ["Writers", "cores"]
+__all__ = ["Writers", "used_cores"]
 
 MOST = 16
 """Cores that are counted on."""
 
 
-def cores() -> int:
-    """Return the cores that this process may use, at most :data:`MOST`."""
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4
-    return min(MOST, there)
+def used_cores() -> int:
+    """Return the cores that an extraction uses, at most :data:`MOST`."""
+    return min(MOST, cores())
 
 
 class Writers:
@@ -41,7 +40,7 @@ class Writers:
         from fstore.store.encoders import Encoders
 
         self._encoders = Encoders(encoders)
-        self._last = Encoders(max(encoders, cores()))
+        self._last = Encoders(max(encoders, used_cores()))
         self._pool = ThreadPoolExecutor(shards, thread_name_prefix="fstore-write")
         self._open = ExitStack()
         for part in (self._encoders, self._last, self._pool):  # closed from the last on
