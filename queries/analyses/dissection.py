@@ -87,9 +87,15 @@ def dissection(
     rows = asked.rows(store)
     frame = _Frame.of(store, asked, rows.partition)
     classes = tuple(store.dataset(asked.dataset).classes)
-    objects = _objects(store, asked, rows, frame, classes)
+    objects = _objects(store, asked, rows, frame=frame, classes=classes)
     found, T = _agreement(
-        store, rows, frame, objects, n_classes=len(classes), quantile=quantile, tell=on_progress
+        store,
+        rows,
+        frame,
+        objects=objects,
+        n_classes=len(classes),
+        quantile=quantile,
+        tell=on_progress,
     )
     shown = np.bincount(
         np.concatenate([o.classes[o.inside.any(axis=1)] for o in objects]), minlength=len(classes)
@@ -183,8 +189,8 @@ def _agreement(
     store: "Store",
     rows: "Rows",
     frame: _Frame,
-    objects: list[Objects],
     *,
+    objects: list[Objects],
     n_classes: int,
     quantile: float,
     tell: OnProgress | None,
@@ -213,7 +219,7 @@ def _agreement(
 
 
 def _objects(
-    store: "Store", asked: AskedStored, rows: "Rows", frame: _Frame, classes: tuple[str, ...]
+    store: "Store", asked: AskedStored, rows: "Rows", *, frame: _Frame, classes: tuple[str, ...]
 ) -> list[Objects]:
     """Return the objects of each image, in the order of rows."""
     table = store.samples(asked.dataset, "image", ["sample_id", "image_id", "width", "height"])

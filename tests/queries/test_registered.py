@@ -39,6 +39,13 @@ WITH_MORE = {
 ONE_CLASS = ("accuracy", "confusion")
 """What asks for samples of one class each."""
 
+FEWER: dict[str, dict[str, Any]] = {
+    "probe": {"layer": ("conv5",), "folds": 2},
+    "confusion": {"folds": 2},
+    "ablate-filters": {"folds": 2},
+}
+"""Options that leave out work which proves nothing more."""
+
 ANALYSIS_NAMES = [entry.name for entry in ANALYSES if entry.name not in WITH_MORE]
 REPORT_NAMES = [entry.name for entry in REPORTS if entry.name not in WITH_MORE]
 
@@ -94,7 +101,7 @@ def options(name: str) -> dict[str, Any]:
         "channel": (0, 2) if number else ("0", "2"),
     }
     needed = [n for n, p in parameters.items() if p.default is p.empty]
-    return {n: of_kind(parameters[n], known[n]) for n in needed}
+    return {n: of_kind(parameters[n], known[n]) for n in needed} | FEWER.get(name, {})
 
 
 def of_kind(parameter: Any, value: Any) -> Any:  # noqa: ANN401 - of any option
