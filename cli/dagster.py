@@ -3,7 +3,8 @@
 Not part of the ``fstore`` program, which neither imports this module nor needs Dagster. Store,
 study and device are those of ``$FSTORE_STORE``, ``$FSTORE_STUDY`` (the study set last) and
 ``$FSTORE_DEVICE``; the schedule is that of ``$FSTORE_CRON`` and ``$FSTORE_TIMEZONE``. Of the
-store only the study is read before something runs: it may state reports of its own. See ``docs/schedule.md``.
+store only the study is read before something runs: it may state reports of its own.
+See ``docs/schedule.md``.
 """
 
 import os

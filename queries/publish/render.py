@@ -51,7 +51,7 @@ def _code(text: str) -> "Markup":
 
 
 def method(name: str, study: Study) -> list["Markup"]:
-    """Return how a report measures, in paragraphs: its function's docstring, or its study's text."""
+    """Return how a report measures, in paragraphs: as its docstring or its study says."""
     entry = report_of(study, name)
     text = entry.meta.get("method") or inspect.getdoc(entry.function) or ""
     parts = [" ".join(part.split()) for part in text.removeprefix("Yield ").split("\n\n")]

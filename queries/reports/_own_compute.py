@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fstore.store import Store
+    from fstore.store.reads import StatementReader
     from fstore.store.result import Result
 
 __all__ = ["MOST_CELLS", "compute_own", "key_columns"]
@@ -34,10 +35,12 @@ EMPTY = "rows"
 
 def compute_own(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
     """Yield the numbers of a result, a cell each; what fails keeps no other from being computed."""
-    failed: list[FstoreError] = []
+    from fstore.store.reads import StatementReader
+
+    failed, reader = list[FstoreError](), StatementReader(store.place)
     for need in needs:
         try:
-            cells = _cells_of(store, need)
+            cells = _cells_of(store, need, reader)
         except FstoreError as error:
             failed.append(error)
         else:
@@ -46,24 +49,22 @@ def compute_own(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, l
         raise DataError("; ".join(map(str, failed)))
 
 
-def _cells_of(store: "Store", need: Need) -> list[Cell]:
+def _cells_of(store: "Store", need: Need, reader: "StatementReader") -> list[Cell]:
     own = need.own
     assert own is not None  # noqa: S101 - no other need comes here
     where = f"cell '{need.row}' of report '{own.report}'"
     try:
-        table = _called(store, need, own) if own.python else _asked(store, need, own)
+        table = _called(store, need, reader) if own.python else _asked(store, need, reader)
     except FstoreError as error:
         raise DataError(f"{where}: {error}") from error
     check_expected(table, own.expect, where)
     return _cells(table, need, own.rows, where=where)
 
 
-def _asked(store: "Store", need: Need, own: Own) -> "pa.Table":
+def _asked(store: "Store", need: Need, reader: "StatementReader") -> "pa.Table":
     """Return the result of a statement."""
-    from fstore.store.reads import StatementReader
-
-    reader = StatementReader(store.place)
-    text, values = reader.numbered(own.statement, values_of(need))
+    assert need.own is not None  # noqa: S101 - of an own report
+    text, values = reader.numbered(need.own.statement, values_of(need))
     return store.sql(text, values).arrow()
 
 
@@ -77,13 +78,12 @@ class Given:
     ----------
     store : Store
     need : Need
+    reader : StatementReader
     """
 
-    def __init__(self, store: "Store", need: Need) -> None:
-        from fstore.store.reads import StatementReader
-
+    def __init__(self, store: "Store", need: Need, reader: "StatementReader") -> None:
         self._store = store
-        self._reader = StatementReader(store.place)
+        self._reader = reader
         self._may = OwnInputs(store).reads(need)
 
     def sql(self, statement: str, **values: str | int) -> "Result":
@@ -116,10 +116,12 @@ class Given:
         return self._store.sql(text, numbered)
 
 
-def _called(store: "Store", need: Need, own: Own) -> "pa.Table":
+def _called(store: "Store", need: Need, reader: "StatementReader") -> "pa.Table":
     """Return what a function gives; its code runs only if the user agreed to that."""
     from fstore.trust import check_consent
 
+    own = need.own
+    assert own is not None  # noqa: S101 - of an own report
     check_consent(store.trusted, own.python)
     file, _, name = own.python.rpartition(":")
     module = ModuleType("own_report")
@@ -127,7 +129,9 @@ def _called(store: "Store", need: Need, own: Own) -> "pa.Table":
     try:
         exec(compile(source_of(own), file, "exec"), module.__dict__)  # noqa: S102 - agreed to
         function = getattr(module, name, None)
-        given = function(Given(store, need), **values_of(need)) if callable(function) else None
+        given = (
+            function(Given(store, need, reader), **values_of(need)) if callable(function) else None
+        )
     except FstoreError:
         raise
     except Exception as error:
