@@ -70,9 +70,9 @@ def session(*commands: str) -> str:
     return "```\n" + "\n\n".join(map(_run, commands)) + "\n```"
 
 
-def _run(command: str, place: str = "") -> str:
+def _run(command: str) -> str:
     words, _, pipe = command.partition(" | ")
-    where = {"FSTORE_STORE": place or str(_store().path)}  # so that suggested commands do not name it
+    where = {"FSTORE_STORE": str(_store().path)}  # so that suggested commands do not name it
     result = CliRunner().invoke(app, words.split(), env=where)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
