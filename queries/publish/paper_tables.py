@@ -94,7 +94,7 @@ def table_text(
         LaTeX's label is ``tab:LABEL``.
     word : callable
         What a column is called in Markdown and LaTeX, see
-        :func:`fstore.queries.cells.registry.column_words`; CSV has the names as they are.
+        :func:`fstore.queries.reports.column_words`; CSV has the names as they are.
     spread : str
         What the standard deviation is over, said beside it.
 
