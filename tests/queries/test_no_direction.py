@@ -77,7 +77,7 @@ def test_best_solution_agrees() -> None:
         L, u = np.column_stack([X, np.full(len(X), 10.0)]), limits(y)
         w = L.T @ multipliers(L, y.astype(np.float64), u, tolerance=1e-12)
         objective = 0.5 * w @ w + u @ np.maximum(0, 1 - y * (L @ w))
-        falls = objective < (1 - 1e-9) * constant_objective(y.astype(np.float64), u)
+        falls = bool(objective < (1 - 1e-9) * constant_objective(y.astype(np.float64), u))
         assert none(X, y) is not falls
         assert (np.abs(w[:-1]).max() < 1e-5) is not falls
 
