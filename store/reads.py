@@ -109,7 +109,7 @@ class StatementReader(NarrowViews):
         if books := sorted(tables.intersection(BOOKS)):
             raise QueryError(
                 f"table '{books[0]}' changes with each refresh, so what reads it is never up to "
-                "date; ask it with fstore sql"
+                "date; ask it in a statement of its own"
             )
         known = frozenset(tables.intersection((*TABLES, FILES)))
         left: set[Partition] = set()

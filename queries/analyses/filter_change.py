@@ -113,7 +113,7 @@ def _one_by_one(store: "Store", a: Rows, b: Rows, *, ablation: str) -> list[dict
         for i, channel in enumerate(channels.tolist()):
             told = bool(constant[0][i]), bool(constant[1][i])
             row = _row(channel, channel, change=float(change[i]))
-            rows_of.append({**row, **_constant(a, b, *told)})
+            rows_of.append({**row, **_constant(a, b, told)})
     return rows_of
 
 
@@ -130,10 +130,10 @@ def _matched(store: "Store", a: Rows, b: Rows, *, ablation: str) -> list[dict[st
     rows_of = [{**_row(c, k, change=1 - v), **_constant(a, b)} for c, k, v in pairs]
     for c in np.setdiff1d(np.arange(X.shape[1]), of_X).tolist():
         told = bool((X[:, c] == X[:1, c, :1]).all())
-        rows_of.append({**_row(c, None), **_constant(a, b, told, fate=False)})
+        rows_of.append({**_row(c, None), **_constant(a, b, (told, False), fate=False)})
     for k in np.setdiff1d(np.arange(Y.shape[1]), of_Y).tolist():
         told = bool((Y[:, k] == Y[:1, k, :1]).all())
-        rows_of.append({**_row(None, k), **_constant(a, b, False, told, fate=False)})
+        rows_of.append({**_row(None, k), **_constant(a, b, (False, told), fate=False)})
     return rows_of
 
 
@@ -143,7 +143,7 @@ def _row(channel: int | None, other: int | None, change: float = math.nan) -> di
 
 
 def _constant(
-    a: Rows, b: Rows, in_a: bool = False, in_b: bool = False, *, fate: bool = True
+    a: Rows, b: Rows, told: tuple[bool, bool] = (False, False), *, fate: bool = True
 ) -> dict[str, Any]:
     """Say in which checkpoint a filter responds alike to all samples, and what became of it."""
     where = {
@@ -152,4 +152,4 @@ def _constant(
         (True, True): "both",
     }
     fates = {(True, False): "born", (False, True): "died"} if fate else {}
-    return {"fate": fates.get((in_a, in_b)), "constant_in": where.get((in_a, in_b))}
+    return {"fate": fates.get(told), "constant_in": where.get(told)}
