@@ -32,7 +32,6 @@ BENCHMARKS = {
     "features": ["features.py", "--rounds", "15"],
     "query": ["query.py", "--samples", "2000"],
     "page": ["page.py", STORE],
-    "svm-wide": ["svm_wide.py", "--samples", "12000", "--features", "9216", "--classes", "20"],
 }
 """What is run for each file."""
 

@@ -88,7 +88,7 @@ def _listed(state: "ReportState", *, whole: bool) -> dict[str, Any]:
 def tell_commands(ctx: typer.Context, commands: Iterable[str]) -> None:
     """Say on stderr which commands make what is missing, each once."""
     if (each := dict.fromkeys(commands)) and not ctx.obj["quiet"]:
-        note("\n  ".join(["some cells lack inputs; make them with:", *each]))
+        note("\n  ".join(["some cells lack inputs; run:", *each]))
 
 
 @report.command("show")

@@ -26,12 +26,14 @@ _Lacks: TypeAlias = Sequence[tuple[str, Reading | Weights | Own, str]]
 class Missing:
     """Cells that cannot be computed: what is lacking, and the command that makes it.
 
-    Without ``rows`` it cannot even be told which they are.
+    Without ``rows`` it cannot even be told which they are. Where ``makes`` is not true, the
+    command only shows what is stored.
     """
 
     rows: tuple[str, ...]
     lack: str
     command: str
+    makes: bool = True
 
     @property
     def what(self) -> str:
@@ -39,7 +41,8 @@ class Missing:
         return ", ".join(self.rows) or "cells"
 
     def __str__(self) -> str:
-        return f"no {self.what}: {self.lack}; make it with: {self.command}"
+        how = "make it with" if self.makes else "see what is stored with"
+        return f"no {self.what}: {self.lack}; {how}: {self.command}"
 
 
 def what_is_missing(
@@ -145,6 +148,7 @@ def _of_own(store: "Store", study: Study, need: Need) -> Missing:
     dataset = values.get("dataset") or (next(iter(datasets)) if len(datasets) == 1 else None)
     layer, ckpt = values.get("layer"), values.get("ckpt")
     command = commands.status(store.place)
+    makes = bool(layer and ckpt and dataset)
     if layer and ckpt and dataset:
         network = values.get("network", study.network)
         command = commands.extract(
@@ -154,7 +158,7 @@ def _of_own(store: "Store", study: Study, need: Need) -> Missing:
             dataset=dataset,
             view=values.get("view", "image"),
         )
-    return Missing((need.row,), f"{NO_RESPONSES} that it asks for", command)
+    return Missing((need.row,), f"{NO_RESPONSES} that it asks for", command, makes)
 
 
 def _grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:

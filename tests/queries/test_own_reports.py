@@ -191,6 +191,15 @@ def test_a_longer_sweep_adds_its_cells(built: Built, study: Study) -> None:
     assert "extract --layer conv1 --ckpt net/25 --dataset d --view image" in missing.command
 
 
+def test_where_nobody_can_say_what_makes_it_the_store_is_shown(built: Built) -> None:
+    """A statement that names a checkpoint of its own lacks inputs; no command is guessed."""
+    (missing,) = only(
+        built.store, sql_study("SELECT count(*) AS n FROM activations WHERE ckpt = 'no'")
+    ).missing
+    assert "no activations that it asks for; see what is stored with: " in str(missing)
+    assert " status" in missing.command
+
+
 def test_changed_rows_statements_and_functions_are_told(
     built: Built, study: Study, tmp_path: Path
 ) -> None:
