@@ -31,7 +31,6 @@ BENCHMARKS = {
     "decode": ["decode.py", IMAGES, "--photos", "993"],
     "features": ["features.py", "--rounds", "15"],
     "query": ["query.py", "--samples", "2000"],
-    "page": ["page.py", STORE],
 }
 """What is run for each file."""
 
