@@ -27,7 +27,8 @@ def steepest(X: NDArray[np.floating[Any]], y: NDArray[np.int8]) -> float:
     u = np.where(y > 0, 2 * C, C)
     positive, negative = u[y > 0].sum(), u[y < 0].sum()
     score = min(1.0, max(-1.0, 100 * (positive - negative)))
-    Z = np.column_stack([X / np.maximum(np.abs(X).max(axis=0), 1e-300), np.full(len(y), 10.0)])
+    largest = np.abs(X).max(axis=0)
+    Z = np.column_stack([X / np.where(largest > 0, largest, 1), np.full(len(y), 10.0)])
     at_kink = y * score >= 1
     pull = Z * y[:, None]
     slope = -(u[:, None] * pull)[~at_kink].sum(axis=0)

@@ -66,6 +66,14 @@ def test_linear_program_agrees() -> None:
     assert 20 < sum(map(bool, answers)) < 76
 
 
+def test_silent_filter_changes_nothing() -> None:
+    """Beside a filter that never responds both ways say what they say without it."""
+    for draw in range(8):
+        X, y = drawn(draw)
+        silent = np.column_stack([X, np.zeros(len(X))]).astype(np.float32)
+        assert none(silent, y) is none(X, y) is (steepest(silent, y) > -FALLS), draw
+
+
 def test_best_solution_agrees() -> None:
     """The optimum by an interior-point method is below the constant's where there is a direction.
 
