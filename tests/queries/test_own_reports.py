@@ -15,6 +15,7 @@ from fstore.queries.publish import build as build_module
 from fstore.queries.publish import build_page
 from fstore.queries.publish.charts import chart_of
 from fstore.queries.publish.exhibits import names
+from fstore.queries.publish.paper_tables import write_tables
 from fstore.queries.refresh.driver import Brought, brought
 from fstore.queries.refresh.history import as_of, changes
 from fstore.queries.refresh.listing import due, states
@@ -417,6 +418,20 @@ def test_own_reports_are_listed_drawn_and_published(
     assert "Mean response of each filter" in text
     assert "avg(act_max)" in text
     assert (page.parent / "files" / "loud.svg").exists()
+
+
+def test_own_reports_are_written_as_tables(built: Built, study: Study, tmp_path: Path) -> None:
+    """Each format has a file for each of them; CSV has the numbers of NumPy."""
+    refreshed(built.store, study)
+    for form, suffix in (("md", "md"), ("latex", "tex"), ("csv", "csv")):
+        files = write_tables(built.store, study, tmp_path / form, form=form)
+        assert {f"{name}.{suffix}" for name in OWN} <= {file.name for file in files}
+    head, *rows = (tmp_path / "csv" / "spread.csv").read_text(encoding="utf-8").splitlines()
+    assert head == "row,std"
+    expected = built.values["fc"][:, :, 0].std()
+    assert [float(row.rsplit(",", 1)[1]) for row in rows] == [pytest.approx(expected, rel=1e-6)] * 2
+    with pytest.raises(DataError, match="exists"):
+        write_tables(built.store, study, tmp_path / "csv", form="csv")
 
 
 def test_the_command_line_takes_them(built: Built, study: Study) -> None:
