@@ -43,7 +43,7 @@ def schedule(
         str, typer.Option(help="A study that was set. Default: the one set last.")
     ] = "",
     report: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only this report. [repeatable]")
+        list[str] | None, typer.Option(metavar="NAME", help="Only these reports: a,b.")
     ] = None,
     retries: Annotated[int, typer.Option(min=0, help="Further attempts at what failed.")] = 3,
     retry_wait: Annotated[
