@@ -101,5 +101,4 @@ def ablated_filters(
         )  # fmt: skip
         if on_progress is not None:
             on_progress("filters", channel + 1, X.shape[1], place.layer)
-    rows.sort(key=lambda row: -row["drop"])
-    return [{"rank": rank, **row} for rank, row in enumerate(rows, 1)]
+    return [{"rank": i, **r} for i, r in enumerate(sorted(rows, key=lambda r: -r["drop"]), 1)]
