@@ -45,6 +45,7 @@ def ablated_filters(
     Parameters
     ----------
     store : Store
+        Where the activations are.
     asked : AskedOne
         Which layer, and which samples.
     fill : str

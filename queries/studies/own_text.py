@@ -30,6 +30,8 @@ def with_files(toml: str, folder: Path, source: str) -> str:
     DataError
         It is no TOML; a file cannot be read; an entry does not stand on a line of its own.
     """
+    if "sql_file" not in toml and "python" not in toml:  # nothing to put in: read once, later
+        return toml
     entries = parse_toml(toml, source).get("report", ())
     for entry in entries if isinstance(entries, list) else ():
         if not isinstance(entry, dict):
