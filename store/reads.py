@@ -71,13 +71,17 @@ class StatementReader(NarrowViews):
         QueryError
             It does not parse, or does not only read; a parameter has no name.
         """
-        named = check_read_only(self._parser, statement)
-        places = [node for node in nodes(named.tree) if node.get("class") == "PARAMETER"]
-        places.sort(key=_start)
-        names = list(dict.fromkeys(str(node["identifier"]) for node in places))
+        return list(dict.fromkeys(name for _, name in self._places(statement)))
+
+    def _places(self, statement: str) -> list[tuple[int, str]]:
+        """Return where each parameter of a statement stands, in bytes, and its name, in order."""
+        tree = check_read_only(self._parser, statement).tree
+        found = [node for node in nodes(tree) if node.get("class") == "PARAMETER"]
+        places = [(int(str(n["query_location"])), str(n["identifier"])) for n in found]
+        names = [name for _, name in sorted(places)]
         if bare := [name for name in names if not name.isidentifier()]:
             raise QueryError(f"parameter {bare[0]} has no name; write $layer, not ? or $1")
-        return names
+        return sorted(places)
 
     def reads(self, statement: str, values: Mapping[str, str | int]) -> Reads:
         """Return what a statement reads.
@@ -154,16 +158,10 @@ class StatementReader(NarrowViews):
         QueryError
             It does not parse, or does not only read.
         """
-        names = self.parameters(statement)
-        tree = check_read_only(self._parser, statement).tree
-        places = [node for node in nodes(tree) if node.get("class") == "PARAMETER"]
+        places = self._places(statement)
+        names = list(dict.fromkeys(name for _, name in places))
         text = statement.encode()
-        for node in sorted(places, key=_start, reverse=True):
-            start, name = _start(node), str(node["identifier"])
+        for start, name in reversed(places):
             end = start + 1 + len(name.encode())
             text = text[:start] + f"${names.index(name) + 1}".encode() + text[end:]
         return text.decode(), [values[name] for name in names]
-
-
-def _start(node: Mapping[str, object]) -> int:
-    return int(str(node["query_location"]))

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fstore.queries.analyses._api import analysis
-from fstore.queries.analyses.probe import chosen, features_of, measure_of, probe_of
+from fstore.queries.analyses.probe import chosen, measure_of, probe_of
 from fstore.queries.figures.probe import plot_ablated_filters
 from fstore.queries.samples.asked_layers import AskedOne
+from fstore.queries.samples.blocks import whole_layer
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def ablated_filters(
     (place,) = asked.places(store)
     problem = asked.problem(store, place)
     found = probe_of(store, asked, problem, classifier="logistic", measure=scale, folds=folds)
-    X, Y = features_of(store, problem, ablation=asked.ablation), problem.Y
+    X, Y = whole_layer(store, problem.rows, ablation=asked.ablation), problem.Y
     parts = problem.splits[asked.seed]
     learned, test = X[parts.fitted], X[parts.test]
     (model,) = fit_logistic(

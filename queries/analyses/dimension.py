@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fstore.queries.analyses._api import analysis
+from fstore.queries.analyses.cka import centred_layer
 from fstore.queries.figures.dimension import plot_dimension
 from fstore.queries.samples.asked_layers import AskedLayers
-from fstore.queries.samples.asked_two import AskedTwo, called, layer_features
+from fstore.queries.samples.asked_two import AskedTwo, called
 from fstore.queries.samples.blocks import Rows
 from fstore.types import OnProgress
 
@@ -88,14 +89,11 @@ def dimensions(
         is NaN or infinite.
     """
     from fstore.queries.methods.dimension import participation_ratio, two_nn
-    from fstore.queries.methods.similarity import centred
 
     rows, places = [], asked.places(store)
     ids = asked.ids(store, places)
     for at, place in enumerate(places):
-        blocks, n_features = layer_features(store, Rows(place, ids), ablation=asked.ablation)
-        name = f"layer {place.layer} of {called(place)} over {place.dataset}.{place.view}"
-        layer = centred(blocks, n_features=n_features, name=name)
+        layer, n_features = centred_layer(store, Rows(place, ids), ablation=asked.ablation)
         dimension, distinct = two_nn(layer)
         rows.append(
             {

@@ -10,7 +10,7 @@ from fstore.errors import DataError
 from fstore.queries.analyses._api import analysis
 from fstore.queries.figures.similarity import plot_filter_change
 from fstore.queries.samples.asked_two import AskedTwo, called
-from fstore.queries.samples.blocks import Rows, ablated_blocks
+from fstore.queries.samples.blocks import Rows, ablated_blocks, whole_layer
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -121,10 +121,7 @@ def _matched(store: "Store", a: Rows, b: Rows, *, ablation: str) -> list[dict[st
     """Compare each filter with its partner; then those that have none."""
     from fstore.queries.methods.matching import match_filters
 
-    X, Y = (
-        np.concatenate([x for _, x in ablated_blocks(store, [each], ablation=ablation)], axis=1)
-        for each in (a, b)
-    )
+    X, Y = (whole_layer(store, [each], ablation=ablation) for each in (a, b))
     of_X, of_Y, r = match_filters(X, Y)
     pairs = zip(of_X.tolist(), of_Y.tolist(), r.tolist(), strict=True)
     rows_of = [{**_row(c, k, change=1 - v), **_constant(a, b)} for c, k, v in pairs]

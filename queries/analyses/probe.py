@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from fstore.errors import DataError
 from fstore.queries.analyses._api import analysis
 from fstore.queries.figures.probe import plot_probe
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
     from fstore.queries.samples.problem import Problem
     from fstore.store import Store
 
-__all__ = ["CLASSIFIERS", "MEASURES", "chosen", "features_of", "measure_of", "probe_of", "probes"]
+__all__ = ["CLASSIFIERS", "MEASURES", "chosen", "measure_of", "probe_of", "probes"]
 
 CLASSIFIERS = ("logistic", "svm")
 MEASURES = ("accuracy", "ap")
@@ -118,14 +116,6 @@ def measure_of(store: "Store", asked: AskedSplit, measure: str | None) -> Litera
     return "accuracy" if one_class else "ap"
 
 
-def features_of(store: "Store", problem: "Problem", *, ablation: str) -> "np.ndarray[Any, Any]":
-    """Return features of shape (n_samples, n_filters, positions), float32: all in memory."""
-    from fstore.queries.samples.blocks import ablated_blocks
-
-    blocks = [X for _, X in ablated_blocks(store, problem.rows, ablation=ablation)]
-    return np.concatenate(blocks, axis=1)
-
-
 def probe_of(
     store: "Store",
     asked: AskedSplit,
@@ -138,12 +128,13 @@ def probe_of(
     """Return the probe of one layer."""
     from fstore.queries.methods import probes as engine
     from fstore.queries.methods.products import products
+    from fstore.queries.samples.blocks import whole_layer
 
     Y = problem.Y
     if classifier == "svm":
         scorer = engine.svm_scorer(products(store, problem.rows, ablation=asked.ablation), Y)
     else:
-        X = features_of(store, problem, ablation=asked.ablation)
+        X = whole_layer(store, problem.rows, ablation=asked.ablation)
         scorer = engine.logistic_scorer(X.reshape(len(X), -1), Y, measure=measure)
     (rows,) = problem.rows
     return engine.probe(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fstore.errors import DataError, FstoreError
 from fstore.queries.cells.needs import Cell, Need, Own
-from fstore.queries.cells.own_inputs import OwnInputs, source_of, values_of
+from fstore.queries.cells.own_inputs import source_of, values_of
 from fstore.queries.cells.row_names import row_name
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ class Given:
     def __init__(self, store: "Store", need: Need, reader: "StatementReader") -> None:
         self._store = store
         self._reader = reader
-        self._may = OwnInputs(store).reads(need)
+        assert need.own is not None  # noqa: S101 - of an own report
+        self._may = [reader.reads(each, values_of(need)) for each in need.own.needs]
 
     def sql(self, statement: str, **values: str | int) -> "Result":
         """Run one statement that only reads; ``$layer`` in it is the value given as ``layer``.
