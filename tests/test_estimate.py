@@ -155,3 +155,16 @@ def test_the_command(store: Store) -> None:
     words[-1] = "fc7"
     assert CliRunner().invoke(app, [*words, "--from-stored", "conv5"]).exit_code == 0
     assert {f.partition.layer for f in store.files()} == {"conv5", "fc7"}
+
+
+def test_an_estimate_ends_soon(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When its time is up it has measured one batch, and takes further checkpoints to be alike."""
+    from fstore.workflows.extract import estimate as module
+
+    monkeypatch.setattr(module, "SECONDS", 0.0)
+    monkeypatch.setattr(module, "LARGEST", 2)
+    rows = estimate(store, layers=["conv5"], ckpts=["one", "two"], options=SMALL)
+    first, second = (row for row in rows if row["layer"] == "(all)")
+    assert first["measured"] == second["measured"] == 2
+    assert first["samples"] == second["samples"] > 2
+    assert first["seconds"] == second["seconds"] > 0

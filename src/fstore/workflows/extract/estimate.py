@@ -4,13 +4,14 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fstore.ending import leftover
 from fstore.store.status import logged_files
+from fstore.types import ActivationBatch
 from fstore.workflows.extract.computing import Extraction
 from fstore.workflows.extract.plan import Chosen, ExtractionOptions, LayerWork
 
@@ -24,7 +25,17 @@ ESTIMATE_COLUMNS = (
     *("samples", "present", "bytes", "raw_bytes", "seconds", "images_per_s", "measured"),
 )
 BATCHES = 6
-"""Batches that are tried, spread over the samples; the first warms up and is not timed."""
+"""Batches that are tried at most, spread over the samples; a smaller one warms up, untimed."""
+LARGEST = 16
+"""Samples of such a batch at most."""
+WARM = 2
+"""Samples of the one that warms up."""
+SECONDS = 5.0
+"""After so long no further batch begins, and a checkpoint of a network that was measured already
+is taken to be like the one before it."""
+
+Measure: TypeAlias = tuple[int, float, dict[str, int]]
+"""Samples tried, seconds that they took, and their bytes by layer."""
 
 
 def estimate(
@@ -43,8 +54,9 @@ def estimate(
     """Say what ``extract`` with the same arguments would add and take.
 
     A few batches go through all of it, decoding to encoding, into a folder that is thrown away;
-    nothing is written to the store. Encoding is taken to add to the time, as it does where the
-    network uses all cores; with a GPU it runs beside.
+    nothing is written to the store. After :data:`SECONDS` no further batch begins. Encoding is
+    taken to add to the time, as it does where the network uses all cores; with a GPU it runs
+    beside.
 
     Parameters
     ----------
@@ -58,7 +70,8 @@ def estimate(
         Keys :data:`ESTIMATE_COLUMNS`: a row a layer, and for each checkpoint and view a row
         ``(all)`` with the time. ``samples`` are still to be done, ``present`` are there;
         ``bytes`` on disk and ``seconds`` are extrapolated from ``measured`` samples (None where
-        nothing is to be done or no image could be read); ``raw_bytes`` are exact.
+        nothing is to be done or no image could be read), which may be of another checkpoint of the
+        same network; ``raw_bytes`` are exact.
 
     Raises
     ------
@@ -71,11 +84,19 @@ def estimate(
     if on_note is not None:
         for text in dict.fromkeys(work.planner.notes):
             on_note(text)
-    return [row for job in jobs for row in _rows(work, job)]
+    measures: dict[tuple[str, ...], Measure] = {}
+    began = perf_counter()
+    rows: list[dict[str, Any]] = []
+    for job in jobs:
+        key = (job.record.network, job.dataset.name, job.view)
+        if len(job.wanted) and (key not in measures or perf_counter() - began < SECONDS):
+            measures[key] = _measure(work, job, until=began + SECONDS)
+        rows += _rows(work, job, measures[key] if len(job.wanted) else (0, 0.0, {}))
+    return rows
 
 
-def _rows(work: Extraction, job: LayerWork) -> list[dict[str, Any]]:
-    measured, seconds, sizes = _measure(work, job) if len(job.wanted) else (0, 0.0, {})
+def _rows(work: Extraction, job: LayerWork, measure: Measure) -> list[dict[str, Any]]:
+    measured, seconds, sizes = measure
     total = len(work.store.samples(job.dataset.name, job.view, ["sample_id"]))
     rows: list[dict[str, Any]] = []
     for partition, n_missing in job.missing.items():
@@ -105,20 +126,27 @@ def _rows(work: Extraction, job: LayerWork) -> list[dict[str, Any]]:
     return [*rows, whole]
 
 
-def _measure(work: Extraction, job: LayerWork) -> tuple[int, float, dict[str, int]]:
-    """Return samples tried, seconds that they took, and their bytes by layer."""
+def _measure(work: Extraction, job: LayerWork, *, until: float) -> Measure:
+    """Run samples until a time has come, at least one batch; and encode what they gave."""
     from fstore.extractor.extract import Clock
     from fstore.store.encoders import Encoders
     from fstore.store.sink import write_shard
     from fstore.store.store import Store
 
     runners, source = work.runners(job), work.source(job)
-    size = work.batch_size(job, [r.device for r in runners])
-    first, *others = _spread(job.wanted, size)
-    list(work.compute(job, source, [first], runners=runners, clock=Clock(), total=0))
-    chosen = np.unique(np.concatenate(others or [first]))
+    size = min(LARGEST, work.batch_size(job, [r.device for r in runners]))
+
+    def computed(samples: NDArray[np.int64]) -> list[ActivationBatch]:
+        (batches,) = work.compute(job, source, [samples], runners=runners, clock=Clock(), total=0)
+        return batches
+
+    computed(job.wanted[:WARM])
     began = perf_counter()
-    (batches,) = work.compute(job, source, [chosen], runners=runners, clock=Clock(), total=0)
+    batches: list[ActivationBatch] = []
+    for samples in _spread(job.wanted, size):
+        if batches and perf_counter() > until:
+            break
+        batches += computed(samples)
     if not batches:
         return 0, 0.0, {}
     with (
@@ -135,8 +163,7 @@ def _measure(work: Extraction, job: LayerWork) -> tuple[int, float, dict[str, in
 
 
 def _spread(samples: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
-    """Return runs of ``size`` neighbouring samples, evenly spread over all."""
-    if len(samples) <= size:
-        return [samples]
-    starts = np.linspace(0, len(samples) - size, min(BATCHES, -(-len(samples) // size)))
-    return [samples[start : start + size] for start in starts.astype(int)]
+    """Return runs of at most ``size`` neighbouring samples, evenly spread over all; none twice."""
+    runs = [samples[start : start + size] for start in range(0, len(samples), size)]
+    picked = np.linspace(0, len(runs) - 1, min(BATCHES, len(runs))).astype(int)
+    return [runs[at] for at in picked]
