@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from fstore import commands
+from fstore.queries.cells.asked_inputs import texts_of
 from fstore.queries.cells.inputs import NO_PROPOSALS, NO_RESPONSES, Lack, partition_of
 from fstore.queries.cells.needs import Need, Own, Reading, Weights
+from fstore.queries.cells.own_inputs import options_of
 from fstore.queries.studies.study import ROLES, Study
 
 if TYPE_CHECKING:
@@ -143,19 +145,21 @@ def _of_own(store: "Store", study: Study, need: Need) -> Missing:
     The command extracts where the cell's parameters and the study leave no choice; else it lists
     what is stored.
     """
-    values = {name: str(value) for name, value in need.parameters}
-    datasets = {bound.dataset for role in ROLES for bound in getattr(study, role)}
-    dataset = values.get("dataset") or (next(iter(datasets)) if len(datasets) == 1 else None)
-    layer, ckpt = values.get("layer"), values.get("ckpt")
+    assert need.own is not None  # noqa: S101 - of an own report
+    values = options_of(need)
+    bound = {bound.dataset for role in ROLES for bound in getattr(study, role)}
+    datasets = texts_of(values, "dataset", "other_dataset") or list(bound)
+    layers = texts_of(values, "layer", "other_layer") or (study.layers if need.own.analysis else ())
+    ckpts = texts_of(values, "ckpt", "other")
     command = commands.status(store.place)
-    makes = bool(layer and ckpt and dataset)
-    if layer and ckpt and dataset:
-        network = values.get("network", study.network)
+    makes = bool(layers and ckpts and len(datasets) == 1)
+    if makes:
+        network = values.get("network") or study.network
         command = commands.extract(
             store.place,
-            layers=[layer],
-            ckpts=[f"{network}/{ckpt}"],
-            dataset=dataset,
+            layers=layers,
+            ckpts=[ckpt if "/" in ckpt else f"{network}/{ckpt}" for ckpt in ckpts],
+            dataset=datasets[0],
             view=values.get("view", "image"),
         )
     return Missing((need.row,), f"{NO_RESPONSES} that it asks for", command, makes)

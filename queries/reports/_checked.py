@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fstore.errors import DataError, QueryError
+from fstore.queries.analyses import ANALYSES
 from fstore.queries.cells.own_inputs import OwnInputs, source_of, values_of
 from fstore.queries.reports._of_study import needs_of, reports_of
+from fstore.queries.reports._own_analysis import TOLD
 from fstore.queries.reports._own_compute import key_columns
 from fstore.queries.studies.own import OwnReport
 from fstore.queries.studies.study import Study
@@ -39,11 +41,13 @@ def check_own_reports(store: "Store", study: Study) -> None:
         needs = needs_of(store, study, own.name)
         if not needs:
             raise DataError(f"report '{own.name}': one of its parameters has no value")
+        parameters = [name for name, _ in needs[0].parameters]
+        if own.analysis is not None:
+            _check_analysis(own, parameters)
+            continue
         OwnInputs(store).reads(needs[0])
         if own.python is None:
-            _check_columns(
-                own, _planned(store, needs[0]), [name for name, _ in needs[0].parameters]
-            )
+            _check_columns(own, _planned(store, needs[0]), parameters)
         else:
             source_of(needs[0].own)  # type: ignore[arg-type]
 
@@ -62,10 +66,21 @@ def _planned(store: "Store", need: "Need") -> "pa.Table":
         raise DataError(f"report '{own.report}': {error}") from error
 
 
-def _check_columns(own: OwnReport, table: "pa.Table", parameters: Sequence[str]) -> None:
-    where = f"report '{own.name}'"
-    keys = key_columns(table, own.rows, where)
-    there = list(dict.fromkeys([*parameters, *keys, *table.column_names]))
+def _check_analysis(own: OwnReport, parameters: Sequence[str]) -> None:
+    """Refuse columns that an analysis does not give."""
+    where, columns = f"report '{own.name}'", ANALYSES[str(own.analysis)].meta["columns"]
+    if lacking := [name for name in own.rows if name not in columns]:
+        raise DataError(
+            f"{where}: rows: there is no column '{lacking[0]}'; there are: {', '.join(columns)}"
+        )
+    there = list(
+        dict.fromkeys([*parameters, *(c for c in columns if c in own.rows or c not in TOLD)])
+    )
+    _check_drawn(own, there, where)
+
+
+def _check_drawn(own: OwnReport, there: Sequence[str], where: str) -> None:
+    """Refuse a chart of columns that are not there."""
     if own.chart is None:
         return
     for column in filter(None, (own.chart.x, own.chart.y, own.chart.color)):
@@ -73,6 +88,14 @@ def _check_columns(own: OwnReport, table: "pa.Table", parameters: Sequence[str])
             raise DataError(
                 f"{where}: chart: there is no column '{column}'; there are: {', '.join(there)}"
             )
+
+
+def _check_columns(own: OwnReport, table: "pa.Table", parameters: Sequence[str]) -> None:
+    where = f"report '{own.name}'"
+    keys = key_columns(table, own.rows, where)
+    _check_drawn(own, list(dict.fromkeys([*parameters, *keys, *table.column_names])), where)
+    if own.chart is None:
+        return
     number = own.chart.color if own.chart.kind == "heatmap" else own.chart.y
     if number is None or number in {*keys, *parameters}:
         wanted = "color" if own.chart.kind == "heatmap" else "y"
