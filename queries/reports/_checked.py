@@ -42,6 +42,7 @@ def check_own_reports(store: "Store", study: Study) -> None:
         if not needs:
             raise DataError(f"report '{own.name}': one of its parameters has no value")
         parameters = [name for name, _ in needs[0].parameters]
+        _check_told(own, needs)
         if own.analysis is not None:
             _check_analysis(own, parameters)
             continue
@@ -50,6 +51,24 @@ def check_own_reports(store: "Store", study: Study) -> None:
             _check_columns(own, _planned(store, needs[0]), parameters)
         else:
             source_of(needs[0].own)  # type: ignore[arg-type]
+
+
+def _check_told(own: OwnReport, needs: "Sequence[Need]") -> None:
+    """Refuse a scatter plot in whose colours several values of a parameter cannot be told apart.
+
+    Without ``color``, colours tell all that x leaves open; other kinds draw a panel a value.
+    """
+    chart = own.chart
+    if chart is None or chart.color is None or chart.kind != "scatter":
+        return
+    for name in dict(needs[0].parameters):
+        values = {dict(need.parameters)[name] for need in needs}
+        if len(values) > 1 and name not in (chart.x, chart.y, chart.color):
+            raise DataError(
+                f"report '{own.name}': chart: ${name} has {len(values)} values, and the chart does "
+                f'not tell them apart; write color = "{name}", leave color out, or give ${name} '
+                "one value"
+            )
 
 
 def _planned(store: "Store", need: "Need") -> "pa.Table":
