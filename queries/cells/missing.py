@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from fstore import commands
-from fstore.queries.cells.asked_inputs import texts_of
 from fstore.queries.cells.inputs import NO_PROPOSALS, NO_RESPONSES, Lack, partition_of
 from fstore.queries.cells.needs import Need, Own, Reading, Weights
-from fstore.queries.cells.own_inputs import options_of
-from fstore.queries.studies.study import ROLES, Study
+from fstore.queries.cells.own_places import own_places
+from fstore.queries.studies.study import Study
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -145,24 +144,17 @@ def _of_own(store: "Store", study: Study, need: Need) -> Missing:
     The command extracts where the cell's parameters and the study leave no choice; else it lists
     what is stored.
     """
-    assert need.own is not None  # noqa: S101 - of an own report
-    values = options_of(need)
-    bound = {bound.dataset for role in ROLES for bound in getattr(study, role)}
-    datasets = texts_of(values, "dataset", "other_dataset") or list(bound)
-    layers = texts_of(values, "layer", "other_layer") or (study.layers if need.own.analysis else ())
-    ckpts = texts_of(values, "ckpt", "other")
+    places = own_places(study, need)
     command = commands.status(store.place)
-    makes = bool(layers and ckpts and len(datasets) == 1)
-    if makes:
-        network = values.get("network") or study.network
+    if places:
         command = commands.extract(
             store.place,
-            layers=layers,
-            ckpts=[ckpt if "/" in ckpt else f"{network}/{ckpt}" for ckpt in ckpts],
-            dataset=datasets[0],
-            view=values.get("view", "image"),
+            layers=list(dict.fromkeys(place.layer for place in places)),
+            ckpts=list(dict.fromkeys(f"{place.network}/{place.ckpt}" for place in places)),
+            dataset=places[0].dataset,
+            view=places[0].view,
         )
-    return Missing((need.row,), f"{NO_RESPONSES} that it asks for", command, makes)
+    return Missing((need.row,), f"{NO_RESPONSES} that it asks for", command, bool(places))
 
 
 def _grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
