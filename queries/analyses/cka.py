@@ -74,7 +74,8 @@ def cka_of_layers(
             on_progress("linear CKA", at + 1, len(columns), column.layer)
     return [
         {
-            "ckpt": called(a), "layer": a.layer, "other_ckpt": called(b), "other_layer": b.layer,
+            "ckpt": asked.called(a), "layer": a.layer,
+            "other_ckpt": asked.called(b), "other_layer": b.layer,
             "cka": cells[a, b], "n": len(ids),
         }
         for a in rows for b in columns

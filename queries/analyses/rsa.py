@@ -96,7 +96,8 @@ def rsa_of_layers(
     index = {partition: i for i, partition in enumerate(partitions)}
     return [
         {
-            "ckpt": called(a), "layer": a.layer, "other_ckpt": called(b), "other_layer": b.layer,
+            "ckpt": asked.called(a), "layer": a.layer,
+            "other_ckpt": asked.called(b), "other_layer": b.layer,
             "rho": _number(rho[index[a], index[b]]), "n": n, "left_out": left_out,
         }
         for a in rows for b in columns

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fstore.errors import DataError
 from fstore.queries.samples.blocks import Rows, ablated_blocks
+from fstore.queries.samples.same_images import check_same_images
 from fstore.store.features import stored_samples
 from fstore.store.parts import Samples, sample_ids, without_difficult
 
@@ -32,6 +33,9 @@ class AskedTwo:
         Data set.
     other : str or None
         Checkpoint to compare with, also of another network. Default: the same, layer with layer.
+    other_dataset : str or None
+        Data set of the other, of the same images in the same order, as a blurred copy. Default:
+        the same.
     view : str
         image (whole images), gt (ground-truth boxes) or proposal.
     part : str or None
@@ -53,6 +57,7 @@ class AskedTwo:
     ckpt: str
     dataset: str
     other: str | None = None
+    other_dataset: str | None = None
     view: str = "image"
     part: str | None = None
     split: str = "official"
@@ -78,40 +83,65 @@ class AskedTwo:
         UnknownNameError
             Nothing is stored of a checkpoint, or a layer is stored of neither.
         """
-        ckpts = (self.ckpt, self.other or self.ckpt)
-        a, b = (self._stored(store, ckpt, layers) for ckpt in ckpts)
+        sides = self._sides
+        a, b = (self._stored(store, *side, layers) for side in sides)
         names = {p.layer for p in (*a, *b)}
         for layer in layers:
             if layer not in names:
-                self._find(store, layer, self.ckpt)
+                self._find(store, layer, *sides[0])
         wanted = set(layers) or names
         kept = [[p for p in own if p.layer in wanted] for own in (a, b)]
-        for own, ckpt in zip(kept, ckpts, strict=True):
+        for own, side in zip(kept, sides, strict=True):
             if not own:
-                self._find(store, layers[0], ckpt)
+                self._find(store, layers[0], *side)
         return kept[0], kept[1]
 
-    def _find(self, store: "Store", layer: str, ckpt: str) -> "Partition":
+    def one(self, store: "Store", layer: str, *, other: bool = False) -> "Partition":
+        """Return the partition of one layer, of the checkpoint or of the other.
+
+        Raises
+        ------
+        UnknownNameError
+            It is not stored.
+        """
+        side = self._sides[other]
+        own = [p for p in self._stored(store, *side, [layer]) if p.layer == layer]
+        return own[0] if own else self._find(store, layer, *side)
+
+    def called(self, partition: "Partition") -> str:
+        """Return a partition's checkpoint with its network; of two data sets, also which."""
+        over = "" if self.other_dataset is None else f" over {partition.dataset}"
+        return called(partition) + over
+
+    @property
+    def _sides(self) -> tuple[tuple[str, str], tuple[str, str]]:
+        """Checkpoint and data set, and those that they are compared with."""
+        other = self.other or self.ckpt, self.other_dataset or self.dataset
+        return (self.ckpt, self.dataset), other
+
+    def _find(self, store: "Store", layer: str, ckpt: str, dataset: str) -> "Partition":
         """Return the partition of a layer; the error says what there is, and what to do."""
         from fstore.store.export.finding import find_partition
 
-        return find_partition(store, layer=layer, ckpt=ckpt, dataset=self.dataset, view=self.view)
+        return find_partition(store, layer=layer, ckpt=ckpt, dataset=dataset, view=self.view)
 
-    def _stored(self, store: "Store", ckpt: str, layers: Sequence[str]) -> "list[Partition]":
-        """Return a checkpoint's stored layers over the data set, in the network's order."""
+    def _stored(
+        self, store: "Store", ckpt: str, dataset: str, layers: Sequence[str]
+    ) -> "list[Partition]":
+        """Return a checkpoint's stored layers over a data set, in the network's order."""
         from fstore.store.files import Partition
 
         columns = ("network", "ckpt", "dataset", "view", "layer")
         rows = [
             Partition(**{c: row[c] for c in columns})
             for row in store.status()
-            if (row["dataset"], row["view"]) == (self.dataset, self.view)
+            if (row["dataset"], row["view"]) == (dataset, self.view)
         ]
         fit = [p for p in rows if ckpt in (p.ckpt, called(p))]
         networks = {p.network for p in fit}
         if len(networks) != 1:  # none, or several that have a checkpoint of this name
             layer = [*layers, *(p.layer for p in (*fit, *rows)), "NAME"][0]
-            networks = {self._find(store, layer, ckpt).network}
+            networks = {self._find(store, layer, ckpt, dataset).network}
         return [p for p in fit if p.network in networks]
 
     def ids(self, store: "Store", partitions: "Sequence[Partition]") -> NDArray[np.int64]:
@@ -122,8 +152,11 @@ class AskedTwo:
         UnknownNameError
             The part is not there.
         DataError
-            They hold fewer than three in common; ``samples`` is below 0, or 1 or 2.
+            They hold fewer than three in common; ``samples`` is below 0, or 1 or 2. They are of
+            two data sets whose samples are not the same images in the same order.
         """
+        if self.other_dataset is not None:
+            check_same_images(store, self.view, self.dataset, self.other_dataset)
         if self.samples < 0 or self.samples in (1, 2):
             raise DataError(f"samples must be 0 (all) or at least 3, got {self.samples}")
         ids = stored_samples(store, partitions[0])
