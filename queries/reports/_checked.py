@@ -98,10 +98,21 @@ def _check_analysis(own: OwnReport, parameters: Sequence[str]) -> None:
     _check_drawn(own, there, where)
 
 
+def _check_gallery(own: OwnReport, there: Sequence[str], where: str) -> None:
+    """Refuse a gallery of rows that do not say which sample of which data set they are of."""
+    names = own.rows or there
+    if "sample_id" not in names:
+        raise DataError(f"{where}: chart: a gallery needs a column sample_id, which names its rows")
+    if "dataset" not in (*there, *own.options):
+        raise DataError(f"{where}: chart: a gallery needs a column dataset, or a parameter")
+
+
 def _check_drawn(own: OwnReport, there: Sequence[str], where: str) -> None:
     """Refuse a chart of columns that are not there."""
     if own.chart is None:
         return
+    if own.chart.kind == "gallery":
+        _check_gallery(own, there, where)
     for column in filter(None, (own.chart.x, own.chart.y, own.chart.color)):
         if column not in there:
             raise DataError(

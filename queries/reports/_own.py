@@ -9,6 +9,7 @@ from fstore.errors import DataError, QueryError
 from fstore.queries.cells.needs import Need, Own
 from fstore.queries.cells.row_names import row_name
 from fstore.queries.figures.own import own_plot
+from fstore.queries.figures.own_gallery import gallery_plot, no_chart, with_thumbnails
 from fstore.queries.reports._own_analysis import check_options, needed, with_analysis, with_split
 from fstore.queries.reports._own_compute import compute_own
 from fstore.queries.reports._own_values import values_of
@@ -39,17 +40,27 @@ def own_entry(own: OwnReport) -> "Entry[Compute]":
         "answers": own.answers,
         "paper": None,
         "columns": (),
-        "plot": None if own.chart is None else own_plot(own.chart, own.unit),
-        "chart": None,
-        "illustrate": None,
         "on": "",
         "paper_row": str,
         "negative": "",
         "together": False,
         "needs": lambda store, study: _needs(store, study, own),
         "method": _method(own),
+        **_drawn(own),
     }
     return Entry(own.name, compute_own, meta)
+
+
+def _drawn(own: OwnReport) -> dict[str, Any]:
+    """Return what draws a report: a chart, or images."""
+    if own.chart is not None and own.chart.kind == "gallery":
+        return {
+            "plot": gallery_plot(own),
+            "chart": no_chart,
+            "illustrate": with_thumbnails(own),
+        }
+    plot = None if own.chart is None else own_plot(own.chart, own.unit)
+    return {"plot": plot, "chart": None, "illustrate": None}
 
 
 def _method(own: OwnReport) -> str:

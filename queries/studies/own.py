@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OwnChart", "OwnReport", "agree_to_code", "check_own"]
 
-Kind = Literal["bar", "line", "heatmap", "scatter"]
+Kind = Literal["bar", "line", "heatmap", "scatter", "gallery"]
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 LONGEST_NAME = 60
@@ -24,11 +24,14 @@ WAYS = ("sql", "sql_file", "python", "analysis")
 
 
 class OwnChart(Table, frozen=True):
-    """How a report is drawn: columns of its result, or parameters, along x and y and in colour."""
+    """How a report is drawn: columns of its result, or parameters, along x and y and in colour.
+
+    A gallery shows the images of rows, with the number ``y`` under each, if it has one.
+    """
 
     kind: Kind
-    x: Text
-    y: Text
+    x: Text = ""
+    y: Text = ""
     color: Text | None = None
 
 
@@ -122,6 +125,7 @@ def _check_one(own: OwnReport, where: str) -> None:
             f"{where} has {' and '.join(given) or 'no sql'}; give one of {', '.join(WAYS[:-1])} "
             f"and {WAYS[-1]}"
         )
+    _check_axes(own, where)
     if own.options and given != ["analysis"]:
         raise DataError(f"{where}: options goes with analysis only; other values go into params")
     if given == ["python"]:
@@ -136,6 +140,19 @@ def _check_one(own: OwnReport, where: str) -> None:
         raise DataError(
             f"{where}: needs goes with python only; of others it is known what they read"
         )
+
+
+def _check_axes(own: OwnReport, where: str) -> None:
+    """Refuse a chart that lacks an axis, or has one that is not drawn."""
+    if own.chart is None:
+        return
+    if own.chart.kind == "gallery":
+        if own.chart.x or own.chart.color:
+            raise DataError(
+                f"{where}: chart: a gallery has no x and no color; y stands under images"
+            )
+    elif lacking := [axis for axis in "xy" if not getattr(own.chart, axis)]:
+        raise DataError(f"{where}: chart: key '{lacking[0]}' is missing")
 
 
 def agree_to_code(store: "Store", reports: Sequence[OwnReport]) -> None:
