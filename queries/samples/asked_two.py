@@ -1,6 +1,6 @@
 """Two checkpoints that saw the same samples, and the layers of each that are compared."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -13,12 +13,13 @@ from fstore.queries.samples.blocks import Rows, ablated_blocks
 from fstore.queries.samples.same_images import check_same_images
 from fstore.store.features import stored_samples
 from fstore.store.parts import Samples, sample_ids, without_difficult
+from fstore.types import OnProgress
 
 if TYPE_CHECKING:
     from fstore.store import Store
     from fstore.store.files import Partition
 
-__all__ = ["AskedTwo", "called", "layer_features"]
+__all__ = ["AskedTwo", "Layer", "called", "each_layer", "layer_features"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +182,62 @@ class AskedTwo:
 def called(partition: "Partition") -> str:
     """Return a partition's checkpoint with its network."""
     return f"{partition.network}/{partition.ckpt}"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer's responses to some samples, as they are read.
+
+    Attributes
+    ----------
+    partition : Partition
+    blocks : iterable of arrays of shape (n_samples, n_channels, positions), float32
+        Some channels each.
+    n_features : int
+        Of all blocks.
+    name : str
+        For messages.
+    """
+
+    partition: "Partition"
+    blocks: Iterable[NDArray[np.float32]]
+    n_features: int
+    name: str
+
+
+def each_layer(
+    store: "Store",
+    rows: Iterable[Rows],
+    *,
+    ablation: str,
+    what: str = "",
+    on_progress: OnProgress | None = None,
+) -> Iterator[Layer]:
+    """Yield layers to be read, one after another; a bar goes on when the next one is asked for.
+
+    Parameters
+    ----------
+    store : Store
+    rows : iterable of Rows
+    ablation : str
+        See :func:`fstore.queries.samples.ablations.parse_ablation`.
+    what : str
+        Of the bar.
+    on_progress : callable or None
+
+    Raises
+    ------
+    DataError
+        A response is NaN or infinite.
+    """
+    wanted = list(rows)
+    for done, each in enumerate(wanted, start=1):
+        place = each.partition
+        blocks, n_features = layer_features(store, each, ablation=ablation)
+        name = f"layer {place.layer} of {called(place)} over {place.dataset}.{place.view}"
+        yield Layer(place, blocks, n_features, name)
+        if on_progress is not None:
+            on_progress(what, done, len(wanted), place.layer)
 
 
 def layer_features(
