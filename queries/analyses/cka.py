@@ -63,7 +63,7 @@ def cka_of_layers(
     rows, columns = asked.both(store, layer)
     ids = asked.ids(store, [*rows, *columns])
     tell: dict[str, Any] = {"what": "layers read", "on_progress": on_progress}
-    own = dict(_centred(store, asked, [Rows(row, ids) for row in rows], tell))
+    own = dict(_centred(store, asked, [Rows(row, ids) for row in rows], **tell))
     cells: dict[tuple[Partition, Partition], float] = {}
     if rows == columns:  # the same both ways
         for at, b in enumerate(rows):
@@ -72,7 +72,7 @@ def cka_of_layers(
                 cells[a, b] = cells[b, a] = value
     else:
         others, tell = [Rows(column, ids) for column in columns], {**tell, "what": "linear CKA"}
-        for column, centred in _centred(store, asked, others, tell):  # held one at a time
+        for column, centred in _centred(store, asked, others, **tell):  # held one at a time
             values = ckas([own[row] for row in rows], centred)
             cells |= {(row, column): v for row, v in zip(rows, values, strict=True)}
     return [
@@ -86,7 +86,10 @@ def cka_of_layers(
 
 
 def _centred(
-    store: "Store", asked: AskedTwo, rows: Sequence[Rows], tell: dict[str, Any]
+    store: "Store",
+    asked: AskedTwo,
+    rows: Sequence[Rows],
+    **tell: Any,  # noqa: ANN401 - what tells of each layer
 ) -> "Iterator[tuple[Partition, Centred]]":
     """Yield each layer's centred responses."""
     from fstore.queries.methods.similarity import centred

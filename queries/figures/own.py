@@ -41,7 +41,7 @@ def own_plot(chart: OwnChart, unit: str) -> Callable[..., "alt.TopLevelMixin"]:
             if chart.kind == "heatmap"
             else _plane(points, chart, unit)
         )
-        whole = _in_panels(drawn, panels, points, chart) if panels else drawn
+        whole = _in_panels(drawn, panels, points=points, chart=chart) if panels else drawn
         return titled(whole, title, n)  # type: ignore[no-any-return]
 
     return plot
@@ -93,7 +93,7 @@ def _panels(points: Sequence[dict[str, Any]], chart: OwnChart) -> list[str]:
 
 
 def _in_panels(
-    drawn: "alt.Chart", names: Sequence[str], points: Sequence[dict[str, Any]], chart: OwnChart
+    drawn: "alt.Chart", names: Sequence[str], *, points: Sequence[dict[str, Any]], chart: OwnChart
 ) -> "alt.TopLevelMixin":
     """Return a chart once for each value of what it does not name."""
     import altair as alt

@@ -85,16 +85,16 @@ class AskedTwo:
             Nothing is stored of a checkpoint, or a layer is stored of neither.
         """
         sides = self._sides
-        a, b = (self._stored(store, *side, layers) for side in sides)
+        a, b = (self._stored(store, side, layers) for side in sides)
         names = {p.layer for p in (*a, *b)}
         for layer in layers:
             if layer not in names:
-                self._find(store, layer, *sides[0])
+                self._find(store, layer, sides[0])
         wanted = set(layers) or names
         kept = [[p for p in own if p.layer in wanted] for own in (a, b)]
         for own, side in zip(kept, sides, strict=True):
             if not own:
-                self._find(store, layers[0], *side)
+                self._find(store, layers[0], side)
         return kept[0], kept[1]
 
     def one(self, store: "Store", layer: str, *, other: bool = False) -> "Partition":
@@ -106,8 +106,8 @@ class AskedTwo:
             It is not stored.
         """
         side = self._sides[other]
-        own = [p for p in self._stored(store, *side, [layer]) if p.layer == layer]
-        return own[0] if own else self._find(store, layer, *side)
+        own = [p for p in self._stored(store, side, [layer]) if p.layer == layer]
+        return own[0] if own else self._find(store, layer, side)
 
     def called(self, partition: "Partition") -> str:
         """Return a partition's checkpoint with its network; of two data sets, also which."""
@@ -120,18 +120,20 @@ class AskedTwo:
         other = self.other or self.ckpt, self.other_dataset or self.dataset
         return (self.ckpt, self.dataset), other
 
-    def _find(self, store: "Store", layer: str, ckpt: str, dataset: str) -> "Partition":
+    def _find(self, store: "Store", layer: str, side: tuple[str, str]) -> "Partition":
         """Return the partition of a layer; the error says what there is, and what to do."""
         from fstore.store.export.finding import find_partition
 
+        ckpt, dataset = side
         return find_partition(store, layer=layer, ckpt=ckpt, dataset=dataset, view=self.view)
 
     def _stored(
-        self, store: "Store", ckpt: str, dataset: str, layers: Sequence[str]
+        self, store: "Store", side: tuple[str, str], layers: Sequence[str]
     ) -> "list[Partition]":
         """Return a checkpoint's stored layers over a data set, in the network's order."""
         from fstore.store.files import Partition
 
+        ckpt, dataset = side
         columns = ("network", "ckpt", "dataset", "view", "layer")
         rows = [
             Partition(**{c: row[c] for c in columns})
@@ -142,7 +144,7 @@ class AskedTwo:
         networks = {p.network for p in fit}
         if len(networks) != 1:  # none, or several that have a checkpoint of this name
             layer = [*layers, *(p.layer for p in (*fit, *rows)), "NAME"][0]
-            networks = {self._find(store, layer, ckpt, dataset).network}
+            networks = {self._find(store, layer, side).network}
         return [p for p in fit if p.network in networks]
 
     def ids(self, store: "Store", partitions: "Sequence[Partition]") -> NDArray[np.int64]:
@@ -157,7 +159,7 @@ class AskedTwo:
             two data sets whose samples are not the same images in the same order.
         """
         if self.other_dataset is not None:
-            check_same_images(store, self.view, self.dataset, self.other_dataset)
+            check_same_images(store, self.view, (self.dataset, self.other_dataset))
         if self.samples < 0 or self.samples in (1, 2):
             raise DataError(f"samples must be 0 (all) or at least 3, got {self.samples}")
         ids = stored_samples(store, partitions[0])

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 __all__ = ["check_same_images"]
 
 
-def check_same_images(store: "Store", view: str, first: str, second: str) -> None:
+def check_same_images(store: "Store", view: str, datasets: tuple[str, str]) -> None:
     """Refuse two data sets whose samples are not those of the same images, one by one.
 
     All have the same names, or all the same content. Where samples are boxes, these are the same
@@ -20,8 +20,8 @@ def check_same_images(store: "Store", view: str, first: str, second: str) -> Non
     ----------
     store : Store
     view : str
-    first, second : str
-        Data sets.
+    datasets : tuple of str
+        The two.
 
     Raises
     ------
@@ -30,7 +30,8 @@ def check_same_images(store: "Store", view: str, first: str, second: str) -> Non
     DataError
         Says what differs: how many samples there are, or which is the first that differs.
     """
-    a, b = (_samples(store, name, view) for name in (first, second))
+    first, second = datasets
+    a, b = (_samples(store, name, view) for name in datasets)
     if len(a) != len(b):
         raise DataError(
             f"data sets '{first}' and '{second}' have {len(a):,} and {len(b):,} samples of view "
