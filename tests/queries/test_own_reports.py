@@ -407,7 +407,7 @@ def test_own_reports_are_listed_drawn_and_published(
     built: Built, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They stand beside the paper's in lists, charts and on the page."""
-    refreshed(built.store, study)
+    refreshed(built.store, study, "loud", "spread")
     assert [e.name for e in reports_of(study)] == [*(e.name for e in REPORTS), *OWN]
     (done,) = brought(built.store, study, ["loud"], compute=False)
     chart = chart_of(done.rows, report_of(study, "loud"), title="Loud")
@@ -415,10 +415,10 @@ def test_own_reports_are_listed_drawn_and_published(
     points = chart.spec["data"].get("values", [])
     assert len(points or next(iter(chart.spec["datasets"].values()))) == 14
     assert names(study)[: len(OWN)] == list(OWN)
-    monkeypatch.setattr(build_module, "names", lambda _: list(OWN))
+    monkeypatch.setattr(build_module, "names", lambda _: ["loud", "spread"])  # each takes time
     page = build_page(built.store, study, tmp_path / "page", compute=False)
     index = page.read_text(encoding="utf-8")
-    for name in OWN:
+    for name in ("loud", "spread"):
         assert f"{name}.html" in index
     text = (page.parent / "loud.html").read_text(encoding="utf-8")
     assert "Mean response of each filter" in text
