@@ -1,14 +1,14 @@
 """``fstore analyze NAME``: one command for each registered analysis, made from its signature."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import typer
 
 from fstore.cli.app import HELP_OPTIONS, app, open_store
-from fstore.cli.commands import Group, Program
+from fstore.cli.commands import Group, Program, split_word
 from fstore.cli.engines import AddressOption, EngineOption, check_engine
 from fstore.cli.limits import Timeout
 from fstore.cli.made import flag_of, made_commands, parameter, with_parameters
@@ -201,6 +201,8 @@ def _run(
     if "split" in given:
         given = _with_split(ctx, store, **given)
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    if isinstance(options.get("layer"), tuple):
+        options["layer"] = _layers(store, options["layer"])
     with bar(quiet=ctx.obj["quiet"]) as advance:
         notes: list[str] = []
         tell: dict[str, Any] = {"on_progress": advance, "on_note": notes.append}
@@ -213,6 +215,17 @@ def _run(
         title = analysis_title(entry.meta["title"], options)
         out = save_plot(draw, rows, plot, columns=columns, overwrite=overwrite, title=title)
         typer.echo(out)
+
+
+def _layers(store: "Store", words: Sequence[str]) -> tuple[str, ...]:
+    """Return the layers that words name: one that is stored, or several joined by commas."""
+    stored = {file.partition.layer for file in store.files()} if words else set()
+    parts = [[word] if word in stored else split_word(word) for word in words]
+    if empty := next((w for w, own in zip(words, parts, strict=True) if not all(own)), None):
+        raise typer.BadParameter(
+            f"--layer {empty!r} has a comma with no value beside it; write a,b"
+        )
+    return tuple(layer for own in parts for layer in own)
 
 
 def _asked(

@@ -25,7 +25,7 @@ from fstore.cli.output import FULL
 from fstore.cli.streams import BROKEN_PIPE, silence
 from fstore.reading import check_local, is_endless
 
-__all__ = ["WHOLE", "Command", "Group", "Program"]
+__all__ = ["WHOLE", "Command", "Group", "Program", "split_word"]
 
 INT64 = range(-(2**63), 2**63)
 
@@ -41,10 +41,14 @@ ELSEWHERE: dict[tuple[str, str], Callable[[str], str]] = {
 """Where a command is that somebody may look for: (group, word) to what is meant, of a store."""
 
 WHOLE = {
+    ("analyze cka", "--layer"),  # the name of a layer may hold a comma: the store knows
+    ("analyze dimension", "--layer"),
+    ("analyze probe", "--layer"),
+    ("analyze rsa", "--layer"),
     ("ckpt import", "--preprocess"),  # reads commas itself
     ("ckpt init", "--preprocess"),
     ("detect train", "--class"),  # the name of a class may hold a comma
-    ("extract", "--layer"),  # so may that of a layer: the network knows
+    ("extract", "--layer"),  # and that of a layer: the network knows
     ("proposals", "--import"),  # and the name of a file
 }
 """Lists whose values are not split at commas here: (command, option)."""
@@ -130,11 +134,16 @@ def _is_list(param: Any) -> bool:  # noqa: ANN401
     return bool(getattr(param, "multiple", False)) or param.nargs == -1
 
 
+def split_word(word: str) -> list[str]:
+    """Return what stands between the commas of a word, but for those in brackets."""
+    return [part.strip() for part in re.split(r",(?![^\[\]]*\])", word)]
+
+
 def _split(ctx: Any, param: Any, words: Sequence[str]) -> list[str]:  # noqa: ANN401
     """Return words split at their commas, but for those in brackets."""
     values: list[str] = []
     for word in words:
-        parts = [part.strip() for part in re.split(r",(?![^\[\]]*\])", word)]
+        parts = split_word(word)
         if len(parts) > 1 and not all(parts):
             ctx.fail(f"{param.opts[0]} {word!r} has a comma with no value beside it; write a,b")
         values.extend(parts if len(parts) > 1 else [word])

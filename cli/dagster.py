@@ -97,7 +97,7 @@ def _extract(store: "Store", study: "Study", ckpt: str, *, dataset: str, device:
 
     needs, _ = study_needs(store, study)
     missing = missing_extractions(
-        store, (need for own in needs.values() for need in own), layers=study.layers
+        store, (need for own in needs.values() for need in own), layers=study.layers, study=study
     )
     mine = [m for m in missing if m.dataset == dataset and ckpt in m.ckpts]
     return sum(

@@ -17,6 +17,7 @@ from fstore.errors import DataError
 from fstore.reading import read_text
 
 if TYPE_CHECKING:
+    from fstore.store import Store
     from fstore.store.sql import Result
 
 SHOWN = 100  # rows of a table on a terminal, unless --limit says otherwise
@@ -30,6 +31,13 @@ def sql(
     ] = "",
     *,
     file: Annotated[Path | None, typer.Option(help="Read the statement from a file.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Ask a recipe of docs/sql.md, with names of this store.")
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(help="Of the recipe: NAME=VALUE, as layer=conv5. Give it again for more."),
+    ] = None,
     limit: Annotated[
         int | None,
         typer.Option(min=0, help="Print at most so many rows. Default: all; 100 on a terminal."),
@@ -66,13 +74,40 @@ def sql(
             if rows.count < 2 and not ctx.obj["quiet"]:  # a count of nothing is a row
                 tell_names(store, text)
 
-    if not statement and file is None and parquet is None and sys.stdin.isatty():
+    given = _params(param or [], recipe)
+    bare = not statement and file is None and recipe is None
+    if bare and parquet is None and sys.stdin.isatty():
         store = listed_store(ctx)
         run_shell(store, answer)
         return
-    text = _statement(statement, file)
+    text = _statement(statement, file) if recipe is None or statement or file else ""
+    if recipe is not None and text:
+        raise typer.BadParameter("--recipe is a statement: give no other")
     store = listed_store(ctx)
-    answer(text)
+    answer(text if recipe is None else _of_recipe(store, recipe, given))
+
+
+def _params(texts: list[str], recipe: str | None) -> dict[str, str]:
+    """Return the values of a recipe's parameters by name."""
+    if texts and recipe is None:
+        raise typer.BadParameter("--param goes with --recipe NAME")
+    pairs = [text.partition("=") for text in texts]
+    if wrong := next((text for text, pair in zip(texts, pairs, strict=True) if not pair[2]), None):
+        raise typer.BadParameter(f"--param takes NAME=VALUE, as layer=conv5, not {wrong!r}")
+    given = {name.strip(): value for name, _, value in pairs}
+    if len(given) < len(texts):
+        raise typer.BadParameter("--param names one parameter twice")
+    return given
+
+
+def _of_recipe(store: "Store", name: str, given: Mapping[str, str]) -> str:
+    """Return a recipe's statement; a note says which names it asks for."""
+    from fstore.explore.recipe import recipe
+    from fstore.explore.recipe_names import asked_of_store
+
+    text, values = asked_of_store(store, recipe(name), given)
+    note(f"recipe {name}: " + ", ".join(f"{key} = {value}" for key, value in values.items()))
+    return text
 
 
 def _statement(text: str, file: Path | None) -> str:

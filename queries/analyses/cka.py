@@ -1,18 +1,15 @@
 """Linear CKA of the layers of two checkpoints."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fstore.queries.analyses._api import analysis
 from fstore.queries.figures.similarity import plot_cka
-from fstore.queries.samples.asked_two import AskedTwo, called, layer_features
+from fstore.queries.samples.asked_two import AskedTwo, each_layer
 from fstore.queries.samples.blocks import Rows
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from fstore.queries.methods.similarity import Centred
     from fstore.store import Store
     from fstore.store.files import Partition
@@ -61,44 +58,44 @@ def cka_of_layers(
         No feature of a layer differs between samples; a response is NaN or infinite; fewer than
         three samples are stored of all layers.
     """
-    from fstore.queries.methods.similarity import cka
+    from fstore.queries.methods.similarity import ckas
 
     rows, columns = asked.both(store, layer)
     ids = asked.ids(store, [*rows, *columns])
-    own = _read(store, asked, rows, ids=ids, on_progress=on_progress)
+    tell: dict[str, Any] = {"what": "layers read", "on_progress": on_progress}
+    own = dict(_centred(store, asked, [Rows(row, ids) for row in rows], **tell))
     cells: dict[tuple[Partition, Partition], float] = {}
-    for at, column in enumerate(columns):  # those of the other are held one at a time
-        b = own.get(column) or _centred(store, asked, Rows(column, ids))
-        cells |= {(row, column): cka(a, b) for row, a in own.items()}
-        if on_progress is not None:
-            on_progress("linear CKA", at + 1, len(columns), column.layer)
+    if rows == columns:  # the same both ways
+        for at, b in enumerate(rows):
+            values = ckas([own[a] for a in rows[at:]], own[b])
+            for a, value in zip(rows[at:], values, strict=True):
+                cells[a, b] = cells[b, a] = value
+    else:
+        others, tell = [Rows(column, ids) for column in columns], {**tell, "what": "linear CKA"}
+        for column, centred in _centred(store, asked, others, **tell):  # held one at a time
+            values = ckas([own[row] for row in rows], centred)
+            cells |= {(row, column): v for row, v in zip(rows, values, strict=True)}
     return [
         {
-            "ckpt": called(a), "layer": a.layer, "other_ckpt": called(b), "other_layer": b.layer,
+            "ckpt": asked.called(a), "layer": a.layer,
+            "other_ckpt": asked.called(b), "other_layer": b.layer,
             "cka": cells[a, b], "n": len(ids),
         }
         for a in rows for b in columns
     ]  # fmt: skip
 
 
-def _read(
+def _centred(
     store: "Store",
     asked: AskedTwo,
-    partitions: "Sequence[Partition]",
-    *,
-    ids: "NDArray[np.int64]",
-    on_progress: OnProgress | None,
-) -> "dict[Partition, Centred]":
-    held = {}
-    for partition in partitions:
-        held[partition] = _centred(store, asked, Rows(partition, ids))
-        if on_progress is not None:
-            on_progress("layers read", len(held), len(partitions), partition.layer)
-    return held
+    rows: Sequence[Rows],
+    **tell: Any,  # noqa: ANN401 - what tells of each layer
+) -> "Iterator[tuple[Partition, Centred]]":
+    """Yield each layer's centred responses."""
+    from fstore.queries.methods.similarity import centred
 
-
-def _centred(store: "Store", asked: AskedTwo, rows: Rows) -> "Centred":
-    return centred_layer(store, rows, ablation=asked.ablation)[0]
+    for each in each_layer(store, rows, ablation=asked.ablation, **tell):
+        yield each.partition, centred(each.blocks, n_features=each.n_features, name=each.name)
 
 
 def centred_layer(store: "Store", rows: Rows, *, ablation: str) -> "tuple[Centred, int]":
@@ -118,7 +115,5 @@ def centred_layer(store: "Store", rows: Rows, *, ablation: str) -> "tuple[Centre
     """
     from fstore.queries.methods.similarity import centred
 
-    blocks, n_features = layer_features(store, rows, ablation=ablation)
-    place = rows.partition
-    name = f"layer {place.layer} of {called(place)} over {place.dataset}.{place.view}"
-    return centred(blocks, n_features=n_features, name=name), n_features
+    (each,) = each_layer(store, [rows], ablation=ablation)
+    return centred(each.blocks, n_features=each.n_features, name=each.name), each.n_features

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["AskedChange", "filter_changes"]
 
 
+SIDES = ("first", "second")
+"""What the two layers are called until their names are put in."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class AskedChange(AskedTwo):
     """The same, of two checkpoints of one network.
@@ -45,6 +49,7 @@ def filter_changes(
     *,
     layer: str,
     match: bool = False,
+    other_layer: str | None = None,
 ) -> list[dict[str, Any]]:
     """Rank a layer's filters by how much their responses changed, most first.
 
@@ -55,10 +60,12 @@ def filter_changes(
     asked : AskedChange
         Which checkpoints of one network, and which responses to which samples.
     layer : str
-        Layer of both.
+        Layer of both, or of the first.
     match : bool
         Compare each filter with its partner in the other checkpoint: pairs, one to one, whose
-        correlations have the largest sum. The networks may differ then.
+        correlations have the largest sum. The networks and the layers may differ then.
+    other_layer : str or None
+        Layer of the other checkpoint, with match. Default: the same.
 
     Returns
     -------
@@ -76,28 +83,36 @@ def filter_changes(
     UnknownNameError
         Activations or the part are not there; the layer is stored of one checkpoint only.
     DataError
-        The checkpoints are of different networks, whose filters are not the same; both are one
-        checkpoint; a response is NaN or infinite.
+        The checkpoints are of different networks, or the layers are different ones, whose filters
+        are not the same; both are one layer of one checkpoint; a response is NaN or infinite.
     """
-    a, b = _compared(store, asked, layer, match=match)
+    a, b = _compared(store, asked, (layer, other_layer or layer), match=match)
     ids = asked.ids(store, [a, b])
     both = Rows(a, ids), Rows(b, ids)
+    names = asked.called(a), asked.called(b)
+    if a.layer != b.layer:
+        names = f"{names[0]} {a.layer}", f"{names[1]} {b.layer}"
     rows_of = (_matched if match else _one_by_one)(store, *both, ablation=asked.ablation)
+    told = dict(zip(SIDES, names, strict=True))
+    for row in rows_of:
+        row["constant_in"] = told.get(row["constant_in"], row["constant_in"])
     rows_of.sort(key=lambda row: math.inf if row["change"] is None else -row["change"])
     return [{"rank": rank, **row, "n": len(ids)} for rank, row in enumerate(rows_of, start=1)]
 
 
 def _compared(
-    store: "Store", asked: AskedChange, layer: str, *, match: bool
+    store: "Store", asked: AskedChange, layers: tuple[str, str], *, match: bool
 ) -> "tuple[Partition, Partition]":
-    """Return the layer in both checkpoints; refuse those whose filters are not the same."""
+    """Return the layers in both checkpoints; refuse those whose filters are not the same."""
     a, b = (own[0] for own in asked.both(store))
-    if a.network != b.network and not match:
+    if not match and (a.network != b.network or layers[0] != layers[1]):
+        what = "networks" if a.network != b.network else "layers"
+        named = (called(a), called(b)) if a.network != b.network else layers
         raise DataError(
-            f"{called(a)} and {called(b)} are different networks: filter 3 of one is not filter 3 "
+            f"{named[0]} and {named[1]} are different {what}: filter 3 of one is not filter 3 "
             "of the other; compare two checkpoints of one network, or add --match"
         )
-    a, b = (own[0] for own in asked.both(store, (layer,)))
+    a, b = (asked.one(store, layer, other=bool(i)) for i, layer in enumerate(layers))
     if a == b:
         raise DataError(f"a filter's change needs two checkpoints; {called(a)} was named twice")
     return a, b
@@ -113,7 +128,7 @@ def _one_by_one(store: "Store", a: Rows, b: Rows, *, ablation: str) -> list[dict
         for i, channel in enumerate(channels.tolist()):
             told = bool(constant[0][i]), bool(constant[1][i])
             row = _row(channel, channel, change=float(change[i]))
-            rows_of.append({**row, **_constant(a, b, told)})
+            rows_of.append({**row, **_constant(told)})
     return rows_of
 
 
@@ -124,13 +139,13 @@ def _matched(store: "Store", a: Rows, b: Rows, *, ablation: str) -> list[dict[st
     X, Y = (whole_layer(store, [each], ablation=ablation) for each in (a, b))
     of_X, of_Y, r = match_filters(X, Y)
     pairs = zip(of_X.tolist(), of_Y.tolist(), r.tolist(), strict=True)
-    rows_of = [{**_row(c, k, change=1 - v), **_constant(a, b)} for c, k, v in pairs]
+    rows_of = [{**_row(c, k, change=1 - v), **_constant()} for c, k, v in pairs]
     for c in np.setdiff1d(np.arange(X.shape[1]), of_X).tolist():
         told = bool((X[:, c] == X[:1, c, :1]).all())
-        rows_of.append({**_row(c, None), **_constant(a, b, (told, False), fate=False)})
+        rows_of.append({**_row(c, None), **_constant((told, False), fate=False)})
     for k in np.setdiff1d(np.arange(Y.shape[1]), of_Y).tolist():
         told = bool((Y[:, k] == Y[:1, k, :1]).all())
-        rows_of.append({**_row(None, k), **_constant(a, b, (False, told), fate=False)})
+        rows_of.append({**_row(None, k), **_constant((False, told), fate=False)})
     return rows_of
 
 
@@ -139,14 +154,8 @@ def _row(channel: int | None, other: int | None, change: float = math.nan) -> di
     return {"channel": channel, "other_channel": other, "change": told}
 
 
-def _constant(
-    a: Rows, b: Rows, told: tuple[bool, bool] = (False, False), *, fate: bool = True
-) -> dict[str, Any]:
-    """Say in which checkpoint a filter responds alike to all samples, and what became of it."""
-    where = {
-        (True, False): called(a.partition),
-        (False, True): called(b.partition),
-        (True, True): "both",
-    }
+def _constant(told: tuple[bool, bool] = (False, False), *, fate: bool = True) -> dict[str, Any]:
+    """Say on which side a filter responds alike to all samples, and what became of it."""
+    where = {(True, False): SIDES[0], (False, True): SIDES[1], (True, True): "both"}
     fates = {(True, False): "born", (False, True): "died"} if fate else {}
     return {"fate": fates.get(told), "constant_in": where.get(told)}

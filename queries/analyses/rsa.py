@@ -9,7 +9,7 @@ import numpy as np
 from fstore.errors import DataError
 from fstore.queries.analyses._api import analysis
 from fstore.queries.figures.similarity import plot_rsa
-from fstore.queries.samples.asked_two import AskedTwo, called, layer_features
+from fstore.queries.samples.asked_two import AskedTwo, called, each_layer
 from fstore.queries.samples.blocks import Rows
 from fstore.types import OnProgress
 
@@ -78,25 +78,26 @@ def rsa_of_layers(
         Fewer than three samples are left; a layer has a single feature; a response is NaN or
         infinite.
     """
-    from fstore.queries.methods.similarity import rank_correlations
+    from fstore.queries.methods.similarity import dissimilarity, rank_correlations
 
     rows, columns = asked.both(store, layer)
     partitions = list(dict.fromkeys([*rows, *columns]))
     ids = asked.ids(store, partitions)
     triangles, told = [], []
-    for at, partition in enumerate(partitions):
-        triangle, patterned = _triangle(store, asked, Rows(partition, ids))
+    tell: dict[str, Any] = {"what": "dissimilarities", "on_progress": on_progress}
+    wanted = [Rows(partition, ids) for partition in partitions]
+    for each in each_layer(store, wanted, ablation=asked.ablation, **tell):
+        triangle, patterned = dissimilarity(each.blocks, name=each.name)
         triangles.append(triangle)
         told.append(patterned)
-        if on_progress is not None:
-            on_progress("dissimilarities", at + 1, len(partitions), partition.layer)
     kept = _told_by_all(partitions, told)
     rho = rank_correlations(_between(triangles, kept))
     n, left_out = int(kept.sum()), int((~kept).sum())
     index = {partition: i for i, partition in enumerate(partitions)}
     return [
         {
-            "ckpt": called(a), "layer": a.layer, "other_ckpt": called(b), "other_layer": b.layer,
+            "ckpt": asked.called(a), "layer": a.layer,
+            "other_ckpt": asked.called(b), "other_layer": b.layer,
             "rho": _number(rho[index[a], index[b]]), "n": n, "left_out": left_out,
         }
         for a in rows for b in columns
@@ -129,12 +130,3 @@ def _between(
     rows, columns = np.triu_indices(len(kept), 1)
     pairs = kept[rows] & kept[columns]
     return [triangle[pairs] for triangle in triangles]
-
-
-def _triangle(
-    store: "Store", asked: AskedTwo, rows: Rows
-) -> "tuple[NDArray[np.float64], NDArray[np.bool_]]":
-    from fstore.queries.methods.similarity import dissimilarity
-
-    blocks, _ = layer_features(store, rows, ablation=asked.ablation)
-    return dissimilarity(blocks, name=f"layer {rows.partition.layer} of {called(rows.partition)}")

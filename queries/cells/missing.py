@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from fstore import commands
 from fstore.queries.cells.inputs import NO_PROPOSALS, NO_RESPONSES, Lack, partition_of
 from fstore.queries.cells.needs import Need, Own, Reading, Weights
-from fstore.queries.studies.study import ROLES, Study
+from fstore.queries.cells.own_places import own_places
+from fstore.queries.studies.study import Study
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -143,22 +144,17 @@ def _of_own(store: "Store", study: Study, need: Need) -> Missing:
     The command extracts where the cell's parameters and the study leave no choice; else it lists
     what is stored.
     """
-    values = {name: str(value) for name, value in need.parameters}
-    datasets = {bound.dataset for role in ROLES for bound in getattr(study, role)}
-    dataset = values.get("dataset") or (next(iter(datasets)) if len(datasets) == 1 else None)
-    layer, ckpt = values.get("layer"), values.get("ckpt")
+    places = own_places(study, need)
     command = commands.status(store.place)
-    makes = bool(layer and ckpt and dataset)
-    if layer and ckpt and dataset:
-        network = values.get("network", study.network)
+    if places:
         command = commands.extract(
             store.place,
-            layers=[layer],
-            ckpts=[f"{network}/{ckpt}"],
-            dataset=dataset,
-            view=values.get("view", "image"),
+            layers=list(dict.fromkeys(place.layer for place in places)),
+            ckpts=list(dict.fromkeys(f"{place.network}/{place.ckpt}" for place in places)),
+            dataset=places[0].dataset,
+            view=places[0].view,
         )
-    return Missing((need.row,), f"{NO_RESPONSES} that it asks for", command, makes)
+    return Missing((need.row,), f"{NO_RESPONSES} that it asks for", command, bool(places))
 
 
 def _grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:

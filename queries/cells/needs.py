@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from fstore.store.parts import Samples
 
-__all__ = ["BESIDE", "ROW_COLUMNS", "Cell", "Need", "Own", "Reading", "Row", "Weights"]
+__all__ = ["BESIDE", "ROW_COLUMNS", "Cell", "Need", "Option", "Own", "Reading", "Row", "Weights"]
 
 ROW_COLUMNS = ("study", "report", "row", "col", "value", "std", "n", "paper")
 """Keys of a report's rows; ``paper`` is the paper's own number, None where it has none."""
@@ -16,6 +16,9 @@ BESIDE = ":"
 
 SAMPLE, SUMMARY = "(sample)", "(summary)"
 """Rows of a report that are about its sample, and about all its other rows."""
+
+Option: TypeAlias = bool | int | float | str | tuple[int | float | str, ...] | None
+"""A value that an analysis is asked with."""
 
 Row: TypeAlias = Mapping[str, str | float | int | None]
 
@@ -43,7 +46,9 @@ class Own:
     """How the cells of a report come about that a study states itself.
 
     ``statement`` is SQL, or ``python`` is ``FILE.py:FUNCTION`` and ``needs`` are the statements of
-    what it may read. ``rows`` name the columns that tell rows apart; each row meets ``expect``.
+    what it may read, or ``analysis`` is the name of one, ``code`` its module, and ``options`` all
+    that it is asked with, but for what the cell's parameters say. ``rows`` name the columns that
+    tell rows apart; each row meets ``expect``.
     """
 
     report: str
@@ -52,6 +57,9 @@ class Own:
     needs: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
     expect: tuple[str, ...] = ()
+    analysis: str = ""
+    code: str = ""
+    options: tuple[tuple[str, Option], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,18 @@
 """What the store has of what a study's own reports read: partitions, tables, the user's function.
 
 A statement says itself what it reads; a function's ``needs`` are statements, and it can read
-nothing else.
+nothing else. What an analysis reads follows from its options.
 """
 
 import hashlib
 import json
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fstore.errors import DataError, QueryError
 from fstore.names import own_file
+from fstore.queries.cells.asked_inputs import described_inputs, lacks_responses, partitions_read
 from fstore.queries.cells.needs import Need, Own
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from fstore.store.files import Partition, StoredFile
     from fstore.store.reads import Reads, StatementReader
 
-__all__ = ["OwnInputs", "source_of", "values_of"]
+__all__ = ["OwnInputs", "options_of", "source_of", "values_of"]
 
 
 class OwnInputs:
@@ -39,6 +40,9 @@ class OwnInputs:
 
     def has_responses(self, need: Need) -> bool:
         """Whether some activations are there that a cell asks for, or it asks for none."""
+        if need.own is not None and need.own.analysis:
+            options = options_of(need)
+            return not lacks_responses(partitions_read(self._by_partition(), options), options)
         return all(reads.partitions or not reads.responses for reads in self.reads(need))
 
     def described(self, need: Need) -> dict[str, object]:
@@ -47,6 +51,8 @@ class OwnInputs:
 
         own = need.own
         assert own is not None  # noqa: S101 - whoever calls has looked
+        if own.analysis:
+            return self._of_analysis(own, need)
         reads, by_partition = self.reads(need), self._by_partition()
         partitions = sorted({p for each in reads for p in each.partitions}, key=str)
         tables = sorted({name for each in reads for name in each.tables})
@@ -58,6 +64,16 @@ class OwnInputs:
             "expect": _hash(list(own.expect)),
         }
         return described | ({"function": _hash(source_of(own))} if own.python else {})
+
+    def _of_analysis(self, own: Own, need: Need) -> dict[str, object]:
+        options = options_of(need)
+        return {
+            **described_inputs(self._store, self._by_partition(), options),
+            "parameters": dict(need.parameters),
+            "options": {name: v for name, v in options.items() if name not in values_of(need)},
+            "statement": _hash([own.analysis, list(own.rows)]),
+            "expect": _hash(list(own.expect)),
+        }
 
     def reads(self, need: Need) -> "list[Reads]":
         """Return what each statement of a cell reads.
@@ -110,6 +126,12 @@ class OwnInputs:
 def values_of(need: Need) -> dict[str, str | int]:
     """Return the values of the parameters of a cell of a study's own report."""
     return {name: v for name, v in need.parameters if not isinstance(v, float)}
+
+
+def options_of(need: Need) -> dict[str, Any]:
+    """Return all that a cell's analysis is asked with; what its parameters say wins."""
+    assert need.own is not None  # noqa: S101 - of an own report
+    return {**dict(need.own.options), **values_of(need)}
 
 
 def _hash(value: object) -> str:

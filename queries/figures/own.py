@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["own_plot"]
 
+MOST_PANELS = 12
+
 OTHERS = "which"
 """The field of what x leaves open, which colours tell where a chart names no column."""
 
@@ -32,13 +34,15 @@ def own_plot(chart: OwnChart, unit: str) -> Callable[..., "alt.TopLevelMixin"]:
     def plot(rows: Sequence[Row], *, title: str = "") -> "alt.TopLevelMixin":
         """Draw the rows; a symbol, bar or field is a row of the report's result."""
         points = _points(rows, chart)
+        panels = _panels(points, chart)
         n = f"n = {len(points):,} rows."
         drawn = (
             _heatmap(points, chart, unit)
             if chart.kind == "heatmap"
             else _plane(points, chart, unit)
         )
-        return titled(drawn, title, n)  # type: ignore[no-any-return]
+        whole = _in_panels(drawn, panels, points=points, chart=chart) if panels else drawn
+        return titled(whole, title, n)  # type: ignore[no-any-return]
 
     return plot
 
@@ -58,7 +62,7 @@ def _points(rows: Sequence[Row], chart: OwnChart) -> list[dict[str, Any]]:
         raise DataError(
             f"chart: the report has no column '{lacking}'; it has: {', '.join(there) or 'no rows'}"
         )
-    left = [k for k in points[0] if k not in wanted and isinstance(points[0][k], str)]
+    left = _left(points, chart)
     for point in points:
         point[OTHERS] = ", ".join(str(point[key]) for key in left if key in point)
     axes = [chart.x, chart.y] if chart.kind in {"line", "scatter"} else []
@@ -67,6 +71,37 @@ def _points(rows: Sequence[Row], chart: OwnChart) -> list[dict[str, Any]]:
             for point in points:
                 point[column] = float(point[column])
     return points
+
+
+def _panels(points: Sequence[dict[str, Any]], chart: OwnChart) -> list[str]:
+    """Return what tells panels apart, where rows of one would hide those of another; else nothing.
+
+    In a scatter plot a row is a point, wherever it is.
+    """
+    told = (chart.x, chart.y if chart.kind == "heatmap" else chart.color or OTHERS)
+    places = {tuple(str(point[column]) for column in told) for point in points}
+    if chart.kind == "scatter" or len(places) == len(points):
+        return []
+    names = list(dict.fromkeys(str(point[OTHERS]) for point in points))
+    if len(names) > MOST_PANELS:
+        left = _others_title(points, chart)
+        raise DataError(
+            f"chart: {left} is neither x nor y nor color, so each of its values has a panel; it "
+            f"has {len(names)}, and a chart {MOST_PANELS} panels at most: name it in the chart"
+        )
+    return names
+
+
+def _in_panels(
+    drawn: "alt.Chart", names: Sequence[str], *, points: Sequence[dict[str, Any]], chart: OwnChart
+) -> "alt.TopLevelMixin":
+    """Return a chart once for each value of what it does not name."""
+    import altair as alt
+
+    header = alt.Header(title=_others_title(points, chart), labelLimit=240)
+    facet = alt.Facet(f"{OTHERS}:N", sort=list(names), header=header)
+    side: Any = drawn.properties(width=WIDTH // 2, height=HEIGHT // 2)
+    return side.facet(facet, columns=2, spacing=18)  # type: ignore[no-any-return]
 
 
 def _all_numbers(points: Sequence[dict[str, Any]], column: str) -> bool:
@@ -145,8 +180,16 @@ def _tooltip(points: Sequence[dict[str, Any]], columns: Sequence[str]) -> "list[
 
 
 def _others_title(points: Sequence[dict[str, Any]], chart: OwnChart) -> str:
+    return ", ".join(_left(points, chart))
+
+
+def _left(points: Sequence[dict[str, Any]], chart: OwnChart) -> list[str]:
+    """Return the names of rows' parts that a chart does not name, and that are not all alike."""
     used = {chart.x, chart.y, chart.color, OTHERS}
-    return ", ".join(k for k, v in points[0].items() if k not in used and isinstance(v, str))
+    keys = dict.fromkeys(
+        key for point in points for key, value in point.items() if isinstance(value, str)
+    )
+    return [k for k in keys if k not in used and len({point.get(k) for point in points}) > 1]
 
 
 def _with_unit(column: str, unit: str) -> str:

@@ -5,7 +5,10 @@ from typing import Any
 
 __all__ = ["analysis_title"]
 
-ASKED = ("layer", "other", "dataset", "view", "part", "channel", "class_name", "ablation")
+ASKED = (
+    "layer", "other_layer", "other", "dataset", "other_dataset", "view", "part", "channel",
+    "class_name", "ablation",
+)  # fmt: skip
 """Options of an analysis that say what its rows are of, in the order of a title."""
 
 
@@ -37,5 +40,6 @@ def _said(key: str, value: object) -> str:
     """Return one option in words: a filter is told from a layer by name, two checkpoints too."""
     several = value if isinstance(value, tuple | list) else (value,)
     text = ", ".join(map(str, several))
-    words = {"channel": "filter ", "other": "against "}
+    others = dict.fromkeys(("other", "other_layer", "other_dataset"), "against ")
+    words = {"channel": "filter ", **others}
     return words.get(key, "") + text

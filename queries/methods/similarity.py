@@ -1,6 +1,6 @@
 """How alike two layers' responses to the same samples are: linear CKA, RSA, single filters."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ __all__ = [
     "Centred",
     "centred",
     "cka",
+    "ckas",
     "dissimilarity",
     "filter_change",
     "linear_cka",
@@ -123,18 +124,40 @@ def cka(a: Centred, b: Centred) -> float:
     Kornblith et al. 2019, arXiv:1905.00414, sections 2 and 3: ||Y'X||_F^2 = <XX', YY'>, and CKA
     with linear kernels. Differs: nothing.
     """
-    n, other = len(a.values), len(b.values)
-    if n != other:
-        raise DataError(f"CKA compares responses to the same samples; got {n} and {other}")
-    if not a.is_gram and not b.is_gram:
-        shared = float(np.linalg.norm(b.values.T @ a.values) ** 2)
-    else:
-        shared = sum(
-            float(np.vdot(_products(a, rows), _products(b, rows)))
-            for rows in (slice(i, i + PIECE) for i in range(0, n, PIECE))
-        )
+    return ckas([a], b)[0]
+
+
+def ckas(layers: Sequence[Centred], b: Centred) -> list[float]:
+    """Return the linear CKA of each of some layers with one; see :func:`cka`.
+
+    The inner products of that one's samples are computed once, for all layers that need them.
+
+    Parameters
+    ----------
+    layers : sequence of Centred
+    b : Centred
+        Rows of the same samples in the same order.
+    """
+    n = len(b.values)
+    for a in layers:
+        if len(a.values) != n:
+            raise DataError(
+                f"CKA compares responses to the same samples; got {len(a.values)} and {n}"
+            )
+    narrow = [not a.is_gram and not b.is_gram for a in layers]
+    shared = [
+        float(np.linalg.norm(b.values.T @ a.values) ** 2) if both else 0.0
+        for a, both in zip(layers, narrow, strict=True)
+    ]
+    for rows in (slice(i, i + PIECE) for i in range(0, 0 if all(narrow) else n, PIECE)):
+        own = _products(b, rows)
+        for at, a in enumerate(layers):
+            if not narrow[at]:
+                shared[at] += float(np.vdot(_products(a, rows), own))
     # exactly alike layers give 1 + 1e-16
-    return min(1.0, max(0.0, shared / (a.norm * b.norm)))
+    return [
+        min(1.0, max(0.0, both / (a.norm * b.norm))) for both, a in zip(shared, layers, strict=True)
+    ]
 
 
 def _products(layer: Centred, rows: slice) -> NDArray[np.float64]:

@@ -1,7 +1,8 @@
 """What the reports of a study read, and which extractions would add what the store lacks of it."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from fstore import commands
 from fstore.errors import FstoreError
 from fstore.queries.cells.inputs import NO_PROPOSALS, Inputs
 from fstore.queries.cells.needs import Need
+from fstore.queries.cells.own_places import own_places
 from fstore.queries.reports import needs_of, reports_of
 from fstore.queries.studies.study import Study
 from fstore.store.parts import TRAINVAL, Part, Samples, Split
@@ -70,11 +72,13 @@ def missing_extractions(
     needs: Iterable[Need],
     *,
     layers: Sequence[str],
+    study: Study | None = None,
     to_come: Collection[tuple[str, str]] = (),
 ) -> list[Extraction]:
     """Return the extractions that would complete what some needs read; no others, none twice.
 
-    A need that reads proposals of images that were not searched is left out.
+    A need that reads proposals of images that were not searched is left out, and so is a cell of
+    the study's own reports of which it cannot be told what it lacks.
 
     Parameters
     ----------
@@ -82,6 +86,8 @@ def missing_extractions(
     needs : iterable of Need
     layers : sequence of str
         The network's, in the order in which they are named.
+    study : Study or None
+        That the needs are of; without it, those of own reports are left out.
     to_come : collection of (network, name)
         Checkpoints to count with that are not registered yet; what is read of others is left out.
     """
@@ -95,10 +101,36 @@ def missing_extractions(
     parts: dict[tuple[str, str, str, str, str], set[Samples]] = defaultdict(set)
     for r in lacking:
         parts[r.network, r.ckpt, r.samples.dataset, r.samples.view, r.layer].add(r.samples)
+    whole = set(_own_lacking(inputs, study, wanted, ckpts=ckpts_there)) if study else set()
     of_ckpt: dict[tuple[str, str, str, str | None], list[str]] = defaultdict(list)
     for (network, ckpt, dataset, view, layer), samples in parts.items():
-        of_ckpt[f"{network}/{ckpt}", dataset, view, _part(samples)].append(layer)
+        if (network, ckpt, dataset, view, layer) not in whole:
+            of_ckpt[f"{network}/{ckpt}", dataset, view, _part(samples)].append(layer)
+    for network, ckpt, dataset, view, layer in sorted(whole):
+        of_ckpt[f"{network}/{ckpt}", dataset, view, None].append(layer)
     return _joined(of_ckpt, layers)
+
+
+def _lacks_own(inputs: Inputs, need: Need) -> bool:
+    """Whether a cell is of an own report and lacks responses; one that is wrong is told later."""
+    with suppress(FstoreError):
+        return need.own is not None and bool(inputs.lacks(need))
+    return False
+
+
+def _own_lacking(
+    inputs: Inputs, study: Study, needs: Sequence[Need], *, ckpts: Collection[tuple[str, str]]
+) -> Iterator[tuple[str, str, str, str, str]]:
+    """Yield the places of which a cell of an own report has no responses, and asks for some."""
+    stored = {file.partition for file in inputs.store.files()}
+    views = {info.name: info.views for info in inputs.store.datasets()}
+    for need in (need for need in needs if _lacks_own(inputs, need)):
+        for place in own_places(study, need):
+            known = (place.network, place.ckpt) in ckpts and place.view in views.get(
+                place.dataset, ()
+            )
+            if known and place not in stored:
+                yield place.network, place.ckpt, place.dataset, place.view, place.layer
 
 
 def _joined(

@@ -9,11 +9,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from fstore.errors import FstoreError, UnknownNameError
+from fstore.queries.cells.asked_inputs import texts_of
 from fstore.queries.cells.code import code_version
 from fstore.queries.cells.inputs import Inputs
 from fstore.queries.cells.missing import Missing, what_is_missing
 from fstore.queries.cells.needs import Need
 from fstore.queries.cells.noted import last_noted
+from fstore.queries.cells.own_inputs import options_of
 from fstore.queries.reports import REPORTS, computes, is_own, needs_of, paper_numbers
 from fstore.queries.samples.ablations import ablation_module
 from fstore.queries.studies.study import Study, UnboundError
@@ -155,7 +157,7 @@ def stamps_of(name: str, needs: Sequence[Need], inputs: Inputs) -> dict[Need, di
     """Return, for each cell, the columns that say what it is computed from."""
     stamps = {}
     for need in needs:
-        code = code_version(computes(name).__module__, *ablation_modules(need))
+        code = code_version(computes(name).__module__, *own_modules(need), *ablation_modules(need))
         cell = {"cell": [need.row, need.col]}
         read = json.dumps(inputs.described(need) | cell, sort_keys=True)
         fingerprint = hashlib.sha256(json.dumps([name, read, code]).encode()).hexdigest()
@@ -165,7 +167,15 @@ def stamps_of(name: str, needs: Sequence[Need], inputs: Inputs) -> dict[Need, di
 
 def ablation_modules(need: Need) -> tuple[str, ...]:
     """Return the module of the ablation that a need asks for by name, if it does."""
-    return tuple(ablation_module(str(v)) for name, v in need.parameters if name == "ablation")
+    if need.own is not None and not need.own.analysis:
+        return ()
+    named = dict(need.parameters) if need.own is None else options_of(need)
+    return tuple(ablation_module(name) for name in texts_of(named, "ablation"))
+
+
+def own_modules(need: Need) -> tuple[str, ...]:
+    """Return the module of the analysis that a study's own report asks, if it asks one."""
+    return (need.own.code,) if need.own is not None and need.own.code else ()
 
 
 def kept_rows(store: "Store", study: str, name: str) -> dict[str, list[dict[str, Any]]]:

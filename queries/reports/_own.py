@@ -9,6 +9,8 @@ from fstore.errors import DataError, QueryError
 from fstore.queries.cells.needs import Need, Own
 from fstore.queries.cells.row_names import row_name
 from fstore.queries.figures.own import own_plot
+from fstore.queries.figures.own_gallery import gallery_plot, no_chart, with_thumbnails
+from fstore.queries.reports._own_analysis import check_options, needed, with_analysis, with_split
 from fstore.queries.reports._own_compute import compute_own
 from fstore.queries.reports._own_values import values_of
 from fstore.queries.studies.own import OwnReport
@@ -38,22 +40,35 @@ def own_entry(own: OwnReport) -> "Entry[Compute]":
         "answers": own.answers,
         "paper": None,
         "columns": (),
-        "plot": None if own.chart is None else own_plot(own.chart, own.unit),
-        "chart": None,
-        "illustrate": None,
         "on": "",
         "paper_row": str,
         "negative": "",
         "together": False,
         "needs": lambda store, study: _needs(store, study, own),
         "method": _method(own),
+        **_drawn(own),
     }
     return Entry(own.name, compute_own, meta)
 
 
+def _drawn(own: OwnReport) -> dict[str, Any]:
+    """Return what draws a report: a chart, or images."""
+    if own.chart is not None and own.chart.kind == "gallery":
+        return {
+            "plot": gallery_plot(own),
+            "chart": no_chart,
+            "illustrate": with_thumbnails(own),
+        }
+    plot = None if own.chart is None else own_plot(own.chart, own.unit)
+    return {"plot": plot, "chart": None, "illustrate": None}
+
+
 def _method(own: OwnReport) -> str:
     """Say how a report is computed: by its statement, or by which function."""
-    how = f"``{own.python}``" if own.python else f"``{' '.join((own.sql or '').split())}``"
+    how = f"``{own.python or ' '.join((own.sql or '').split())}``"
+    if own.analysis:
+        options = "".join(f", {name} = {value}" for name, value in own.options.items())
+        how = f"the analysis ``{own.analysis}``{options}"
     checks = "".join(f"\n\nEach row meets ``{each}``." for each in own.expect)
     return f"The study's own report, computed by {how}{checks}"
 
@@ -67,9 +82,14 @@ def _needs(store: "Store", study: Study, own: OwnReport) -> Sequence[Need]:
         )
     lists = {name: values_of(study, own, name) for name in _parameters(store, own)}
     spec = Own(own.name, own.sql or "", own.python or "", own.needs, own.rows, own.expect)
-    return [
-        _need(dict(zip(lists, values, strict=True)), spec) for values in product(*lists.values())
-    ]
+    cells = product(*lists.values())
+    if own.analysis and (whole := [n for n, v in lists.items() if not isinstance(v[0], str)]):
+        raise DataError(f"report '{own.name}': params: {whole[0]} takes text, not whole numbers")
+    if own.analysis is None:
+        return [_need(dict(zip(lists, values, strict=True)), spec) for values in cells]
+    spec = with_analysis(spec, own)
+    needs = (_need(dict(zip(lists, values, strict=True)), spec) for values in cells)
+    return [with_split(store, need) for need in needs]
 
 
 def _need(values: Mapping[str, str | int], spec: Own) -> Need:
@@ -80,6 +100,9 @@ def _parameters(store: "Store", own: OwnReport) -> list[str]:
     """Return the names of a report's parameters: those that the file gives, then the others."""
     from fstore.store.reads import StatementReader
 
+    if own.analysis is not None:
+        check_options(own)
+        return [*own.params, *needed(own)]
     reader = StatementReader(store.place)
     try:
         named = [name for text in own.statements for name in reader.parameters(text)]

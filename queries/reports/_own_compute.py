@@ -13,6 +13,7 @@ from fstore.errors import DataError, FstoreError
 from fstore.queries.cells.needs import Cell, Need, Own
 from fstore.queries.cells.own_inputs import source_of, values_of
 from fstore.queries.cells.row_names import row_name
+from fstore.queries.reports._own_analysis import asked_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,11 +55,20 @@ def _cells_of(store: "Store", need: Need, reader: "StatementReader") -> list[Cel
     assert own is not None  # noqa: S101 - no other need comes here
     where = f"cell '{need.row}' of report '{own.report}'"
     try:
-        table = _called(store, need, reader) if own.python else _asked(store, need, reader)
+        table = _given(store, need, reader)
     except FstoreError as error:
         raise DataError(f"{where}: {error}") from error
     check_expected(table, own.expect, where)
     return _cells(table, need, own.rows, where=where)
+
+
+def _given(store: "Store", need: Need, reader: "StatementReader") -> "pa.Table":
+    """Return the result of a cell, in whichever way its report states it."""
+    own = need.own
+    assert own is not None  # noqa: S101 - of an own report
+    if own.analysis:
+        return asked_rows(store, need)
+    return _called(store, need, reader) if own.python else _asked(store, need, reader)
 
 
 def _asked(store: "Store", need: Need, reader: "StatementReader") -> "pa.Table":
@@ -218,7 +228,7 @@ def _cells(table: "pa.Table", need: Need, rows: Sequence[str], *, where: str) ->
     """Return the numbers of a result, named by the parameters and by the columns that say which."""
     if not table.num_rows:
         return [Cell(need.row, EMPTY, 0.0, n=0)]
-    parameters = values_of(need)
+    parameters, is_asked = values_of(need), need.own is not None and bool(need.own.analysis)
     keys = key_columns(table, rows, where)
     own_keys = [key for key in keys if key not in parameters]
     values = [name for name in table.column_names if name not in keys and name not in parameters]
@@ -231,7 +241,8 @@ def _cells(table: "pa.Table", need: Need, rows: Sequence[str], *, where: str) ->
         )
     cells, seen = list[Cell](), set[str]()
     for row in table.to_pylist():
-        name = row_name({**parameters, **{key: row[key] for key in own_keys}}) or need.row
+        own = {key: row[key] for key in own_keys if row[key] is not None or not is_asked}
+        name = row_name({**parameters, **own}) or need.row
         if name in seen:
             raise DataError(
                 f"{where}: two rows are called '{name}'; say which columns tell rows apart: "

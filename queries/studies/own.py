@@ -1,8 +1,8 @@
-"""Reports that a study file states itself: a statement in SQL, or a function in a file."""
+"""Reports that a study file states itself: in SQL, as a function in a file, or as an analysis."""
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import field
 
@@ -14,18 +14,24 @@ if TYPE_CHECKING:
 
 __all__ = ["OwnChart", "OwnReport", "agree_to_code", "check_own"]
 
-Kind = Literal["bar", "line", "heatmap", "scatter"]
+Kind = Literal["bar", "line", "heatmap", "scatter", "gallery"]
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 LONGEST_NAME = 60
 
+WAYS = ("sql", "sql_file", "python", "analysis")
+"""Keys that say what a report is computed by; each has one of them."""
+
 
 class OwnChart(Table, frozen=True):
-    """How a report is drawn: columns of its result, or parameters, along x and y and in colour."""
+    """How a report is drawn: columns of its result, or parameters, along x and y and in colour.
+
+    A gallery shows the images of rows, with the number ``y`` under each, if it has one.
+    """
 
     kind: Kind
-    x: Text
-    y: Text
+    x: Text = ""
+    y: Text = ""
     color: Text | None = None
 
 
@@ -44,6 +50,10 @@ class OwnReport(Table, frozen=True, kw_only=True):
         ``FILE.py:FUNCTION``, called with a store and the parameters.
     needs : tuple of str
         What the function may read: ``FROM activations WHERE layer = $layer``.
+    analysis : str or None
+        One of ``fstore analyze``.
+    options : dict
+        Of the analysis, the same for all cells: name to value, or to a list of values.
     params : dict
         Parameter to the name of a list of the study, or to a list of values.
     rows : tuple of str
@@ -63,6 +73,8 @@ class OwnReport(Table, frozen=True, kw_only=True):
     sql_file: Text | None = None
     python: Text | None = None
     needs: Texts = ()
+    analysis: Text | None = None
+    options: dict[str, Any] = field(default_factory=dict)
     params: dict[str, Text | Texts] = field(default_factory=dict)
     rows: Texts = ()
     unit: str = ""
@@ -107,10 +119,15 @@ def check_own(reports: Sequence[OwnReport], source: str) -> None:
 
 
 def _check_one(own: OwnReport, where: str) -> None:
-    given = [key for key in ("sql", "sql_file", "python") if getattr(own, key) is not None]
+    given = [key for key in WAYS if getattr(own, key) is not None]
     if len(given) != 1:
-        raise DataError(f"{where} has {' and '.join(given) or 'no sql'}; give one of sql, "
-                        "sql_file and python")  # fmt: skip
+        raise DataError(
+            f"{where} has {' and '.join(given) or 'no sql'}; give one of {', '.join(WAYS[:-1])} "
+            f"and {WAYS[-1]}"
+        )
+    _check_axes(own, where)
+    if own.options and given != ["analysis"]:
+        raise DataError(f"{where}: options goes with analysis only; other values go into params")
     if given == ["python"]:
         if not re.fullmatch(r".+\.py:[A-Za-z_]\w*", str(own.python)):
             raise DataError(f"{where}: python = '{own.python}' must be FILE.py:FUNCTION")
@@ -120,7 +137,22 @@ def _check_one(own: OwnReport, where: str) -> None:
                 'add needs = ["FROM activations WHERE layer = $layer AND ckpt = $ckpt"]'
             )
     elif own.needs:
-        raise DataError(f"{where}: needs goes with python only; a statement says what it reads")
+        raise DataError(
+            f"{where}: needs goes with python only; of others it is known what they read"
+        )
+
+
+def _check_axes(own: OwnReport, where: str) -> None:
+    """Refuse a chart that lacks an axis, or has one that is not drawn."""
+    if own.chart is None:
+        return
+    if own.chart.kind == "gallery":
+        if own.chart.x or own.chart.color:
+            raise DataError(
+                f"{where}: chart: a gallery has no x and no color; y stands under images"
+            )
+    elif lacking := [axis for axis in "xy" if not getattr(own.chart, axis)]:
+        raise DataError(f"{where}: chart: key '{lacking[0]}' is missing")
 
 
 def agree_to_code(store: "Store", reports: Sequence[OwnReport]) -> None:

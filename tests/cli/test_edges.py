@@ -207,7 +207,8 @@ def test_an_option_of_one_value_is_given_once(place: Path, words: list[str], opt
     [
         ("extract", "--layer=x --ckpt=a,b --ckpt=c", "ckpt", ["a", "b", "c"]),
         ("extract", "--layer=a,b --ckpt=c", "layer", ["a,b"]),  # the network reads it
-        ("analyze cka", "--ckpt=a --dataset=d --layer b[0,1].c,e", "layer", ["b[0,1].c", "e"]),
+        ("analyze probe", "--dataset=d --ckpt b[0,1].c,e", "ckpt", ["b[0,1].c", "e"]),
+        ("analyze cka", "--ckpt=a --dataset=d --layer a,b", "layer", ["a,b"]),  # the store reads it
         ("analyze top-images", "--ckpt=a --dataset=d --layer=l --channel=3,4", "channel", [3, 4]),
         ("schedule", "--report table1,table2", "report", ["table1", "table2"]),
         ("report refresh", "table1,table2 table3", "names", ["table1", "table2", "table3"]),
@@ -235,7 +236,7 @@ def test_lists_that_are_not_split_are_there() -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["analyze", "cka", "--layer", "a,"], "--layer 'a,' has a comma with no value beside it"),
+        (["analyze", "probe", "--ckpt", "a,"], "--ckpt 'a,' has a comma with no value beside it"),
         (["dataset", "remove", "x"], "use: fstore drop --dataset NAME"),
         (["dataset", "rm", "x"], "use: fstore drop --dataset NAME"),
         (["ckpt", "delete", "x"], "use: fstore drop --ckpt NAME --checkpoint"),

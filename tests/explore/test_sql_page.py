@@ -10,10 +10,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from _build import add_checkpoint, add_layers, build, put, relu
+from _cli import run
 from _html import rows_of
 from fstore.errors import UnknownNameError
 from fstore.explore import application
 from fstore.explore.recipe import filled, recipe, recipes
+from fstore.explore.recipe_names import asked_of_store
 from fstore.store import Store
 from fstore.store.files import Partition
 
@@ -65,16 +67,78 @@ def test_fields_are_the_names_that_are_compared() -> None:
 
 def test_names_are_quoted() -> None:
     """What is filled in stays a text of SQL, whatever signs it has; a filter is a number."""
-    statement = filled(recipe("top-images"), {"ckpt": "it's", "channel": "7"}, network="a'b")
-    assert "network = 'a''b' AND ckpt = 'it''s'" in statement
+    statement = filled(
+        recipe("top-images"), {"ckpt": "it's", "channel": "7"}, beside={"network": "a'b"}
+    )
+    assert "\"network\" = 'a''b' AND ckpt = 'it''s'" in statement
     assert "channel = 7" in statement
     assert "dataset = 'digits'" in statement
+
+
+def test_a_recipe_has_names_of_the_store(store: Store) -> None:
+    """Its own names where the store has them, else others; given ones first; all must be there."""
+    statement, values = asked_of_store(store, recipe("top-images"), {"layer": "fc"})
+    assert values == {"ckpt": "5", "dataset": "d", "layer": "fc", "channel": "0"}
+    assert store.sql(statement).arrow().num_rows == 5
+    _, values = asked_of_store(store, recipe("top-images"), {"ckpt": "5", "channel": "2"})
+    assert values == {
+        "ckpt": "5", "dataset": "d", "layer": "conv1", "channel": "2", "network": "net",
+    }  # fmt: skip
+    _, values = asked_of_store(store, recipe("response-map"), {"network": "other"})
+    assert (values["network"], values["image_id"]) == ("other", "i0")
+    _, values = asked_of_store(store, recipe("change-between-checkpoints"), {"ckpt": "6"})
+    assert (values["ckpt"], values["ckpt2"]) == ("6", "5")
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "says"),
+    [
+        ("top-images", {"lay": "fc"}, "no parameter 'lay'; it has: ckpt, dataset, layer, channel"),
+        ("top-images", {"layer": "fc9"}, "no layer 'fc9' with responses; there are: conv1, fc"),
+        ("top-images", {"layer": "fc", "network": "other"}, "of network 'other'; there are: conv1"),
+        (
+            "top-images",
+            {"layer": "fc", "channel": "4"},
+            "no filter '4' in layer 'fc'; .* 0, 1, 2, 3",
+        ),
+        ("similar-images", {"image_id": "x"}, "no image 'x' in data set 'd' .*there are: i0, i1"),
+        ("change-between-checkpoints", {"ckpt2": "7"}, "no second checkpoint '7'"),
+        ("overlapping-objects", {}, "the store has no data set with boxes"),
+        ("sparsity-by-layer", {"view": "gt"}, "no parameter 'view'"),
+    ],
+)
+def test_names_that_the_store_lacks_are_refused(
+    store: Store, name: str, given: dict[str, str], says: str
+) -> None:
+    """A parameter or a name that is not there is refused with those that are."""
+    with pytest.raises(UnknownNameError, match=says):
+        asked_of_store(store, recipe(name), given)
+
+
+def test_the_command_asks_a_recipe(store: Store) -> None:
+    """It prints the rows, and says on standard error which names were chosen."""
+    done = run(store, "sql", "--recipe", "storage", "--csv")
+    assert done.stdout.splitlines()[1].startswith("5,3,6,")  # three layers, of two networks
+    assert "recipe storage: dataset = d" in done.stderr
+    for words in (["--param", "layer=fc"], ["--recipe", "storage", "--param", "layer"],
+                  ["--recipe", "storage", "SELECT 1"]):  # fmt: skip
+        assert run(store, "sql", *words).exit_code == 2
+
+
+def test_a_view_is_named_where_there_are_two(tmp_path: Path) -> None:
+    """Responses to images and to boxes are never taken together."""
+    made = build(tmp_path / "s").store
+    put(made, Partition("net", "5", "d", "gt", "fc"), relu(3, 6, 4, 1))
+    statement, values = asked_of_store(made, recipe("top-images"), {"layer": "fc", "view": "image"})
+    assert values["view"] == "image"
+    assert "\"view\" = 'image' AND ckpt" in statement
+    assert made.sql(statement).arrow().num_rows == 5
 
 
 def test_a_checkpoint_of_two_networks(browser: TestClient) -> None:
     """Where two networks have a checkpoint of one name, the statement says which is meant."""
     text = page(browser, recipe="top-images", ckpt="5", layer="conv1", channel="1")
-    assert "network = &#39;net&#39; AND ckpt = &#39;5&#39;" in text
+    assert "&#34;network&#34; = &#39;net&#39; AND ckpt = &#39;5&#39;" in text
     assert (
         "network"
         not in page(browser, recipe="top-images", ckpt="6").partition("<textarea")[2][:300]

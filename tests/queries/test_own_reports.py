@@ -3,6 +3,7 @@
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -293,6 +294,11 @@ def test_null_does_not_meet_a_condition(built: Built) -> None:
         ("SELECT 'a' AS k, 1 AS x", 'chart = { kind = "bar", x = "k", y = "z" }', "no column 'z'"),
         ("SELECT 'a' AS k, 1 AS x", 'chart = { kind = "bar", x = "x", y = "k" }', "column of num"),
         ("SELECT 'a' AS k, 1 AS x", 'rows = ["q"]', "no column 'q'"),
+        (
+            "SELECT channel::VARCHAR AS k, 1 AS n FROM activations WHERE layer = $layer",
+            'chart = { kind = "scatter", x = "n", y = "n", color = "k" }',
+            'write color = "layer"',
+        ),
     ],
 )
 def test_what_is_wrong_is_told_when_the_study_is_set(
@@ -401,7 +407,7 @@ def test_own_reports_are_listed_drawn_and_published(
     built: Built, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They stand beside the paper's in lists, charts and on the page."""
-    refreshed(built.store, study)
+    refreshed(built.store, study, "loud", "spread")
     assert [e.name for e in reports_of(study)] == [*(e.name for e in REPORTS), *OWN]
     (done,) = brought(built.store, study, ["loud"], compute=False)
     chart = chart_of(done.rows, report_of(study, "loud"), title="Loud")
@@ -409,15 +415,43 @@ def test_own_reports_are_listed_drawn_and_published(
     points = chart.spec["data"].get("values", [])
     assert len(points or next(iter(chart.spec["datasets"].values()))) == 14
     assert names(study)[: len(OWN)] == list(OWN)
-    monkeypatch.setattr(build_module, "names", lambda _: list(OWN))
+    monkeypatch.setattr(build_module, "names", lambda _: ["loud", "spread"])  # each takes time
     page = build_page(built.store, study, tmp_path / "page", compute=False)
     index = page.read_text(encoding="utf-8")
-    for name in OWN:
+    for name in ("loud", "spread"):
         assert f"{name}.html" in index
     text = (page.parent / "loud.html").read_text(encoding="utf-8")
     assert "Mean response of each filter" in text
     assert "avg(act_max)" in text
     assert (page.parent / "files" / "loud.svg").exists()
+
+
+def test_a_chart_hides_no_row() -> None:
+    """Rows of one place have colours of their own, or panels; of too many panels it is told."""
+    rows = [
+        {"row": f"layer={layer}, ckpt={c}, k={k}, one=1", "col": "n", "value": 1.0}
+        for layer in ("conv1", "fc") for c in ("5", "15") for k in "ab"
+    ]  # fmt: skip
+
+    def drawn(chart: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        entry = report_of(sql_study("SELECT 1 AS n", f"chart = {{ {chart} }}"), "r")
+        spec: dict[str, Any] = entry.meta["plot"](rows).to_dict()
+        return spec
+
+    spec = drawn('kind = "bar", x = "ckpt", y = "n"', rows)
+    (data,) = spec["datasets"].values()
+    assert len({(d["ckpt"], d["which"]) for d in data}) == len(rows)
+    assert spec["encoding"]["xOffset"]["field"] == "which"
+    for chart in ('kind = "line", x = "ckpt", y = "n", color = "k"',
+                  'kind = "heatmap", x = "ckpt", y = "k", color = "n"'):  # fmt: skip
+        facet = drawn(chart, rows)["facet"]
+        assert (facet["field"], facet["sort"], facet["header"]["title"]) == (
+            "which", ["conv1", "fc"], "layer",
+        )  # fmt: skip
+        assert "facet" not in drawn(chart, rows[:4])
+        many = [{**rows[0], "row": f"ckpt=5, k=a, of={i}"} for i in range(13)]
+        with pytest.raises(DataError, match=r"of is neither x nor y nor color.* it has 13, and"):
+            drawn(chart, many)
 
 
 def test_own_reports_are_written_as_tables(built: Built, study: Study, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from _build import Built, build
+from _build import Built, add_checkpoint, build
 from _detection import make_scenes
 from fstore.queries.cells.needs import Need, Reading
 from fstore.queries.refresh.extractions import Extraction, missing_extractions, study_needs
@@ -128,3 +128,39 @@ def test_reports_without_their_parts(built: Built) -> None:
     assert {"table3", "table6", "table7"} <= set(needs)
     assert "says nothing of 'tuned'" in str(left_out["table1"])
     assert "says nothing of 'detection'" in str(left_out["table9"])
+
+
+ASKED = "SELECT act_max FROM activations WHERE layer = $layer AND ckpt = $ckpt"
+
+OWN = """
+[[report]]
+name = "r"
+title = "R"
+"""
+
+
+@pytest.mark.parametrize(
+    ("entry", "layers"),
+    [
+        ("analysis = 'cka'\noptions = { ckpt = '25', dataset = 'd', layer = 'fc' }", ("fc",)),
+        ("analysis = 'cka'\noptions = { ckpt = 'net/25', dataset = 'd' }", ("conv1", "fc")),
+        ("analysis = 'cka'\noptions = { ckpt = '25', dataset = 'd', view = 'gt' }", None),
+        (ASKED, ("conv1", "fc")),
+        (f"{ASKED} AND dataset = 'other'", None),
+        (f"{ASKED} AND network = 'other'", None),
+        (f"{ASKED} AND \"view\" = 'gt'", None),
+        ("SELECT act_max FROM activations WHERE layer = 'fc' AND ckpt = '25'", None),
+    ],
+)
+def test_own_reports_are_extracted_for(
+    built: Built, entry: str, layers: tuple[str, ...] | None
+) -> None:
+    """What an own report lacks is extracted where it leaves no choice, and else left alone."""
+    add_checkpoint(built.store, "net", "25")
+    way = entry if entry.startswith("analysis") else f"sql = '''{entry}'''"
+    study = parse_study(STUDY.replace('"15"]', '"25"]') + OWN + way)
+    needs, _ = study_needs(built.store, study)
+    found = missing_extractions(built.store, needs["r"], layers=study.layers, study=study)
+    expected = [Extraction(layers, ("net/25",), "d", "image", None)] if layers else []
+    assert found == expected
+    assert missing_extractions(built.store, needs["r"], layers=study.layers) == []

@@ -1,6 +1,7 @@
 """What every registered analysis and report keeps to, whatever it asks."""
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any, get_origin
@@ -14,12 +15,20 @@ from _charts import check_drawn, words
 from _studies import CKPTS, SHAPES, STUDY, StudyWorld, add_samples, make_study
 from fstore.errors import UnknownNameError
 from fstore.queries.analyses import ANALYSES, ask, options_of
+from fstore.queries.cells.inputs import Inputs
 from fstore.queries.cells.needs import BESIDE, ROW_COLUMNS
 from fstore.queries.publish.titles import report_title
 from fstore.queries.refresh.show import show_report
-from fstore.queries.reports import REPORTS, paper_numbers
+from fstore.queries.reports import (
+    REPORTS,
+    check_own_reports,
+    computes,
+    needs_of,
+    paper_numbers,
+)
 from fstore.queries.studies.study import Study, parse_study
-from fstore.store import Store
+from fstore.store import Store, features
+from fstore.store.files import Partition
 
 TESTS = Path(__file__).parent
 WITH_MORE = {
@@ -164,6 +173,43 @@ def test_analysis_of_a_layer_that_is_not_there(world: StudyWorld, name: str) -> 
     with pytest.raises(UnknownNameError, match="no checkpoint '305k'; there are: ") as caught:
         ask(world.store, name, **{**given, "ckpt": ckpt})
     assert "fstore extract" not in str(caught.value)
+
+
+ROWS = {"entropy-curve": ["channel", "threshold"], "filter-subsets": ["class", "filters"],
+        "filter-curves": ["class", "channel", "recall", "precision"]}  # fmt: skip
+"""Columns that name the rows of an analysis, where those of text do not."""
+
+
+@pytest.mark.parametrize("name", ANALYSIS_NAMES)
+def test_analysis_is_a_report(
+    world: StudyWorld, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A study's own report has its numbers, and reads no partition but those of its options."""
+    read: set[Partition] = set()
+    files = features._files
+
+    def noted(store: Store, partition: Partition) -> Any:  # noqa: ANN401 - as that one
+        read.add(partition)
+        return files(store, partition)
+
+    monkeypatch.setattr(features, "_files", noted)
+    given = {n: list(v) if isinstance(v, tuple) else v for n, v in options(name).items()}
+    told = ", ".join(f"{n} = {json.dumps(v)}" for n, v in given.items())
+    named = f"rows = {ROWS[name]}" if name in ROWS else ""
+    entry = f"name = 'own'\ntitle = 'Own'\nanalysis = '{name}'\noptions = {{ {told} }}\n{named}"
+    own = parse_study(f"{STUDY}\n[[report]]\n{entry}")
+    check_own_reports(world.store, own)
+    (need,) = needs_of(world.store, own, "own")
+    ((_, cells),) = computes("own")(world.store, [need])
+    described = Inputs.now(world.store).described(need)
+    assert {str(place) for place in read} <= set(described["partitions"])  # type: ignore[call-overload]
+    assert len(cells) == len({(cell.row, cell.col) for cell in cells})
+    monkeypatch.undo()
+    rows = ask(world.store, name, **options(name))
+    assert len({cell.row for cell in cells}) == len(rows)
+    for col in {cell.col for cell in cells}:
+        values = [math.nan if row[col] is None else float(row[col]) for row in rows]
+        assert np.array_equal(values, [c.value for c in cells if c.col == col], equal_nan=True)
 
 
 # reports

@@ -161,3 +161,24 @@ def test_a_constant_float64_feature_has_no_cka(n: int) -> None:
     """A constant whose mean rounds to another number is refused, not compared as noise."""
     with pytest.raises(DataError, match="no feature"):
         linear_cka(np.full((n, 2), 0.1), np.random.default_rng(0).normal(size=(n, 3)))
+
+
+def test_products_of_a_narrow_layer_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One narrow layer against several wide and narrow ones: NumPy's values, products once."""
+    rng = np.random.default_rng(4)
+    layers = [rng.normal(size=(9, p)) for p in (3, 20, 30, 5)]
+    made: list[bool] = []
+    products = similarity._products
+
+    def counted(layer: similarity.Centred, rows: slice) -> NDArray[np.float64]:
+        made.append(layer.is_gram)
+        return products(layer, rows)
+
+    monkeypatch.setattr(similarity, "_products", counted)
+    held = [similarity.centred([X], n_features=X.shape[1]) for X in layers]
+    found = similarity.ckas(held, held[0])
+    assert made.count(False) == 1  # the narrow one's; those of wide layers are held
+    for X, value in zip(layers, found, strict=True):
+        a, b = (m - m.mean(axis=0) for m in (X, layers[0]))
+        norms = np.linalg.norm(a.T @ a) * np.linalg.norm(b.T @ b)
+        assert value == pytest.approx(np.linalg.norm(b.T @ a) ** 2 / norms, rel=1e-12)

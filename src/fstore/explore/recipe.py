@@ -1,7 +1,7 @@
 """The recipes of ``docs/sql.md``, asked with the names that a store has.
 
 A recipe is SQL with the names of one store: ``ckpt = 'random0'``. Each such comparison is a field,
-which the explorer fills with another name.
+which the explorer and ``fstore sql --recipe`` fill with another name.
 """
 
 import re
@@ -85,7 +85,9 @@ def recipe(name: str) -> Recipe:
     )
 
 
-def filled(asked: Recipe, values: Mapping[str, str], *, network: str | None = None) -> str:
+def filled(
+    asked: Recipe, values: Mapping[str, str], *, beside: Mapping[str, str] | None = None
+) -> str:
     """Return a recipe's statement with other names.
 
     Parameters
@@ -93,8 +95,9 @@ def filled(asked: Recipe, values: Mapping[str, str], *, network: str | None = No
     asked : Recipe
     values : mapping
         By name of the field; a field that is not in it keeps the recipe's own.
-    network : str or None
-        Asked for beside each checkpoint: where several networks have one of this name.
+    beside : mapping or None
+        Asked for beside each checkpoint, by column: a network, where several have one of this
+        name; a view, where there are several.
     """
     names = {(field.column, field.value): field for field in asked.fields}
 
@@ -103,7 +106,8 @@ def filled(asked: Recipe, values: Mapping[str, str], *, network: str | None = No
         field = names[column, _plain(match["value"])]
         value = values.get(field.name, field.value)
         text = value if column == "channel" else sql_text(value)
-        own = f"{of}network = {sql_text(network)} AND " if network and column == "ckpt" else ""
+        also = (beside or {}) if column == "ckpt" else {}
+        own = "".join(f'{of}"{name}" = {sql_text(also[name])} AND ' for name in also)
         return f"{own}{of}{column} = {text}"
 
     return COMPARED.sub(put, asked.text)

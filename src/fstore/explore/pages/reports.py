@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from fstore import commands
-from fstore.errors import UnknownNameError
+from fstore.errors import DataError, UnknownNameError
 from fstore.explore.page import Asked, page
 from fstore.explore.rendering import embedded
 from fstore.queries.reports import report_of
@@ -122,9 +122,14 @@ def _shown(asked: Asked, study: "Study", name: str) -> dict[str, Any]:
 
 def _chart(study: "Study", seen: "Exhibit") -> "Markup | str":
     """Return the report's chart; empty where it has none, or its rows cannot be drawn."""
+    from markupsafe import Markup
+
     from fstore.queries.publish.charts import chart_of
 
-    chart = chart_of(seen.rows, report_of(study, seen.name), title=seen.title)
+    try:
+        chart = chart_of(seen.rows, report_of(study, seen.name), title=seen.title)
+    except DataError as error:  # the rows are shown all the same
+        return Markup("<p>Not drawn: {}</p>").format(error)
     return "" if chart is None else embedded(chart.spec, chart.alt)
 
 

@@ -38,7 +38,8 @@ def sql(asked: Asked) -> dict[str, object]:
     chosen = recipe(asked.text("recipe")) if asked.given.get("recipe") else None
     if chosen is not None:
         values = _values(asked, chosen)
-        statement = filled(chosen, values, network=_network(asked, values.get("ckpt")))
+        network = _network(asked, values.get("ckpt"))
+        statement = filled(chosen, values, beside={"network": network} if network else None)
     shown: dict[str, object] = {"result": None, "error": ""}
     if statement:
         try:

@@ -173,6 +173,7 @@ def _extraction_steps(context: Context, *, dry_run: bool) -> Iterator[Step]:
         store,
         (need for own in needs.values() for need in own),
         layers=study.layers,
+        study=study,
         to_come=_to_come(study) if dry_run else (),
     )
     if not missing:
