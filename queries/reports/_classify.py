@@ -9,17 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.queries.cells.needs import BESIDE, Cell, Need, Reading
-from fstore.queries.samples.ablations import PAPER
+from fstore.queries.samples.ablations import PAPER, parse_ablation
 from fstore.queries.studies.bound import Bound
 from fstore.queries.studies.study import Study
 from fstore.store.parts import Samples
 
 if TYPE_CHECKING:
     from fstore.queries.methods.products import Products
-    from fstore.queries.samples.problem import SplitRows
+    from fstore.queries.samples.problem import Problem, SplitRows
     from fstore.store import Store
 
 __all__ = [
+    "PERMUTATIONS",
     "Measure",
     "Measured",
     "ablations_of",
@@ -31,6 +32,9 @@ __all__ = [
     "samples_of",
     "spread",
 ]
+
+PERMUTATIONS = 5
+"""Of sp-shuffle, each with SVMs of its own: a cell is their mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +87,20 @@ def classification_need(
 ) -> Need:
     """Return the need of one cell: a layer's responses, ablated, to all parts of the splits."""
     readings = tuple(Reading(study.network, ckpt, layer, s) for s in samples)
-    # the permutations are those of the first seed in every run: what varies is the split
-    return Need(row, col, readings, (("ablation", ablation), ("shuffle_seed", study.seeds[0])))
+    # the permutations are the same in every split, from the first seed on: the split varies alone
+    parameters: tuple[tuple[str, str | int], ...] = (("ablation", ablation),)
+    parameters += (("shuffle_seed", study.seeds[0]),)
+    if parse_ablation(ablation).shuffles:
+        parameters += (("permutations", PERMUTATIONS),)
+    return Need(row, col, readings, parameters)
 
 
 def classified(store: "Store", need: Need, measure: Measure) -> list[Cell]:
     """Return a need's cells: mean and deviation (n - 1) of a measure over its runs.
 
-    A run is a seed of the split; readings of several checkpoints are runs of their own.
+    A run is a seed of the split; readings of several checkpoints are runs of their own. Where
+    places are permuted, a run's numbers are means over permutations, and ``permutations_std`` is
+    the deviation of the main one over these.
     """
     groups: dict[str, list[Reading]] = {}
     for reading in need.readings:
@@ -116,8 +126,24 @@ def _runs(
     samples = [reading.samples for reading in readings]
     asked = problem(store, samples, network=first.network, ckpt=first.ckpt, layer=first.layer)
     ablation, seed = str(of["ablation"]), int(of["shuffle_seed"])
-    kernel = products(store, asked.rows, ablation=ablation, seed=seed)
+    seeds = range(seed, seed + int(of.get("permutations", 1)))
+    drawn = [
+        _measured(products(store, asked.rows, ablation=ablation, seed=s), asked, measure)
+        for s in seeds
+    ]
+    return [_over_permutations(of_split) for of_split in zip(*drawn, strict=True)]
+
+
+def _measured(kernel: "Products", asked: "Problem", measure: Measure) -> list[dict[str, float]]:
     return [measure(kernel, asked.Y, split).values for split in asked.splits.values()]
+
+
+def _over_permutations(drawn: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the means of a split's numbers, and the deviation of the main one."""
+    if len(drawn) == 1:
+        return drawn[0]
+    means = {name: fmean(values[name] for values in drawn) for name in drawn[0]}
+    return means | {"permutations_std": stdev(values[""] for values in drawn)}
 
 
 def mean_aps(kernel: "Products", Y: "NDArray[np.int8]", split: "SplitRows") -> Measured:
