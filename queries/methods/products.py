@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fstore.queries.methods.features_file import FeaturesFile
 from fstore.queries.methods.gram import feature_norm_factor, gram, watched
-from fstore.queries.methods.no_direction import constant_objective, constant_score
+from fstore.queries.methods.no_direction import EXACT, constant_objective, constant_score
 from fstore.queries.methods.svm import POSITIVE_WEIGHT, SVMs, fit
 from fstore.queries.methods.wide import WideSVMs, fit_wide
 from fstore.queries.samples.blocks import Rows, ablated_blocks
@@ -25,9 +25,10 @@ __all__ = ["LARGEST_KERNEL", "Products", "products", "scores_of"]
 LARGEST_KERNEL = 10_000
 """Samples whose inner products are held: 400 MB."""
 
-LOWER = 1e-7
-"""Share of the best constant's objective by which weights have to lower it to be a direction: what
-float32 leaves of inner products tells no less (``docs/svm.md``).
+LOWER, MOST = 1e-4, 1e-5
+"""How much weights have to lower the best constant's objective to be a direction: this share of it
+for each unit of C, at most a hundred-thousandth. What float32 leaves of inner products, relative to
+the objective, grows with C like that; it tells no less.
 """
 
 Products: TypeAlias = NDArray[np.float32] | FeaturesFile
@@ -117,7 +118,8 @@ def scores_of(
         models = fit(inputs[np.ix_(train, train)], Y[train], C=C, scale=scale)
         scores = models.scores(inputs[np.ix_(test, train)])
     least, constant = _constants(Y[train], C)
-    none = models.objective >= (1 - LOWER) * least
+    lower = np.clip(LOWER * np.asarray(C), EXACT, MOST)
+    none = models.objective >= (1 - lower) * least
     scores[:, none] = constant[none]
     bound = models.objective * (1 - models.gap)  # that no weights can lower the objective below
     return scores, np.where(none, np.maximum(1 - bound / least, 0), models.gap), none
