@@ -32,9 +32,12 @@ def plot_figure5(rows: Sequence[Row], *, title: str = "") -> "alt.TopLevelMixin"
     first = [row for row in rows if row not in tuned]
     if not (first and tuned):
         return _matrix(first or tuned, title=title)
+    pairs = [row for row in rows if not str(row["row"]).startswith(SUMMARY)]
+    apart = [row for row in pairs if str(row["row"]).removesuffix(TUNED) != row["col"]]
+    most = max((float(row["value"] or 0) for row in apart), default=0.0)
     panels = [
-        _matrix(first, title="Before fine-tuning"),
-        _matrix(tuned, title="After fine-tuning"),
+        _matrix(first, title="Before fine-tuning", most=most),
+        _matrix(tuned, title="After fine-tuning", most=most),
     ]
     for panel in panels:
         panel.usermeta = alt.Undefined  # a chart's alone, not a panel's
@@ -42,8 +45,8 @@ def plot_figure5(rows: Sequence[Row], *, title: str = "") -> "alt.TopLevelMixin"
     return titled(both, title, width=2 * WIDTH)  # type: ignore[no-any-return]
 
 
-def _matrix(rows: Sequence[Row], *, title: str) -> "alt.LayerChart":
-    """Draw the matrix of one checkpoint."""
+def _matrix(rows: Sequence[Row], *, title: str, most: float = 0.0) -> "alt.LayerChart":
+    """Draw the matrix of one checkpoint, its colours up to a share at least."""
     values = {
         (str(row["row"]).removesuffix(TUNED), str(row["col"])): float(row["value"] or 0)
         for row in rows
@@ -51,4 +54,5 @@ def _matrix(rows: Sequence[Row], *, title: str) -> "alt.LayerChart":
     shares = {pair: share for pair, share in values.items() if pair[0] != SUMMARY}
     counts = [int(row["n"]) for row in rows if row["n"]]
     top, chance = int(values[SUMMARY, "top"]), values[SUMMARY, "chance"]
-    return draw_overlap(shares, chance=chance, top=top, title=title, n=max(counts, default=0))
+    n = max(counts, default=0)
+    return draw_overlap(shares, chance=chance, top=top, title=title, n=n, most=most)

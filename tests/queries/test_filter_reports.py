@@ -365,6 +365,8 @@ def test_plot_figure5_of_two(world: StudyWorld) -> None:
         assert drawn["cat", "dog"] == 100 * values[f"cat{end}", "dog"]
         assert ("After fine-tuning" in words(panel)) == bool(end)
     assert words(chart) == "Shared"
+    first, second = (domain(panel, "color") for panel in chart.hconcat)  # type: ignore[attr-defined]
+    assert first == second
 
 
 def test_plot_figure5(world: StudyWorld) -> None:
