@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from fstore.queries.cells.needs import SUMMARY
 from fstore.queries.figures.overlap import draw_overlap
-from fstore.queries.figures.parts import WIDTH, titled
+from fstore.queries.figures.parts import WIDTH, counted, titled
 from fstore.queries.figures.plots import Row
 
 if TYPE_CHECKING:
@@ -36,13 +36,15 @@ def plot_figure5(rows: Sequence[Row], *, title: str = "") -> "alt.TopLevelMixin"
     apart = [row for row in pairs if str(row["row"]).removesuffix(TUNED) != row["col"]]
     most = max((float(row["value"] or 0) for row in apart), default=0.0)
     panels = [
-        _matrix(first, title="Before fine-tuning", most=most),
-        _matrix(tuned, title="After fine-tuning", most=most),
+        _matrix([{**row, "n": None} for row in mine], title=what, most=most)
+        for mine, what in ((first, "Before fine-tuning"), (tuned, "After fine-tuning"))
     ]
     for panel in panels:
         panel.usermeta = alt.Undefined  # a chart's alone, not a panel's
     both = alt.hconcat(*panels).resolve_scale(color="independent")
-    return titled(both, title, width=2 * WIDTH)  # type: ignore[no-any-return]
+    counts = [int(row["n"]) for row in rows if row["n"]]
+    n = f"{counted(counts, 'boxes')}." if counts else ""
+    return titled(both, title, n, width=2 * WIDTH)  # type: ignore[no-any-return]
 
 
 def _matrix(rows: Sequence[Row], *, title: str, most: float = 0.0) -> "alt.LayerChart":
