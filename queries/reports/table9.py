@@ -69,7 +69,7 @@ def table9(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[C
         for measure in MEASURES:
             ours = before[measure], after[measure]
             without = [aue[which] for aue, which in zip(ours, firing, strict=True)]
-            cells += _cells(need.row, measure, _falls(*ours), _falls(*without))
+            cells += _cells(need.row, measure, _falls(*ours), of_firing=_falls(*without))
         for role, which in zip(("pretrained", "finetuned"), firing, strict=True):
             col = f"label 1{BESIDE}silent_{role}"
             cells.append(Cell(need.row, col, float((~which).sum()), n=len(which)))
@@ -88,7 +88,7 @@ def _falls(before: "NDArray[Any]", after: "NDArray[Any]") -> Falls:
     }
 
 
-def _cells(row: str, measure: str, of_all: Falls, of_firing: Falls) -> list[Cell]:
+def _cells(row: str, measure: str, of_all: Falls, *, of_firing: Falls) -> list[Cell]:
     """Return a measure's cells; those of filters that fire only where the sign is another."""
     cells = []
     for share, (fall, k) in of_all.items():
