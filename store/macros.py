@@ -173,21 +173,19 @@ def register_functions(duck: "duckdb.DuckDBPyConnection") -> None:
 
 def _permutations(
     seed: pa.ChunkedArray,
-    dataset: pa.ChunkedArray,
     view: pa.ChunkedArray,
     sample_id: pa.ChunkedArray,
     positions: pa.ChunkedArray,
 ) -> pa.Array:
     """Permutations for the rows of a batch.
 
-    A function and not a table: a table would have to be filled beforehand for every data set,
+    A function and not a table: a table would have to be filled beforehand for every sample,
     view, map size and seed that a query may ask for. What repeats, as for the channels of a
     sample, is computed once.
     """
-    columns = (c.to_pylist() for c in (seed, dataset, view, sample_id, positions))
+    columns = (c.to_pylist() for c in (seed, view, sample_id, positions))
     orders = [
-        permutation(p, seed=s, dataset=d, view=v, sample_id=i)
-        for s, d, v, i, p in zip(*columns, strict=True)
+        permutation(p, seed=s, view=v, sample_id=i) for s, v, i, p in zip(*columns, strict=True)
     ]
     ends = np.cumsum([0, *(len(order) for order in orders)])
     return pa.ListArray.from_arrays(ends.astype(np.int32), np.concatenate(orders))
@@ -219,10 +217,10 @@ RANKING = "STRUCT(score DOUBLE, label INTEGER)[]"
 FUNCTIONS: tuple[Function, ...] = (
     Function(
         "sp_permutation",
-        "sp_permutation(seed, dataset, view, sample_id, positions)",
+        "sp_permutation(seed, view, sample_id, positions)",
         "Permutation of 0 ... positions - 1 (INTEGER[]) that belongs to a sample; the same on"
-        " every machine",
-        ("BIGINT", "VARCHAR", "VARCHAR", "BIGINT", "INTEGER"),
+        " every machine, whatever its data set is called",
+        ("BIGINT", "VARCHAR", "BIGINT", "INTEGER"),
         "INTEGER[]",
         _permutations,
     ),

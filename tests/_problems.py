@@ -32,8 +32,10 @@ class World:
         return np.flatnonzero(np.isin(self.parts[seed], parts))
 
 
-def make(path: Path, *, single: bool = False, ckpts: Sequence[str] = ("5",)) -> World:
-    """Make a store: layers ``conv`` (4 x 3 x 3) and ``fc`` (40) of ``d``, splits of three seeds.
+def make(
+    path: Path, *, single: bool = False, ckpts: Sequence[str] = ("5",), name: str = "d"
+) -> World:
+    """Make a store: layers ``conv`` (4 x 3 x 3) and ``fc`` (40) of a data set, three random splits.
 
     Labels are of several classes a sample, some of them difficult only, or of a ``single`` one.
     """
@@ -41,7 +43,7 @@ def make(path: Path, *, single: bool = False, ckpts: Sequence[str] = ("5",)) -> 
     Y = _labels(rng, single=single)
     parts = {seed: _parts(seed) for seed in range(3)}
     store = Store.create(path)
-    add_manifest(store, "d", Y, parts)
+    add_manifest(store, name, Y, parts)
     add_layers(store, "net", {"conv": (4, 3, 3), "fc": (40, 1, 1)})
     signal = (Y > 0) @ rng.normal(size=(3, 40))
     fc = np.maximum(signal + rng.normal(size=(N, 40)), 0).astype(np.float32)[:, :, None]
@@ -52,7 +54,7 @@ def make(path: Path, *, single: bool = False, ckpts: Sequence[str] = ("5",)) -> 
     for ckpt in ckpts:
         add_checkpoint(store, "net", ckpt)
         for layer, x in values.items():
-            put(store, Partition("net", ckpt, "d", "image", layer), x)
+            put(store, Partition("net", ckpt, name, "image", layer), x)
     return World(store, Y, values, parts)
 
 

@@ -18,7 +18,7 @@ __all__ = [
 ]
 
 COLUMNS = (
-    "class", "ap_11", "ap_all", "C", "positives_train", "positives_test", "gap",
+    "class", "ap_11", "ap_all", "C", "positives_train", "positives_test", "gap", "no_direction",
 )  # fmt: skip
 
 
@@ -66,7 +66,8 @@ def classification(
     list of dict
         A row a class, and one for the mean. AP from 0 to 1, at 11 recalls and over all points;
         None for a class without a positive to learn from or to test on, which is not in the mean.
-        ``gap``: the SVM's duality gap relative to its objective.
+        ``gap``: the SVM's duality gap relative to its objective. ``no_direction``: its best weights
+        are exactly 0, so that its AP is the prior; in the row of the mean, how many are such.
 
     Raises
     ------
@@ -90,13 +91,18 @@ def classification(
             "positives_train": r.positives_train,
             "positives_test": r.positives_test,
             "gap": r.gap,
+            "no_direction": r.no_direction,
         }
         for r in results
     ]
     at_11, at_all, _ = mean_ap(results)
-    gap = max(r.gap for r in results if r.gap is not None)
+    gap, none = (
+        max(r.gap for r in results if r.gap is not None),
+        sum(r.no_direction for r in results),
+    )
     n_train, n_test = len(parts.fitted), len(parts.test)
     mean = {"class": MEAN, "ap_11": at_11, "ap_all": at_all, "C": results[0].C, "gap": gap}
+    mean["no_direction"] = none
     return [*rows, {**mean, "positives_train": n_train, "positives_test": n_test}]
 
 

@@ -79,7 +79,10 @@ def feature_rows(
         orders = None
         if change.shuffles:
             orders = np.stack(
-                [_permutation(partition, X.shape[2], seed, sample_id=int(i)) for i in read]
+                [
+                    permutation(X.shape[2], seed=seed, view=partition.view, sample_id=int(i))
+                    for i in read
+                ]
             )
         yield read, np.ascontiguousarray(change.apply(X, orders)).reshape(len(read), -1)
 
@@ -107,18 +110,6 @@ def scale_of(total: float, count: int) -> float:
 
 def _orders(places: int, n: int) -> NDArray[np.int32]:
     return np.tile(np.arange(places, dtype=np.int32), (n, 1))
-
-
-def _permutation(
-    partition: "Partition", places: int, seed: int, *, sample_id: int
-) -> NDArray[np.int32]:
-    return permutation(
-        places,
-        seed=seed,
-        dataset=partition.dataset,
-        view=partition.view,
-        sample_id=sample_id,
-    )
 
 
 def _not_finite(

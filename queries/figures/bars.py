@@ -74,7 +74,8 @@ def grouped_bars(
     chart = _layers(
         points, groups, list(words.values()), titles=(xlabel, ylabel, of or None), ordered=ordered
     )
-    return titled(chart, title, *_notes(mine, over=over, of_mean=of_mean))  # type: ignore[no-any-return]
+    notes = [*_notes(mine, over=over, of_mean=of_mean), *_permuted(rows)]
+    return titled(chart, title, *notes)  # type: ignore[no-any-return]
 
 
 def _point(row: Row, word: str, *, of_mean: bool) -> dict[str, Any]:
@@ -196,6 +197,16 @@ def _notes(rows: Sequence[Row], *, over: str, of_mean: bool) -> list[str]:
     if any(row["paper"] is not None for row in rows):
         notes.append("Diamonds: the paper.")
     return notes
+
+
+def _permuted(rows: Sequence[Row]) -> list[str]:
+    """Say how far numbers differ that are means over permutations."""
+    ends = [float(r["value"]) for r in rows if str(r["col"]).endswith(":permutations_std")]
+    if not ends:
+        return []
+    shown = " to ".join(dict.fromkeys(f"{end:.1f}" for end in (min(ends), max(ends))))
+    of = worded("sp_shuffle")
+    return [f"{of}: mean over permutations, whose standard deviation is {shown}."]
 
 
 def bar_plot(columns: Sequence[str], *, ylabel: str, of: str = "Ablation") -> Plot:

@@ -20,6 +20,7 @@ def draw_overlap(
     title: str,
     n: int = 0,
     of: str = "boxes",
+    most: float = 0.0,
 ) -> "alt.LayerChart":
     """Draw the shares of two classes as a matrix, in percent; a class with itself is left out.
 
@@ -36,12 +37,14 @@ def draw_overlap(
         Samples that filters were ranked on; 0 if that is not known.
     of : str
         What these are.
+    most : float
+        A share that the colours reach at least, so that matrices beside each other compare.
     """
     rows = [
         {"row": a, "col": b, "value": None if a == b else 100 * share}
         for (a, b), share in shares.items()
     ]
-    most = max((100 * share for (a, b), share in shares.items() if a != b), default=1.0)
+    most = 100 * max([most, *(share for (a, b), share in shares.items() if a != b)])
     notes = [f"By chance {100 * chance:.1f} percent."]
     notes += [f"n = {n:,} {of}."] if n else []
     return matrix(

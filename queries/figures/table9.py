@@ -37,7 +37,28 @@ def plot_table9(rows: Sequence[Row], *, title: str = "") -> "alt.TopLevelMixin":
     counts = [int(row["n"]) for row in main if row["n"]]
     n = f"{counted(counts, 'filters in a mean')}." if counts else ""
     what = "Above 0: more selective after fine-tuning. One pair of checkpoints, so no spread."
-    return titled(beside(panels, shares, of="Filters"), title, what, n, width=300 * len(panels))  # type: ignore[no-any-return]
+    notes = [what, n, *_silent(rows)]
+    return titled(beside(panels, shares, of="Filters"), title, *notes, width=300 * len(panels))  # type: ignore[no-any-return]
+
+
+def _silent(rows: Sequence[Row]) -> list[str]:
+    """Say how many filters never fire, and which signs are theirs."""
+    values = {(str(row["row"]), str(row["col"])): float(row["value"] or 0) for row in rows}
+    counts = [
+        f"{layer} {before:g} and {values[layer, f'{whole}{BESIDE}silent_finetuned']:g}"
+        for (layer, col), before in values.items()
+        for whole, _, what in [col.partition(BESIDE)]
+        if what == "silent_pretrained"
+        and (before or values[layer, f"{whole}{BESIDE}silent_finetuned"])
+    ]
+    signs = [
+        f"{layer} {worded(col.rsplit(' ', 1)[0])} entropy, {_share(col.partition(BESIDE)[0])} "
+        f"{value:.2f}"
+        for (layer, col), value in values.items()
+        if col.endswith(f"{BESIDE}firing")
+    ]
+    notes = [f"Filters that never fire, before and after: {', '.join(counts)}."] if counts else []
+    return notes + ([f"Without these the sign is another: {'; '.join(signs)}."] if signs else [])
 
 
 def _panel(

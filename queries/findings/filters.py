@@ -4,6 +4,7 @@ from collections.abc import Container, Mapping
 from statistics import median
 
 from fstore.queries.cells.needs import BESIDE, SUMMARY
+from fstore.queries.figures.figure5 import TUNED
 from fstore.queries.findings._api import Facts, Judgement, claim
 from fstore.queries.findings._judging import judged, lacking, marked, voted
 from fstore.queries.findings._numbers import Number, number_text, percent
@@ -217,10 +218,12 @@ def little_overlap(facts: Facts) -> Judgement:
     if "mean" not in shares or "chance" not in shares:
         return lacking(facts, "Figure 5", "figure5")
     mean, chance = shares["mean"], shares["chance"]
-    pairs = len(facts.names("figure5")) - 1
+    names = facts.names("figure5")
+    classes = [name for name in names if name != SUMMARY and not name.endswith(TUNED)]
     evidence = (
-        f"Two of {pairs} classes have {percent(mean.value)} of their best filters in common on "
-        f"average, {number_text(mean.value / chance.value)} times chance, {percent(chance.value)}."
+        f"Two of {len(classes)} classes have {percent(mean.value)} of their best filters in common "
+        f"on average, {number_text(mean.value / chance.value)} times chance, "
+        f"{percent(chance.value)}."
     )
     little = mean.value < LITTLE * chance.value
     return judged([little], evidence, [*marked(little, mean), chance])

@@ -38,7 +38,8 @@ class ClassResult:
 
     ``ap_11`` and ``ap_all`` are None where the class has no positive or no negative to learn from,
     or no positive to test on: it is left out, and does not count in a mean. ``gap`` is the duality
-    gap of its SVM, relative to the objective.
+    gap of its SVM, relative to the objective. ``no_direction``: its best weights are exactly 0, so
+    that all scores are equal and AP is the prior.
     """
 
     column: int
@@ -48,6 +49,7 @@ class ClassResult:
     positives_train: int
     positives_test: int
     gap: float | None
+    no_direction: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Accuracy:
 
     ``class_averaged`` is the mean over classes of the share of their samples that are right;
     ``overall`` the share of all samples. ``gap`` is the largest duality gap of the SVMs, relative
-    to the objective.
+    to the objective, ``no_direction`` how many of them have weights of exactly 0.
     """
 
     C: float
@@ -64,6 +66,7 @@ class Accuracy:
     overall: float
     n_test: int
     gap: float
+    no_direction: int = 0
 
 
 def average_precisions(
@@ -108,14 +111,15 @@ def average_precisions(
             "no class has a positive and a negative sample to learn from and a positive one to "
             f"test on, among {len(split.fitted)} training and {len(split.test)} test samples"
         )
-    scores, gaps = scores_of(kernel, Y[:, usable], split.fitted, test=split.test, C=C)
+    scores, gaps, none = scores_of(kernel, Y[:, usable], split.fitted, test=split.test, C=C)
     results, at = [], 0
     for column, use in enumerate(usable):
         labels = Y[split.test, column]
         both = (voc_ap(scores[:, at], labels), ap(scores[:, at], labels)) if use else (None, None)
         counts = [int((Y[rows, column] > 0).sum()) for rows in (split.fitted, split.test)]
         gap = float(gaps[at]) if use else None
-        results.append(ClassResult(column, C, *both, counts[0], counts[1], gap))
+        constant = bool(use and none[at])
+        results.append(ClassResult(column, C, *both, counts[0], counts[1], gap, constant))
         at += use
     return results
 
@@ -150,11 +154,13 @@ def accuracy(
     _check_single_label(Y, split)
     if C is None:
         C = choose_c(kernel, Y, split, by_accuracy=True)
-    scores, gaps = scores_of(kernel, Y, split.fitted, test=split.test, C=C)
+    scores, gaps, none = scores_of(kernel, Y, split.fitted, test=split.test, C=C)
     truth, chosen = Y[split.test].argmax(axis=1), scores.argmax(axis=1)
     right = chosen == truth
     averaged = _class_average(right, truth)
-    return Accuracy(C, averaged, float(right.mean()), len(truth), float(gaps.max()))
+    return Accuracy(
+        C, averaged, float(right.mean()), len(truth), float(gaps.max()), int(none.sum())
+    )
 
 
 def choose_c(
@@ -178,7 +184,7 @@ def choose_c(
     Y = Y[:, usable]
     many = np.tile(Y, len(C_GRID))  # models: all classes at the first C, then at the second, ...
     models = np.repeat(C_GRID, Y.shape[1])
-    scores, _ = scores_of(kernel, many, split.train, test=split.val, C=models)
+    scores, *_ = scores_of(kernel, many, split.train, test=split.val, C=models)
     labels = Y[split.val]
     worth: list[float] = []
     for of_c in np.split(scores, len(C_GRID), axis=1):

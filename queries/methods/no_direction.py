@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fstore.queries.methods.svm import BIAS
 
-__all__ = ["EXACT", "constant_objective", "has_no_direction"]
+__all__ = ["EXACT", "constant_objective", "constant_score", "has_no_direction"]
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ def constant_objective(y: Floats, upper: Floats) -> float:
     upper : array of shape (n_samples,), float64
         Weights of the samples' losses, C included.
     """
-    score = _constant(y, upper)
+    score = constant_score(y, upper)
     return 0.5 * (score / BIAS) ** 2 + float(upper @ np.maximum(0, 1 - y * score))
 
 
@@ -66,7 +66,7 @@ def has_no_direction(X: Floats, y: Floats, upper: Floats) -> bool | None:
     ----------
     Wolfe 1976, doi:10.1007/BF01580381.
     """
-    score = _constant(y, upper)
+    score = constant_score(y, upper)
     pulls = np.column_stack([X, np.ones(len(X))]) * (upper * y)[:, None]
     most = np.abs(pulls).sum(axis=0)
     most[most == 0] = 1
@@ -77,8 +77,14 @@ def has_no_direction(X: Floats, y: Floats, upper: Floats) -> bool | None:
     return _reaches(pulls[free], goal)
 
 
-def _constant(y: Floats, upper: Floats) -> float:
-    """Return the best constant score: the label of more weight, unless the two nearly balance."""
+def constant_score(y: Floats, upper: Floats) -> float:
+    """Return the best constant score: the label of more weight, unless the two nearly balance.
+
+    Parameters
+    ----------
+    y, upper : arrays of shape (n_samples,), float64
+        As for :func:`constant_objective`.
+    """
     return float(np.clip(BIAS**2 * float(upper @ y), -1, 1))
 
 

@@ -261,7 +261,7 @@ def svm_scorer(inputs: Products, Y: NDArray[np.int8]) -> Scorer:
         known = (Y[train] > 0).any(axis=0) & (Y[train] < 0).any(axis=0)
         many = np.tile(Y[:, known], len(Cs))
         models = np.repeat(np.asarray(Cs, dtype=np.float64), int(known.sum()))
-        found, _ = scores_of(inputs, many, train, test=test, C=models)
+        found, *_ = scores_of(inputs, many, train, test=test, C=models)
         out = np.full((len(Cs), len(test), Y.shape[1]), -np.inf)
         out[:, :, known] = np.moveaxis(found.reshape(len(test), len(Cs), -1), 1, 0)
         return list(out)

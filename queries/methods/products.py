@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from fstore.queries.methods.features_file import FeaturesFile
 from fstore.queries.methods.gram import feature_norm_factor, gram, watched
-from fstore.queries.methods.svm import fit
-from fstore.queries.methods.wide import fit_wide
+from fstore.queries.methods.no_direction import EXACT, constant_objective, constant_score
+from fstore.queries.methods.svm import POSITIVE_WEIGHT, SVMs, fit
+from fstore.queries.methods.wide import WideSVMs, fit_wide
 from fstore.queries.samples.blocks import Rows, ablated_blocks
 from fstore.store.features import layer_shape
 from fstore.types import OnProgress
@@ -23,6 +24,12 @@ __all__ = ["LARGEST_KERNEL", "Products", "products", "scores_of"]
 
 LARGEST_KERNEL = 10_000
 """Samples whose inner products are held: 400 MB."""
+
+LOWER, MOST = 1e-4, 1e-5
+"""How much weights have to lower the best constant's objective to be a direction: this share of it
+for each unit of C, at most a hundred-thousandth. What float32 leaves of inner products, relative to
+the objective, grows with C like that; it tells no less.
+"""
 
 Products: TypeAlias = NDArray[np.float32] | FeaturesFile
 
@@ -79,8 +86,12 @@ def scores_of(
     *,
     test: "IntArray",
     C: float | NDArray[np.float64],
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_]]:
     """Train SVMs on some rows and score others, features scaled to a mean norm of 20.
+
+    An SVM whose weights do not lower the objective below that of the best constant has no
+    direction: what a solver returns for weights of exactly 0 ranks by chance. It gives that
+    constant for every sample.
 
     Parameters
     ----------
@@ -96,10 +107,33 @@ def scores_of(
     scores : array of shape (n_test, n_models), float32
     gap : array of shape (n_models,), float64
         Duality gaps relative to the objective.
+    no_direction : array of shape (n_models,), bool
     """
+    models: SVMs | WideSVMs
     if isinstance(inputs, FeaturesFile):
-        wide = fit_wide(inputs, train, Y[train], C=C)
-        return wide.scores(inputs, test), wide.gap
-    scale = feature_norm_factor(inputs, train) ** 2
-    models = fit(inputs[np.ix_(train, train)], Y[train], C=C, scale=scale)
-    return models.scores(inputs[np.ix_(test, train)]), models.gap
+        models = fit_wide(inputs, train, Y[train], C=C)
+        scores = models.scores(inputs, test)
+    else:
+        scale = feature_norm_factor(inputs, train) ** 2
+        models = fit(inputs[np.ix_(train, train)], Y[train], C=C, scale=scale)
+        scores = models.scores(inputs[np.ix_(test, train)])
+    least, constant = _constants(Y[train], C)
+    lower = np.clip(LOWER * np.asarray(C), EXACT, MOST)
+    none = models.objective >= (1 - lower) * least
+    scores[:, none] = constant[none]
+    bound = models.objective * (1 - models.gap)  # that no weights can lower the objective below
+    return scores, np.where(none, np.maximum(1 - bound / least, 0), models.gap), none
+
+
+def _constants(
+    Y: NDArray[np.int8], C: float | NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the objective of the best constant of each model, and that constant."""
+    y, limits = Y.astype(np.float64), np.broadcast_to(C, Y.shape[1])
+    upper = np.where(Y > 0, POSITIVE_WEIGHT, 1.0) * (Y != 0) * limits
+    pairs = [
+        (constant_objective(*pair), constant_score(*pair))
+        for pair in zip(y.T, upper.T, strict=True)
+    ]
+    least, constant = np.array(pairs).reshape(-1, 2).T
+    return least, constant

@@ -1,7 +1,7 @@
 """What the classification reports share: which samples they read, and their cells."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -9,17 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.queries.cells.needs import BESIDE, Cell, Need, Reading
-from fstore.queries.samples.ablations import PAPER
+from fstore.queries.samples.ablations import PAPER, parse_ablation
 from fstore.queries.studies.bound import Bound
 from fstore.queries.studies.study import Study
 from fstore.store.parts import Samples
 
 if TYPE_CHECKING:
     from fstore.queries.methods.products import Products
-    from fstore.queries.samples.problem import SplitRows
+    from fstore.queries.samples.problem import Problem, SplitRows
     from fstore.store import Store
 
 __all__ = [
+    "PERMUTATIONS",
     "Measure",
     "Measured",
     "ablations_of",
@@ -31,6 +32,9 @@ __all__ = [
     "samples_of",
     "spread",
 ]
+
+PERMUTATIONS = 5
+"""Of sp-shuffle, each with SVMs of its own: a cell is their mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +87,20 @@ def classification_need(
 ) -> Need:
     """Return the need of one cell: a layer's responses, ablated, to all parts of the splits."""
     readings = tuple(Reading(study.network, ckpt, layer, s) for s in samples)
-    # the permutations are those of the first seed in every run: what varies is the split
-    return Need(row, col, readings, (("ablation", ablation), ("shuffle_seed", study.seeds[0])))
+    # the permutations are the same in every split, from the first seed on: the split varies alone
+    parameters: tuple[tuple[str, str | int], ...] = (("ablation", ablation),)
+    parameters += (("shuffle_seed", study.seeds[0]),)
+    if parse_ablation(ablation).shuffles:
+        parameters += (("permutations", PERMUTATIONS),)
+    return Need(row, col, readings, parameters)
 
 
 def classified(store: "Store", need: Need, measure: Measure) -> list[Cell]:
     """Return a need's cells: mean and deviation (n - 1) of a measure over its runs.
 
-    A run is a seed of the split; readings of several checkpoints are runs of their own.
+    A run is a seed of the split; readings of several checkpoints are runs of their own. Where
+    places are permuted, a run's numbers are means over permutations, and ``permutations_std`` is
+    the deviation of the main one over these.
     """
     groups: dict[str, list[Reading]] = {}
     for reading in need.readings:
@@ -98,7 +108,7 @@ def classified(store: "Store", need: Need, measure: Measure) -> list[Cell]:
     runs = [
         run for g in groups.values() for run in _runs(store, g, need.parameters, measure=measure)
     ]
-    return [spread(need, name, [run[name] for run in runs]) for name in runs[0]]
+    return [spread(need, name, [run.values[name] for run in runs]) for name in runs[0].values]
 
 
 def _runs(
@@ -107,7 +117,7 @@ def _runs(
     parameters: Sequence[tuple[str, str | float | int]],
     *,
     measure: Measure,
-) -> list[dict[str, float]]:
+) -> list[Measured]:
     """Return what is measured in each split of one checkpoint's responses."""
     from fstore.queries.methods.products import products
     from fstore.queries.samples.problem import problem
@@ -116,20 +126,41 @@ def _runs(
     samples = [reading.samples for reading in readings]
     asked = problem(store, samples, network=first.network, ckpt=first.ckpt, layer=first.layer)
     ablation, seed = str(of["ablation"]), int(of["shuffle_seed"])
-    kernel = products(store, asked.rows, ablation=ablation, seed=seed)
-    return [measure(kernel, asked.Y, split).values for split in asked.splits.values()]
+    seeds = range(seed, seed + int(of.get("permutations", 1)))
+    drawn = [
+        _measured(products(store, asked.rows, ablation=ablation, seed=s), asked, measure)
+        for s in seeds
+    ]
+    return [_over_permutations(of_split) for of_split in zip(*drawn, strict=True)]
+
+
+def _measured(kernel: "Products", asked: "Problem", measure: Measure) -> list[Measured]:
+    return [measure(kernel, asked.Y, split) for split in asked.splits.values()]
+
+
+def _over_permutations(drawn: Sequence[Measured]) -> Measured:
+    """Return the means of a split's numbers, and the deviation of the main one."""
+    if len(drawn) == 1:
+        return drawn[0]
+    means = {name: fmean(one.values[name] for one in drawn) for name in drawn[0].values}
+    means["permutations_std"] = stdev(one.values[""] for one in drawn)
+    return replace(drawn[0], values=means)
 
 
 def mean_aps(kernel: "Products", Y: "NDArray[np.int8]", split: "SplitRows") -> Measured:
     """Return mean AP in percent: C = 1e-3, and C chosen on val, at 11 recalls and over all points.
 
     ``classes`` counts those that are in the mean; one without a positive to learn from or to test
-    on is not.
+    on is not. ``no_direction`` counts those of them whose best weights are exactly 0: their AP is
+    the prior. ``gap`` is the largest duality gap of the SVMs at C = 1e-3.
     """
     from fstore.queries.methods.classification import average_precisions, mean_ap
 
-    at_11, at_all, classes = mean_ap(average_precisions(kernel, Y, split))
+    plain = average_precisions(kernel, Y, split)
+    at_11, at_all, classes = mean_ap(plain)
     values = {"": 100 * at_11, "all_points": 100 * at_all, "classes": float(classes)}
+    values["no_direction"] = float(sum(r.no_direction for r in plain))
+    values["gap"] = max(r.gap for r in plain if r.gap is not None)
     if len(split.val):
         results = average_precisions(kernel, Y, split, C=None)
         at_11, at_all, _ = mean_ap(results)
@@ -144,6 +175,7 @@ def accuracies(kernel: "Products", Y: "NDArray[np.int8]", split: "SplitRows") ->
 
     result = accuracy(kernel, Y, split)
     values = {"": 100 * result.class_averaged, "overall": 100 * result.overall}
+    values |= {"no_direction": float(result.no_direction), "gap": result.gap}
     if len(split.val):
         chosen = accuracy(kernel, Y, split, C=None)
         values |= {"chosen_c": 100 * chosen.class_averaged, "C": chosen.C}

@@ -9,6 +9,7 @@ from fstore.queries.studies.study import Study
 from fstore.store.parts import Samples
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from fstore.queries.methods.entropy import Measure
@@ -19,8 +20,8 @@ __all__ = [
     "FRACTIONS",
     "aues",
     "box_samples",
+    "fires",
     "layer_needs",
-    "silent_filters",
 ]
 
 FRACTIONS = tuple(round(0.02 * i, 2) for i in range(1, 51))
@@ -55,11 +56,11 @@ def aues(
     return layer_areas(store, _rows(store, readings), measures)
 
 
-def silent_filters(store: "Store", readings: Sequence[Reading]) -> int:
-    """Return how many filters never fire for the boxes of some readings."""
+def fires(store: "Store", readings: Sequence[Reading]) -> "NDArray[np.bool_]":
+    """Return which filters fire for one of the boxes of some readings, shape (n_filters,)."""
     from fstore.queries.methods.selectivity import layer_peaks
 
-    return int((layer_peaks(store, _rows(store, readings)) <= 0).sum())
+    return layer_peaks(store, _rows(store, readings)) > 0
 
 
 def _rows(store: "Store", readings: Sequence[Reading]) -> "list[Rows]":

@@ -1,7 +1,10 @@
 """What Tables 5 and 10 and Figure 4 and supplementary Figure 2 share: subsets of filters."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from fstore.queries.cells.needs import BESIDE, Cell, Need
 from fstore.queries.reports._roles import box_responses
@@ -18,7 +21,10 @@ SHARES = {"50%": 0.5, "90%": 0.9}
 
 
 def needed_cells(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[Cell]]]:
-    """Yield the numbers of filters that reach 50 % and 90 % of the complete AP, by class."""
+    """Yield the numbers of filters that reach 50 % and 90 % of the complete AP, by class.
+
+    Beside them the class's prior in test, in percent: the AP of constant scores.
+    """
     from fstore.queries.methods.subsets import class_subsets
 
     for need in needs:
@@ -26,6 +32,8 @@ def needed_cells(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, 
         cells = []
         for name, subsets in class_subsets(boxes).items():
             n, none = len(boxes.split.test), float(sum(subsets.no_direction))
+            y = boxes.Y[boxes.split.test, boxes.classes.index(name)]
+            prior = Cell("", f"{name}{BESIDE}prior", 100 * float(np.mean(y[y != 0] > 0)), n=n)
             for label, share in SHARES.items():
                 row, found = f"{need.row} {label}", subsets.needed(share)
                 if found is not None:
@@ -34,6 +42,7 @@ def needed_cells(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, 
                         Cell(row, f"{name}{BESIDE}interpolated", found[1], n=n),
                     ]
                 cells.append(Cell(row, f"{name}{BESIDE}no_direction", none, n=len(subsets.sizes)))
+                cells.append(replace(prior, row=row))
         yield need, cells
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from fstore.queries.cells.needs import BESIDE, Cell, Need
 from fstore.queries.cells.registry import report
 from fstore.queries.figures.selectivity import plot_figure1
-from fstore.queries.reports._selectivity import FRACTIONS, aues, layer_needs, silent_filters
+from fstore.queries.reports._selectivity import FRACTIONS, aues, fires, layer_needs
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -39,5 +39,5 @@ def figure1(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[
         areas = aues(store, need.readings, ["label"])["label"]
         means = zip(FRACTIONS, mean_at(areas, FRACTIONS), strict=True)
         cells = [Cell(need.row, f"{share:.2f}", mean, n=k) for share, (mean, k) in means]
-        silent = float(silent_filters(store, need.readings))
+        silent = float((~fires(store, need.readings)).sum())
         yield need, [*cells, Cell(need.row, f"1.00{BESIDE}silent", silent, n=len(areas))]

@@ -32,6 +32,7 @@ def table5(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[C
     ... 256 and all. Beside it the number interpolated between sizes, and how many sizes have an SVM
     whose best weights are exactly 0 (``no_direction``, of n): these are passed over, and if that of
     all filters is one, the class has no number. Nor has a class that cannot be learned or tested.
-    Source: the paper's Table 5.
+    ``prior`` is the share of test boxes that show the class, in percent: what a ranking by chance
+    reaches. Source: the paper's Table 5.
     """
     yield from needed_cells(store, needs)

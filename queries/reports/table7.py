@@ -53,6 +53,7 @@ def table7(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[C
 
     Linear SVMs (C = 1e-3) fitted on train and val, 11-point AP on test, mean over classes; mean
     and deviation over the seeds of the split. Beside it: all-points AP, and C chosen on val.
+    sp-shuffle is a mean over five permutations; ``permutations_std`` is the deviation over these.
     Source: the paper's Table 7.
     """
     for need in needs:

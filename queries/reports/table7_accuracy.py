@@ -67,7 +67,8 @@ def table7_accuracy(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Nee
 
     One-against-rest linear SVMs (C = 1e-3) fitted on train and val, the class of the highest score
     on test; mean and deviation over the seeds of the split. Beside it: overall accuracy, and C
-    chosen on val. Source: the paper's section 5.2 for the row of the pre-training set.
+    chosen on val. sp-shuffle is a mean over five permutations; ``permutations_std`` is the
+    deviation over these. Source: the paper's section 5.2 for the row of the pre-training set.
     """
     for need in needs:
         yield need, classified(store, need, accuracies)

@@ -139,13 +139,7 @@ def _permutations(rows: Sequence[Rows], positions: int, seed: int) -> NDArray[np
     """Return every sample's permutation, shape (n_samples, positions)."""
     return np.stack(
         [
-            permutation(
-                positions,
-                seed=seed,
-                dataset=r.partition.dataset,
-                view=r.partition.view,
-                sample_id=int(sample),
-            )
+            permutation(positions, seed=seed, view=r.partition.view, sample_id=int(sample))
             for r in rows
             for sample in r.ids
         ]

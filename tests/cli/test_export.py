@@ -51,7 +51,7 @@ def test_shuffled(built: Built, tmp_path: Path) -> None:
         assert json.loads(str(z["provenance"]))["shuffle_seed"] == 7
         X = z["features"].reshape(6, 3, 4)
     for n, maps in enumerate(built.values["conv1"]):
-        order = permutation(4, seed=7, dataset="d", view="image", sample_id=n)
+        order = permutation(4, seed=7, view="image", sample_id=n)
         np.testing.assert_array_equal(X[n], maps[:, order])
 
 

@@ -31,9 +31,7 @@ Maps = NDArray[np.float32]
 
 def sp_shuffle(X: Maps) -> Maps:
     """Read the places of each sample in the order of its permutation."""
-    orders = [
-        permutation(X.shape[2], seed=SEED, dataset="d", view="image", sample_id=n) for n in range(N)
-    ]
+    orders = [permutation(X.shape[2], seed=SEED, view="image", sample_id=n) for n in range(N)]
     return np.stack([x[:, order] for x, order in zip(X, orders, strict=True)])
 
 

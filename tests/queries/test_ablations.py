@@ -115,7 +115,7 @@ def test_blocks(known: Known, layer: str, name: str) -> None:
     if name == "sp_max":
         wanted = wanted.max(axis=2, keepdims=True)
     orders = np.stack(
-        [permutation(x.shape[2], seed=3, dataset="d", view="image", sample_id=int(i)) for i in ids]
+        [permutation(x.shape[2], seed=3, view="image", sample_id=int(i)) for i in ids]
     )
     assert np.array_equal(found, parse_ablation(name).apply(wanted.copy(), orders))
 
@@ -169,7 +169,7 @@ SQL = {
     "top_k=99": "[top_k(map, 99)]",
     "sp_max": "[sp_max(map)]",
     "sp_shuffle": """sp_shuffle(map, sp_permutation(
-        3, dataset, "view", sample_id, (height * width)::INTEGER))""",
+        3, "view", sample_id, (height * width)::INTEGER))""",
 }
 
 

@@ -1,5 +1,6 @@
 """Figures 3 to 5, Tables 5 and 10, supplementary Figure 2: numbers and drawings, by hand."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,11 @@ def test_fractions(world: StudyWorld, curves: dict[tuple[str, str], Any], name: 
 def test_needed(world: StudyWorld, curves: dict[tuple[str, str], Any], name: str) -> None:
     """The smallest size that reaches half and nine tenths; where the line to it crosses them."""
     cells = cells_of(world, name)
-    assert len(cells) == 3 * 2 * 2 * len(CLASSES)
+    assert len(cells) == 4 * 2 * 2 * len(CLASSES)
+    for label, y in zip(CLASSES, world.Y["g"][world.rows("g", 0, "test")].T, strict=True):
+        wanted = 100 * (y > 0).sum() / ((y > 0).sum() + (y < 0).sum())
+        for row in {row for row, _ in cells}:
+            assert cells[row, f"{label}:prior"]["value"] == pytest.approx(wanted)
     for role in ROLES:
         for label, (sizes, at_11, _) in curves[role, LAYERS[name]].items():
             fractions = np.array(at_11) / at_11[-1]
@@ -205,7 +210,10 @@ def test_figure5(world: StudyWorld) -> None:
         w = np.abs(svc(X[fitted], y[fitted]).coef_[0])
         best[name] = set(np.argsort(-w)[:6].tolist())
     shares = {(a, b): len(best[a] & best[b]) / 6 for a in CLASSES for b in CLASSES}
-    assert {key: value for key, value in cells.items() if key[0] != "(summary)"} == shares
+    tuned = {row for row, _ in cells if row.endswith(", fine-tuned")}
+    assert tuned == {f"{name}, fine-tuned" for name in (*CLASSES, "(summary)")}
+    main = {key: value for key, value in cells.items() if key[0] not in tuned}
+    assert {key: value for key, value in main.items() if key[0] != "(summary)"} == shares
     pairs = {(a, b): s for (a, b), s in shares.items() if a < b}
     related = [pairs["cat", "dog"], pairs["bus", "car"]]  # animals, vehicles
     others = [s for pair, s in pairs.items() if pair not in {("cat", "dog"), ("bus", "car")}]
@@ -218,6 +226,24 @@ def test_figure5(world: StudyWorld) -> None:
             "unrelated": np.mean(others),
             "top": 6,
         }
+    )
+
+
+def test_figure5_fine_tuned(world: StudyWorld) -> None:
+    """Rows of the fine-tuned checkpoint: its own best filters, by LinearSVC on its responses."""
+    cells = {key: cell["value"] for key, cell in cells_of(world, "figure5").items()}
+    X, fitted = largest(world, "15k", "conv5"), world.rows("g", 0, "train", "val")
+    X *= 20 / np.linalg.norm(X[fitted], axis=1).mean()
+    best = [
+        set(np.argsort(-np.abs(svc(X[fitted], y[fitted]).coef_[0]))[:6].tolist())
+        for y in world.Y["g"].T
+    ]
+    shares = [[len(a & b) / 6 for b in best] for a in best]
+    found = [[cells[f"{a}, fine-tuned", b] for b in CLASSES] for a in CLASSES]
+    assert found == shares
+    assert found != [[cells[a, b] for b in CLASSES] for a in CLASSES]
+    assert cells["(summary), fine-tuned", "mean"] == pytest.approx(
+        np.mean([shares[i][j] for i in range(len(CLASSES)) for j in range(i)])
     )
 
 
@@ -328,9 +354,26 @@ def test_plot_needed(world: StudyWorld) -> None:
     assert f"n = {len(world.boxes()[0])} test boxes" in words(chart)
 
 
+def test_plot_figure5_of_two(world: StudyWorld) -> None:
+    """A matrix before and one after fine-tuning, each of its own rows, the classes alike."""
+    rows = show_report(world.store, world.study, "figure5").rows
+    chart = plot_figure5(rows, title="Shared")
+    values = {(row["row"], row["col"]): row["value"] for row in rows}
+    ends = ("", ", fine-tuned")
+    for panel, end in zip(chart.hconcat, ends, strict=True):  # type: ignore[attr-defined]
+        drawn = {(p["row"], p["col"]): p["value"] for p in points(panel)}
+        assert len(drawn) == len(CLASSES) ** 2
+        assert drawn["cat", "dog"] == 100 * values[f"cat{end}", "dog"]
+        assert ("After fine-tuning" in words(panel)) == bool(end)
+    assert re.fullmatch(r"Shared n = [0-9]+ boxes\.", words(chart))
+    first, second = (domain(panel, "color") for panel in chart.hconcat)  # type: ignore[attr-defined]
+    assert first == second
+
+
 def test_plot_figure5(world: StudyWorld) -> None:
     """The matrix in percent without its diagonal, numbers, scale and chance in the same unit."""
     rows = show_report(world.store, world.study, "figure5").rows
+    rows = [row for row in rows if not row["row"].endswith(", fine-tuned")]
     chart = plot_figure5(rows)
     values = {(row["row"], row["col"]): row["value"] for row in rows}
     drawn = {(p["row"], p["col"]): p["value"] for p in points(chart)}

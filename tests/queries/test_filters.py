@@ -287,6 +287,7 @@ def test_reports(boxes: World, name: str) -> None:
     assert show_report(boxes.store, study, name).computed == 0
     text = " ".join(row["row"] for row in shown.rows)
     assert ("finetuned" in text) == (name != "figure5")
+    assert ("fine-tuned" in text) == (name == "figure5")
     check_drawn(REPORTS[name].meta["plot"](shown.rows))
 
 

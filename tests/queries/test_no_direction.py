@@ -6,10 +6,14 @@ from numpy.typing import NDArray
 
 from _optimality import C, steepest
 from fstore.errors import DataError
+from fstore.queries.methods.classification import average_precisions
+from fstore.queries.methods.features_file import FeaturesFile
 from fstore.queries.methods.filters import filter_weights, subset_aps
+from fstore.queries.methods.gram import gram_of
 from fstore.queries.methods.interior import multipliers
 from fstore.queries.methods.no_direction import constant_objective, has_no_direction
 from fstore.queries.methods.overlap import class_overlap
+from fstore.queries.methods.products import Products, scores_of
 from fstore.queries.samples.problem import SplitRows
 from fstore.queries.samples.single import Responses
 
@@ -130,6 +134,58 @@ def test_scored_as_one_block(seed: int) -> None:
     assert told.no_direction == (False,) * len(told.sizes)
     assert told.ap_11[0] == 1
     assert told.needed(0.5) == (1, 1.0)
+
+
+def inputs(X: NDArray[np.float32], route: str) -> Products:
+    """Return what the engines learn from: inner products, or features in a file."""
+    if route == "products":
+        return gram_of([X]).kernel
+    return FeaturesFile([X], n_samples=len(X), n_features=X.shape[1])
+
+
+@pytest.mark.parametrize("route", ["products", "features"])
+def test_engines_agree_with_linear_program(route: str) -> None:
+    """SVMs on inner products and on features in a file: a linear program finds the same."""
+    answers = []
+    for draw in range(12):
+        X, y = drawn(draw)
+        rows = np.arange(len(y))
+        X32 = X.astype(np.float32)
+        scores, gap, none = scores_of(inputs(X32, route), y[:, None], rows, test=rows, C=C)
+        answers.append(bool(none[0]))
+        assert answers[-1] is (steepest(X32, y) > -FALLS), draw
+        assert (len(np.unique(scores)) == 1) is answers[-1]
+        assert gap[0] < 1e-4
+    assert 2 < sum(answers) < 10
+
+
+@pytest.mark.parametrize("route", ["products", "features"])
+def test_engines_at_other_c(route: str) -> None:
+    """At C = 1e-5, where weights are never 0, and at 0.1: as the exact test on features says."""
+    answers = []
+    for draw in (0, 1, 3):
+        X, y = drawn(draw)
+        X32, rows = X.astype(np.float32), np.arange(len(y))
+        for c in (1e-5, 1e-1):
+            *_, none = scores_of(inputs(X32, route), y[:, None], rows, test=rows, C=c)
+            upper = np.where(y > 0, 2 * c, c)
+            wanted = has_no_direction(X32.astype(np.float64), y.astype(np.float64), upper)
+            assert bool(none[0]) is wanted, (draw, c)
+            answers.append(wanted)
+    assert 0 < sum(map(bool, answers)) < 6
+
+
+@pytest.mark.parametrize("route", ["products", "features"])
+def test_mean_ap_of_no_direction(route: str) -> None:
+    """A class without a direction has its prior as AP, and is flagged; its neighbour is not."""
+    X, Y = weak(0)
+    rows = np.arange(len(X))
+    split = SplitRows(rows[:200], rows[:0], rows[200:])
+    told, rare = average_precisions(inputs(X, route), Y, split)
+    assert (told.no_direction, rare.no_direction) == (False, True)
+    assert told.ap_11 == 1
+    assert rare.ap_11 == pytest.approx(np.mean(Y[200:, 1] > 0))
+    assert rare.ap_all == pytest.approx(rare.ap_11)
 
 
 def test_sizes_without_direction_are_no_answer() -> None:

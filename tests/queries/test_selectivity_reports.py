@@ -91,7 +91,7 @@ def test_s_figure1(world: StudyWorld) -> None:
 def test_table9(world: StudyWorld) -> None:
     """Percent by which MCAuE falls, by layer, measure and fraction of the filters."""
     rows = show_report(world.store, world.study, "table9").rows
-    cells = {(row["row"], row["col"]): row for row in rows}
+    cells = {(row["row"], row["col"]): row for row in rows if BESIDE not in row["col"]}
     assert len(cells) == 2 * 3 * 4
     for layer in SHAPES:
         for measure in MEASURES:
@@ -164,12 +164,62 @@ def test_decrease_of_nothing(tmp_path: Path) -> None:
     """Where MCAuE is 0 before fine-tuning there is no percentage: no cell, a gap in the plot."""
     store, text = selective(tmp_path / "s", fires_for=3)
     rows = show_report(store, parse_study(text), "table9").rows
-    assert [row["col"] for row in rows] == [
+    main = [row for row in rows if BESIDE not in row["col"]]
+    assert [row["col"] for row in main] == [
         f"{measure} {share}" for measure in MEASURES for share in ("0.5", "1")
     ]
-    assert all(row["value"] < 0 for row in rows)
+    assert all(row["value"] < 0 for row in main)
     drawn = {p["line"] for p in points(plot_table9(rows))}
     assert drawn == {"best 50 %", "all filters"}  # and nothing of the tenth
+
+
+def of_silent(path: Path) -> tuple[Store, str]:
+    """Return a store of ten filters that fire less selectively after fine-tuning; half never did.
+
+    So entropy falls if a filter that never fires has the entropy of all labels, and rises if it
+    does not count.
+    """
+    store, text = selective(path, fires_for=0)
+    labels = np.arange(12) % 4
+    x = np.random.default_rng(1).random((12, 10, 1)).astype(np.float32) + np.float32(0.1)
+    x[labels > 1] = 0  # two classes of four
+    before, after = x.copy(), x.copy()
+    before[:, 5:] = 0
+    before[0::4, :5] += 1  # sharper: the largest responses are of one class
+    for ckpt, values in (("4k", before), ("14k", after)):
+        add_checkpoint(store, "net", ckpt)
+        put(store, Partition("net", ckpt, "g", "gt", "fc7"), values)
+    return store, text.replace('"5k"', '"4k"').replace('"15k"', '"14k"')
+
+
+def test_signs_of_silent_filters(tmp_path: Path) -> None:
+    """Filters that never fire are counted; where they decide the sign both numbers are there."""
+    store, text = of_silent(tmp_path / "s")
+    rows = show_report(store, parse_study(text), "table9").rows
+    cells = {row["col"]: row for row in rows}
+    assert (
+        cells["label 1:silent_pretrained"]["value"],
+        cells["label 1:silent_pretrained"]["n"],
+    ) == (5, 10)
+    assert cells["label 1:silent_finetuned"]["value"] == 0
+    labels = np.arange(12) % 4
+    x = np.random.default_rng(1).random((12, 10, 1)).astype(np.float32) + np.float32(0.1)
+    x[labels > 1] = 0
+    sharp = x[:, :5].copy()
+    sharp[0::4] += 1
+    fine = brute_areas(x, labels, "label").mean()
+    firing = brute_areas(sharp, labels, "label")
+    pre = np.append(firing, [np.log(4)] * 5).mean()
+    assert cells["label 1"]["value"] == pytest.approx(100 * (pre - fine) / pre)
+    assert cells["label 1:firing"]["value"] == pytest.approx(
+        100 * (firing.mean() - fine) / firing.mean()
+    )
+    assert cells["label 1"]["value"] > 0 > cells["label 1:firing"]["value"]
+    assert cells["label 1:firing"]["n"] == 5
+    assert "label 0.1:firing" not in cells  # of the most selective filter all fire
+    told = words(plot_table9(rows))
+    assert "never fire, before and after: fc7 5 and 0" in told
+    assert "Without these the sign is another: fc7 label entropy, all filters -" in told
 
 
 def test_missing_checkpoint(tmp_path: Path) -> None:

@@ -47,20 +47,22 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> World:
     return make(tmp_path_factory.mktemp("single") / "s", single=True)
 
 
-def shuffled(X: NDArray[np.float32]) -> NDArray[np.float32]:
+Maps = NDArray[np.float32]
+
+
+def shuffled(X: Maps, seed: int) -> Maps:
     """Permute the places of every sample as the project says it does."""
     out = np.empty_like(X)
     for n, x in enumerate(X):
-        order = permutation(9, seed=0, dataset="d", view="image", sample_id=n)
-        out[n] = x[:, order]
+        out[n] = x[:, permutation(9, seed=seed, view="image", sample_id=n)]
     return out
 
 
-ABLATE: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
-    "none": lambda X: X,
-    "binarize": lambda X: (X > 0).astype(np.float32),
-    "sp_shuffle": shuffled,
-    "sp_max": lambda X: X.max(axis=2, keepdims=True),
+ABLATE: dict[str, Callable[[Maps], list[Maps]]] = {
+    "none": lambda X: [X],
+    "binarize": lambda X: [(X > 0).astype(np.float32)],
+    "sp_shuffle": lambda X: [shuffled(X, seed) for seed in range(5)],
+    "sp_max": lambda X: [X.max(axis=2, keepdims=True)],
 }
 
 
@@ -81,8 +83,13 @@ def test_table7(world: World) -> None:
     wanted = [("conv", name) for name in ABLATE] + [("fc", "none"), ("fc", "binarize")]
     assert [key for key in cells if ":" not in key[1]] == wanted
     for layer, name in wanted:
-        X = ABLATE[name](world.values[layer])
-        runs = np.array([dense_map(world, X, seed) for seed in range(3)])
+        drawn = np.array(
+            [
+                [dense_map(world, X, seed) for seed in range(3)]
+                for X in ABLATE[name](world.values[layer])
+            ]
+        )  # (permutations, splits, measures)
+        runs = drawn.mean(axis=0)
         cell = cells[layer, name]
         assert cell["value"] == pytest.approx(runs[:, 0].mean(), abs=AP)
         assert cell["std"] == pytest.approx(runs[:, 0].std(ddof=1), abs=AP)
@@ -91,13 +98,31 @@ def test_table7(world: World) -> None:
             runs[:, 1].mean(), abs=AP
         )
         assert cells[layer, f"{name}:classes"]["value"] == 3
+        assert ((layer, f"{name}:permutations_std") in cells) == (len(drawn) > 1)
+        if len(drawn) > 1:
+            spread = drawn[:, :, 0].std(axis=0, ddof=1).mean()
+            assert spread > 10 * AP
+            found = cells[layer, f"{name}:permutations_std"]["value"]
+            assert found == pytest.approx(spread, abs=AP)
+
+
+def test_not_by_name(world: World, tmp_path: Path) -> None:
+    """The same images under another name give the same numbers, shuffled or not."""
+    other = make(tmp_path / "s", ckpts=("5",), name="voc07").store
+    study = parse_study(STUDY.replace('"5", "15"', '"5"'))
+    there = parse_study(
+        STUDY.replace('"5", "15"', '"5"').replace('dataset = "d"', 'dataset = "voc07"')
+    )
+    first, second = show_report(world.store, study, "table7"), show_report(other, there, "table7")
+    assert len(first.rows) > 20
+    assert first.rows == second.rows
 
 
 def test_table3(world: World) -> None:
     """A cell for each layer and checkpoint; equal activations give equal cells."""
     shown = show_report(world.store, parse_study(STUDY), "table3")
     cells = {(row["row"], row["col"]): row["value"] for row in shown.rows}
-    X = ABLATE["none"](world.values["fc"])
+    (X,) = ABLATE["none"](world.values["fc"])
     runs = [dense_map(world, X, seed)[0] for seed in range(3)]
     assert cells["fc", "15"] == pytest.approx(np.mean(runs), abs=AP)
     assert cells["fc", "5"] == cells["fc", "15"]
@@ -126,7 +151,8 @@ def test_accuracy(single: World) -> None:
     text = STUDY.replace("[classification]", "[scenes]") + '[pretrain]\ndataset = "d"\n'
     shown = show_report(single.store, parse_study(text), "table7_accuracy")
     cells = {(row["row"], row["col"]): row for row in shown.rows}
-    X = ABLATE["sp_max"](single.values["conv"]).reshape(N, -1).astype(np.float64)
+    (pooled,) = ABLATE["sp_max"](single.values["conv"])
+    X = pooled.reshape(N, -1).astype(np.float64)
     truth = single.Y.argmax(axis=1)
     runs = []
     for seed in range(3):

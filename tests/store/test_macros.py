@@ -235,10 +235,10 @@ def test_permutation_is_pinned() -> None:
     """The permutation is Philox's words in order, keyed by the first half of a sha256."""
     import hashlib
 
-    text = '[3, "voc07", "gt", 12]'
+    text = '[3, "gt", 12]'
     key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
     words = philox(key, 36)
-    found = permutation(36, seed=3, dataset="voc07", view="gt", sample_id=12)
+    found = permutation(36, seed=3, view="gt", sample_id=12)
     assert found.tolist() == sorted(range(36), key=lambda i: words[i])
 
 
@@ -247,25 +247,24 @@ def test_permutation_is_pinned() -> None:
     positions=st.integers(0, 200),
     seed=st.integers(-(2**63), 2**63 - 1),
     sample_id=st.integers(0, 2**62),
-    dataset=st.text(max_size=5).filter(lambda s: "\x00" not in s),
 )
 def test_permutation_by_sql(
-    duck: duckdb.DuckDBPyConnection, positions: int, seed: int, sample_id: int, dataset: str
+    duck: duckdb.DuckDBPyConnection, positions: int, seed: int, sample_id: int
 ) -> None:
     """SQL and Python give the same permutation, and it is one."""
-    expected = permutation(positions, seed=seed, dataset=dataset, view="image", sample_id=sample_id)
+    expected = permutation(positions, seed=seed, view="image", sample_id=sample_id)
     assert sorted(expected.tolist()) == list(range(positions))
     found = duck.execute(
-        "SELECT sp_permutation(?, ?, 'image', ?, ?)", [seed, dataset, sample_id, positions]
+        "SELECT sp_permutation(?, 'image', ?, ?)", [seed, sample_id, positions]
     ).fetchone()
     assert found == (expected.tolist(),)
 
 
 def test_permutations_differ() -> None:
-    """Seed, data set, view and sample all matter."""
-    about = {"seed": 0, "dataset": "d", "view": "image", "sample_id": 1}
+    """Seed, view and sample all matter."""
+    about = {"seed": 0, "view": "image", "sample_id": 1}
     first = permutation(36, **about)  # type: ignore[arg-type]
-    for key, other in {"seed": 1, "dataset": "e", "view": "gt", "sample_id": 2}.items():
+    for key, other in {"seed": 1, "view": "gt", "sample_id": 2}.items():
         assert not np.array_equal(first, permutation(36, **{**about, key: other}))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="read-only"):
         first[0] = 0
@@ -274,9 +273,7 @@ def test_permutations_differ() -> None:
 def test_permutations_are_uniform(seed: int) -> None:
     """Over samples every value is equally frequent at every place."""
     n, places = 6000, 5
-    drawn = np.array(
-        [permutation(places, seed=seed, dataset="d", view="gt", sample_id=i) for i in range(n)]
-    )
+    drawn = np.array([permutation(places, seed=seed, view="gt", sample_id=i) for i in range(n)])
     for place in range(places):
         counts = np.bincount(drawn[:, place], minlength=places)
         # six standard deviations of a binomial: fails once in 10^8 seeds
@@ -287,20 +284,20 @@ def test_permutation_in_any_order(duck: duckdb.DuckDBPyConnection) -> None:
     """Row order, threads and repetition change nothing; all channels of a sample agree."""
     query = """
         SELECT sample, count(DISTINCT p), any_value(p)
-        FROM (SELECT i % 300 AS sample, sp_permutation(1, 'd', 'gt', i % 300, 9) AS p
+        FROM (SELECT i % 300 AS sample, sp_permutation(1, 'gt', i % 300, 9) AS p
               FROM range(60000) AS t(i) ORDER BY hash(i))
         GROUP BY sample ORDER BY sample
     """
     found = duck.execute(query).fetchall()
     for sample, distinct, order in found:
-        expected = permutation(9, seed=1, dataset="d", view="gt", sample_id=sample)
+        expected = permutation(9, seed=1, view="gt", sample_id=sample)
         assert (distinct, order) == (1, expected.tolist())
 
 
 def test_permutation_of_null(duck: duckdb.DuckDBPyConnection) -> None:
     """Where an argument is NULL, so is the permutation, and only there."""
     found = duck.execute(
-        "SELECT sp_permutation(0, d, 'gt', 1, 3) IS NULL FROM (VALUES ('a'), (NULL), ('b')) t(d)"
+        "SELECT sp_permutation(0, v, 1, 3) IS NULL FROM (VALUES ('gt'), (NULL), ('b')) t(v)"
     ).fetchall()
     assert found == [(False,), (True,), (False,)]
 
@@ -308,8 +305,8 @@ def test_permutation_of_null(duck: duckdb.DuckDBPyConnection) -> None:
 def test_shuffle(duck: duckdb.DuckDBPyConnection) -> None:
     """A shuffled map is `map[perm]`."""
     values = [10.0, 20.0, 30.0, 40.0, 50.0, 60.0]
-    perm = permutation(6, seed=0, dataset="d", view="gt", sample_id=1)
-    found = one(duck, f"sp_shuffle({values}, sp_permutation(0, 'd', 'gt', 1, 6))")
+    perm = permutation(6, seed=0, view="gt", sample_id=1)
+    found = one(duck, f"sp_shuffle({values}, sp_permutation(0, 'gt', 1, 6))")
     assert found == np.array(values)[perm].tolist()
 
 
@@ -317,7 +314,7 @@ def test_macros_on_every_layer(store: Store) -> None:
     """Every macro runs on a layer of maps, on a sparse one and on a fully connected one."""
     rows = store.sql(
         """SELECT layer, sp_max(map) = act_max AS same, len(binarize(map)) AS n,
-                  sp_shuffle(map, sp_permutation(0, dataset, "view", sample_id,
+                  sp_shuffle(map, sp_permutation(0, "view", sample_id,
                              (height * width)::INTEGER)) AS shuffled, map
            FROM activations JOIN layers USING (network, layer)"""
     ).polars()
@@ -329,7 +326,7 @@ def test_macros_on_every_layer(store: Store) -> None:
 def test_negative_size_is_an_error(store: Store) -> None:
     """A map of negative size is refused by name."""
     with pytest.raises(QueryError, match="negative"):
-        store.sql("SELECT sp_permutation(0, 'd', 'gt', 1, -1)").arrow()
+        store.sql("SELECT sp_permutation(0, 'gt', 1, -1)").arrow()
 
 
 def test_every_macro_is_described() -> None:

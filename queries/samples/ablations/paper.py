@@ -30,7 +30,7 @@ def binarize(X: Responses, t: float = 0.0) -> Responses:
 @ablation(
     "sp_shuffle",
     label="sp-shuffle",
-    sql="SELECT * REPLACE (sp_shuffle(map, sp_permutation({seed}, dataset, "
+    sql="SELECT * REPLACE (sp_shuffle(map, sp_permutation({seed}, "
     '"view", sample_id, len(map)::INTEGER)) AS map) FROM {source}',
 )
 def sp_shuffle(X: Responses, *, permutations: Permutations | None) -> Responses:

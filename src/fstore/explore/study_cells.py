@@ -60,6 +60,8 @@ def _standing(contents: "Contents", study: str, report: str) -> "Standing":
 
 def _told(report: str, need: "Need", stands: "Standing", name: str) -> Iterator[dict[str, Any]]:
     """Yield what a report's fresh cells of one need say of a class."""
+    from fstore.queries.figures.figure5 import TUNED
+
     read = need.readings[0]
     where = {"ckpt": read.ckpt, "layer": read.layer, "view": read.samples.view}
     kept = stands.kept.get(stands.stamps[need]["fingerprint"], ())
@@ -68,12 +70,13 @@ def _told(report: str, need: "Need", stands: "Standing", name: str) -> Iterator[
         best = f"{name} {need.row} 1"
         wanted = [((best, "ap"), f"AP of {_filter(cells, best)}, percent")]
     elif report == "figure5":
+        own = name + (TUNED if need.row == "finetuned" else "")
         others = sorted(
-            (row for row in kept if row["row"] == name and row["col"] != name),
+            (row for row in kept if row["row"] == own and row["col"] != name),
             key=lambda row: (-row["value"], row["col"]),
         )
         common = "share of best filters in common with"
-        wanted = [((name, row["col"]), f"{common} {row['col']}") for row in others[:NEIGHBOURS]]
+        wanted = [((own, row["col"]), f"{common} {row['col']}") for row in others[:NEIGHBOURS]]
     else:
         shares = (("50%", "50 %"), ("90%", "90 %"))
         wanted = [

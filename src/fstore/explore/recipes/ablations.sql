@@ -4,7 +4,7 @@ SELECT
     binarize(map)::INTEGER[] AS binarized,
     round(sp_max(map), 1) AS sp_max,
     list_transform(
-        sp_shuffle(map, sp_permutation(0, dataset, "view", sample_id, len(map)::INTEGER)),
+        sp_shuffle(map, sp_permutation(0, "view", sample_id, len(map)::INTEGER)),
         lambda v: round(v, 1)
     ) AS shuffled
 FROM activations JOIN samples USING (dataset, "view", sample_id)
