@@ -5,6 +5,7 @@ from typing import Any
 
 from fstore.queries.cells.needs import ROW_COLUMNS
 from fstore.queries.findings import Facts, SweepPoint
+from fstore.queries.findings._tested import TestSet, kind_of
 
 CONV = ("conv1", "conv2", "conv3", "conv4", "conv5")
 LAYERS = (*CONV, "fc6", "fc7")
@@ -33,7 +34,15 @@ def facts(
         report: {(row, col) for row, cols in table.items() for col in cols}
         for report, table in (wanted or {}).items()
     }
-    return Facts(rows, LAYERS, LAYERS[5:], "conv5", "fc7", sweep, wanted=asked)
+    tested = {
+        report: {row: _tests(report, row) for row in table} for report, table in tables.items()
+    }
+    return Facts(rows, LAYERS, LAYERS[5:], "conv5", "fc7", sweep, wanted=asked, tested=tested)
+
+
+def _tests(report: str, row: str) -> TestSet:
+    """Return a test set of 25,000 samples that has 1,250 of each of 20 classes."""
+    return TestSet(kind_of(report, row) or "ap", 25_000, (1250,) * 20)
 
 
 def rows_of(report: str, table: Table, paper: float | None = None) -> Sequence[dict[str, Any]]:
@@ -65,6 +74,10 @@ def columns(**cols: float) -> dict[str, Any]:
     return {col: (value, 0.2, 3) for col, value in cols.items()}
 
 
+TELLS: dict[str, Table] = {"table7": {"conv5": columns(none=65), "fc7": columns(none=74)}}
+"""Table 7 of layers that tell classes."""
+
+
 def classes(*values: float) -> dict[str, float]:
     """Return a row of classes c0, c1, ..."""
     return {f"c{i}": value for i, value in enumerate(values)}
@@ -89,6 +102,7 @@ def needing(*values: float, n_filters: int = 256) -> dict[str, Table]:
     return {
         "table5": {"pretrained 50%": classes(1, 1, 5), "pretrained 90%": classes(*values)},
         "figure4": {"c0 pretrained": {"1": 0.5, str(n_filters): 1.0}},
+        **TELLS,
     }
 
 
@@ -96,12 +110,13 @@ def selective(*values: float) -> dict[str, Table]:
     """Return Figure 1 before and after fine-tuning."""
     both = [(k, v) for k, v in zip(LAYERS, values, strict=True)]
     rows = {f"{k} {role}": {"1.00": v} for k, v in both for role in ("pretrained", "finetuned")}
-    return {"figure1": rows}
+    return {"figure1": rows, **TELLS}
 
 
 def changed(*values: float) -> dict[str, Table]:
     """Return Table 9's most selective tenth."""
-    return {"table9": {k: {"label 0.1": v} for k, v in zip(LAYERS, values, strict=True)}}
+    rows = {k: {"label 0.1": v} for k, v in zip(LAYERS, values, strict=True)}
+    return {"table9": rows, **TELLS}
 
 
 def shuffled(*values: float) -> dict[str, Table]:
@@ -176,16 +191,22 @@ CASES: dict[str, tuple[dict[str, Table], dict[str, Table]]] = {
     ),
     "distributed-code": (needing(5, 30, 40), needing(5, 5, 40)),
     "half-from-one-filter": (
-        {"table10": {"finetuned 50%": classes(1, 1, 2), "finetuned 90%": classes(5, 8, 9)}},
-        {"table10": {"finetuned 50%": classes(1, 2, 2), "finetuned 90%": classes(5, 8, 9)}},
+        {
+            "table10": {"finetuned 50%": classes(1, 1, 2), "finetuned 90%": classes(5, 8, 9)},
+            **TELLS,
+        },
+        {
+            "table10": {"finetuned 50%": classes(1, 2, 2), "finetuned 90%": classes(5, 8, 9)},
+            **TELLS,
+        },
     ),
     "little-overlap": (
-        {"figure5": {"c0": classes(1, 0.3), "(summary)": {"mean": 0.25, "chance": 0.195}}},
-        {"figure5": {"c0": classes(1, 0.3), "(summary)": {"mean": 0.5, "chance": 0.195}}},
+        {"figure5": {"c0": classes(1, 0.3), "(summary)": {"mean": 0.25, "chance": 0.195}}, **TELLS},
+        {"figure5": {"c0": classes(1, 0.3), "(summary)": {"mean": 0.5, "chance": 0.195}}, **TELLS},
     ),
     "related-classes-share-filters": (
-        {"figure5": {"(summary)": {"related": 0.3, "unrelated": 0.2}}},
-        {"figure5": {"(summary)": {"related": 0.21, "unrelated": 0.2}}},
+        {"figure5": {"(summary)": {"related": 0.3, "unrelated": 0.2}}, **TELLS},
+        {"figure5": {"(summary)": {"related": 0.21, "unrelated": 0.2}}, **TELLS},
     ),
     "scratch-works-with-modest-data": (
         {"table1": {"SUN-CLS": columns(scratch=35, finetune=52)}},

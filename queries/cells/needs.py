@@ -75,10 +75,15 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A computed cell: a value, its standard deviation and the number of what it is a mean of."""
+    """A computed cell: a value, its standard deviation and the number of what it is a mean of.
+
+    ``draws`` are the values that it has in draws of the test samples, see
+    :mod:`fstore.queries.methods.draws`; None where it is not tested, or not drawn.
+    """
 
     row: str
     col: str
     value: float
     std: float | None = None
     n: int | None = None
+    draws: tuple[float, ...] | None = None

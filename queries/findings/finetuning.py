@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from fstore.queries.findings._api import Facts, Judgement, claim
 from fstore.queries.findings._judging import judged, lacking, marked, together
-from fstore.queries.findings._numbers import Number, exceeds, percent, single_runs
+from fstore.queries.findings._numbers import Number, exceeds, percent, remarks
 from fstore.queries.studies.tasks import has_more_data, with_less
 
 __all__ = [
@@ -71,7 +71,7 @@ def _by_task(
         for task, row in rows.items()
         for number in marked(checks[task], *(row[col] for col in columns))
     ]
-    return judged(checks.values(), evidence + single_runs(used), used, missing=missing)
+    return judged(checks.values(), evidence + remarks(used), used, missing=missing)
 
 
 def _kinds(task: str, row: Mapping[str, Number]) -> str:
@@ -133,7 +133,7 @@ def more_data(facts: Facts) -> Judgement:
     for more, scratch, tuned in pairs.values():
         checks.append(together([exceeds(more, scratch), exceeds(more, tuned, share=ALMOST)]))
         used += marked(checks[-1], more, scratch, tuned)
-    return judged(checks, evidence + single_runs(used), used)
+    return judged(checks, evidence + remarks(used), used)
 
 
 def _fc(facts: Facts, rows: Rows, *, enough: bool) -> Judgement:

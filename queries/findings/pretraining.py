@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import hypot, log
+from math import hypot, inf, log
 
 from fstore.queries.findings._api import Facts, Judgement, SweepPoint, claim
 from fstore.queries.findings._judging import (
@@ -20,7 +20,7 @@ from fstore.queries.findings._numbers import (
     falls,
     number_text,
     percent,
-    single_runs,
+    remarks,
 )
 
 __all__ = [
@@ -108,7 +108,7 @@ def longer_is_better(facts: Facts) -> Judgement:
     ends = [n for layer, row in along.items() for n in marked(rises[layer], *_ends(row))]
     missing = _absent(facts, along)
     most = majority([*rises.values(), *[None for _ in missing]])
-    return judged([rises[top], most], evidence + single_runs(ends), ends, missing=missing)
+    return judged([rises[top], most], evidence + remarks(ends), ends, missing=missing)
 
 
 @claim(
@@ -141,7 +141,7 @@ def diminishing_returns(facts: Facts) -> Judgement:
     )
     check, hidden = (slower, HIDDEN) if gained else (None, OPEN)
     used = marked(check, *three)
-    return judged([check], evidence + single_runs(three), used, hidden=hidden)
+    return judged([check], evidence + remarks(three), used, hidden=hidden)
 
 
 def _dated(snapshots: Sequence[SweepPoint]) -> bool:
@@ -152,9 +152,12 @@ def _dated(snapshots: Sequence[SweepPoint]) -> bool:
 
 def _gain(later: Number, earlier: Number) -> Number:
     """Return the difference of two numbers with its spread."""
-    spread = later.std is not None and earlier.std is not None
-    std = hypot(later.std or 0, earlier.std or 0) if spread else None
-    return replace(later, value=later.value - earlier.value, std=std)
+    std = None if later.tests is None or later.draws else later.tests.apart
+    if later.std is not None and earlier.std is not None:
+        std = hypot(later.std, earlier.std)
+    draws = tuple(a - b for a, b in zip(later.draws, earlier.draws, strict=False))
+    # whether these numbers are clear of chance is asked of the numbers themselves
+    return replace(later, value=later.value - earlier.value, std=std, draws=draws, chance=-inf)
 
 
 def _rate(gain: Number, steps: Sequence[int]) -> str:
@@ -195,7 +198,7 @@ def early_gains(facts: Facts) -> Judgement:
     missing = [layer for layer in facts.layers if layer not in compared]
     return judged(
         checks,
-        evidence + single_runs(numbers),
+        evidence + remarks(numbers),
         numbers,
         hidden=HIDDEN if gained else OPEN,
         missing=missing,
@@ -242,7 +245,8 @@ def _nearest(sweep: Sequence[SweepPoint], iterations: float) -> SweepPoint | Non
     sections=("3.3",),
     reports=("table3",),
     criterion="The share of its final mean AP that a layer has on average before the last "
-    "checkpoint falls with depth (rank correlation -0.75 or less).",
+    "checkpoint falls with depth (rank correlation -0.75 or less), where every layer ends clear of "
+    "chance.",
 )
 def bottom_up(facts: Facts) -> Judgement:
     """Order layers by how near their final value they are along the sweep."""
@@ -256,6 +260,8 @@ def bottom_up(facts: Facts) -> Judgement:
         for layer, row in along.items()
     }
     order, correlation = falls(list(shares.values()))
+    finals = [row[last] for row in along.values()]
+    check = order if all(n.is_clear for n in finals) else None
     evidence = (
         f"Before checkpoint {last} layers have on average "
         f"{listed({layer: percent(share) for layer, share in shares.items()})} of their final mean "
@@ -264,7 +270,8 @@ def bottom_up(facts: Facts) -> Judgement:
     )
     used = [row[name] for row in along.values() for name in common]
     missing = _absent(facts, along)
-    return judged([order], evidence, used, hidden="The order is not clear.", missing=missing)
+    evidence += remarks(finals)
+    return judged([check], evidence, used, hidden="The order is not clear.", missing=missing)
 
 
 @claim(
@@ -299,7 +306,7 @@ def no_overfitting(facts: Facts) -> Judgement:
     used = [n for layer in along for n in marked(kept[layer], best[layer], last[layer])]
     return judged(
         [*checks, _fitted(held)],
-        evidence + single_runs(used),
+        evidence + remarks(used),
         used,
         hidden=HIDDEN if kept[top] is None else OPEN,
         missing=_absent(facts, along),
@@ -354,7 +361,7 @@ def longer_then_tuned(facts: Facts) -> Judgement:
         sentences.append(f"{task} from {names[0]} {first}, from {names[-1]} {last}: {gain} points")
     checks = {task: exceeds(*reversed(_ends(along))) for task, along in rows.items()}
     ends = [n for task, along in rows.items() for n in marked(checks[task], *_ends(along))]
-    evidence = "; ".join(sentences) + "." + single_runs(ends)
+    evidence = "; ".join(sentences) + "." + remarks(ends)
     asked = [task for task, _ in facts.wanted.get("table4", ())]
     lacking_last = facts.absent("table4", rows, facts.sweep[-1].name)
     missing = [task for task in lacking_last if asked.count(task) > 1]

@@ -1,7 +1,7 @@
 """What the classification reports share: which samples they read, and their cells."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -35,9 +35,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Numbers of one run, by the name of the column that they stand in; "" is the main one."""
+    """Numbers of one run, by the name of the column that they stand in; "" is the main one.
+
+    ``draws`` is the main one in draws of the test samples.
+    """
 
     values: dict[str, float]
+    draws: NDArray[np.float64]
 
 
 Measure: TypeAlias = "Callable[[Products, NDArray[np.int8], SplitRows], Measured]"
@@ -90,7 +94,8 @@ def classification_need(
 def classified(store: "Store", need: Need, measure: Measure) -> list[Cell]:
     """Return a need's cells: mean and deviation (n - 1) of a measure over its runs.
 
-    A run is a seed of the split; readings of several checkpoints are runs of their own.
+    A run is a seed of the split; readings of several checkpoints are runs of their own. The draws
+    are those of the first run.
     """
     groups: dict[str, list[Reading]] = {}
     for reading in need.readings:
@@ -98,7 +103,8 @@ def classified(store: "Store", need: Need, measure: Measure) -> list[Cell]:
     runs = [
         run for g in groups.values() for run in _runs(store, g, need.parameters, measure=measure)
     ]
-    return [spread(need, name, [run[name] for run in runs]) for name in runs[0]]
+    cells = [spread(need, name, [run.values[name] for run in runs]) for name in runs[0].values]
+    return [replace(cells[0], draws=tuple(runs[0].draws.tolist())), *cells[1:]]
 
 
 def _runs(
@@ -107,7 +113,7 @@ def _runs(
     parameters: Sequence[tuple[str, str | float | int]],
     *,
     measure: Measure,
-) -> list[dict[str, float]]:
+) -> list[Measured]:
     """Return what is measured in each split of one checkpoint's responses."""
     from fstore.queries.methods.products import products
     from fstore.queries.samples.problem import problem
@@ -117,7 +123,7 @@ def _runs(
     asked = problem(store, samples, network=first.network, ckpt=first.ckpt, layer=first.layer)
     ablation, seed = str(of["ablation"]), int(of["shuffle_seed"])
     kernel = products(store, asked.rows, ablation=ablation, seed=seed)
-    return [measure(kernel, asked.Y, split).values for split in asked.splits.values()]
+    return [measure(kernel, asked.Y, split) for split in asked.splits.values()]
 
 
 def mean_aps(kernel: "Products", Y: "NDArray[np.int8]", split: "SplitRows") -> Measured:
@@ -126,16 +132,17 @@ def mean_aps(kernel: "Products", Y: "NDArray[np.int8]", split: "SplitRows") -> M
     ``classes`` counts those that are in the mean; one without a positive to learn from or to test
     on is not.
     """
-    from fstore.queries.methods.classification import average_precisions, mean_ap
+    from fstore.queries.methods.classification import average_precisions, drawn_mean_ap, mean_ap
 
-    at_11, at_all, classes = mean_ap(average_precisions(kernel, Y, split))
+    plain = average_precisions(kernel, Y, split, draw=True)
+    at_11, at_all, classes = mean_ap(plain)
     values = {"": 100 * at_11, "all_points": 100 * at_all, "classes": float(classes)}
     if len(split.val):
         results = average_precisions(kernel, Y, split, C=None)
         at_11, at_all, _ = mean_ap(results)
         chosen = {"chosen_c": 100 * at_11, "chosen_c_all_points": 100 * at_all, "C": results[0].C}
         values |= chosen
-    return Measured(values)
+    return Measured(values, 100 * drawn_mean_ap(plain))
 
 
 def accuracies(kernel: "Products", Y: "NDArray[np.int8]", split: "SplitRows") -> Measured:
@@ -147,7 +154,7 @@ def accuracies(kernel: "Products", Y: "NDArray[np.int8]", split: "SplitRows") ->
     if len(split.val):
         chosen = accuracy(kernel, Y, split, C=None)
         values |= {"chosen_c": 100 * chosen.class_averaged, "C": chosen.C}
-    return Measured(values)
+    return Measured(values, 100 * result.drawn)
 
 
 def spread(need: Need, name: str, values: Sequence[float]) -> Cell:
