@@ -125,6 +125,42 @@ def shuffled(*values: float) -> dict[str, Table]:
     return {"table7": {k: columns(none=50, sp_shuffle=v) for k, v in pairs}}
 
 
+def binarized(*values: float) -> dict[str, Any]:
+    """Return Table 7 from conv5 on, as it is and binarized."""
+    pairs = zip(LAYERS[4:], (65, 72, 74), values, strict=True)
+    return {k: columns(none=whole, binarize=v) for k, whole, v in pairs}
+
+
+def others(weighted: tuple[float, ...], sp_max: tuple[float, ...]) -> dict[str, Table]:
+    """Return Table 9's most selective tenth by the other two entropies."""
+    rows = {
+        k: {"weighted 0.1": a, "sp_max 0.1": b}
+        for k, a, b in zip(LAYERS, weighted, sp_max, strict=True)
+    }
+    return {"table9": rows, **TELLS}
+
+
+def named(*values: float) -> dict[str, Table]:
+    """Return Table 5's filters of three classes, of five that take 40."""
+    row = {
+        **classes(40, 40, 40, 40, 40),
+        **dict(zip(("person", "car", "cat"), values, strict=True)),
+    }
+    return {"table5": {"pretrained 90%": row, "finetuned 90%": row}, **TELLS}
+
+
+def tuned(*values: float) -> dict[str, Table]:
+    """Return Table 5's filters of three classes before fine-tuning (40, 30, 45) and after it."""
+    rows = {"pretrained 90%": classes(40, 30, 45), "finetuned 90%": classes(*values)}
+    return {"table5": rows, **TELLS}
+
+
+def scratch(*values: float) -> dict[str, Table]:
+    """Return Table 1 from scratch and pre-trained, of a task and of the same with more data."""
+    less, more = (columns(scratch=a, pretrain=b) for a, b in (values[:2], values[2:]))
+    return {"table1": {"A": less, "A+DATA": more}}
+
+
 CASES: dict[str, tuple[dict[str, Table], dict[str, Table]]] = {
     "longer-is-better": (
         layers_along((20, 21, 22, 23), (30, 60, 70, 75)),
@@ -250,6 +286,37 @@ CASES: dict[str, tuple[dict[str, Table], dict[str, Table]]] = {
     "place-matters-in-detection": (
         {"table8": {"conv5": columns(none=48, sp_max=25)}},
         {"table8": {"conv5": columns(none=48, sp_max=44)}},
+    ),
+    "magnitude-is-unimportant-from-the-middle-on": (
+        {"table7": {"conv1": columns(none=25, binarize=5), **binarized(60, 70, 73)}},
+        {"table7": {"conv1": columns(none=25, binarize=24), **binarized(60, 50, 73)}},
+    ),
+    "fine-tuning-changes-upper-layers-by-other-entropies": (
+        others((0, 0.1, 0.2, 0.4, 3, 6, 2), (0, 0.1, 0.2, 0.4, 5, 6, 2)),
+        others((0, 0.1, 0.2, 0.4, 3, 6, 2), (0, 0.1, 0.2, 1.4, 5, 6, 2)),
+    ),
+    "few-filters-for-person-car-cat": (named(10, 20, 30), named(10, 20, 50)),
+    "slightly-fewer-filters-after-fine-tuning": (tuned(35, 28, 39), tuned(45, 32, 50)),
+    "fine-tuning-beats-pre-trained-features": (
+        {"table1": {"SUN-CLS": columns(pretrain=48, finetune=52)}},
+        {
+            "table1": {
+                "SUN-CLS": columns(pretrain=48, finetune=52),
+                "A": columns(pretrain=9, finetune=5),
+            }
+        },
+    ),
+    "scratch-beats-features-with-more-data-only": (
+        scratch(40, 45, 52, 45),
+        scratch(47, 45, 52, 45),
+    ),
+    "more-data-adds-to-fine-tuning": (
+        {"table1": {"A": columns(finetune=54), "A+DATA": columns(finetune=59)}},
+        {"table1": {"A": columns(finetune=54), "A+DATA": columns(finetune=51)}},
+    ),
+    "first-layer-is-early": (
+        layers_along((23, 24.3, 24.4, 24.4), (20, 30, 50, 70)),
+        layers_along((13, 20, 24.4, 24.4), (20, 69, 70, 70)),
     ),
     "place-matters-less-with-depth": (
         shuffled(30, 35, 40, 42, 45),

@@ -80,7 +80,8 @@ class DetectionResult:
         drawn, _ = bootstrap(self.evaluation, replicates=replicates, seed=seed)
         defined = drawn[~np.isnan(drawn)]
         if len(defined) < 2:
-            return Interval(*[float("nan")] * 3, drawn)
+            nan = float("nan")
+            return Interval(nan, nan, nan, drawn)
         low, high = np.percentile(defined, [2.5, 97.5])
         return Interval(float(low), float(high), float(defined.std(ddof=1)), drawn)
 

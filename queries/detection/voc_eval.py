@@ -188,7 +188,7 @@ def by_chance(evaluation: Evaluation, *, orders: int = 20, seed: int = 0) -> lis
     random = np.random.default_rng(seed)
     found = [
         [
-            average_precisions(random.permutation(len(c.outcome)), c.outcome, c.n_objects)[0]
+            average_precisions(random.random(len(c.outcome)), c.outcome, c.n_objects)[0]
             for _ in range(orders)
         ]
         for c in evaluation.classes

@@ -68,6 +68,12 @@ class Facts:
     wanted: Mapping[str, AbstractSet[tuple[str, str]]] = field(default_factory=dict)
     tested: Mapping[str, Mapping[str, TestSet]] = field(default_factory=dict)
 
+    @property
+    def from_middle(self) -> tuple[str, ...]:
+        """The mid layer and those that are deeper; none where the study names no mid layer."""
+        at = self.layers.index(self.mid_layer) if self.mid_layer in self.layers else None
+        return () if at is None else self.layers[at:]
+
     def number(self, report: str, row: str, col: str) -> Number | None:
         """Return a cell of a report, if it is there."""
         return self._cells(report, row).get(col)

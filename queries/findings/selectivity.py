@@ -2,10 +2,10 @@
 
 from fstore.queries.findings._api import Facts, Judgement, claim
 from fstore.queries.findings._judging import judged, lacking, listed, marked
-from fstore.queries.findings._numbers import falls, number_text
+from fstore.queries.findings._numbers import Number, falls, number_text
 from fstore.queries.findings._tells import CHANCE, only_if, tells_classes
 
-__all__ = ["fine_tuning_changes_fc", "selectivity_rises"]
+__all__ = ["fine_tuning_changes_fc", "fine_tuning_changes_upper", "selectivity_rises"]
 
 ROLES = {"pretrained": "before fine-tuning", "finetuned": "after"}
 ALL = "1.00"
@@ -91,3 +91,36 @@ def fine_tuning_changes_fc(facts: Facts) -> Judgement:
     told = [tells_classes(facts, facts.top_layer)]
     checked = only_if(told, checks.values())
     return judged(checked, evidence, used, hidden=CHANCE, missing=missing)
+
+
+STRONGEST = {"weighted 0.1": "weighted label entropy", "sp_max 0.1": "sp-max label entropy"}
+"""Table 9's columns of the other two entropies for the most selective tenth of the filters."""
+
+
+@claim(
+    "fine-tuning-changes-upper-layers-by-other-entropies",
+    says="By weighted and by sp-max entropy, fine-tuning makes all layers from the mid one on more "
+    "class selective, and changes the lower ones little.",
+    sections=("S1.3",),
+    reports=("table9", "table7", "table3"),
+    criterion="By both entropies, for the most selective tenth of the filters, MCAuE falls by at "
+    "least 1 % from the mid layer on (our margin: 2.66 % or more in the paper), and changes less "
+    "than half as much as in the least of these in every lower layer. Open unless the top layer "
+    "tells classes clear of chance.",
+)
+def fine_tuning_changes_upper(facts: Facts) -> Judgement:
+    """Compare the decrease from the mid layer on with that below it."""
+    by_column = {col: facts.numbers("table9", facts.layers, col) for col in STRONGEST}
+    sentences, checks, used = [], list[bool](), list[Number]()
+    for col, decreases in by_column.items():
+        upper = [n.value for layer, n in decreases.items() if layer in facts.from_middle]
+        if not 0 < len(upper) < len(decreases):
+            return lacking(facts, f"Table 9's {STRONGEST[col]} from the mid layer on", "table9")
+        shown = listed({layer: f"{number_text(n.value)} %" for layer, n in decreases.items()})
+        sentences.append(f"Decrease by {STRONGEST[col]}: {shown}.")
+        for layer, n in decreases.items():
+            little = abs(n.value) < LITTLE * min(upper)
+            checks.append(n.value >= MORE if layer in facts.from_middle else little)
+            used += marked(checks[-1], n)
+    told = [tells_classes(facts, facts.top_layer)]
+    return judged(only_if(told, checks), " ".join(sentences), used, hidden=CHANCE)

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,7 +31,7 @@ class SplitRows:
     train: IntArray
     val: IntArray
     test: IntArray
-    tests: "Places | None" = None
+    tests: "Places | None" = field(default=None, kw_only=True)
 
     @property
     def fitted(self) -> IntArray:
@@ -124,7 +124,7 @@ def problem(
     splits = {
         seed: SplitRows(
             *(_joined([at[s] for s in run[part]]) for part in PARTS),
-            _placed([(named[s], ids[s]) for s in run["test"]]),
+            tests=_placed([(named[s], ids[s]) for s in run["test"]]),
         )
         for seed, run in runs.items()
     }

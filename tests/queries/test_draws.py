@@ -68,7 +68,7 @@ def test_draws_are_the_same_for_all() -> None:
     assert (few == many[:10]).all()
     assert (many.sum(axis=1) == 30).all()
     rows, at = np.arange(3), np.array([0, 7, 29])
-    assert (draws_of(SplitRows(rows, rows, rows, Places(at, 30))) == draws(30)[:, at]).all()
+    assert (draws_of(SplitRows(rows, rows, rows, tests=Places(at, 30))) == draws(30)[:, at]).all()
     assert draws_of(SplitRows(rows, rows, rows)).shape == (DRAWS, 3)
 
 

@@ -487,7 +487,7 @@ def test_chance() -> None:
     positives = (40, 10, 25)
     labels = [np.where(np.arange(200) < k, 1, -1) for k in positives]
     means = [
-        100 * np.mean([voc_ap(rng.random(200), label) for label in labels]) for _ in range(400)
+        100 * float(np.mean([voc_ap(rng.random(200), y) or 0 for y in labels])) for _ in range(400)
     ]
     chance = TestSet("ap", 200, positives).chance
     assert chance == pytest.approx(np.mean(means) + 3 * np.std(means), rel=0.05)
