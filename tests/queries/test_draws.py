@@ -15,7 +15,7 @@ from fstore.queries.methods.draws import (
     draws,
     draws_of,
 )
-from fstore.queries.samples.problem import Places, SplitRows
+from fstore.queries.samples.problem import Places, SplitRows, _placed
 from fstore.store.precision import ap, voc_ap
 
 
@@ -70,6 +70,13 @@ def test_draws_are_the_same_for_all() -> None:
     rows, at = np.arange(3), np.array([0, 7, 29])
     assert (draws_of(SplitRows(rows, rows, rows, tests=Places(at, 30))) == draws(30)[:, at]).all()
     assert draws_of(SplitRows(rows, rows, rows)).shape == (DRAWS, 3)
+
+
+def test_places_among_all_that_is_tested_on() -> None:
+    """Of several data sets they count on, and a sample that a layer lacks keeps its place."""
+    placed = _placed([(np.array([1, 3, 5]), np.array([1, 5])), (np.array([2, 4]), np.array([4]))])
+    assert (placed.at.tolist(), placed.among) == ([0, 2, 4], 5)
+    assert _placed([]).among == 0
 
 
 def test_classes_of_a_cell_share_their_draws() -> None:

@@ -47,6 +47,7 @@ from fstore.queries.findings._judging import judged, majority, together
 from fstore.queries.findings._numbers import Number, exceeds, falls
 from fstore.queries.findings._paper import paper_facts
 from fstore.queries.findings._tested import APART, TestSet
+from fstore.queries.methods.draws import DRAWS
 from fstore.queries.refresh.driver import brought
 from fstore.queries.refresh.show import show_report
 from fstore.queries.reports import REPORTS
@@ -643,6 +644,21 @@ def test_findings_have_their_cells(world: StudyWorld) -> None:
     assert finding.paper.startswith("holds: fc6: binarized 71.5")
     assert found["little-overlap"].paper == ""
     assert json.loads(json.dumps(finding.rows)) == finding.rows
+
+
+@pytest.mark.usefixtures("small_tests_count")
+def test_cells_carry_draws(world: StudyWorld) -> None:
+    """Stored cells have draws: one set for a row's cells, and for all reports on its samples."""
+    found = study_facts(world.store, world.study, compute=True)
+    cells = [found.number("table7", "fc7", col) for col in ("none", "binarize")]
+    cells.append(found.number("table3", "fc7", world.study.sweep[0]))
+    numbers = [n for n in cells if n is not None]
+    assert [len(n.draws) for n in numbers] == [DRAWS] * 3
+    names = {n.tests.name for n in numbers if n.tests is not None}
+    assert len(names) == 1
+    assert names != {found.tested["retrieval"]["fc7"].name}
+    assert {n.n for n in numbers} == {3}  # runs: the spread is at least theirs
+    assert all(np.nanstd(n.draws, ddof=1) > 0 for n in numbers)
 
 
 def test_too_small_a_test_set(world: StudyWorld) -> None:
