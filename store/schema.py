@@ -14,10 +14,10 @@ from fstore.errors import SchemaError
 
 __all__ = ["PARTITION", "SCHEMA_VERSION", "TABLES", "Table", "check_rows"]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Version 1 had no table ``refreshes`` and no ``seconds`` in ``reports``; version 2 had no
-table ``unreadable``, no ``proposals`` in ``datasets`` and no ``seconds`` in ``runs``. See
-``upgrade.py``."""
+table ``unreadable``, no ``proposals`` in ``datasets`` and no ``seconds`` in ``runs``; version 3
+had no ``draws`` in ``reports``. See ``upgrade.py``."""
 
 TEXT, INT, LONG = pa.string(), pa.int32(), pa.int64()
 REAL, DOUBLE, BOOL = pa.float32(), pa.float64(), pa.bool_()
@@ -209,6 +209,7 @@ TABLES: dict[str, Table] = {
                 "inputs": TEXT,  # JSON: what was read, with versions
                 "computed_at": TIME,
                 "seconds": DOUBLE,  # of computing; NULL: an older fstore did not note them
+                "draws": pa.list_(REAL),  # value in draws of the test set; NULL: not drawn
             },
         ),
         _table(

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["OLDER", "upgrade"]
 
-OLDER = (1, 2)
+OLDER = (1, 2, 3)
 """Schema versions that :func:`upgrade` knows."""
 
-ADDED = {"reports": ("seconds",), "datasets": ("proposals",), "runs": ("seconds",)}
+ADDED = {"reports": ("seconds", "draws"), "datasets": ("proposals",), "runs": ("seconds",)}
 """Columns that older tables lack; NULL in the rows that are there."""
 
 

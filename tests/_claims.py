@@ -5,6 +5,7 @@ from typing import Any
 
 from fstore.queries.cells.needs import ROW_COLUMNS
 from fstore.queries.findings import Facts, SweepPoint
+from fstore.queries.findings._tested import TestSet, kind_of
 
 CONV = ("conv1", "conv2", "conv3", "conv4", "conv5")
 LAYERS = (*CONV, "fc6", "fc7")
@@ -33,7 +34,15 @@ def facts(
         report: {(row, col) for row, cols in table.items() for col in cols}
         for report, table in (wanted or {}).items()
     }
-    return Facts(rows, LAYERS, LAYERS[5:], "conv5", "fc7", sweep, wanted=asked)
+    tested = {
+        report: {row: _tests(report, row) for row in table} for report, table in tables.items()
+    }
+    return Facts(rows, LAYERS, LAYERS[5:], "conv5", "fc7", sweep, wanted=asked, tested=tested)
+
+
+def _tests(report: str, row: str) -> TestSet:
+    """Return a test set of 25,000 samples that has 1,250 of each of 20 classes."""
+    return TestSet(kind_of(report, row) or "ap", 25_000, (1250,) * 20)
 
 
 def rows_of(report: str, table: Table, paper: float | None = None) -> Sequence[dict[str, Any]]:
@@ -65,6 +74,10 @@ def columns(**cols: float) -> dict[str, Any]:
     return {col: (value, 0.2, 3) for col, value in cols.items()}
 
 
+TELLS: dict[str, Table] = {"table7": {"conv5": columns(none=65), "fc7": columns(none=74)}}
+"""Table 7 of layers that tell classes."""
+
+
 def classes(*values: float) -> dict[str, float]:
     """Return a row of classes c0, c1, ..."""
     return {f"c{i}": value for i, value in enumerate(values)}
@@ -89,6 +102,7 @@ def needing(*values: float, n_filters: int = 256) -> dict[str, Table]:
     return {
         "table5": {"pretrained 50%": classes(1, 1, 5), "pretrained 90%": classes(*values)},
         "figure4": {"c0 pretrained": {"1": 0.5, str(n_filters): 1.0}},
+        **TELLS,
     }
 
 
@@ -96,18 +110,55 @@ def selective(*values: float) -> dict[str, Table]:
     """Return Figure 1 before and after fine-tuning."""
     both = [(k, v) for k, v in zip(LAYERS, values, strict=True)]
     rows = {f"{k} {role}": {"1.00": v} for k, v in both for role in ("pretrained", "finetuned")}
-    return {"figure1": rows}
+    return {"figure1": rows, **TELLS}
 
 
 def changed(*values: float) -> dict[str, Table]:
     """Return Table 9's most selective tenth."""
-    return {"table9": {k: {"label 0.1": v} for k, v in zip(LAYERS, values, strict=True)}}
+    rows = {k: {"label 0.1": v} for k, v in zip(LAYERS, values, strict=True)}
+    return {"table9": rows, **TELLS}
 
 
 def shuffled(*values: float) -> dict[str, Table]:
     """Return Table 7 of layers at 50 %, and what they have when shuffled."""
     pairs = zip(CONV, values, strict=True)
     return {"table7": {k: columns(none=50, sp_shuffle=v) for k, v in pairs}}
+
+
+def binarized(*values: float) -> dict[str, Any]:
+    """Return Table 7 from conv5 on, as it is and binarized."""
+    pairs = zip(LAYERS[4:], (65, 72, 74), values, strict=True)
+    return {k: columns(none=whole, binarize=v) for k, whole, v in pairs}
+
+
+def others(weighted: tuple[float, ...], sp_max: tuple[float, ...]) -> dict[str, Table]:
+    """Return Table 9's most selective tenth by the other two entropies."""
+    rows = {
+        k: {"weighted 0.1": a, "sp_max 0.1": b}
+        for k, a, b in zip(LAYERS, weighted, sp_max, strict=True)
+    }
+    return {"table9": rows, **TELLS}
+
+
+def named(*values: float) -> dict[str, Table]:
+    """Return Table 5's filters of three classes, of five that take 40."""
+    row = {
+        **classes(40, 40, 40, 40, 40),
+        **dict(zip(("person", "car", "cat"), values, strict=True)),
+    }
+    return {"table5": {"pretrained 90%": row, "finetuned 90%": row}, **TELLS}
+
+
+def tuned(*values: float) -> dict[str, Table]:
+    """Return Table 5's filters of three classes before fine-tuning (40, 30, 45) and after it."""
+    rows = {"pretrained 90%": classes(40, 30, 45), "finetuned 90%": classes(*values)}
+    return {"table5": rows, **TELLS}
+
+
+def scratch(*values: float) -> dict[str, Table]:
+    """Return Table 1 from scratch and pre-trained, of a task and of the same with more data."""
+    less, more = (columns(scratch=a, pretrain=b) for a, b in (values[:2], values[2:]))
+    return {"table1": {"A": less, "A+DATA": more}}
 
 
 CASES: dict[str, tuple[dict[str, Table], dict[str, Table]]] = {
@@ -176,16 +227,22 @@ CASES: dict[str, tuple[dict[str, Table], dict[str, Table]]] = {
     ),
     "distributed-code": (needing(5, 30, 40), needing(5, 5, 40)),
     "half-from-one-filter": (
-        {"table10": {"finetuned 50%": classes(1, 1, 2), "finetuned 90%": classes(5, 8, 9)}},
-        {"table10": {"finetuned 50%": classes(1, 2, 2), "finetuned 90%": classes(5, 8, 9)}},
+        {
+            "table10": {"finetuned 50%": classes(1, 1, 2), "finetuned 90%": classes(5, 8, 9)},
+            **TELLS,
+        },
+        {
+            "table10": {"finetuned 50%": classes(1, 2, 2), "finetuned 90%": classes(5, 8, 9)},
+            **TELLS,
+        },
     ),
     "little-overlap": (
-        {"figure5": {"c0": classes(1, 0.3), "(summary)": {"mean": 0.25, "chance": 0.195}}},
-        {"figure5": {"c0": classes(1, 0.3), "(summary)": {"mean": 0.5, "chance": 0.195}}},
+        {"figure5": {"c0": classes(1, 0.3), "(summary)": {"mean": 0.25, "chance": 0.195}}, **TELLS},
+        {"figure5": {"c0": classes(1, 0.3), "(summary)": {"mean": 0.5, "chance": 0.195}}, **TELLS},
     ),
     "related-classes-share-filters": (
-        {"figure5": {"(summary)": {"related": 0.3, "unrelated": 0.2}}},
-        {"figure5": {"(summary)": {"related": 0.21, "unrelated": 0.2}}},
+        {"figure5": {"(summary)": {"related": 0.3, "unrelated": 0.2}}, **TELLS},
+        {"figure5": {"(summary)": {"related": 0.21, "unrelated": 0.2}}, **TELLS},
     ),
     "scratch-works-with-modest-data": (
         {"table1": {"SUN-CLS": columns(scratch=35, finetune=52)}},
@@ -229,6 +286,37 @@ CASES: dict[str, tuple[dict[str, Table], dict[str, Table]]] = {
     "place-matters-in-detection": (
         {"table8": {"conv5": columns(none=48, sp_max=25)}},
         {"table8": {"conv5": columns(none=48, sp_max=44)}},
+    ),
+    "magnitude-is-unimportant-from-the-middle-on": (
+        {"table7": {"conv1": columns(none=25, binarize=5), **binarized(60, 70, 73)}},
+        {"table7": {"conv1": columns(none=25, binarize=24), **binarized(60, 50, 73)}},
+    ),
+    "fine-tuning-changes-upper-layers-by-other-entropies": (
+        others((0, 0.1, 0.2, 0.4, 3, 6, 2), (0, 0.1, 0.2, 0.4, 5, 6, 2)),
+        others((0, 0.1, 0.2, 0.4, 3, 6, 2), (0, 0.1, 0.2, 1.4, 5, 6, 2)),
+    ),
+    "few-filters-for-person-car-cat": (named(10, 20, 30), named(10, 20, 50)),
+    "slightly-fewer-filters-after-fine-tuning": (tuned(35, 28, 39), tuned(45, 32, 50)),
+    "fine-tuning-beats-pre-trained-features": (
+        {"table1": {"SUN-CLS": columns(pretrain=48, finetune=52)}},
+        {
+            "table1": {
+                "SUN-CLS": columns(pretrain=48, finetune=52),
+                "A": columns(pretrain=9, finetune=5),
+            }
+        },
+    ),
+    "scratch-beats-features-with-more-data-only": (
+        scratch(40, 45, 52, 45),
+        scratch(47, 45, 52, 45),
+    ),
+    "more-data-adds-to-fine-tuning": (
+        {"table1": {"A": columns(finetune=54), "A+DATA": columns(finetune=59)}},
+        {"table1": {"A": columns(finetune=54), "A+DATA": columns(finetune=51)}},
+    ),
+    "first-layer-is-early": (
+        layers_along((23, 24.3, 24.4, 24.4), (20, 30, 50, 70)),
+        layers_along((13, 20, 24.4, 24.4), (20, 69, 70, 70)),
     ),
     "place-matters-less-with-depth": (
         shuffled(30, 35, 40, 42, 45),

@@ -16,6 +16,8 @@ BESIDE = ":"
 
 SAMPLE, SUMMARY = "(sample)", "(summary)"
 """Rows of a report that are about its sample, and about all its other rows."""
+TUNED = ", fine-tuned"
+"""How names of rows end that are of the fine-tuned checkpoint; the others are as in the paper."""
 
 Option: TypeAlias = bool | int | float | str | tuple[int | float | str, ...] | None
 """A value that an analysis is asked with."""
@@ -83,10 +85,15 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A computed cell: a value, its standard deviation and the number of what it is a mean of."""
+    """A computed cell: a value, its standard deviation and the number of what it is a mean of.
+
+    ``draws`` are the values that it has in draws of the test samples, see
+    :mod:`fstore.queries.methods.draws`; None where it is not tested, or not drawn.
+    """
 
     row: str
     col: str
     value: float
     std: float | None = None
     n: int | None = None
+    draws: tuple[float, ...] | None = None

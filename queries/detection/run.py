@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fstore import commands
 from fstore.errors import UnknownNameError
@@ -44,11 +45,15 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Where mean AP lies when test images are drawn again: 95 % of the draws, and deviation."""
+    """Where mean AP lies when test images are drawn again: 95 % of the draws, and deviation.
+
+    ``drawn`` are the draws, 0 to 1; NaN of one without an object.
+    """
 
     low: float
     high: float
     std: float
+    drawn: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +80,10 @@ class DetectionResult:
         drawn, _ = bootstrap(self.evaluation, replicates=replicates, seed=seed)
         defined = drawn[~np.isnan(drawn)]
         if len(defined) < 2:
-            return Interval(*[float("nan")] * 3)
+            nan = float("nan")
+            return Interval(nan, nan, nan, drawn)
         low, high = np.percentile(defined, [2.5, 97.5])
-        return Interval(float(low), float(high), float(defined.std(ddof=1)))
+        return Interval(float(low), float(high), float(defined.std(ddof=1)), drawn)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.pixels.boxes import iou_matrix
+from fstore.queries.methods.draws import (
+    Ranking,
+    areas,
+    blocks,
+    class_means,
+    drawn_aps,
+    draws,
+)
 from fstore.types import FloatArray
 
 __all__ = [
@@ -18,6 +26,7 @@ __all__ = [
     "Scored",
     "average_precisions",
     "bootstrap",
+    "by_chance",
     "evaluate",
     "match",
     "precision_recall",
@@ -25,9 +34,6 @@ __all__ = [
 
 MIN_IOU = 0.5
 """A detection is right if it overlaps an object by this or more."""
-
-REPLICATE_VALUES = 1 << 22
-"""Of a bootstrap: detections times replicates that are held at a time, about 100 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +171,32 @@ def evaluate(
     return Evaluation(tuple(evaluations), n_images)
 
 
+def by_chance(evaluation: Evaluation, *, orders: int = 20, seed: int = 0) -> list[float]:
+    """Return the mean 11-point AP, 0 to 1, of what was found in random orders.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        Of which each class keeps what it found, and which of it is right.
+    orders, seed : int
+
+    Returns
+    -------
+    list of float, one an order
+        Empty if no class has an object to find.
+    """
+    random = np.random.default_rng(seed)
+    found = [
+        [
+            average_precisions(random.random(len(c.outcome)), c.outcome, c.n_objects)[0]
+            for _ in range(orders)
+        ]
+        for c in evaluation.classes
+        if c.ap_11 is not None
+    ]
+    return [float(np.mean(aps)) for aps in zip(*found, strict=True)]
+
+
 def match(detections: Scored, objects: Boxes, *, min_iou: float = MIN_IOU) -> NDArray[np.int8]:
     """Say which detections of one class are right.
 
@@ -232,10 +264,10 @@ def average_precisions(
     """
     if n_objects == 0:
         return None, None
-    starts, right, counted = _blocks(scores, outcome)
+    starts, right, counted = blocks(scores, outcome)
     if len(starts) == 0:
         return 0.0, 0.0
-    at_11, at_all = _areas(
+    at_11, at_all = areas(
         np.cumsum(np.add.reduceat(right, starts))[None],
         np.cumsum(np.add.reduceat(counted, starts))[None],
         np.array([n_objects]),
@@ -245,7 +277,7 @@ def average_precisions(
 
 def precision_recall(scores: FloatArray, outcome: NDArray[np.int8], n_objects: int) -> Curve:
     """Return precision and recall where something right is found; see :class:`Curve`."""
-    starts, right, counted = _blocks(scores, outcome)
+    starts, right, counted = blocks(scores, outcome)
     if len(starts) == 0 or n_objects == 0:
         none = np.empty(0)
         return Curve(none.astype(np.float32), none, none)
@@ -275,64 +307,11 @@ def bootstrap(
     map_11, map_all : arrays of shape (replicates,), float64
         0 to 1; NaN where a draw has no object at all.
     """
-    draw = np.random.default_rng(seed)
-    n = evaluation.n_images
-    times = draw.multinomial(n, np.full(n, 1 / n), size=replicates)  # (replicates, n_images)
-    aps = np.stack([_class_bootstrap(c, times) for c in evaluation.classes])
-    defined = ~np.isnan(aps)  # (n_classes, 2, replicates)
-    totals = np.where(defined, aps, 0).sum(axis=0)
-    with np.errstate(invalid="ignore"):
-        at_11, at_all = totals / defined.sum(axis=0)
+    times = draws(evaluation.n_images, replicates=replicates, seed=seed)
+    at_11, at_all = class_means(
+        [
+            drawn_aps(Ranking(c.scores, c.outcome, c.image), times @ c.n_objects_of_image, times)
+            for c in evaluation.classes
+        ]
+    )
     return at_11, at_all
-
-
-def _class_bootstrap(evaluation: ClassEvaluation, times: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return 11-point and all-points AP of every draw, NaN without objects; (2, replicates)."""
-    aps = np.full((2, len(times)), np.nan)
-    objects = times @ evaluation.n_objects_of_image
-    starts, right, counted = _blocks(evaluation.scores, evaluation.outcome)
-    aps[:, objects > 0] = 0
-    if len(starts) == 0:
-        return aps
-    image = evaluation.image[np.argsort(-evaluation.scores, kind="stable")][: len(right)]
-    step = max(1, REPLICATE_VALUES // len(image))
-    for at in range(0, len(times), step):
-        drawn = np.flatnonzero(objects[at : at + step] > 0) + at
-        weight = times[drawn][:, image]
-        hits = np.cumsum(np.add.reduceat(weight * right, starts, axis=1), axis=1)
-        taken = np.cumsum(np.add.reduceat(weight * counted, starts, axis=1), axis=1)
-        aps[:, drawn] = _areas(hits, taken, objects[drawn])
-    return aps
-
-
-def _blocks(
-    scores: FloatArray, outcome: NDArray[np.int8]
-) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int64]]:
-    """Cut the ranking into pieces that end with a block of equal scores that has something right.
-
-    Returns the pieces' starts, and for every detection, best first, whether it is right and
-    whether it counts. What follows the last right one only lowers precision and is cut off, as
-    are points between two right ones.
-    """
-    order = np.argsort(-scores, kind="stable")
-    ranked, right = scores[order], (outcome[order] > 0).astype(np.int64)
-    counted = (outcome[order] != 0).astype(np.int64)
-    block = np.cumsum(np.append(True, np.diff(ranked) != 0)[: len(ranked)]) - 1
-    hit = np.unique(block[right > 0])
-    ends = np.searchsorted(block, hit, side="right")
-    last = ends[-1] if len(ends) else 0
-    starts = np.append(0, ends[:-1]).astype(np.intp)[: len(ends)]
-    return starts, right[:last], counted[:last]
-
-
-def _areas(
-    hits: NDArray[np.int64], taken: NDArray[np.int64], objects: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return 11-point and all-points AP of each row of right ones and of counted ones so far."""
-    with np.errstate(invalid="ignore"):
-        precision = np.where(taken > 0, hits / taken, 0)
-    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    # in whole numbers: 3 of 10 reach a recall of 0.3, which floating point may miss
-    reached = np.diff(10 * hits // objects[:, None], axis=1, prepend=-1)
-    gained = np.diff(hits, axis=1, prepend=0)
-    return (best * reached).sum(axis=1) / 11, (best * gained).sum(axis=1) / objects

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fstore.queries.cells.needs import SUMMARY
+from fstore.queries.cells.needs import SUMMARY, TUNED
 from fstore.queries.figures.overlap import draw_overlap
 from fstore.queries.figures.parts import WIDTH, counted, titled
 from fstore.queries.figures.plots import Row
@@ -11,10 +11,7 @@ from fstore.queries.figures.plots import Row
 if TYPE_CHECKING:
     import altair as alt
 
-__all__ = ["TUNED", "plot_figure5"]
-
-TUNED = ", fine-tuned"
-"""How names of rows end that are of the fine-tuned checkpoint; the others are as in the paper."""
+__all__ = ["plot_figure5"]
 
 
 def plot_figure5(rows: Sequence[Row], *, title: str = "") -> "alt.TopLevelMixin":

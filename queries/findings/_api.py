@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import isfinite
 from typing import Any, TypeAlias
 
 from fstore.queries.cells.needs import BESIDE, Row
 from fstore.queries.findings._numbers import Number
+from fstore.queries.findings._tested import TestSet
 from fstore.registry import Registry
 
 __all__ = ["CLAIMS", "Facts", "Finding", "Judgement", "SweepPoint", "Verdict", "claim"]
@@ -53,6 +54,8 @@ class Facts:
     wanted : mapping of report to set of (str, str)
         Row and column of the cells that the study asks of it, an empty column for a whole row;
         nothing of a report that the study does not bind.
+    tested : mapping of report to mapping of row to TestSet
+        What its numbers come from. Of a number without one, chance is not known.
     """
 
     rows: Mapping[str, Sequence[Row]]
@@ -63,6 +66,13 @@ class Facts:
     sweep: tuple[SweepPoint, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
     wanted: Mapping[str, AbstractSet[tuple[str, str]]] = field(default_factory=dict)
+    tested: Mapping[str, Mapping[str, TestSet]] = field(default_factory=dict)
+
+    @property
+    def from_middle(self) -> tuple[str, ...]:
+        """The mid layer and those that are deeper; none where the study names no mid layer."""
+        at = self.layers.index(self.mid_layer) if self.mid_layer in self.layers else None
+        return () if at is None else self.layers[at:]
 
     def number(self, report: str, row: str, col: str) -> Number | None:
         """Return a cell of a report, if it is there."""
@@ -95,14 +105,18 @@ class Facts:
         return [row for row in self.asked(report, *cols) if row not in present]
 
     def _cells(self, report: str, row: str) -> dict[str, Number]:
-        """Return a row's finite cells by column, each with its spread or what stands for one."""
+        """Return a row's finite cells by column, each with what its test set says."""
         mine = [r for r in self.rows.get(report, ()) if r["row"] == row]
         numbers = {str(r["col"]): Number.of(r) for r in mine if r["value"] is not None}
         finite = {col: number for col, number in numbers.items() if isfinite(number.value)}
-        return {
-            col: n.within(finite.get(f"{col}{BESIDE}low"), finite.get(f"{col}{BESIDE}high"))
-            for col, n in finite.items()
-        }
+        tests = self.tested.get(report, {}).get(row)
+        cells = {col: n.on(tests) for col, n in finite.items()}
+        for col, n in cells.items():
+            if f"{col}{BESIDE}low" in finite:  # its deviation is that of the draws, and of no runs
+                cells[col] = replace(n, std=None)
+            if (chance := finite.get(f"{col}{BESIDE}chance")) is not None:
+                cells[col] = replace(cells[col], chance=chance.value)
+        return cells
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,18 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from fstore.queries.cells.needs import ROW_COLUMNS, Row
 from fstore.queries.findings._api import CLAIMS, Facts, Finding, Judgement, SweepPoint, Verdict
-from fstore.queries.findings._enough import too_few, without
+from fstore.queries.findings._enough import test_sets, too_few, without
 from fstore.queries.findings._judging import said_of_cell, with_notes
+from fstore.queries.findings._paper import paper_facts
+from fstore.queries.findings._tested import TestSet
 from fstore.queries.refresh.driver import Brought, brought
-from fstore.queries.reports import REPORTS, paper_numbers
 from fstore.queries.studies.study import Study
 from fstore.registry import Entry
 from fstore.types import OnProgress
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from fstore.store import Store
 
 __all__ = ["check_findings", "paper_findings", "study_facts"]
-
-
-PAPER_FILTERS = "256"
-"""Filters of the paper's conv5, and so the last column of its Figure 4."""
 
 
 def check_findings(
@@ -55,9 +52,10 @@ def paper_findings() -> list[Finding]:
     """Return the same checks on the paper's own tables.
 
     The paper gives standard deviations for some of them (in Tables 1, 2, 3, 4 and 7), which our
-    copy leaves out; of figures, and of retrieval, it has no numbers.
+    copy leaves out: the error of its test sets stands in. Of figures, and of retrieval, it has no
+    numbers.
     """
-    return _findings(_paper_facts())
+    return _findings(paper_facts())
 
 
 def study_facts(
@@ -70,13 +68,19 @@ def study_facts(
     reports = list(brought(store, study, names, compute=compute, on_progress=on_progress))
     frozen = Inputs.now(store).store
     rows: dict[str, Sequence[Row]] = {}
+    sets: dict[str, dict[str, TestSet]] = {}
     notes = {done.report: done.note for done in reports if done.note}
     wanted = {d.report: {(n.row, n.col) for n in d.standing.needs} for d in reports if _is_asked(d)}
     for done in reports:
         if done.raised is None:
             needs = done.standing.needs
             thin = too_few(frozen, needs)
-            rows[done.report] = without(done.rows, needs, thin)
+            sets[done.report] = test_sets(frozen, done.report, needs)
+            own = [
+                {**row, "draws": stored["draws"]}
+                for row, stored in zip(done.rows, done.standing.rows, strict=True)
+            ]
+            rows[done.report] = without(own, needs, thin)
             if note := " ".join(dict.fromkeys(filter(None, [done.note, *thin.values()]))):
                 notes[done.report] = note
     flat = _flat_layers(store, study.network)
@@ -89,6 +93,7 @@ def study_facts(
         _snapshots(store, study),
         notes,
         wanted,
+        sets,
     )
 
 
@@ -154,31 +159,3 @@ def _beside(finding: Finding, paper: Finding) -> Finding:
     if paper.verdict == Verdict.UNKNOWN:
         return finding
     return replace(finding, paper=f"{paper.verdict}: {paper.evidence}")
-
-
-def _paper_facts() -> Facts:
-    """Return the numbers of the paper's tables; its sweep is the columns of Table 3."""
-    rows = {
-        entry.name: _paper_rows(entry.name, paper_numbers(entry.meta["paper"]))
-        for entry in REPORTS
-        if entry.meta["paper"]
-    }
-    rows["figure4"] = _paper_rows("figure4", {("conv5 pretrained", PAPER_FILTERS): 1.0})
-    ckpts = dict.fromkeys(str(row["col"]) for row in rows["table3"])  # conv1 has all of them
-    sweep = tuple(SweepPoint(name, 1000 * int(name.removesuffix("k"))) for name in ckpts)
-    return Facts(
-        rows,
-        tuple(dict.fromkeys(str(row["row"]) for row in rows["table3"])),
-        ("fc6", "fc7"),
-        "conv5",
-        "fc7",
-        sweep,
-    )
-
-
-def _paper_rows(report: str, numbers: Mapping[tuple[str, str], float]) -> list[dict[str, Any]]:
-    same = {"study": "paper", "report": report, "std": None, "n": None}
-    return [
-        {**same, "row": row, "col": col, "value": value, "paper": value}
-        for (row, col), value in numbers.items()
-    ]

@@ -14,12 +14,13 @@ import numpy as np
 
 from fstore.errors import FstoreError
 from fstore.queries.cells.needs import Need
+from fstore.queries.findings._tested import TestSet, kind_of
 from fstore.store.parts import Samples, sample_ids
 
 if TYPE_CHECKING:
     from fstore.store import Store
 
-__all__ = ["LARGEST_ERROR", "Tested", "mean_error", "tested", "too_few", "without"]
+__all__ = ["LARGEST_ERROR", "Tested", "mean_error", "test_sets", "tested", "too_few", "without"]
 
 LARGEST_ERROR = 5.0
 """Percentage points that the error of a mean over classes may have, where a claim is judged.
@@ -97,6 +98,31 @@ def too_few(store: "Store", needs: Sequence[Need]) -> dict[str, str]:
             if of is not None and of.positives and of.error > LARGEST_ERROR:
                 sentences.setdefault(need.row, f"{of}.")
     return sentences
+
+
+def test_sets(store: "Store", report: str, needs: Sequence[Need]) -> dict[str, TestSet]:
+    """Return what each row of a report is tested on; of several seeds, the smallest test set.
+
+    Its name is that of the first seed's samples, which are those that are drawn.
+    """
+    seen: dict[tuple[Samples, ...], Tested | None] = {}
+    sets: dict[str, TestSet] = {}
+    for need in needs:
+        kind = kind_of(report, need.row)
+        if kind is None or need.row in sets or not (runs := _runs(need)):
+            continue
+        for samples in runs:
+            if samples not in seen:
+                seen[samples] = None
+                with suppress(FstoreError):
+                    seen[samples] = tested(store, samples)
+        found = [of for samples in runs if (of := seen[samples]) is not None]
+        if len(found) == len(runs):
+            of = min(found, key=lambda tested: tested.n_samples)
+            name = f"{report} {need.row}" if kind == "retrieval" else repr(runs[0])
+            n = 0 if kind == "detection" else of.n_samples  # what is counted there is objects
+            sets[need.row] = TestSet(kind, n, tuple(of.positives.values()), name)
+    return sets
 
 
 def without(

@@ -3,31 +3,18 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import hypot, isfinite, sqrt
+from statistics import stdev
 
 from fstore.queries.cells.needs import Row
+from fstore.queries.findings._tested import TestSet
 
-__all__ = ["RANKS", "Number", "exceeds", "falls", "number_text", "percent", "single_runs"]
+__all__ = ["RANKS", "Number", "exceeds", "falls", "number_text", "percent", "remarks"]
 
 RANKS = 0.75
 """A rank correlation that is taken for an order.
 
 Of random orders of seven layers 3 % are as clear, of five 7 %.
 """
-
-ALONE = 0.3
-"""Percentage points that stand in for the standard deviations of the paper's numbers.
-
-That of its fc7 over three splits (Table 3), among its least; our copy of its tables has none.
-"""
-
-SINGLE = 3.0
-"""Percentage points below which a difference of single runs tells nothing.
-
-On test sets of some hundred images single runs swing by that much.
-"""
-
-INTERVAL = 3.92
-"""Standard deviations in a 95 % interval: from -1.96 to 1.96."""
 
 FEWEST = 5
 """Of fewer values no order is told: of random orders of four, one in six is as clear."""
@@ -37,45 +24,65 @@ FEWEST = 5
 class Number:
     """A cell of a report: a value, its standard deviation and the number of what it is a mean of.
 
-    ``row`` is the report's row that it was read from.
+    Attributes
+    ----------
+    value : float
+    std : float or None
+        Over runs, or over what it is a mean of.
+    n : int or None
+    row : Row
+        The report's row that it was read from.
+    draws : tuple of float
+        What it is in draws of its test samples; empty where not known.
+    tests : TestSet or None
+        What it was tested on.
+    chance : float or None
+        What must be exceeded to be clear of chance; None where not known.
     """
 
     value: float
     std: float | None
     n: int | None
     row: Row
+    draws: tuple[float, ...] = ()
+    tests: TestSet | None = None
+    chance: float | None = None
 
     @classmethod
     def of(cls, row: Row) -> "Number":
         """Return the number of a report's row."""
-        std, n = row.get("std"), row.get("n")
+        std, n, draws = row.get("std"), row.get("n"), row.get("draws")
         return cls(
             float(row["value"] or 0),
             None if std is None or not isfinite(float(std)) else float(std),
             None if n is None else int(n),
             row,
+            tuple(draws) if isinstance(draws, list | tuple) else (),
         )
 
-    def within(self, low: "Number | None", high: "Number | None") -> "Number":
-        """Return the same with the deviation of a 95 % interval, if it has none of its own."""
-        if self.std is not None or low is None or high is None:
-            return self
-        return replace(self, std=(high.value - low.value) / INTERVAL)
+    def on(self, tests: TestSet | None) -> "Number":
+        """Return the same with what its test set says."""
+        return self if tests is None else replace(self, tests=tests, chance=tests.chance)
 
     @property
-    def is_single(self) -> bool:
-        """Whether it is of one run, without a spread; the paper's numbers have no ``n``."""
-        return self.std is None and self.n == 1
+    def is_clear(self) -> bool:
+        """Whether it is clear of chance; of a chance that is not known nothing is."""
+        return self.chance is not None and self.value > self.chance
+
+    @property
+    def spread(self) -> float | None:
+        """Deviation over runs, else over draws of the test samples."""
+        return _deviation(self.draws) if self.std is None else self.std
 
     @property
     def of_mean(self) -> "Number":
         """The same with the standard error of the mean: where it is a mean over samples."""
-        if self.std is None or not self.n:
+        if self.std is None or not self.n or self.draws:  # draws tell the same, and in pairs
             return replace(self, std=None)
         return replace(self, std=self.std / sqrt(self.n))
 
     def __str__(self) -> str:
-        spread = "" if self.std is None else f" ± {number_text(self.std)}"
+        spread = "" if self.spread is None else f" ± {number_text(self.spread)}"
         return number_text(self.value) + spread + ("" if self.n is None else f" (n = {self.n})")
 
 
@@ -103,22 +110,55 @@ def percent(share: float) -> str:
 
 
 def exceeds(a: Number, b: Number, *, share: float = 1.0) -> bool | None:
-    """Say whether one percentage is above a share of another: None where the spread hides it.
+    """Say whether one percentage is above a share of another: None where nothing can be said.
 
-    The spread is that of the difference of two runs: the root of the sum of the squared standard
-    deviations; :data:`ALONE` stands in for the paper's. A difference from a single run is open
-    below :data:`SINGLE`.
+    That is so within the spread, see :func:`_spread`, and where the one of the two that comes out
+    larger is not clear of chance: between numbers by chance no difference says anything.
 
     Examples
     --------
-    >>> a, b = Number(65.6, 0.6, 3, {}), Number(62.5, 0.6, 3, {})
+    >>> a, b = Number(65.6, 0.6, 3, {}, chance=8.0), Number(62.5, 0.6, 3, {}, chance=8.0)
     >>> exceeds(a, b), exceeds(b, a), exceeds(b, a, share=0.95)
     (True, False, None)
     """
-    difference = a.value - share * b.value
-    spread = hypot(*(ALONE if n.std is None else n.std * of for n, of in ((a, 1), (b, share))))
-    least = SINGLE if a.is_single or b.is_single else 0.0
-    return None if abs(difference) <= spread or abs(difference) < least else difference > 0
+    difference, spread = a.value - share * b.value, _spread(a, b, share)
+    if spread is None or abs(difference) <= spread:
+        return None
+    return difference > 0 if (a if difference > 0 else b).is_clear else None
+
+
+def _spread(a: Number, b: Number, share: float) -> float | None:
+    """Return the spread of the difference of a number and a share of another, None if not known.
+
+    That of two runs, the root of the sum of the squared deviations, but at least what the test set
+    gives to the difference.
+    """
+    runs = None
+    if a.std is not None and b.std is not None:
+        runs = hypot(a.std, share * b.std)
+    known = [spread for spread in (runs, _of_tests(a, b, share)) if spread is not None]
+    return max(known, default=None)
+
+
+def _of_tests(a: Number, b: Number, share: float) -> float | None:
+    """Return the deviation that the test samples give to a difference, None if not known.
+
+    Of the same samples that of the differences draw by draw, so that what moves both numbers alike
+    does not count. Numbers without draws have what was measured for test sets of their size.
+    """
+    same = a.tests is not None and b.tests is not None and a.tests.name == b.tests.name
+    if a.draws and b.draws:
+        if same and len(a.draws) == len(b.draws):
+            return _deviation([x - share * y for x, y in zip(a.draws, b.draws, strict=True)])
+        apart = [_deviation(a.draws), _deviation(b.draws)]
+        return None if None in apart else hypot(apart[0] or 0, share * (apart[1] or 0))
+    return a.tests.apart if same and a.tests is not None else None
+
+
+def _deviation(values: Sequence[float]) -> float | None:
+    """Return the standard deviation of what is finite, None of fewer than two values."""
+    finite = [value for value in values if isfinite(value)]
+    return stdev(finite) if len(finite) > 1 else None
 
 
 def falls(values: Sequence[float]) -> tuple[bool | None, float]:
@@ -140,10 +180,13 @@ def falls(values: Sequence[float]) -> tuple[bool | None, float]:
     return (None if abs(correlation) < RANKS else correlation < 0), round(correlation, 3)
 
 
-def single_runs(numbers: Iterable[Number]) -> str:
-    """Return a sentence for numbers of which a spread over runs is not known, else nothing."""
-    without = [number for number in numbers if number.std is None]
-    if any(number.is_single for number in without):
-        return f" Of single runs, a difference below {SINGLE:g} points tells nothing."
-    alone = f" Numbers without a spread count as ± {ALONE} points, the paper's fc7."
-    return alone if without else ""
+def remarks(numbers: Iterable[Number]) -> str:
+    """Return sentences for numbers without a spread over runs, and for those at chance."""
+    seen = list(numbers)
+    text = ""
+    if any(n.std is None and n.draws for n in seen):
+        text = " Without runs, ± is the deviation over draws of the test samples."
+    by_chance = [f"{n.row.get('row')} {number_text(n.value)}" for n in seen if not n.is_clear]
+    if by_chance:
+        text += f" Not clear of chance: {', '.join(dict.fromkeys(by_chance))}."
+    return text

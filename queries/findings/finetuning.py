@@ -4,15 +4,18 @@ from collections.abc import Mapping, Sequence
 
 from fstore.queries.findings._api import Facts, Judgement, claim
 from fstore.queries.findings._judging import judged, lacking, marked, together
-from fstore.queries.findings._numbers import Number, exceeds, percent, single_runs
+from fstore.queries.findings._numbers import Number, exceeds, percent, remarks
 from fstore.queries.studies.tasks import has_more_data, with_less
 
 __all__ = [
     "fc_with_little_data",
     "fc_with_more_data",
+    "fine_tuning_adds",
     "fine_tuning_helps",
     "from_scratch",
     "more_data",
+    "more_data_and_fine_tuning",
+    "scratch_and_features",
 ]
 
 ALMOST = 0.95
@@ -71,7 +74,7 @@ def _by_task(
         for task, row in rows.items()
         for number in marked(checks[task], *(row[col] for col in columns))
     ]
-    return judged(checks.values(), evidence + single_runs(used), used, missing=missing)
+    return judged(checks.values(), evidence + remarks(used), used, missing=missing)
 
 
 def _kinds(task: str, row: Mapping[str, Number]) -> str:
@@ -133,7 +136,85 @@ def more_data(facts: Facts) -> Judgement:
     for more, scratch, tuned in pairs.values():
         checks.append(together([exceeds(more, scratch), exceeds(more, tuned, share=ALMOST)]))
         used += marked(checks[-1], more, scratch, tuned)
-    return judged(checks, evidence + single_runs(used), used)
+    return judged(checks, evidence + remarks(used), used)
+
+
+@claim(
+    "fine-tuning-beats-pre-trained-features",
+    says="Fine-tuning is better than the pre-trained features as they are, on every task.",
+    sections=("3.1",),
+    reports=("table1",),
+    criterion="Fine-tuned is above pre-trained alone by more than the spread, on every task.",
+)
+def fine_tuning_adds(facts: Facts) -> Judgement:
+    """Compare fine-tuning with the features that it starts from, by task."""
+    columns = ("pretrain", "finetune")
+    rows = _tasks(facts, "table1", *columns)
+    if not rows:
+        return lacking(facts, "Table 1 pre-trained and fine-tuned", "table1")
+    evidence = " ".join(
+        f"{task}: pre-trained alone {row['pretrain']}, fine-tuned {row['finetune']}."
+        for task, row in rows.items()
+    )
+    checks = {task: exceeds(row["finetune"], row["pretrain"]) for task, row in rows.items()}
+    missing = facts.absent("table1", rows, *columns)
+    return _by_task(rows, checks, evidence, columns=columns, missing=missing)
+
+
+@claim(
+    "scratch-beats-features-with-more-data-only",
+    says="With little data training from scratch is below the pre-trained features as they are; "
+    "with more data it is above them.",
+    sections=("3.1",),
+    reports=("table1",),
+    criterion="From scratch a task is below pre-trained alone, and the same with more data above "
+    "it, beyond the spread.",
+)
+def scratch_and_features(facts: Facts) -> Judgement:
+    """Compare training from scratch with pre-trained features, with less data and with more."""
+    rows = _tasks(facts, "table1", "scratch", "pretrain")
+    pairs = _with_less(rows)
+    if not pairs:
+        return lacking(facts, "Table 1 for a task with more data and with less", "table1")
+    checks, used, sentences = list[bool | None](), list[Number](), []
+    for more, less in pairs.items():
+        (a, b), (c, d) = ((rows[k]["scratch"], rows[k]["pretrain"]) for k in (less, more))
+        found = together([exceeds(b, a), exceeds(c, d)])
+        checks.append(found)
+        used += marked(found, a, b, c, d)
+        sentences.append(
+            f"{less}: from scratch {a}, pre-trained alone {b}; {more}: from scratch {c}, "
+            f"pre-trained alone {d}."
+        )
+    return judged(checks, " ".join(sentences) + remarks(used), used)
+
+
+@claim(
+    "more-data-adds-to-fine-tuning",
+    says="More data makes fine-tuning better, too.",
+    sections=("3.1",),
+    reports=("table1",),
+    criterion="Fine-tuned with more data a task is above the same with less, beyond the spread.",
+)
+def more_data_and_fine_tuning(facts: Facts) -> Judgement:
+    """Compare fine-tuning with more data and with less."""
+    rows = _tasks(facts, "table1", "finetune")
+    pairs = _with_less(rows)
+    if not pairs:
+        return lacking(facts, "Table 1 fine-tuned with more data and with less", "table1")
+    checks, used, sentences = list[bool | None](), list[Number](), []
+    for more, less in pairs.items():
+        a, b = rows[more]["finetune"], rows[less]["finetune"]
+        checks.append(exceeds(a, b))
+        used += marked(checks[-1], a, b)
+        sentences.append(f"Fine-tuned {less} has {b}, {more} {a}.")
+    return judged(checks, " ".join(sentences) + remarks(used), used)
+
+
+def _with_less(rows: Rows) -> dict[str, str]:
+    """Return tasks with more data, and the same task with less."""
+    found = {k: with_less(k, rows) for k in rows if has_more_data(k)}
+    return {more: less for more, less in found.items() if less is not None}
 
 
 def _fc(facts: Facts, rows: Rows, *, enough: bool) -> Judgement:

@@ -11,6 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.errors import DataError
+from fstore.queries.methods.draws import (
+    Ranking,
+    class_means,
+    drawn_accuracies,
+    drawn_aps,
+    draws_of,
+)
 from fstore.queries.methods.products import Products, scores_of
 from fstore.queries.samples.problem import SplitRows
 from fstore.store.precision import ap, voc_ap
@@ -25,6 +32,7 @@ __all__ = [
     "ClassResult",
     "accuracy",
     "average_precisions",
+    "drawn_mean_ap",
     "mean_ap",
 ]
 
@@ -39,7 +47,8 @@ class ClassResult:
     ``ap_11`` and ``ap_all`` are None where the class has no positive or no negative to learn from,
     or no positive to test on: it is left out, and does not count in a mean. ``gap`` is the duality
     gap of its SVM, relative to the objective. ``no_direction``: its best weights are exactly 0, so
-    that all scores are equal and AP is the prior.
+    that all scores are equal and AP is the prior. ``drawn`` is the 11-point AP in draws of the test
+    rows, NaN in a draw without a positive; None where that was not asked for.
     """
 
     column: int
@@ -50,6 +59,7 @@ class ClassResult:
     positives_test: int
     gap: float | None
     no_direction: bool = False
+    drawn: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,8 @@ class Accuracy:
 
     ``class_averaged`` is the mean over classes of the share of their samples that are right;
     ``overall`` the share of all samples. ``gap`` is the largest duality gap of the SVMs, relative
-    to the objective, ``no_direction`` how many of them have weights of exactly 0.
+    to the objective, ``no_direction`` how many of them have weights of exactly 0. ``drawn`` is
+    ``class_averaged`` in draws of the test rows.
     """
 
     C: float
@@ -66,7 +77,8 @@ class Accuracy:
     overall: float
     n_test: int
     gap: float
-    no_direction: int = 0
+    no_direction: int
+    drawn: NDArray[np.float64]
 
 
 def average_precisions(
@@ -75,6 +87,7 @@ def average_precisions(
     split: SplitRows,
     *,
     C: float | None = PAPER_C,
+    draw: bool = False,
 ) -> list[ClassResult]:
     """Return the average precision of every class's SVM on the test part (PASCAL-CLS).
 
@@ -92,6 +105,8 @@ def average_precisions(
     C : float or None
         None: one C for all classes, that of :data:`C_GRID` with the best mean 11-point AP on val
         (the smaller of equals) when fitted on train alone.
+    draw : bool
+        Also in :data:`fstore.queries.methods.draws.DRAWS` draws of the test rows.
 
     Returns
     -------
@@ -112,16 +127,34 @@ def average_precisions(
             f"test on, among {len(split.fitted)} training and {len(split.test)} test samples"
         )
     scores, gaps, none = scores_of(kernel, Y[:, usable], split.fitted, test=split.test, C=C)
-    results, at = [], 0
+    results, at, times = [], 0, draws_of(split) if draw else None
     for column, use in enumerate(usable):
         labels = Y[split.test, column]
         both = (voc_ap(scores[:, at], labels), ap(scores[:, at], labels)) if use else (None, None)
         counts = [int((Y[rows, column] > 0).sum()) for rows in (split.fitted, split.test)]
         gap = float(gaps[at]) if use else None
         constant = bool(use and none[at])
-        results.append(ClassResult(column, C, *both, counts[0], counts[1], gap, constant))
+        drawn = _drawn(scores[:, at], labels, times) if use and times is not None else None
+        results.append(ClassResult(column, C, *both, counts[0], counts[1], gap, constant, drawn))
         at += use
     return results
+
+
+def _drawn(
+    scores: NDArray[np.float32], labels: NDArray[np.int8], times: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the 11-point AP of one class in every draw, times of shape (n_draws, n_test)."""
+    ranking = Ranking(scores, labels, np.arange(len(labels)))
+    at_11: NDArray[np.float64] = drawn_aps(ranking, times @ (labels > 0), times)[0]
+    return at_11
+
+
+def drawn_mean_ap(results: Sequence[ClassResult]) -> NDArray[np.float64]:
+    """Return mean 11-point AP (0 to 1) in every draw, over the classes that it has a positive of.
+
+    NaN where a draw has none of any class.
+    """
+    return class_means([r.drawn for r in results if r.drawn is not None])
 
 
 def mean_ap(results: Sequence[ClassResult]) -> tuple[float, float, int]:
@@ -158,9 +191,9 @@ def accuracy(
     truth, chosen = Y[split.test].argmax(axis=1), scores.argmax(axis=1)
     right = chosen == truth
     averaged = _class_average(right, truth)
-    return Accuracy(
-        C, averaged, float(right.mean()), len(truth), float(gaps.max()), int(none.sum())
-    )
+    drawn = drawn_accuracies(right, truth, draws_of(split))
+    overall, gap = float(right.mean()), float(gaps.max())
+    return Accuracy(C, averaged, overall, len(truth), gap, int(none.sum()), drawn)
 
 
 def choose_c(

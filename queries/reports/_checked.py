@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fstore.errors import DataError, QueryError
-from fstore.queries.analyses import ANALYSES
 from fstore.queries.cells.own_inputs import OwnInputs, source_of, values_of
 from fstore.queries.reports._of_study import needs_of, reports_of
 from fstore.queries.reports._own_analysis import TOLD
@@ -87,6 +86,8 @@ def _planned(store: "Store", need: "Need") -> "pa.Table":
 
 def _check_analysis(own: OwnReport, parameters: Sequence[str]) -> None:
     """Refuse columns that an analysis does not give."""
+    from fstore.queries.analyses import ANALYSES
+
     where, columns = f"report '{own.name}'", ANALYSES[str(own.analysis)].meta["columns"]
     if lacking := [name for name in own.rows if name not in columns]:
         raise DataError(

@@ -39,9 +39,13 @@ PERMUTATIONS = 5
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Numbers of one run, by the name of the column that they stand in; "" is the main one."""
+    """Numbers of one run, by the name of the column that they stand in; "" is the main one.
+
+    ``draws`` is the main one in draws of the test samples.
+    """
 
     values: dict[str, float]
+    draws: NDArray[np.float64]
 
 
 Measure: TypeAlias = "Callable[[Products, NDArray[np.int8], SplitRows], Measured]"
@@ -100,7 +104,7 @@ def classified(store: "Store", need: Need, measure: Measure) -> list[Cell]:
 
     A run is a seed of the split; readings of several checkpoints are runs of their own. Where
     places are permuted, a run's numbers are means over permutations, and ``permutations_std`` is
-    the deviation of the main one over these.
+    the deviation of the main one over these. The draws are those of the first run.
     """
     groups: dict[str, list[Reading]] = {}
     for reading in need.readings:
@@ -108,7 +112,8 @@ def classified(store: "Store", need: Need, measure: Measure) -> list[Cell]:
     runs = [
         run for g in groups.values() for run in _runs(store, g, need.parameters, measure=measure)
     ]
-    return [spread(need, name, [run.values[name] for run in runs]) for name in runs[0].values]
+    cells = [spread(need, name, [run.values[name] for run in runs]) for name in runs[0].values]
+    return [replace(cells[0], draws=tuple(runs[0].draws.tolist())), *cells[1:]]
 
 
 def _runs(
@@ -144,7 +149,8 @@ def _over_permutations(drawn: Sequence[Measured]) -> Measured:
         return drawn[0]
     means = {name: fmean(one.values[name] for one in drawn) for name in drawn[0].values}
     means["permutations_std"] = stdev(one.values[""] for one in drawn)
-    return replace(drawn[0], values=means)
+    draws = np.mean([one.draws for one in drawn], axis=0)
+    return replace(drawn[0], values=means, draws=draws)
 
 
 def mean_aps(kernel: "Products", Y: "NDArray[np.int8]", split: "SplitRows") -> Measured:
@@ -154,9 +160,9 @@ def mean_aps(kernel: "Products", Y: "NDArray[np.int8]", split: "SplitRows") -> M
     on is not. ``no_direction`` counts those of them whose best weights are exactly 0: their AP is
     the prior. ``gap`` is the largest duality gap of the SVMs at C = 1e-3.
     """
-    from fstore.queries.methods.classification import average_precisions, mean_ap
+    from fstore.queries.methods.classification import average_precisions, drawn_mean_ap, mean_ap
 
-    plain = average_precisions(kernel, Y, split)
+    plain = average_precisions(kernel, Y, split, draw=True)
     at_11, at_all, classes = mean_ap(plain)
     values = {"": 100 * at_11, "all_points": 100 * at_all, "classes": float(classes)}
     values["no_direction"] = float(sum(r.no_direction for r in plain))
@@ -166,7 +172,7 @@ def mean_aps(kernel: "Products", Y: "NDArray[np.int8]", split: "SplitRows") -> M
         at_11, at_all, _ = mean_ap(results)
         chosen = {"chosen_c": 100 * at_11, "chosen_c_all_points": 100 * at_all, "C": results[0].C}
         values |= chosen
-    return Measured(values)
+    return Measured(values, 100 * drawn_mean_ap(plain))
 
 
 def accuracies(kernel: "Products", Y: "NDArray[np.int8]", split: "SplitRows") -> Measured:
@@ -179,7 +185,7 @@ def accuracies(kernel: "Products", Y: "NDArray[np.int8]", split: "SplitRows") ->
     if len(split.val):
         chosen = accuracy(kernel, Y, split, C=None)
         values |= {"chosen_c": 100 * chosen.class_averaged, "C": chosen.C}
-    return Measured(values)
+    return Measured(values, 100 * result.drawn)
 
 
 def spread(need: Need, name: str, values: Sequence[float]) -> Cell:

@@ -1,6 +1,7 @@
 """What the detection reports share: what a detector reads, and what detectors reach in runs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fstore.errors import DataError
@@ -10,10 +11,18 @@ from fstore.queries.studies.bound import Bound
 from fstore.store.parts import Samples
 
 if TYPE_CHECKING:
-    from fstore.queries.detection.run import DetectionResult
+    from fstore.queries.detection.run import DetectionResult, Interval
     from fstore.store import Store
 
-__all__ = ["REPLICATES", "detected", "detector_readings", "n_classes", "run_results"]
+__all__ = [
+    "REPLICATES",
+    "cell_draws",
+    "chance",
+    "detected",
+    "detector_readings",
+    "n_classes",
+    "run_results",
+]
 
 REPLICATES = 1000
 """Draws of test images behind an interval."""
@@ -95,19 +104,36 @@ def _runs(readings: Sequence[Reading]) -> list[list[Reading]]:
 def detected(store: "Store", need: Need) -> list[Cell]:
     """Return a need's cells: mean and deviation (n - 1) over runs of mean AP in percent.
 
-    Beside it: AP over all points, the classes in the mean and, of a single run, the interval (95 %)
-    of a bootstrap over the test images.
+    Beside it: AP over all points, the classes in the mean, ``chance`` (the largest mean AP of what
+    was found in 20 random orders) and, of a single run, the interval (95 %)
+    of a bootstrap over the test images. The draws are those of the first run.
     """
     results = run_results(store, need)
+    interval = results[0].interval(replicates=REPLICATES)
     values = {
         "": [100 * r.map_11 for r in results],
         "all_points": [100 * r.map_all for r in results],
         "classes": [float(n_classes(r)) for r in results],
+        "chance": [chance(r) for r in results],
     }
     if len(results) == 1:
-        interval = results[0].interval(replicates=REPLICATES)
         values |= {"low": [100 * interval.low], "high": [100 * interval.high]}
-    return [spread(need, name, own) for name, own in values.items()]
+    cells = [spread(need, name, own) for name, own in values.items()]
+    return [replace(cells[0], draws=cell_draws(interval)), *cells[1:]]
+
+
+def cell_draws(interval: "Interval") -> tuple[float, ...]:
+    """Return what a cell carries of an interval's draws, in percent: as many as other cells."""
+    from fstore.queries.methods.draws import DRAWS
+
+    return tuple((100 * interval.drawn[:DRAWS]).tolist())
+
+
+def chance(result: "DetectionResult") -> float:
+    """Return the largest mean AP, in percent, of what was found in 20 random orders."""
+    from fstore.queries.detection.voc_eval import by_chance
+
+    return 100 * max(by_chance(result.evaluation))
 
 
 def n_classes(result: "DetectionResult") -> int:

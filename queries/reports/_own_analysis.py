@@ -7,7 +7,6 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from fstore.errors import DataError, FstoreError
-from fstore.queries.analyses import ANALYSES, ask, options_of
 from fstore.queries.cells.needs import Need, Option, Own
 from fstore.queries.cells.own_inputs import options_of as options_of_need
 from fstore.queries.samples.ablations import parse_ablation
@@ -68,6 +67,8 @@ def check_options(own: OwnReport) -> None:
 
 
 def _taken(own: OwnReport) -> dict[str, Parameter]:
+    from fstore.queries.analyses import ANALYSES, options_of
+
     try:
         return options_of(ANALYSES[str(own.analysis)].function)
     except FstoreError as error:
@@ -121,6 +122,8 @@ def needed(own: OwnReport) -> list[str]:
 
 def with_analysis(spec: Own, own: OwnReport) -> Own:
     """Return how cells come about, with the analysis and all its options, also the usual ones."""
+    from fstore.queries.analyses import ANALYSES
+
     entry, taken = ANALYSES[str(own.analysis)], _taken(own)
     options = {name: p.default for name, p in taken.items() if p.default is not p.empty}
     options |= {name: _value(value, taken[name]) for name, value in own.options.items()}
@@ -164,6 +167,8 @@ def asked_rows(store: "Store", need: Need) -> "pa.Table":
     FstoreError
         What the analysis raises.
     """
+    from fstore.queries.analyses import ANALYSES, ask, options_of
+
     own = need.own
     assert own is not None  # noqa: S101 - of an own report
     entry = ANALYSES[own.analysis]

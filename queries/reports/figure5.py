@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fstore.queries.cells.needs import SUMMARY, Cell, Need
+from fstore.queries.cells.needs import SUMMARY, TUNED, Cell, Need
 from fstore.queries.cells.registry import report
-from fstore.queries.figures.figure5 import TUNED, plot_figure5
+from fstore.queries.figures.figure5 import plot_figure5
 from fstore.queries.reports._roles import box_needs, box_responses
 
 if TYPE_CHECKING:

@@ -62,6 +62,9 @@ def retrieval(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, lis
 
 
 def _cell(row: str, kind: str, values: "NDArray[np.float64]") -> Cell:
-    answered = 100 * values[~np.isnan(values)]
+    from fstore.queries.methods.draws import drawn_means, draws
+
+    answered = 100 * values[~np.isnan(values)]  # the same queries for all kinds of one layer
     deviation = float(answered.std(ddof=1)) if len(answered) > 1 else None
-    return Cell(row, kind, float(answered.mean()), deviation, len(answered))
+    drawn = drawn_means(answered, draws(len(answered)))
+    return Cell(row, kind, float(answered.mean()), deviation, len(answered), tuple(drawn.tolist()))

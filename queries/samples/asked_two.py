@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.errors import DataError
-from fstore.queries.samples.blocks import Rows, ablated_blocks
 from fstore.queries.samples.same_images import check_same_images
-from fstore.store.features import stored_samples
 from fstore.store.parts import Samples, sample_ids, without_difficult
 from fstore.types import OnProgress
 
 if TYPE_CHECKING:
+    from fstore.queries.samples.blocks import Rows
     from fstore.store import Store
     from fstore.store.files import Partition
 
@@ -158,6 +157,8 @@ class AskedTwo:
             They hold fewer than three in common; ``samples`` is below 0, or 1 or 2. They are of
             two data sets whose samples are not the same images in the same order.
         """
+        from fstore.store.features import stored_samples
+
         if self.other_dataset is not None:
             check_same_images(store, self.view, (self.dataset, self.other_dataset))
         if self.samples < 0 or self.samples in (1, 2):
@@ -209,7 +210,7 @@ class Layer:
 
 def each_layer(
     store: "Store",
-    rows: Iterable[Rows],
+    rows: "Iterable[Rows]",
     *,
     ablation: str,
     what: str = "",
@@ -243,7 +244,7 @@ def each_layer(
 
 
 def layer_features(
-    store: "Store", rows: Rows, *, ablation: str
+    store: "Store", rows: "Rows", *, ablation: str
 ) -> tuple[Iterable[NDArray[np.float32]], int]:
     """Return a layer's responses in blocks of channels, and the features of all of them.
 
@@ -259,6 +260,7 @@ def layer_features(
     DataError
         A response is NaN or infinite.
     """
+    from fstore.queries.samples.blocks import ablated_blocks
     from fstore.store.features import layer_shape
 
     blocks = (X for _, X in ablated_blocks(store, [rows], ablation=ablation))

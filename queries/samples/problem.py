@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,21 +17,34 @@ from fstore.types import PARTS, IntArray
 if TYPE_CHECKING:
     from fstore.store import Store
 
-__all__ = ["Problem", "problem", "split_samples"]
+__all__ = ["Places", "Problem", "SplitRows", "problem", "split_samples"]
 
 
 @dataclass(frozen=True, slots=True)
 class SplitRows:
-    """Rows of a kernel that play a part in one split; ``val`` may be empty."""
+    """Rows of a kernel that play a part in one split; ``val`` may be empty.
+
+    ``tests`` is where each row of ``test`` stands among all samples that the split tests on, those
+    left out that cannot be read of this layer; None where none is.
+    """
 
     train: IntArray
     val: IntArray
     test: IntArray
+    tests: "Places | None" = field(default=None, kw_only=True)
 
     @property
     def fitted(self) -> IntArray:
         """Rows of train and val together: what the final SVMs learn from."""
         return np.concatenate([self.train, self.val])
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where some samples stand among others, by number of sample, and how many those are."""
+
+    at: IntArray
+    among: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +100,11 @@ def problem(
     """
     from fstore.store.files import Partition
 
-    ids, places = {}, {}
+    ids, named, places = {}, {}, {}
     for s in dict.fromkeys(samples):
         partition = Partition(network, ckpt, s.dataset, s.view, layer)
-        ids[s] = readable(store, partition, sample_ids(store, s, difficult=difficult))
+        named[s] = np.unique(sample_ids(store, s, difficult=difficult))
+        ids[s] = readable(store, partition, named[s])
         places[s.dataset, s.view] = partition
     rows = [
         Rows(partition, _union([ids[s] for s in ids if (s.dataset, s.view) == place]))
@@ -108,7 +122,10 @@ def problem(
     for run in runs.values():
         check_apart(store, [*run["train"], *run["val"]], run["test"])
     splits = {
-        seed: SplitRows(*(_joined([at[s] for s in run[part]]) for part in PARTS))
+        seed: SplitRows(
+            *(_joined([at[s] for s in run[part]]) for part in PARTS),
+            tests=_placed([(named[s], ids[s]) for s in run["test"]]),
+        )
         for seed, run in runs.items()
     }
     return Problem(rows, classes, np.concatenate(labels), splits)
@@ -162,6 +179,13 @@ def _union(ids: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
 
 def _joined(rows: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     return np.concatenate([np.empty(0, dtype=np.int64), *rows])
+
+
+def _placed(pairs: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> Places:
+    """Return where the second samples of pairs stand among the first ones of all pairs."""
+    starts = np.cumsum([0, *(len(named) for named, _ in pairs)])
+    at = [start + np.searchsorted(*pair) for start, pair in zip(starts, pairs, strict=False)]
+    return Places(_joined(at), int(starts[-1]))
 
 
 def _runs(samples: Sequence[Samples]) -> dict[int, dict[str, list[Samples]]]:

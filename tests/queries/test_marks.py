@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from _claims import CASES, HIDDEN, facts
+from _claims import CASES, HIDDEN, TELLS, facts
 from fstore.queries.cells.needs import Need
 from fstore.queries.findings import CLAIMS, Finding, Verdict, paper_findings
 from fstore.queries.findings._check import _findings
@@ -66,7 +66,7 @@ def test_classes_that_need_one_filter_are_not_against_it() -> None:
     """Of a failed count only the classes that failed it are marked (Table 10)."""
     half = {f"c{i}": n for i, n in enumerate((1, 1, 4, 5, 6))}
     most = {f"c{i}": n for i, n in enumerate((1, 9, 9, 9, 9))}
-    tables = {"table10": {"finetuned 50%": half, "finetuned 90%": most}}
+    tables = {"table10": {"finetuned 50%": half, "finetuned 90%": most}, **TELLS}
     (found,) = [f for f in findings_of(tables) if f.name == "half-from-one-filter"]
     assert found.verdict == "does not hold"
     against = {(r["row"], r["col"]) for r in found.rows if r["agrees"] is False}

@@ -90,6 +90,14 @@ def test_read() -> None:
     assert (study.sweep, study.pretrained, study.finetuned) == (("5", "15"), "5", None)
 
 
+def test_the_papers_study_has_runs() -> None:
+    """The paper's error bars are of three splits: of Tables 3 and 7, and of scenes."""
+    study = parse_study((STUDIES / "paper.toml").read_text())
+    assert study.bound("classification") == (Bound("voc07", "random", (0, 1, 2)),)
+    assert study.bound("scenes") == (Bound("sun397", "random", (0, 1, 2)),)
+    assert study.bound("detection") == (Bound("voc07", "official", (0,)),)
+
+
 def test_parts_of_a_split() -> None:
     """A role may use some parts of a split only; the words for it say which."""
     text = SMALL + '[detection]\ndataset = "d"\nparts = ["train", "test"]\n'

@@ -159,7 +159,7 @@ def test_another_schema_version_is_refused(tmp_path: Path) -> None:
     """A store written by a later fstore is refused with both versions."""
     store = Store.create(tmp_path / "s")
     (store.path / "fstore.json").write_text('{"schema_version": 99}')
-    with pytest.raises(SchemaError, match="has schema version 99, this fstore knows 3"):
+    with pytest.raises(SchemaError, match="has schema version 99, this fstore knows 4"):
         Store.open(store.path)
     for text in ("", "[1]", "3"):
         (store.path / "fstore.json").write_text(text)
@@ -244,7 +244,7 @@ def test_a_store_is_made_by_many_at_once(tmp_path: Path) -> None:
         place = tmp_path / str(attempt)
         stores = at_once(4, lambda _, place=place: Store.create(place))  # type: ignore[misc]
         assert len(stores) == 4
-        assert json.loads((place / "fstore.json").read_text()) == {"schema_version": 3}
+        assert json.loads((place / "fstore.json").read_text()) == {"schema_version": 4}
         assert {p.name for p in place.iterdir()} == {"fstore.json", "sums", *TABLES}
 
 

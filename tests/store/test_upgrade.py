@@ -21,16 +21,18 @@ from fstore.store.schema import SCHEMA_VERSION, TABLES
 from fstore.store.upgrade import upgrade
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
+LATER = ("seconds", "draws")
+"""Columns that reports of version 1 lack."""
 
 
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
-    """Make a store as version 1 wrote it: reports without ``seconds``, no table ``refreshes``."""
+    """Make a store as version 1 wrote it: reports of fewer columns, no table ``refreshes``."""
     root = Store.create(tmp_path / "s").path
     for name in ("reports", "refreshes"):
         shutil.rmtree(root / name)
     shutil.rmtree(root / "sums")
-    schema = pa.schema([f for f in TABLES["reports"].schema if f.name != "seconds"])
+    schema = pa.schema([f for f in TABLES["reports"].schema if f.name not in LATER])
     place = str(root / "reports")
     DeltaTable.create(place, schema, configuration={"delta.dataSkippingNumIndexedCols": "0"})
     for i in range(2):
@@ -41,13 +43,13 @@ def old(tmp_path: Path) -> Path:
 
 def add_old_row(root: Path, i: int) -> None:
     """Add a row as version 1 did."""
-    schema = pa.schema([f for f in TABLES["reports"].schema if f.name != "seconds"])
+    schema = pa.schema([f for f in TABLES["reports"].schema if f.name not in LATER])
     row = {**dict.fromkeys(schema.names, "x"), "value": float(i), "std": None, "n": i}
     rows = pa.Table.from_pylist([{**row, "computed_at": NOW}], schema=schema)
     write_deltalake(str(root / "reports"), rows, mode="append")
 
 
-NEW = {"datasets": "proposals", "runs": "seconds"}
+NEW = {"datasets": "proposals", "runs": "seconds", "reports": "draws"}
 """What version 2 had no column for."""
 
 
@@ -142,7 +144,9 @@ def test_rows_are_kept(old: Path) -> None:
         (0.0, 0, "x", None),
         (1.0, 1, "x", None),
     ]
-    (counted,) = store.sql("SELECT count(*) AS n, count(seconds) AS new FROM reports").rows()
+    (counted,) = store.sql(
+        "SELECT count(*) AS n, count(seconds) + count(draws) AS new FROM reports"
+    ).rows()
     assert counted == {"n": 2, "new": 0}
     assert store.rows("refreshes").num_rows == 0
 
@@ -154,6 +158,21 @@ def test_rows_are_added(old: Path) -> None:
     (found,) = store.sql("SELECT count(*) AS n, sum(seconds) AS s FROM reports").rows()
     assert found == {"n": 3, "s": 0.5}
     assert Store.open(old).rows("reports").num_rows == 3
+
+
+def test_reports_of_version_3(tmp_path: Path) -> None:
+    """Cells that version 3 stored are there, without draws; new ones have them."""
+    store = Store.create(tmp_path / "s")
+    store.append("reports", [{"study": "a", "value": 1.0}])
+    rows = DeltaTable(str(store.path / "reports")).to_pyarrow_table().drop_columns(["draws"])
+    shutil.rmtree(store.path / "reports")
+    shutil.rmtree(store.path / "sums")
+    write_deltalake(str(store.path / "reports"), rows)
+    (store.path / "fstore.json").write_text('{"schema_version": 3}\n')
+    opened = Store.open(store.path)
+    opened.append("reports", [{"study": "a", "value": 2.0, "draws": [1.5, 2.5]}])
+    found = opened.rows("reports").sort_by("value").to_pylist()
+    assert [(r["value"], r["draws"]) for r in found] == [(1.0, None), (2.0, [1.5, 2.5])]
 
 
 def test_an_upgrade_that_was_killed(old: Path) -> None:

@@ -60,7 +60,7 @@ def _standing(contents: "Contents", study: str, report: str) -> "Standing":
 
 def _told(report: str, need: "Need", stands: "Standing", name: str) -> Iterator[dict[str, Any]]:
     """Yield what a report's fresh cells of one need say of a class."""
-    from fstore.queries.figures.figure5 import TUNED
+    from fstore.queries.cells.needs import TUNED
 
     read = need.readings[0]
     where = {"ckpt": read.ckpt, "layer": read.layer, "view": read.samples.view}
