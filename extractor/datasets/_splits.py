@@ -10,6 +10,7 @@ from fstore.types import Part, SampleRecord, Split, ViewManifest
 
 __all__ = [
     "DEFAULT_FRACTIONS",
+    "PARTS_OF_TEN",
     "Fractions",
     "image_view",
     "inherit_parts",
@@ -24,6 +25,12 @@ Fractions: TypeAlias = tuple[float, float, float]
 
 DEFAULT_FRACTIONS: Fractions = (0.5, 0.1, 0.4)
 """Train, val, test, as the paper splits SUN."""
+
+PARTS_OF_TEN: tuple[Part, ...] = (
+    *("train", "test", "train", "test", "train"),
+    *("val", "train", "test", "train", "test"),
+)
+"""Parts of ten generated images in a row, in these fractions."""
 
 
 def stratified_parts(

@@ -13,7 +13,7 @@ from fstore.extractor.datasets._api import dataset_format
 from fstore.extractor.datasets._files import Progress
 from fstore.extractor.datasets._generated import write_generated
 from fstore.extractor.datasets._scenes import Scene, draw_scene
-from fstore.extractor.datasets._splits import Fractions
+from fstore.extractor.datasets._splits import PARTS_OF_TEN, Fractions
 from fstore.extractor.datasets.digits import load_digit_images
 from fstore.extractor.datasets.voc import voc
 from fstore.types import DatasetManifest, Part
@@ -22,12 +22,6 @@ __all__ = ["digit_scenes"]
 
 _FEWEST = 60
 """With fewer scenes, a part may lack a digit."""
-
-_CYCLE: tuple[Part, ...] = (
-    *("train", "test", "train", "test", "train"),
-    *("val", "train", "test", "train", "test"),
-)
-"""Parts of ten scenes in a row: 50/10/40."""
 
 
 @dataset_format("digit-scenes", generated=True)
@@ -39,6 +33,7 @@ def digit_scenes(
     fractions: Fractions | None = None,
     images: int = 300,
     seed: int = 0,
+    large: bool = False,
     on_progress: Progress | None = None,
 ) -> DatasetManifest:
     """Write scenes of one to five handwritten digits as a VOC devkit, and read it.
@@ -58,16 +53,20 @@ def digit_scenes(
         Scenes, at least 60.
     seed : int
         Of the drawing. A scene depends on it and on its number only, not on ``images``.
+    large : bool
+        One to three digits a scene, of 44 to 83 pixels, in place of one to five of 28 to 63.
     """
     if images < _FEWEST:
         raise DataError(f"{images} images are too few for ten classes; ask for {_FEWEST} or more")
     recipe = {"format": "digit-scenes", "version": 1, "images": images, "seed": seed}
-    write_generated(root, recipe, _devkit(images, seed))
+    if large:  # a folder of before this option has a recipe without it
+        recipe["large"] = True
+    write_generated(root, recipe, _devkit(images, seed, large=large))
     manifest = voc(name, root, seeds=seeds, fractions=fractions, on_progress=on_progress)
     return replace(manifest, format="digit-scenes")
 
 
-def _devkit(images: int, seed: int) -> Iterator[tuple[str, bytes]]:
+def _devkit(images: int, seed: int, *, large: bool = False) -> Iterator[tuple[str, bytes]]:
     """Yield the devkit's files: images and annotations first, the lists last."""
     uris, pixels, parts = load_digit_images()
     names = np.array([uri.split("/")[0] for uri in uris])
@@ -75,7 +74,7 @@ def _devkit(images: int, seed: int) -> Iterator[tuple[str, bytes]]:
     for i in range(images):
         drawn_from = np.array(parts) == _part(i)
         rng = np.random.default_rng([seed, i])
-        scene = draw_scene(rng, names[drawn_from].tolist(), pixels[drawn_from])
+        scene = draw_scene(rng, names[drawn_from].tolist(), pixels[drawn_from], large=large)
         image_id = f"{i + 1:06d}"
         labels[image_id] = _labels(scene)
         yield f"VOC2007/JPEGImages/{image_id}.jpg", _jpeg(scene)
@@ -85,7 +84,7 @@ def _devkit(images: int, seed: int) -> Iterator[tuple[str, bytes]]:
 
 
 def _part(i: int) -> Part:
-    return _CYCLE[i % len(_CYCLE)]
+    return PARTS_OF_TEN[i % 10]
 
 
 def _labels(scene: Scene) -> dict[str, int]:

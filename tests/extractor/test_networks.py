@@ -120,6 +120,20 @@ def test_mini_is_the_same_chain(caffenet: Network) -> None:
     assert mini.layers == caffenet.layers
 
 
+def test_the_demos_network_differs_in_its_first_weights_alone() -> None:
+    """caffenet-digits is caffenet-mini, but conv1 starts at a standard deviation of 0.01."""
+    torch.manual_seed(0)
+    mini = build_network("caffenet-mini")
+    torch.manual_seed(0)
+    digits = build_network("caffenet-digits")
+    first = digits.model.get_parameter("conv1.weight")
+    assert first.std().item() == pytest.approx(0.01, rel=5 / first.numel() ** 0.5)
+    ours, others = digits.model.state_dict(), mini.model.state_dict()
+    assert [k for k in ours if not torch.equal(ours[k], others[k])] == ["conv1.weight"]
+    assert (digits.layers, digits.preprocess) == (mini.layers, mini.preprocess)
+    assert digits.recipe == {**mini.recipe, "lr": 0.02}
+
+
 def test_squeezenet_has_caffes_shapes() -> None:
     """SqueezeNet's maps are those of Caffe's rounding up."""
     shapes = {s.name: (s.channels, s.height) for s in layer_specs(build_network("squeezenet-v1.0"))}
@@ -203,7 +217,12 @@ def test_torchvision_families_declare_layers(name: str) -> None:
 def test_names_are_listed() -> None:
     """The listing has the registered networks, and those of torchvision that take single images."""
     names = network_names()
-    assert names[:3] == ["caffenet", "caffenet-mini", "squeezenet-v1.0"]
+    assert sorted(names[:4]) == [
+        "caffenet",
+        "caffenet-digits",
+        "caffenet-mini",
+        "squeezenet-v1.0",
+    ]
     assert "torchvision:resnet50" in names
     assert {"torchvision:fcn_resnet50", "torchvision:fasterrcnn_resnet50_fpn"} <= set(names)
     assert not {"torchvision:s3d", "torchvision:raft_large"} & set(names)
@@ -236,7 +255,7 @@ def test_own_function_must_return_a_network(own: Callable[[str], str]) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("cafenet", "no network 'cafenet'; there are: caffenet, caffenet-mini"),
+        ("cafenet", "no network 'cafenet'; there are: caffenet, caffenet-digits, caffenet-mini"),
         ("torchvision:resnet19", "near it: resnet18"),
         ("no_such_module_here:f", "cannot import 'no_such_module_here'"),
         ("json:nothing", "no function 'nothing' in json"),
