@@ -1,5 +1,6 @@
 # make demo: set up, then a store of real activations and answers from it (a few minutes, CPU)
 # make test: set up, then the tests
+# make coverage: the tests, and which lines and branches they reach; takes twice the time
 # make exhaustive: every network of torchvision goes through taps and store (an hour)
 # make check: format, lint, docstrings and types, each a target of its own
 # PYTHON=python3.12 chooses the interpreter; VENV=dir the environment; ARGS="-k words" is pytest's
@@ -9,13 +10,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test exhaustive setup check format lint docstrings types docs clean
+.PHONY: demo test coverage exhaustive setup check format lint docstrings types docs clean
 
 demo: setup
 	$(BIN)/fstore demo --out fstore-demo
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+coverage: setup
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
 
 exhaustive: setup
 	$(BIN)/python -m pytest -m exhaustive $(ARGS)

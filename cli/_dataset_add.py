@@ -5,7 +5,7 @@ This module is imported when the command is wanted: the formats take longer to i
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, get_type_hints
 
@@ -42,7 +42,8 @@ Copy = Annotated[
     ),
 ]
 Seeds = Annotated[
-    str, typer.Option(help="Add a stratified random split for each of these seeds: 0,1,2.")
+    list[str] | None,
+    typer.Option(help="Add a stratified random split for each of these seeds: 0,1,2."),
 ]
 Fractions = Annotated[
     str, typer.Option(help="Train, val, test shares of random splits. Default: 0.5,0.1,0.4.")
@@ -98,7 +99,7 @@ def add(
     format_: Format,
     root: Root = "",
     copy_images: Copy = False,
-    seeds: Seeds = "",
+    seeds: Seeds = None,
     fractions: Fractions = "",
     **options: Any,  # noqa: ANN401 - each format has its own
 ) -> None:
@@ -117,18 +118,19 @@ def add(
     with _progress(ctx) as report:
         added = add_dataset(
             store, name, format_, root=root or None, copy_images=copy_images,
-            seeds=_seeds(seeds), fractions=shares, on_progress=report, on_note=tell,
+            seeds=_seeds(seeds or ()), fractions=shares, on_progress=report, on_note=tell,
             **chosen,
         )  # fmt: skip
     sizes = ", ".join(f"{len(v.samples)} {v.view}" for v in added.manifest.views)
     tell(f"{'registered' if added.new else 'registered already, unchanged'} ({sizes})")
 
 
-def _seeds(text: str) -> tuple[int, ...]:
+def _seeds(words: Sequence[str]) -> tuple[int, ...]:
     try:
-        return tuple(int(word) for word in text.split(",")) if text else ()
+        return tuple(map(int, words))
     except ValueError as exc:
-        raise typer.BadParameter(f"seeds {text!r} are not whole numbers like 0,1,2") from exc
+        told = ",".join(words)
+        raise typer.BadParameter(f"seeds {told!r} are not whole numbers like 0,1,2") from exc
 
 
 def _fractions(text: str) -> tuple[float, float, float] | None:

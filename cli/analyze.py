@@ -147,7 +147,7 @@ def _options(entry: "Entry[Any]") -> dict[str, inspect.Parameter]:
         several = get_origin(p.annotation) is tuple
         kind = list[get_args(p.annotation)[0]] if several else p.annotation  # type: ignore[misc]
         default = list(p.default) if several and p.default is not p.empty else p.default
-        text = told[name] + (" May be given several times." if several else "")
+        text = told[name] + (" Several: a,b, or the option again." if several else "")
         if name == "ablation":
             text += f" There are: {listed_ablations()}."
         option = typer.Option(*flag_of(name, p.annotation), help=text)

@@ -1,11 +1,12 @@
 """What all commands share: how words are read, and that errors become text.
 
 ``--store``, ``--quiet`` and ``--full`` may stand before or after a command. An option that takes
-one value is given once. Words are UTF-8, whole numbers have 64 bits, numbers are finite, files
-have an end: checked here, once.
+one value is given once; a list is repeated, or its values are joined by commas. Words are UTF-8,
+whole numbers have 64 bits, numbers are finite, files have an end: checked here, once.
 """
 
 import math
+import re
 import select
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from fstore.cli.output import FULL
 from fstore.cli.streams import BROKEN_PIPE, silence
 from fstore.reading import check_local, is_endless
 
-__all__ = ["Command", "Group", "Program"]
+__all__ = ["WHOLE", "Command", "Group", "Program"]
 
 INT64 = range(-(2**63), 2**63)
 
@@ -36,6 +37,15 @@ ELSEWHERE: dict[tuple[str, str], Callable[[str], str]] = {
     ("fstore", "list"): commands.status,
 }
 """Where a command is that somebody may look for: (group, word) to what is meant, of a store."""
+
+WHOLE = {
+    ("ckpt import", "--preprocess"),  # reads commas itself
+    ("ckpt init", "--preprocess"),
+    ("detect train", "--class"),  # the name of a class may hold a comma
+    ("extract", "--layer"),  # so may that of a layer: the network knows
+    ("proposals", "--import"),  # and the name of a file
+}
+"""Lists whose values are not split at commas here: (command, option)."""
 
 ALIASES = {"rm": "remove", "delete": "remove", "del": "remove", "ls": "list"}
 
@@ -64,6 +74,23 @@ class _Shared:
                 _check_value(ctx, param.opts[0], value)
         return rest
 
+    def make_parser(self, ctx: Any) -> Any:  # noqa: ANN401
+        """Return a parser that splits the values of lists at commas."""
+        parser = super().make_parser(ctx)  # type: ignore[misc]
+        command = " ".join(ctx.command_path.split()[-2:])
+        whole = {option for name, option in WHOLE if f" {command}".endswith(f" {name}")}
+        read = parser.parse_args
+
+        def parse(args: list[str]) -> Any:  # noqa: ANN401
+            values, rest, order = read(args=args)
+            for param in self.get_params(ctx):  # type: ignore[attr-defined]
+                if _is_list(param) and values.get(param.name) and whole.isdisjoint(param.opts):
+                    values[param.name] = _split(ctx, param, values[param.name])
+            return values, rest, order
+
+        parser.parse_args = parse
+        return parser
+
     def _check_once(self, ctx: Any, args: list[str]) -> None:  # noqa: ANN401
         """Refuse an option that takes one value and is given twice: one of them would not count.
 
@@ -71,7 +98,7 @@ class _Shared:
         """
         if not args and getattr(self, "no_args_is_help", False):
             return
-        _, _, order = self.make_parser(ctx).parse_args(args=args)  # type: ignore[attr-defined]
+        _, _, order = self.make_parser(ctx).parse_args(args=args)
         ctx.meta["fstore.given"] = {param.name for param in order}
         for param, times in Counter(map(id, order)).items():
             option = next(p for p in order if id(p) == param)
@@ -88,6 +115,21 @@ def _check_utf8(ctx: Any, args: list[str]) -> None:  # noqa: ANN401
         except UnicodeEncodeError:
             shown = word if len(word) <= 60 else f"{word[:60]}..."
             ctx.fail(f"{shown!a} holds bytes that are no UTF-8; names and statements are UTF-8")
+
+
+def _is_list(param: Any) -> bool:  # noqa: ANN401
+    return bool(getattr(param, "multiple", False)) or param.nargs == -1
+
+
+def _split(ctx: Any, param: Any, words: Sequence[str]) -> list[str]:  # noqa: ANN401
+    """Return words split at their commas, but for those in brackets."""
+    values: list[str] = []
+    for word in words:
+        parts = [part.strip() for part in re.split(r",(?![^\[\]]*\])", word)]
+        if len(parts) > 1 and not all(parts):
+            ctx.fail(f"{param.opts[0]} {word!r} has a comma with no value beside it; write a,b")
+        values.extend(parts if len(parts) > 1 else [word])
+    return values
 
 
 def _values(ctx: Any, param: Any) -> Sequence[object]:  # noqa: ANN401

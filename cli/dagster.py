@@ -2,8 +2,9 @@
 
 Not part of the ``fstore`` program, which neither imports this module nor needs Dagster. Store,
 study and device are those of ``$FSTORE_STORE``, ``$FSTORE_STUDY`` (the study set last) and
-``$FSTORE_DEVICE``; the schedule is that of ``$FSTORE_CRON`` and ``$FSTORE_TIMEZONE``. Nothing is
-read from the store until something runs. See ``docs/schedule.md``.
+``$FSTORE_DEVICE``; the schedule is that of ``$FSTORE_CRON`` and ``$FSTORE_TIMEZONE``. Of the
+store only the study is read before something runs: it may state reports of its own.
+See ``docs/schedule.md``.
 """
 
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fstore import commands
-from fstore.errors import MissingExtraError
+from fstore.errors import FstoreError, MissingExtraError
 from fstore.queries.reports import REPORTS
 
 try:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from fstore.queries.studies.study import Study
     from fstore.store import Store
 
-__all__ = ["Place", "defs"]
+__all__ = ["Place", "defs", "own_assets"]
 
 CHECKPOINTS = dg.DynamicPartitionsDefinition(name="fstore_checkpoint")
 DATASETS = dg.DynamicPartitionsDefinition(name="fstore_dataset")
@@ -195,12 +196,34 @@ def _text(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value).replace("|", "\\|")
 
 
+def own_assets(place: Place) -> list[dg.AssetsDefinition]:
+    """Return the reports that the study states itself; none where no study can be read.
+
+    Parameters
+    ----------
+    place : Place
+        A store and a study; another study needs Dagster to load this module again.
+    """
+    try:
+        _, study = place.load()
+    except FstoreError:
+        return []
+    return [_report(own.name, own.title, own.answers) for own in study.report]
+
+
 def _absolute(store: str) -> str:
     """Return a store's place for processes in other folders: one elsewhere has no folder."""
     return store if "://" in store else str(Path(store).absolute())
 
 
+PLACE = Place(
+    store=_absolute(commands.default_place()),
+    study=os.environ.get("FSTORE_STUDY") or "",
+    device=os.environ.get("FSTORE_DEVICE") or "auto",
+)
+
 reports = [_report(e.name, e.meta["title"], e.meta["answers"]) for e in REPORTS]
+reports += own_assets(PLACE)
 
 refresh_reports = dg.ScheduleDefinition(
     name="refresh_reports",
@@ -213,13 +236,7 @@ defs = dg.Definitions(
     assets=[activations, *reports],
     schedules=[refresh_reports],
     sensors=[partitions_of_the_store],
-    resources={
-        "place": Place(
-            store=_absolute(commands.default_place()),
-            study=os.environ.get("FSTORE_STUDY") or "",
-            device=os.environ.get("FSTORE_DEVICE") or "auto",
-        )
-    },
+    resources={"place": PLACE},
     executor=dg.in_process_executor,  # one report after the other: each uses all cores
 )
 """What Dagster loads."""

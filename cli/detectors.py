@@ -1,5 +1,6 @@
 """``fstore detect train``, ``eval``, ``export``: detectors from stored proposals."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
     from fstore.store.files import Partition
     from fstore.store.parts import Samples
 
-__all__ = ["eval_", "export", "train"]
+__all__ = ["eval_", "export", "listed_classes", "train"]
 
 DetectorName = Annotated[
     str, typer.Argument(help="See fstore detect list. Default: the only one.", show_default=False)
 ]
 DatasetNames = Annotated[
     list[str] | None,
-    typer.Option("--dataset", help="Repeatable: several data sets count as one."),
+    typer.Option("--dataset", help="Several count as one: a,b."),
 ]
 
 TRAINED_COLUMNS = (
@@ -36,23 +37,30 @@ TRAINED_COLUMNS = (
 )  # fmt: skip
 
 
+def listed_classes(store: "Store", datasets: Sequence[str], words: Sequence[str]) -> list[str]:
+    """Return classes that are listed: a word with commas is several, unless a class has it."""
+    known = {name for dataset in datasets for name in store.dataset(dataset).classes}
+    split = ([word] if word in known else re.split(r"\s*,\s*", word) for word in words)
+    return [name for names in split for name in names]
+
+
 @detect.command("train")
 def train(
     ctx: typer.Context,
     *,
     layer: Annotated[str, typer.Option(help="Layer whose responses are the features.")],
     ckpt: Annotated[str, typer.Option(help="Checkpoint: NAME or NETWORK/NAME.")],
-    dataset: Annotated[list[str], typer.Option(help="Repeatable: several count as one.")],
+    dataset: Annotated[list[str], typer.Option(help="Several count as one: a,b.")],
     network: Annotated[str | None, typer.Option(help="Whose checkpoint is meant.")] = None,
     ablation: Annotated[
         list[str] | None,
-        typer.Option(help="none, binarize, sp_max, ...; repeatable: a detector each."),
+        typer.Option(help="none, binarize, sp_max, ...: a detector each."),
     ] = None,
     name: Annotated[
         str, typer.Option(help="Default: made of data sets, checkpoint, layer and ablation.")
     ] = "",
     class_: Annotated[
-        list[str] | None, typer.Option("--class", help="Only these classes; repeatable.")
+        list[str] | None, typer.Option("--class", help="Only these classes: a,b.")
     ] = None,
     split: SplitName = None,
     seed: OldSeed = None,
@@ -92,10 +100,11 @@ def train(
         _warn(store, parts)
     chosen = {"layer": layer, "ckpt": ckpt, "dataset": dataset[0], "network": network}
     rows: list[dict[str, Any]] = []
+    classes = listed_classes(store, dataset, class_ or ())
     for change in ablations:
         rows += _train(
             ctx, store, parts, chosen={**chosen, "ablation": change}, name=name or None,
-            classes=class_ or (), options=options, verify=verify, overwrite=overwrite,
+            classes=classes, options=options, verify=verify, overwrite=overwrite,
         )  # fmt: skip
     emit(rows, columns=TRAINED_COLUMNS, as_json=as_json, as_csv=as_csv)
 

@@ -71,8 +71,8 @@ def _tables(
     from fstore.queries.refresh.driver import brought
     from fstore.queries.refresh.listing import states
 
-    names, failed = tabular(form.value), []
-    check_files(out, form.value, overwrite=overwrite)  # before anything is computed
+    names, failed = tabular(study, form.value), []
+    check_files(study, out, form.value, overwrite=overwrite)  # before anything is computed
     if compute:
         with bar(quiet=ctx.obj["quiet"]) as advance:
             for done in brought(store, study, names, on_progress=advance):

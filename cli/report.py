@@ -17,6 +17,7 @@ from fstore.errors import DataError, StorageError, UnknownNameError
 
 if TYPE_CHECKING:
     from fstore.queries.refresh.listing import ReportState
+    from fstore.registry import Entry
 
 __all__ = ["Format", "StudyName", "report", "tell_commands"]
 
@@ -87,7 +88,7 @@ def _listed(state: "ReportState", *, whole: bool) -> dict[str, Any]:
 def tell_commands(ctx: typer.Context, commands: Iterable[str]) -> None:
     """Say on stderr which commands make what is missing, each once."""
     if (each := dict.fromkeys(commands)) and not ctx.obj["quiet"]:
-        note("\n  ".join(["some cells lack inputs; make them with:", *each]))
+        note("\n  ".join(["some cells lack inputs; run:", *each]))
 
 
 @report.command("show")
@@ -124,9 +125,8 @@ def show(
     """
     from fstore.queries.cells.needs import ROW_COLUMNS
     from fstore.queries.figures.plots import check_out, save_plot
-    from fstore.queries.reports import REPORTS
 
-    draw = REPORTS[name].meta["plot"]
+    draw = _report_of(ctx, name, study).meta["plot"]
     if sum([form is not None, plot is not None, long or as_json or as_csv]) > 1:
         raise typer.BadParameter("choose one of --format, --plot, --long, --json and --csv")
     if plot is not None:
@@ -150,6 +150,16 @@ def show(
         typer.echo(out)
 
 
+def _report_of(ctx: typer.Context, name: str, study: str) -> "Entry[Any]":
+    """Return a report by its name: one of fstore's, or of the study's own."""
+    from fstore.queries.reports import REPORTS, report_of
+    from fstore.queries.studies.study import load_study
+
+    if name in REPORTS:
+        return REPORTS[name]
+    return report_of(load_study(open_store(ctx), study or None), name)
+
+
 def _title(ctx: typer.Context, name: str, study: str) -> str:
     """Return what stands over a report's drawing."""
     from fstore.queries.publish.titles import report_title
@@ -162,9 +172,9 @@ def _rows(
     ctx: typer.Context, name: str, study: str, *, beside: bool, drawn: bool
 ) -> list[dict[str, Any]]:
     """Return a report's rows; tell on stderr what was computed and what is missing."""
-    from fstore.queries.cells.registry import negative_note
     from fstore.queries.refresh.driver import wait_notes
     from fstore.queries.refresh.show import illustrated, show_report
+    from fstore.queries.reports import negative_note
     from fstore.queries.studies.study import load_study
 
     store = open_store(ctx)
@@ -221,10 +231,9 @@ def _past_rows(
 ) -> list[dict[str, Any]]:
     """Return a report's rows as they stood at a time."""
     from fstore.queries.refresh.history import as_of
-    from fstore.queries.reports import REPORTS
     from fstore.queries.studies.study import load_study
 
-    if drawn and REPORTS[name].meta["illustrate"] is not None:
+    if drawn and _report_of(ctx, name, study).meta["illustrate"] is not None:
         raise DataError(
             f"the plot of '{name}' shows pictures of today's images or weights, not of another "
             "time; print it as a table, or leave out --as-of"

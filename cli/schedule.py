@@ -43,7 +43,7 @@ def schedule(
         str, typer.Option(help="A study that was set. Default: the one set last.")
     ] = "",
     report: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only this report. [repeatable]")
+        list[str] | None, typer.Option(metavar="NAME", help="Only these reports: a,b.")
     ] = None,
     retries: Annotated[int, typer.Option(min=0, help="Further attempts at what failed.")] = 3,
     retry_wait: Annotated[
@@ -134,12 +134,13 @@ def runs(
 
 def _job(store: "Store", study: str, reports: Any, **retries: Any) -> "ScheduledJob":  # noqa: ANN401
     """Return what is to be done; unknown names are refused now, not at night."""
-    from fstore.queries.reports import REPORTS
+    from fstore.queries.reports import report_of
     from fstore.queries.schedule.log import ScheduledJob
     from fstore.queries.studies.study import load_study
 
-    name = load_study(store, study or None).name
-    return ScheduledJob(study=name, reports=tuple(REPORTS[r].name for r in reports), **retries)
+    current = load_study(store, study or None)
+    names = tuple(report_of(current, name).name for name in reports)
+    return ScheduledJob(study=current.name, reports=names, **retries)
 
 
 def _surroundings(

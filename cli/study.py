@@ -23,10 +23,15 @@ def set_(
 
     Example: fstore study set study/digits.toml
     """
-    from fstore.queries.studies.study import set_study, unknown_names
+    from fstore.queries.reports import check_own_reports
+    from fstore.queries.studies.own import agree_to_code
+    from fstore.queries.studies.study import keep_study, parse_study, unknown_names
 
     toml, store = read_study(file), open_store(ctx)
-    parsed = set_study(store, toml, source=str(file))
+    parsed = parse_study(toml, source=str(file))
+    agree_to_code(store, parsed.report)
+    check_own_reports(store, parsed)
+    keep_study(store, parsed, toml)
     for line in unknown_names(store, parsed):
         note(f"warning: {line}")
     note(f"study '{parsed.name}' is set")
@@ -56,11 +61,13 @@ def show(
 
 
 def read_study(file: Path) -> str:
-    """Return the text of a study file.
+    """Return the text of a study file, with the files that its reports are in put in place.
 
     Raises
     ------
     DataError
-        It cannot be read.
+        It, or a file that it names, cannot be read.
     """
-    return read_text(file)
+    from fstore.queries.studies.own_text import with_files
+
+    return with_files(read_text(file), file.parent, str(file))

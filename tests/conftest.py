@@ -8,12 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
 from _build import PARTS, add_checkpoint, add_dataset, add_layers, put, relu
 from _object_server import remote, seaweed  # noqa: F401 - fixtures
 from fstore.store import Store
 from fstore.store.files import Partition
+
+# How long a machine takes to draw an example says nothing about the code.
+settings.register_profile("fstore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("fstore")
 
 NETWORK = "torchvision:x"
 SHAPES = {"conv1": (3, 4, 4), "fire2/concat": (5, 4, 4), "fc7": (6, 1, 1)}

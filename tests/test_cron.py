@@ -122,7 +122,7 @@ def by_hand(
     return sorted(found)
 
 
-QUICK = ("Europe/Berlin", "Africa/Cairo", "Australia/Lord_Howe")
+QUICK = ("Africa/Cairo",)
 
 
 @pytest.mark.parametrize(

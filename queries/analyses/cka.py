@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fstore.store import Store
     from fstore.store.files import Partition
 
-__all__ = ["cka_of_layers"]
+__all__ = ["centred_layer", "cka_of_layers"]
 
 
 @analysis(
@@ -98,9 +98,27 @@ def _read(
 
 
 def _centred(store: "Store", asked: AskedTwo, rows: Rows) -> "Centred":
+    return centred_layer(store, rows, ablation=asked.ablation)[0]
+
+
+def centred_layer(store: "Store", rows: Rows, *, ablation: str) -> "tuple[Centred, int]":
+    """Return a layer's responses, centred, and how many features they are.
+
+    Parameters
+    ----------
+    store : Store
+    rows : Rows
+    ablation : str
+        What is taken from the responses first.
+
+    Raises
+    ------
+    DataError
+        No feature differs between samples; a response is NaN or infinite.
+    """
     from fstore.queries.methods.similarity import centred
 
-    blocks, n_features = layer_features(store, rows, ablation=asked.ablation)
+    blocks, n_features = layer_features(store, rows, ablation=ablation)
     place = rows.partition
     name = f"layer {place.layer} of {called(place)} over {place.dataset}.{place.view}"
-    return centred(blocks, n_features=n_features, name=name)
+    return centred(blocks, n_features=n_features, name=name), n_features

@@ -20,7 +20,10 @@ __all__ = [
     "filter-subsets",
     title="Average precision of nested subsets of filters",
     source="section 4.2, Figure 4 and Tables 5 and 10",
-    columns=("class", "filters", "ap_11", "ap_all", "fraction", "last_channel", "converged", "n"),
+    columns=(
+        *("class", "filters", "ap_11", "ap_all", "fraction", "last_channel"),
+        *("no_direction", "converged", "n"),
+    ),
     plot=plot_filter_subsets,
     negative="a filter of negative weight speaks for a class where it responds below 0",
 )
@@ -45,8 +48,9 @@ def filter_subsets(
     -------
     list of dict
         A row a class and size: AP on test, 0 to 1, its fraction of the AP of all filters, the
-        channel that the size added last, whether the SVMs converged, and the samples tested on. A
-        class that cannot be learned or tested has no rows.
+        channel that the size added last, whether the SVMs converged, and the samples tested on.
+        ``no_direction``: the best weights of that size are exactly 0; its scores are all equal, and
+        its AP is the share of positives. A class that cannot be learned or tested has no rows.
 
     Raises
     ------
@@ -64,6 +68,7 @@ def filter_subsets(
             "ap_all": subsets.ap_all[i],
             "fraction": subsets.fractions[i],
             "last_channel": int(subsets.ranking[k - 1]),
+            "no_direction": subsets.no_direction[i],
             "converged": subsets.converged,
             "n": len(responses.split.test),
         }

@@ -4,10 +4,12 @@ import hashlib
 import json
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 from fstore.errors import UnknownNameError
-from fstore.queries.cells.needs import Need, Reading, Weights
+from fstore.queries.cells.needs import Need, Own, Reading, Weights
+from fstore.queries.cells.own_inputs import OwnInputs
 from fstore.store.parts import Samples
 
 if TYPE_CHECKING:
@@ -17,12 +19,15 @@ if TYPE_CHECKING:
     from fstore.store import Store
     from fstore.store.files import Partition, StoredFile
 
-__all__ = ["NO_PROPOSALS", "Inputs", "Lack", "partition_of"]
+__all__ = ["NO_PROPOSALS", "NO_RESPONSES", "Inputs", "Lack", "partition_of"]
 
 NO_PROPOSALS = "no proposals"
 """What a cell lacks if the images that it reads were not searched."""
 
-Lack: TypeAlias = tuple[Reading | Weights, str]
+NO_RESPONSES = "no activations"
+"""What a cell lacks if its statement reads activations, and none are there that it asks for."""
+
+Lack: TypeAlias = tuple[Reading | Weights | Own, str]
 """What a cell reads and the store does not have, and what exactly is not there."""
 
 
@@ -45,17 +50,26 @@ class Inputs:
 
         return cls(FrozenStore(store.place))
 
+    @cached_property
+    def own(self) -> OwnInputs:
+        """What the store has of what reports of the study's own read."""
+        return OwnInputs(self.store)
+
     def lacks(self, need: Need) -> list[Lack]:
         """Return what a cell reads and the store lacks."""
         for reading in need.readings:
             if reading not in self._lacks:
                 self._lacks[reading] = self.lack(reading)
+        if need.own is not None:
+            return [] if self.own.has_responses(need) else [(need.own, NO_RESPONSES)]
         lacks: list[Lack] = [(reading, self._lacks[reading]) for reading in need.readings]
         lacks += [(w, "" if self._sha256(w) else "no checkpoint") for w in need.weights]
         return [(what, lack) for what, lack in lacks if lack]
 
     def described(self, need: Need) -> dict[str, object]:
         """Return what a cell depends on: versions of partitions and samples, and parameters."""
+        if need.own is not None:
+            return self.own.described(need)
         from fstore.store.versions import partition_version
 
         partitions = {str(partition_of(r)): partition_version(self.files(r)) for r in need.readings}

@@ -5,9 +5,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from fstore.queries.cells.inputs import NO_PROPOSALS, Lack, partition_of
-from fstore.queries.cells.needs import Need, Reading, Weights
-from fstore.queries.studies.study import Study
+from fstore import commands
+from fstore.queries.cells.inputs import NO_PROPOSALS, NO_RESPONSES, Lack, partition_of
+from fstore.queries.cells.needs import Need, Own, Reading, Weights
+from fstore.queries.studies.study import ROLES, Study
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -17,7 +18,7 @@ __all__ = ["Missing", "what_is_missing"]
 K = TypeVar("K")
 V = TypeVar("V")
 
-_Lacks: TypeAlias = Sequence[tuple[str, Reading | Weights, str]]
+_Lacks: TypeAlias = Sequence[tuple[str, Reading | Weights | Own, str]]
 """Row of a cell, what it reads, and what of that is not there."""
 
 
@@ -25,12 +26,14 @@ _Lacks: TypeAlias = Sequence[tuple[str, Reading | Weights, str]]
 class Missing:
     """Cells that cannot be computed: what is lacking, and the command that makes it.
 
-    Without ``rows`` it cannot even be told which they are.
+    Without ``rows`` it cannot even be told which they are. Where ``makes`` is not true, the
+    command only shows what is stored.
     """
 
     rows: tuple[str, ...]
     lack: str
     command: str
+    makes: bool = True
 
     @property
     def what(self) -> str:
@@ -38,7 +41,8 @@ class Missing:
         return ", ".join(self.rows) or "cells"
 
     def __str__(self) -> str:
-        return f"no {self.what}: {self.lack}; make it with: {self.command}"
+        how = "make it with" if self.makes else "see what is stored with"
+        return f"no {self.what}: {self.lack}; {how}: {self.command}"
 
 
 def what_is_missing(
@@ -59,6 +63,7 @@ def what_is_missing(
         *_proposals(store, study, every),
         *_checkpoints(store, study, every, registered=registered),
         *_activations(store, every, registered),
+        *(_of_own(store, study, need) for need in lacks if need.own and lacks[need]),
     ]
 
 
@@ -86,7 +91,7 @@ def _checkpoints(
     rows = _grouped(
         (what.ckpt, row)
         for row, what, _ in lacks
-        if isinstance(what, Weights) or what.ckpt not in registered
+        if not isinstance(what, Own) and (isinstance(what, Weights) or what.ckpt not in registered)
     )
     return [
         Missing(
@@ -130,6 +135,30 @@ def _activations(store: "Store", lacks: _Lacks, registered: Collection[str]) -> 
         )
         for (network, ckpt, dataset, view, lack, rectify), own in readings.items()
     ]
+
+
+def _of_own(store: "Store", study: Study, need: Need) -> Missing:
+    """Say what a cell of a study's own report lacks.
+
+    The command extracts where the cell's parameters and the study leave no choice; else it lists
+    what is stored.
+    """
+    values = {name: str(value) for name, value in need.parameters}
+    datasets = {bound.dataset for role in ROLES for bound in getattr(study, role)}
+    dataset = values.get("dataset") or (next(iter(datasets)) if len(datasets) == 1 else None)
+    layer, ckpt = values.get("layer"), values.get("ckpt")
+    command = commands.status(store.place)
+    makes = bool(layer and ckpt and dataset)
+    if layer and ckpt and dataset:
+        network = values.get("network", study.network)
+        command = commands.extract(
+            store.place,
+            layers=[layer],
+            ckpts=[f"{network}/{ckpt}"],
+            dataset=dataset,
+            view=values.get("view", "image"),
+        )
+    return Missing((need.row,), f"{NO_RESPONSES} that it asks for", command, makes)
 
 
 def _grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from fstore.store.parts import Samples
 
-__all__ = ["BESIDE", "ROW_COLUMNS", "Cell", "Need", "Reading", "Row", "Weights"]
+__all__ = ["BESIDE", "ROW_COLUMNS", "Cell", "Need", "Own", "Reading", "Row", "Weights"]
 
 ROW_COLUMNS = ("study", "report", "row", "col", "value", "std", "n", "paper")
 """Keys of a report's rows; ``paper`` is the paper's own number, None where it has none."""
@@ -39,12 +39,29 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True)
+class Own:
+    """How the cells of a report come about that a study states itself.
+
+    ``statement`` is SQL, or ``python`` is ``FILE.py:FUNCTION`` and ``needs`` are the statements of
+    what it may read. ``rows`` name the columns that tell rows apart; each row meets ``expect``.
+    """
+
+    report: str
+    statement: str = ""
+    python: str = ""
+    needs: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+    expect: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Need:
     """A cell, or a series of cells, and all that it depends on, beside the code.
 
     ``row`` and ``col`` name it; a need that gives several cells names what they share, and
     ``col`` may be empty. ``parameters`` are pairs of a name and a value that JSON knows. Without
-    ``labels`` it plays no part what the samples show.
+    ``labels`` it plays no part what the samples show. What a cell with ``own`` reads follows from
+    its statements, and not from ``readings``.
     """
 
     row: str
@@ -53,6 +70,7 @@ class Need:
     parameters: tuple[tuple[str, str | float | int], ...] = ()
     weights: tuple[Weights, ...] = ()
     labels: bool = True
+    own: Own | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,14 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from fstore import commands
-from fstore.queries.cells.needs import Cell, Need, Reading, Row
-from fstore.queries.studies.study import Study, UnboundError
+from fstore.queries.cells.needs import Cell, Need, Row
+from fstore.queries.studies.study import Study
 from fstore.registry import Registry
-from fstore.words import worded
 
 if TYPE_CHECKING:
     from fstore.store import Store
 
-__all__ = ["REPORTS", "column_words", "negative_note", "paper_numbers", "report", "titled"]
+__all__ = ["REPORTS", "Compute", "paper_numbers", "report"]
 
 
 Compute: TypeAlias = "Callable[[Store, Sequence[Need]], Iterable[tuple[Need, Sequence[Cell]]]]"
@@ -67,7 +65,7 @@ def report(
         ``illustrate(store, study, rows) -> rows``: called before the plot, and only then; it adds
         what is drawn but is no number of the report (images, weights), under further keys.
     on : str
-        The part of a study whose data sets it is about: a title names them, see :func:`titled`.
+        The part of a study whose data sets it is about: its title names them.
         Empty where its rows name their own.
     paper_row : callable
         ``paper_row(row) -> str``: what the paper calls a row; the same name by default.
@@ -88,72 +86,6 @@ def report(
     return REPORTS.register(
         name, **meta, **shown, needs=needs, negative=negative, together=together
     )
-
-
-def negative_note(store: "Store", study: Study, name: str) -> str:
-    """Say what a report makes of responses below 0; empty if its layers have none.
-
-    Parameters
-    ----------
-    store : Store
-    study : Study
-    name : str
-        A registered report.
-    """
-    from fstore.queries.cells.inputs import partition_of
-    from fstore.store.signs import has_negative
-
-    text: str = REPORTS[name].meta["negative"]
-    if not text:
-        return ""
-    readings = [r for need in needs_of(store, study, name) for r in need.readings]
-    places = dict.fromkeys(partition_of(r) for r in readings if isinstance(r, Reading))
-    layers = dict.fromkeys(place.layer for place in places if has_negative(store, place))
-    return f"responses of {', '.join(layers)} are below 0 in part: {text}" if layers else ""
-
-
-def needs_of(store: "Store", study: Study, name: str) -> Sequence[Need]:
-    """Return the cells of a report and what each of them reads.
-
-    Raises
-    ------
-    UnboundError
-        The study does not bind a part that the report needs; the message says how to.
-    UnknownNameError
-        No such report; a data set or split is not registered.
-    """
-    try:
-        needs: Sequence[Need] = REPORTS[name].meta["needs"](store, study)
-    except UnboundError as error:
-        again = commands.study_set(store.place)
-        raise UnboundError(f"{error}; {again} takes the changed file") from error
-    return needs
-
-
-def column_words(name: str) -> Callable[[str], str]:
-    """Return how a report's columns are called in a text: ours in words, the store's as they are.
-
-    Parameters
-    ----------
-    name : str
-        A registered report; one whose columns depend on the study has names of the store.
-    """
-    return worded if REPORTS[name].meta["columns"] else str
-
-
-def titled(name: str, study: Study) -> str:
-    """Return a report's title with the data sets that the study binds to it.
-
-    Parameters
-    ----------
-    name : str
-        A registered report.
-    study : Study
-    """
-    meta = REPORTS[name].meta
-    bound = getattr(study, meta["on"]) if meta["on"] else ()
-    datasets = " + ".join(dict.fromkeys(b.dataset for b in bound))
-    return f"{meta['title']}, {datasets}" if datasets else str(meta["title"])
 
 
 def paper_numbers(name: str) -> dict[tuple[str, str], float]:

@@ -19,6 +19,7 @@ WORDS = {
     "samples": "sample set {}",
     "labels": "labels of {}",
     "weights": "weights of {}",
+    "tables": "table {}",
     "parameters": "parameter {}",
 }
 """What the entries of ``inputs`` are called."""

@@ -86,7 +86,7 @@ def plot_filter_change(rows: Sequence[Row], *, title: str = "") -> "alt.TopLevel
         for at, row in enumerate(rows, start=1)
         if row["change"] is not None
     ]
-    constant = len(rows) - len(drawn)
+    constant = sum(row["constant_in"] is not None for row in rows)
     base = alt.Chart(inline(drawn)).encode(
         x=alt.X("rank:Q", title="Rank of the filter", scale=alt.Scale(zero=False, nice=False)),
         y=alt.Y("change:Q", title="Change, 1 - Pearson's r", scale=alt.Scale(zero=True)),
@@ -98,5 +98,10 @@ def plot_filter_change(rows: Sequence[Row], *, title: str = "") -> "alt.TopLevel
     if constant:
         notes.append(f"{constant:,} of {len(rows):,} filters respond alike to all samples in one "
                      "checkpoint or both: no r.")  # fmt: skip
+    if alone := sum(row["change"] is None and row["constant_in"] is None for row in rows):
+        notes.append(f"{alone:,} filters have no partner.")
+    fates = [row.get("fate") for row in rows]
+    if "died" in fates or "born" in fates:
+        notes.append(f"{fates.count('died'):,} died, {fates.count('born'):,} were born.")
     chart = line.properties(width=520, height=260)
     return titled(chart, title, *notes)  # type: ignore[no-any-return]

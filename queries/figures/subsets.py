@@ -143,7 +143,7 @@ def plot_needed(rows: Sequence[Row], *, title: str = "") -> "alt.LayerChart":
     classes, roles, shares = (
         list(dict.fromkeys(str(p[key]) for p in points)) for key in ("class", "role", "share")
     )
-    most = max(float(p["filters"]) for p in points)
+    most = max((float(p["filters"]) for p in points), default=1.0)
     grid = alt.Axis(grid=True, tickBand="extent", ticks=False, labelLimit=220)
     base = alt.Chart(inline(points)).encode(
         y=alt.Y("class:N", sort=classes, title="Class", axis=grid),

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from fstore.errors import DataError
 from fstore.queries.methods.gram import MEAN_NORM
+from fstore.queries.methods.no_direction import EXACT, constant_objective, has_no_direction
+from fstore.queries.methods.svm import BIAS, POSITIVE_WEIGHT
 from fstore.store.precision import ap, voc_ap
 
 if TYPE_CHECKING:
-    from sklearn.svm import LinearSVC
-
     from fstore.types import FloatArray, IntArray
 
 __all__ = [
@@ -65,7 +65,10 @@ class Subsets:
     ap_11, ap_all : tuples of float
         Of the SVM on the first ``sizes[i]`` filters of the ranking, on the test part, 0 to 1.
     converged : bool
-        Whether every SVM met its tolerance.
+        Whether every SVM met its tolerance, and has a direction or is proved to have none.
+    no_direction : tuple of bool
+        Whether the best weights of a size are exactly 0: its scores are all equal, its AP is the
+        share of positives.
     """
 
     ranking: "IntArray"
@@ -73,6 +76,19 @@ class Subsets:
     ap_11: tuple[float, ...]
     ap_all: tuple[float, ...]
     converged: bool
+    no_direction: tuple[bool, ...]
+
+    def needed(self, share: float) -> tuple[int, float] | None:
+        """Return how many filters reach a share of the complete AP; None if all have no direction.
+
+        Sizes without a direction are passed over: what they reach is the share of positives. See
+        :func:`filters_needed` for the two numbers.
+        """
+        pairs = zip(self.sizes, self.fractions, self.no_direction, strict=True)
+        told = [(k, fraction) for k, fraction, none in pairs if not none]
+        if self.no_direction[-1] or not self.ap_11[-1]:
+            return None
+        return filters_needed([k for k, _ in told], [fraction for _, fraction in told], share)
 
     @property
     def fractions(self) -> tuple[float, ...]:
@@ -188,7 +204,8 @@ def filter_weights(X: "FloatArray", Y: NDArray[np.int8]) -> NDArray[np.float64]:
     Returns
     -------
     array of shape (n_classes, n_filters), float64
-        NaN for a class without both labels.
+        NaN for a class without both labels; all 0 for one whose best weights are (its filters
+        have no order).
     """
     scaled = X * factor(X)
     return np.stack([_weights(scaled, y) for y in Y.T])
@@ -239,11 +256,12 @@ def subset_aps(
     fitted, converged = [], True
     for k in sizes:
         model = _svm(train[:, ranking[:k]], y_train)
-        scores = model.decision_function(test[:, ranking[:k]])
-        fitted.append((voc_ap(scores, y_test) or 0.0, ap(scores, y_test) or 0.0))
-        converged &= bool(np.all(model.n_iter_ < MAX_ITER))
-    at_11, at_all = zip(*fitted, strict=True)
-    return Subsets(ranking, sizes, at_11, at_all, converged)
+        scores = test[:, ranking[:k]] @ model.weights  # the constant changes no order
+        both = voc_ap(scores, y_test) or 0.0, ap(scores, y_test) or 0.0
+        fitted.append((*both, model.no_direction))
+        converged &= model.converged
+    at_11, at_all, no_direction = zip(*fitted, strict=True)
+    return Subsets(ranking, sizes, at_11, at_all, converged, no_direction)
 
 
 def filters_needed(
@@ -310,31 +328,53 @@ def overlap(weights: NDArray[np.float64], *, top: int) -> NDArray[np.float64]:
     return np.asarray(chosen @ chosen.T / top)
 
 
-MAX_ITER = 20_000
+C, MAX_ITER = 1e-3, 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """Weights of one SVM; exactly 0 where that is the optimum."""
+
+    weights: NDArray[np.float64]
+    no_direction: bool
+    converged: bool
 
 
 def _weights(X: "FloatArray", y: NDArray[np.int8]) -> NDArray[np.float64]:
     if not ((y > 0).any() and (y < 0).any()):
         return np.full(X.shape[1], np.nan)
-    weights: NDArray[np.float64] = _svm(X, y).coef_[0]
-    return weights
+    return _svm(X, y).weights
 
 
-def _svm(X: "FloatArray", y: NDArray[np.int8]) -> "LinearSVC":
-    """Fit the protocol's SVM; there are more samples than filters, so no kernel."""
+def _svm(X: "FloatArray", y: NDArray[np.int8]) -> _Model:
+    """Fit the protocol's SVM; there are more samples than filters, so no kernel.
+
+    Weights that lower the objective below that of the best constant prove that there is a
+    direction. Only where the solver has none such is it asked whether there is one.
+    """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
     model = LinearSVC(
         loss="hinge",
         dual=True,
-        C=1e-3,
-        class_weight={1: 2},
-        intercept_scaling=10,
+        C=C,
+        class_weight={1: POSITIVE_WEIGHT},
+        intercept_scaling=BIAS,
         tol=1e-6,  # at 1e-4 filters of nearly the same weight changed places
         max_iter=MAX_ITER,
         random_state=0,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # Subsets.converged says it
-        return model.fit(X[y != 0], y[y != 0])
+        model.fit(X[y != 0], y[y != 0])
+    features, labels = X[y != 0].astype(np.float64), y[y != 0].astype(np.float64)
+    w, met = model.coef_[0].astype(np.float64), bool(np.all(model.n_iter_ < MAX_ITER))
+    upper = np.where(labels > 0, POSITIVE_WEIGHT * C, C)
+    constant, score = constant_objective(labels, upper), float(model.intercept_[0])
+    losses = upper @ np.maximum(0, 1 - labels * (features @ w + score))
+    if 0.5 * (w @ w + (score / BIAS) ** 2) + losses < (1 - EXACT) * constant:
+        return _Model(w, no_direction=False, converged=met)
+    if has_no_direction(features, labels, upper):
+        return _Model(np.zeros_like(w), no_direction=True, converged=True)
+    return _Model(w, no_direction=False, converged=False)  # too small for the solver to find

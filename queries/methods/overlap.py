@@ -20,7 +20,8 @@ def class_overlap(
 ) -> "tuple[list[str], NDArray[np.float64], int]":
     """Return classes, the share of best filters that each two have in common, and how many.
 
-    Filters are ranked by |w| of an SVM on all of them, learned on train and val.
+    Filters are ranked by |w| of an SVM on all of them, learned on train and val. A class whose best
+    weights are all exactly 0 has no best filters, and is left out.
 
     Parameters
     ----------
@@ -37,11 +38,11 @@ def class_overlap(
 
     fitted = responses.split.fitted
     weights = filter_weights(responses.X[fitted], responses.Y[fitted])
-    learned = np.flatnonzero(~np.isnan(weights).any(axis=1))
+    learned = np.flatnonzero(~np.isnan(weights).any(axis=1) & weights.any(axis=1))
     if len(learned) < 2:
         raise DataError(
-            f"{len(learned)} of {len(weights)} classes have both labels to learn from, among "
-            f"{len(fitted)} samples; overlap needs 2"
+            f"{len(learned)} of {len(weights)} classes have both labels to learn from and an SVM "
+            f"whose weights are not 0, among {len(fitted)} samples; overlap needs 2"
         )
     top = top_filters(weights.shape[1]) if top is None else top
     return [responses.classes[c] for c in learned], overlap(weights[learned], top=top), top

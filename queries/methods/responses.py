@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from fstore.types import FloatArray
 
-__all__ = ["correlations_with", "paired_correlations"]
+__all__ = ["correlations_with", "paired_correlations", "unit"]
 
 STEP = 256
 """Filters whose responses are held as float64 at a time."""
@@ -28,7 +28,7 @@ def paired_correlations(X: "FloatArray", others: "FloatArray") -> NDArray[np.flo
         Pearson's, -1 to 1; NaN where a filter responds equally to all samples.
     """
     blocks = [slice(at, at + STEP) for at in range(0, X.shape[1], STEP)]
-    parts = [(_unit(X[:, b]) * _unit(others[:, b])).sum(axis=0) for b in blocks]
+    parts = [(unit(X[:, b]) * unit(others[:, b])).sum(axis=0) for b in blocks]
     return np.asarray(np.clip(np.concatenate(parts), -1, 1))
 
 
@@ -46,13 +46,22 @@ def correlations_with(X: "FloatArray", channel: int) -> NDArray[np.float64]:
     array of shape (n_filters,), float64
         As of :func:`paired_correlations`.
     """
-    own = _unit(X[:, [channel]])[:, 0]
-    parts = [own @ _unit(X[:, at : at + STEP]) for at in range(0, X.shape[1], STEP)]
+    own = unit(X[:, [channel]])[:, 0]
+    parts = [own @ unit(X[:, at : at + STEP]) for at in range(0, X.shape[1], STEP)]
     return np.asarray(np.clip(np.concatenate(parts), -1, 1))
 
 
-def _unit(X: "FloatArray") -> NDArray[np.float64]:
-    """Return columns less their mean, of length 1; NaN where all values are equal."""
+def unit(X: "FloatArray") -> NDArray[np.float64]:
+    """Return columns less their mean, of length 1; NaN where all values are equal.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_filters), float32 or float64
+
+    Returns
+    -------
+    array of shape (n_samples, n_filters), float64
+    """
     constant = (X[:1] == X).all(axis=0)
     centred = X.astype(np.float64)
     centred -= centred.mean(axis=0)

@@ -24,7 +24,7 @@ from fstore.queries.publish.priors import priors_of
 from fstore.queries.publish.render import environment, method
 from fstore.queries.publish.sources import Known, Source, sources, write_csv, write_json
 from fstore.queries.refresh.driver import brought
-from fstore.queries.reports import REPORTS, paper_numbers
+from fstore.queries.reports import paper_numbers, report_of
 from fstore.queries.studies.study import Study, study_rows
 from fstore.types import CheckpointRecord, OnProgress
 
@@ -80,7 +80,7 @@ def build_page(
     out = out.resolve()
     check_place(out, overwrite=overwrite)
     progress = on_progress or (lambda *_: None)
-    every = names()
+    every = names(study)
     exhibits = []
     progress("page", 0, len(every), every[0])
     for done in brought(store, study, every, compute=compute, on_progress=on_progress):
@@ -151,7 +151,11 @@ def _write_exhibit(site: _Site, shown: Exhibit) -> None:
     look = look_of(shown.name)
     marks = checks.marks_of(site.findings, shown.name)
     table = grid(
-        shown, look, marks, roles=site.roles, paper_row=REPORTS[shown.name].meta["paper_row"]
+        shown,
+        look,
+        marks,
+        roles=site.roles,
+        paper_row=report_of(site.study, shown.name).meta["paper_row"],
     )
     write_json(shown, origin, own.with_suffix(".json"))
     if shown.rows:
@@ -164,19 +168,19 @@ def _write_exhibit(site: _Site, shown: Exhibit) -> None:
         drawing=site.drawings[shown.name],
         priors=priors_of(site.store, site.study, shown.name) if look.priors else None,
         origin=origin,
-        method=method(shown.name),
-        papers=_papers(shown),
+        method=method(shown.name, site.study),
+        papers=_papers(site.study, shown),
         about=checks.about(site.findings, shown.name),
         near=_near(site.exhibits, shown),
     )
     (site.folder / f"{shown.name}.html").write_text(linked(text), encoding="utf-8")
 
 
-def _papers(shown: Exhibit) -> dict[str, dict[str, float]]:
+def _papers(study: Study, shown: Exhibit) -> dict[str, dict[str, float]]:
     """Return the paper's whole table by row and column, if it has numbers that we have not."""
-    file = REPORTS[shown.name].meta["paper"]
+    meta = report_of(study, shown.name).meta
+    file, paper_row = meta["paper"], meta["paper_row"]
     numbers = paper_numbers(file) if file else {}
-    paper_row = REPORTS[shown.name].meta["paper_row"]
     ours = {(paper_row(row["row"]), row["col"]) for row in shown.rows}
     papers: dict[str, dict[str, float]] = {}
     if numbers.keys() <= ours:

@@ -7,7 +7,7 @@ from typing import Any
 from fstore.queries.figures.alt import alt_text
 from fstore.queries.figures.plots import is_picture, with_numbers
 from fstore.queries.figures.vega import config, spec_of
-from fstore.queries.reports import REPORTS
+from fstore.registry import Entry
 
 __all__ = ["LOOKS_OF_CHARTS", "Chart", "chart_of"]
 
@@ -23,19 +23,18 @@ class Chart:
     alt: str
 
 
-def chart_of(rows: Sequence[Mapping[str, Any]], name: str, *, title: str) -> Chart | None:
+def chart_of(rows: Sequence[Mapping[str, Any]], report: Entry[Any], *, title: str) -> Chart | None:
     """Return the chart of a report's rows; None where it has none, or a picture alone.
 
     Parameters
     ----------
     rows : sequence of mapping
         Of the report, with what stands beside.
-    name : str
-        A registered report.
+    report : Entry
     title : str
         For the words; the page has it as its heading.
     """
-    meta = REPORTS[name].meta
+    meta = report.meta
     plot = meta["chart"] or meta["plot"]
     numbers = with_numbers(rows)
     if plot is None or not numbers:

@@ -13,7 +13,7 @@ from fstore.queries.publish.render import script_json
 from fstore.queries.publish.thumbnails import write_thumbnail
 from fstore.queries.publish.titles import report_title
 from fstore.queries.refresh.show import illustrated
-from fstore.queries.reports import REPORTS
+from fstore.queries.reports import report_of
 from fstore.queries.studies.study import Study
 
 if TYPE_CHECKING:
@@ -66,13 +66,14 @@ def draw(store: "Store", study: Study, shown: Exhibit, *, folder: Path) -> Drawi
     from altair.utils.schemapi import debug_mode
 
     unseen: list[str] = []
+    report = report_of(study, shown.name)
     svg, png = folder / f"{shown.name}.svg", folder / f"{shown.name}-small.png"
     with debug_mode(False):  # not each part of a chart is held against Vega-Lite's schema
-        chart = _tried(lambda: chart_of(shown.rows, shown.name, title=shown.title), unseen)
+        chart = _tried(lambda: chart_of(shown.rows, report, title=shown.title), unseen)
         drawn = _tried(lambda: _saved(store, study, shown, out=svg), unseen)
     small = _tried(lambda: write_thumbnail(svg, png), unseen) if drawn else None
     spec = script_json({"chart": chart.spec, "looks": LOOKS_OF_CHARTS}) if chart else ""
-    is_picture = REPORTS[shown.name].meta["chart"] is not None
+    is_picture = report.meta["chart"] is not None
     return Drawing(chart, spec, bool(drawn), is_picture, small, tuple(unseen))
 
 
@@ -87,7 +88,7 @@ def _tried(drawing: Callable[[], Any], unseen: list[str]) -> Any:  # noqa: ANN40
 
 def _saved(store: "Store", study: Study, shown: Exhibit, *, out: Path) -> Path | None:
     """Draw the report's own plot; its numbers are written anew beside it, the same."""
-    plot = REPORTS[shown.name].meta["plot"]
+    plot = report_of(study, shown.name).meta["plot"]
     if plot is None or not shown.rows:
         return None
     rows = illustrated(store, study, shown.name, rows=shown.rows)

@@ -11,7 +11,7 @@ from fstore.queries.cells.missing import Missing
 from fstore.queries.cells.needs import BESIDE
 from fstore.queries.refresh.driver import Brought
 from fstore.queries.refresh.standing import Standing, State, told, with_paper
-from fstore.queries.reports import REPORTS, titled
+from fstore.queries.reports import REPORTS, report_of, titled
 from fstore.queries.studies.naming import label, name_parts
 from fstore.queries.studies.study import Study
 
@@ -100,9 +100,13 @@ class Exhibit:
         return max((p.computed_at for p in self.provenance.values()), default=None)
 
 
-def names() -> list[str]:
-    """Return the reports in the order of the page: tables by number, figures, the supplement's."""
-    return sorted((entry.name for entry in REPORTS), key=_place)
+def names(study: Study | None = None) -> list[str]:
+    """Return the reports in the order of the page.
+
+    Those of the study's own come first, then tables by number, figures, the supplement's.
+    """
+    own = () if study is None else study.report
+    return [*(each.name for each in own), *sorted((e.name for e in REPORTS), key=_place)]
 
 
 def _place(name: str) -> tuple[object, ...]:
@@ -127,7 +131,7 @@ def exhibit(store: "Store", study: Study, done: Brought) -> Exhibit:
     return Exhibit(
         name,
         titled(name, study),
-        str(REPORTS[name].meta["answers"]),
+        str(report_of(study, name).meta["answers"]),
         _state(done, shown=bool(rows)),
         portable(told(done.raised), store.place),
         rows,

@@ -7,6 +7,7 @@ its cells, and another word on the page is no reason to compute them again.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from fstore.queries.reports import is_own
 from fstore.words import worded
 
 __all__ = ["LOOKS", "Look", "look_of"]
@@ -200,4 +201,4 @@ LOOKS: dict[str, Look] = {
 
 def look_of(name: str) -> Look:
     """Return how a report is shown."""
-    return LOOKS.get(name, Look())
+    return LOOKS.get(name, Look(digits=3, named=True, spread="") if is_own(name) else Look())

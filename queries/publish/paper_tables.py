@@ -94,7 +94,7 @@ def table_text(
         LaTeX's label is ``tab:LABEL``.
     word : callable
         What a column is called in Markdown and LaTeX, see
-        :func:`fstore.queries.cells.registry.column_words`; CSV has the names as they are.
+        :func:`fstore.queries.reports.column_words`; CSV has the names as they are.
     spread : str
         What the standard deviation is over, said beside it.
 
@@ -184,7 +184,7 @@ def write_tables(
         Made if it is not there.
     form : {"md", "latex", "csv"}
         As :func:`table_text`. Markdown and LaTeX are for tables; CSV also has the points of
-        figures.
+        figures. The study's own reports are in all three.
     overwrite : bool
         Replace files that are there.
 
@@ -201,8 +201,8 @@ def write_tables(
         A file cannot be written.
     """
     _check_form(form)
-    check_files(folder, form, overwrite=overwrite)
-    reports = brought(store, study, tabular(form), compute=False)
+    check_files(study, folder, form, overwrite=overwrite)
+    reports = brought(store, study, tabular(study, form), compute=False)
     texts = {done.report: _text(study, done, form) for done in reports}
     written = []
     for name, text in texts.items():
@@ -211,14 +211,14 @@ def write_tables(
     return written
 
 
-def check_files(folder: Path, form: str, *, overwrite: bool) -> None:
+def check_files(study: "Study", folder: Path, form: str, *, overwrite: bool) -> None:
     """Refuse a folder that holds files which :func:`write_tables` would write.
 
     Raises
     ------
     DataError
     """
-    for name in tabular(form):
+    for name in tabular(study, form):
         if (out := _file(folder, name, form)).exists() and not overwrite:
             raise DataError(f"{out} exists; choose another folder, or add --overwrite")
 
@@ -233,15 +233,16 @@ def _text(study: "Study", done: Brought, form: str) -> str:
     return table_text(rows, form, **dressed(study, done.report)) if rows else ""
 
 
-def tabular(form: str) -> list[str]:
-    """Return the reports that are written in a format: tables, in CSV figures too."""
+def tabular(study: "Study", form: str) -> list[str]:
+    """Return what is written in a format: tables, the study's own reports, in CSV figures too."""
     from fstore.queries.reports import REPORTS
 
-    return [
+    paper = [
         entry.name
         for entry in REPORTS
         if form == "csv" or entry.meta["paper"] or entry.meta["columns"]
     ]
+    return [*paper, *(own.name for own in study.report)]
 
 
 def _check_form(form: str) -> None:

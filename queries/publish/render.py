@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from fstore.queries.publish.exhibits import STATES, label
 from fstore.queries.publish.sources import finite
-from fstore.queries.reports import REPORTS
+from fstore.queries.reports import REPORTS, report_of
+from fstore.queries.studies.study import Study
 from fstore.words import worded
 
 if TYPE_CHECKING:
@@ -49,9 +50,10 @@ def _code(text: str) -> "Markup":
     return Markup(re.sub(r"``?(.+?)``?", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
 
 
-def method(name: str) -> list["Markup"]:
-    """Return how a report measures, in paragraphs: what its function's docstring says."""
-    text = inspect.getdoc(REPORTS[name].function) or ""
+def method(name: str, study: Study) -> list["Markup"]:
+    """Return how a report measures, in paragraphs: as its docstring or its study says."""
+    entry = report_of(study, name)
+    text = entry.meta.get("method") or inspect.getdoc(entry.function) or ""
     parts = [" ".join(part.split()) for part in text.removeprefix("Yield ").split("\n\n")]
     return [_linked(part[:1].upper() + part[1:]) for part in parts if part]
 

@@ -19,7 +19,7 @@ from fstore.queries.cells.missing import Missing
 from fstore.queries.refresh.compute import Computed, bring_up
 from fstore.queries.refresh.elsewhere import Elsewhere, Sent
 from fstore.queries.refresh.standing import Standing, State, look, told, with_paper
-from fstore.queries.reports import REPORTS
+from fstore.queries.reports import report_of, reports_of
 from fstore.queries.studies.study import Study, not_current
 from fstore.types import OnProgress
 
@@ -160,20 +160,21 @@ def brought(
     UnknownNameError
         No such report.
     """
-    chosen = chosen_reports(names)
+    chosen = chosen_reports(study, names)
     call = _Call(store, study, compute, elsewhere, on_progress, on_wait, watch, on_record)
     return _brought(call, chosen, inputs)
 
 
-def chosen_reports(names: Sequence[str]) -> list[str]:
-    """Return the names of reports, each once; all of them if none is given.
+def chosen_reports(study: Study, names: Sequence[str]) -> list[str]:
+    """Return the names of reports of a study, each once; all of them if none is given.
 
     Raises
     ------
     UnknownNameError
         No such report.
     """
-    return [REPORTS[name].name for name in dict.fromkeys(names)] or [e.name for e in REPORTS]
+    chosen = [report_of(study, name).name for name in dict.fromkeys(names)]
+    return chosen or [entry.name for entry in reports_of(study)]
 
 
 @dataclass(frozen=True)

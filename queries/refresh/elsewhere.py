@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fstore.queries.refresh.task import Answer, Result, Stamps, Task, run_task
-from fstore.queries.reports import REPORTS
+from fstore.queries.reports import REPORTS, is_own
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -105,7 +105,7 @@ class Sent:
             The needs, and what each is to be computed from.
         """
         new = {n: s for n, s in stamps.items() if (report, s["fingerprint"]) not in self._tasks}
-        together = bool(REPORTS[report].meta.get("together"))
+        together = not is_own(report) and bool(REPORTS[report].meta.get("together"))
         for group in [new] if together else [{need: stamp} for need, stamp in new.items()]:
             if group:
                 task = Task(self._store, report, {n: dict(s) for n, s in group.items()})

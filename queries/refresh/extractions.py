@@ -9,7 +9,7 @@ from fstore import commands
 from fstore.errors import FstoreError
 from fstore.queries.cells.inputs import NO_PROPOSALS, Inputs
 from fstore.queries.cells.needs import Need
-from fstore.queries.reports import REPORTS, needs_of
+from fstore.queries.reports import needs_of, reports_of
 from fstore.queries.studies.study import Study
 from fstore.store.parts import TRAINVAL, Part, Samples, Split
 
@@ -57,7 +57,7 @@ def study_needs(
     left_out : dict of report's name to error
     """
     needs, left_out = {}, {}
-    for entry in REPORTS:
+    for entry in reports_of(study):
         try:
             needs[entry.name] = needs_of(store, study, entry.name)
         except FstoreError as error:

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,8 @@ from fstore.errors import UnknownNameError
 from fstore.queries.cells.noted import last_refresh, stored_as_of
 from fstore.queries.cells.why import NEW, reasons
 from fstore.queries.refresh.standing import with_paper
-from fstore.queries.reports import REPORTS
+from fstore.queries.reports import REPORTS, reports_of
+from fstore.queries.studies.study import load_study
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -66,7 +68,7 @@ def as_of(store: "Store", study: str, name: str, *, time: datetime) -> list[dict
     UnknownNameError
         No such report, or it was not refreshed by then.
     """
-    report = REPORTS[name].name  # or an error: no such report
+    (report,) = _reports(store, study, [name])
     return with_paper(stored_as_of(store, study, report, time=time), report)
 
 
@@ -94,7 +96,7 @@ def changes(
     from fstore.store.snapshot import FrozenStore
 
     frozen = FrozenStore(store.place)
-    chosen = [REPORTS[name].name for name in dict.fromkeys(names)] or [e.name for e in REPORTS]
+    chosen = _reports(frozen, study, names)
     return (
         change
         for name in chosen
@@ -114,8 +116,20 @@ def last_refresh_span(
     UnknownNameError
         No such report; or there was none.
     """
-    first, last = last_refresh(store, study, [REPORTS[name].name for name in names])
+    first, last = last_refresh(store, study, _reports(store, study, names) if names else ())
     return first - timedelta(microseconds=1), last
+
+
+def _reports(store: "Store", study: str, names: Sequence[str] = ()) -> list[str]:
+    """Return reports by their names; none for all: those of the study, and those that it had."""
+    from fstore.store.tables import read_columns
+
+    had = read_columns(store.place, "refreshes", ["report"], study=study)["report"].to_pylist()
+    known = dict.fromkeys([*(entry.name for entry in REPORTS), *sorted(had)])
+    with suppress(UnknownNameError):  # the study was not set, or REPORTS has all that is asked for
+        if any(name not in known for name in names):
+            known |= dict.fromkeys(e.name for e in reports_of(load_study(store, study)))
+    return [n if n in known else REPORTS[n].name for n in dict.fromkeys(names)] or list(known)
 
 
 def _stood(store: "Store", study: str, name: str, *, time: datetime) -> list[dict[str, Any]]:

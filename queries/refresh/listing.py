@@ -10,7 +10,7 @@ from fstore.queries.cells.noted import last_noted
 from fstore.queries.cells.why import stale_reasons, summary
 from fstore.queries.refresh.driver import Brought, brought
 from fstore.queries.refresh.standing import State
-from fstore.queries.reports import REPORTS
+from fstore.queries.reports import report_of
 from fstore.queries.studies.study import Study
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def due(store: "Store", study: Study, names: Sequence[str] = ()) -> Iterator[Due
 
 
 def _state(store: "Store", study: Study, seen: Brought) -> ReportState:
-    name, standing, meta = seen.report, seen.standing, REPORTS[seen.report].meta
+    name, standing, meta = seen.report, seen.standing, report_of(study, seen.report).meta
     listed = ReportState(
         name,
         meta["title"],

@@ -8,7 +8,7 @@ from fstore.errors import UnknownNameError
 from fstore.queries.cells.missing import Missing
 from fstore.queries.cells.needs import Row
 from fstore.queries.refresh.driver import brought
-from fstore.queries.reports import REPORTS
+from fstore.queries.reports import report_of
 from fstore.queries.studies.study import Study
 from fstore.types import OnProgress
 
@@ -96,5 +96,5 @@ def illustrated(
     DataError
         An image or a file of weights is not there any more.
     """
-    add = REPORTS[name].meta["illustrate"]
+    add = report_of(study, name).meta["illustrate"]
     return [dict(row) for row in (rows if add is None else add(store, study, rows))]

@@ -14,7 +14,7 @@ from fstore.queries.cells.inputs import Inputs
 from fstore.queries.cells.missing import Missing, what_is_missing
 from fstore.queries.cells.needs import Need
 from fstore.queries.cells.noted import last_noted
-from fstore.queries.reports import REPORTS, needs_of, paper_numbers
+from fstore.queries.reports import REPORTS, computes, is_own, needs_of, paper_numbers
 from fstore.queries.samples.ablations import ablation_module
 from fstore.queries.studies.study import Study, UnboundError
 from fstore.queries.studies.ways import dataset_command
@@ -155,7 +155,7 @@ def stamps_of(name: str, needs: Sequence[Need], inputs: Inputs) -> dict[Need, di
     """Return, for each cell, the columns that say what it is computed from."""
     stamps = {}
     for need in needs:
-        code = code_version(REPORTS[name].function.__module__, *ablation_modules(need))
+        code = code_version(computes(name).__module__, *ablation_modules(need))
         cell = {"cell": [need.row, need.col]}
         read = json.dumps(inputs.described(need) | cell, sort_keys=True)
         fingerprint = hashlib.sha256(json.dumps([name, read, code]).encode()).hexdigest()
@@ -181,7 +181,9 @@ def kept_rows(store: "Store", study: str, name: str) -> dict[str, list[dict[str,
 
 def with_paper(rows: Sequence[Mapping[str, Any]], name: str) -> list[dict[str, Any]]:
     """Return stored rows of a report as it shows them, the paper's numbers beside them."""
-    paper, paper_row = (REPORTS[name].meta[key] for key in ("paper", "paper_row"))
+    paper, paper_row = (
+        (None, str) if is_own(name) else (REPORTS[name].meta[key] for key in ("paper", "paper_row"))
+    )
     numbers = paper_numbers(paper) if paper else {}
     columns = ("study", "report", "row", "col", "value", "std", "n")
     return [

@@ -17,7 +17,7 @@ from fstore.errors import FstoreError, StorageError
 from fstore.queries.cells.inputs import Inputs
 from fstore.queries.cells.needs import Cell, Need
 from fstore.queries.refresh.standing import stamps_of
-from fstore.queries.reports import REPORTS
+from fstore.queries.reports import computes
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -68,7 +68,7 @@ def computed_here(store: "Store", report: str, stamps: Stamps) -> Iterator[Resul
         Its keys are the needs.
     """
     began = perf_counter()
-    for need, cells in REPORTS[report].function(store, list(stamps)):
+    for need, cells in computes(report)(store, list(stamps)):
         yield Result(need, cells, perf_counter() - began)
         began = perf_counter()  # what was done with the cells meanwhile is not theirs
 

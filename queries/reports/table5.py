@@ -29,7 +29,9 @@ def table5(store: "Store", needs: Sequence[Need]) -> Iterator[tuple[Need, list[C
     """Yield the smallest listed number of filters that reaches a share of the complete AP.
 
     Ground-truth boxes; SVMs learned on train and val, 11-point AP on test; sizes 1, 2, 3, 5, 10,
-    ... 256 and all. Beside it the number interpolated between sizes. A class that cannot be learned
-    or tested has no cell. Source: the paper's Table 5.
+    ... 256 and all. Beside it the number interpolated between sizes, and how many sizes have an SVM
+    whose best weights are exactly 0 (``no_direction``, of n): these are passed over, and if that of
+    all filters is one, the class has no number. Nor has a class that cannot be learned or tested.
+    Source: the paper's Table 5.
     """
     yield from needed_cells(store, needs)

@@ -17,7 +17,7 @@ from fstore.store.remedies import how_to_replace, rectified
 if TYPE_CHECKING:
     from fstore.store import Store
 
-__all__ = ["Block", "Rows", "ablated_blocks"]
+__all__ = ["Block", "Rows", "ablated_blocks", "whole_layer"]
 
 Block: TypeAlias = tuple[NDArray[np.int32], NDArray[np.float32]]
 
@@ -88,6 +88,24 @@ def ablated_blocks(
         if not np.isfinite(X.sum()):
             raise DataError(_not_finite(rows, block, X, store=store))
         yield block, change.apply(X, orders)
+
+
+def whole_layer(
+    store: "Store", rows: Sequence[Rows], *, ablation: str = "none"
+) -> NDArray[np.float32]:
+    """Return a layer's ablated responses, all of them in memory.
+
+    Parameters
+    ----------
+    store, rows, ablation
+        As of :func:`ablated_blocks`, which raises the same errors.
+
+    Returns
+    -------
+    array of shape (n_samples, n_channels, positions), float32
+    """
+    blocks = [X for _, X in ablated_blocks(store, rows, ablation=ablation)]
+    return np.concatenate(blocks, axis=1)
 
 
 def _not_finite(

@@ -17,7 +17,7 @@ from fstore import commands
 from fstore.errors import FstoreError
 from fstore.queries.cells.code import code_changed
 from fstore.queries.refresh.standing import State
-from fstore.queries.reports import REPORTS
+from fstore.queries.reports import REPORTS, computes
 from fstore.queries.schedule.cron import Cron
 from fstore.queries.schedule.hooks import Hooks, call_hooks
 from fstore.queries.schedule.log import (
@@ -211,7 +211,7 @@ def run_once(
 
 def _check_code() -> None:
     """Refuse to go on if the reports' code changed since this was first called."""
-    if code_changed(entry.function.__module__ for entry in REPORTS):
+    if code_changed({computes("").__module__, *(e.function.__module__ for e in REPORTS)}):
         raise FstoreError("fstore's code changed since this process began; restart it")
 
 

@@ -12,6 +12,7 @@ from fstore.errors import DataError, UnknownNameError
 from fstore.names import check_storable
 from fstore.queries.studies.bound import Bound
 from fstore.queries.studies.making import Making, check_making, gather_options
+from fstore.queries.studies.own import OwnReport, check_own
 from fstore.queries.studies.tuned import Tuned, name_tuned
 from fstore.toml_file import Table, Text, Texts, WholeNumbers, parse_toml, typed
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from fstore.store import Store
 
 __all__ = [
+    "ROLES",
     "Study",
     "UnboundError",
     "keep_study",
@@ -64,6 +66,8 @@ class Study(Table, frozen=True):
         Checkpoints that were fine-tuned for a task, one for each run of it (Tables 1, 2, 4).
     make : Making
         How data sets and checkpoints are made from raw files; empty: they must be there.
+    report : tuple of OwnReport
+        Reports of its own, beside the paper's.
     """
 
     name: Text
@@ -83,6 +87,7 @@ class Study(Table, frozen=True):
     finetuned: Text | None = None
     tuned: tuple[Tuned, ...] = ()
     make: Making = Making()
+    report: tuple[OwnReport, ...] = ()
 
     def checkpoint(self, role: str) -> str:
         """Return the checkpoint that plays a part.
@@ -184,12 +189,13 @@ def parse_study(toml: str, *, source: str = "study") -> Study:
     study = replace(study, tuned=tuple(_tuned(study, written, source)))
     check_making(study.make, f"{source}: make")
     _check_finetuning(study, source)
+    check_own(study.report, source)
     return study
 
 
 def _tables(written: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Return what a file says as :class:`Study` has it: a table alone is a list of one."""
-    tables = _listed(written, (*ROLES, "tuned"))
+    tables = _listed(written, (*ROLES, "tuned", "report"))
     if not isinstance(make := written.get("make"), dict):
         return tables
     tables["make"] = _listed(make, Making.__struct_fields__)

@@ -137,7 +137,7 @@ def _refusal(network: str) -> str:
     else:
         again = commands.ckpt_trust(None, network)
         look = f"read {file}, and if you trust it: {again}"
-    return f"network {name} is code that the store names, no library's, and {why}; {look}"
+    return f"{name} is code that the store names, no library's, and {why}; {look}"
 
 
 # What is kept in the user's folder

@@ -109,7 +109,7 @@ def test_every_analysis_is_a_method(digits: fstore.Store) -> None:
         for name in parameters:
             assert re.search(rf"^{name} : ", method.__doc__, re.MULTILINE), (entry.name, name)
         assert method.__doc__.startswith(entry.summary)
-    with pytest.raises(AttributeError, match="there are: accuracy, cka, classification"):
+    with pytest.raises(AttributeError, match="there are: ablate_filters, accuracy, cka"):
         digits.analyze.selektivity  # noqa: B018
     assert not hasattr(digits.analyze, "_repr_markdown_")
 

@@ -21,7 +21,13 @@ pytest.importorskip("dagster", reason="not installed: pip install 'fstore[dagste
 
 import dagster as dg
 
-from fstore.cli.dagster import Place, activations, partitions_of_the_store, reports
+from fstore.cli.dagster import (
+    Place,
+    activations,
+    own_assets,
+    partitions_of_the_store,
+    reports,
+)
 
 DIGITS = """
 name = "digits"
@@ -121,6 +127,25 @@ def test_a_report_materialises(small: Store) -> None:
     for row, line in zip(rows, lines[2:], strict=True):
         cells = line.strip("| ").split(" | ")
         assert cells[:3] == [row["row"], row["col"], f"{row['value']:.6g}"]
+
+
+def test_own_reports_materialise(small: Store, tmp_path: Path) -> None:
+    """A report that the study states itself is an asset; what it expects fails its run."""
+    own = """
+[[report]]
+name = "own"
+title = "Rows"
+sql = "SELECT layer, count(*) AS n FROM activations WHERE ckpt = $ckpt GROUP BY layer"
+expect = ["n > 0"]
+"""
+    set_study(small, STUDY + own)
+    place = Place(store=str(small.path))
+    assert metadata(materialise(small, *own_assets(place)), "own")["computed"] == 2
+    set_study(small, STUDY + own.replace("n > 0", "n < 0"))
+    (failing,) = own_assets(place)
+    with pytest.raises(dg.Failure, match=r"cell 'ckpt=5k' of report 'own': expected n < 0"):
+        list(cast("Iterator[object]", failing(dg.build_asset_context(), place)))
+    assert own_assets(Place(store=str(tmp_path / "none"))) == []
 
 
 def test_reports_materialise_together(small: Store) -> None:

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from _detection import Scenes, add_images, make_scenes
 from _devkit import Object, write_devkit
 from fstore import workflows
 from fstore.cli.app import app
+from fstore.cli.detectors import listed_classes
 from fstore.store import Store
 from fstore.types import Part
 from fstore.workflows.extract.run import extract
@@ -295,3 +298,11 @@ def test_shuffled_features_need_a_sample(pictures: tuple[Store, Path]) -> None:
     finally:
         (store.path / "detectors" / f"{name}.safetensors").unlink()
     refused(result, 1, "use a detector of another ablation")
+
+
+def test_a_class_whose_name_has_a_comma() -> None:
+    """``--class`` takes names joined by commas, and a name that itself has one."""
+    classes = {"birds": ("tench, Tinca tinca", "wren"), "more": ("crow",)}
+    store: Any = SimpleNamespace(dataset=lambda name: SimpleNamespace(classes=classes[name]))
+    words = ["tench, Tinca tinca", "wren, crow"]
+    assert listed_classes(store, list(classes), words) == ["tench, Tinca tinca", "wren", "crow"]

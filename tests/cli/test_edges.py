@@ -15,6 +15,7 @@ import typer
 from typer.testing import CliRunner
 
 from fstore.cli import app
+from fstore.cli.commands import WHOLE
 from fstore.cli.errors import error_text
 from fstore.errors import StorageError
 from fstore.store import Store
@@ -202,8 +203,39 @@ def test_an_option_of_one_value_is_given_once(place: Path, words: list[str], opt
 
 
 @pytest.mark.parametrize(
+    ("name", "words", "param", "values"),
+    [
+        ("extract", "--layer=x --ckpt=a,b --ckpt=c", "ckpt", ["a", "b", "c"]),
+        ("extract", "--layer=a,b --ckpt=c", "layer", ["a,b"]),  # the network reads it
+        ("analyze cka", "--ckpt=a --dataset=d --layer b[0,1].c,e", "layer", ["b[0,1].c", "e"]),
+        ("analyze top-images", "--ckpt=a --dataset=d --layer=l --channel=3,4", "channel", [3, 4]),
+        ("schedule", "--report table1,table2", "report", ["table1", "table2"]),
+        ("report refresh", "table1,table2 table3", "names", ["table1", "table2", "table3"]),
+        ("detect train", "--layer=x --ckpt=a --dataset=d,e --class=f,g", "dataset", ["d", "e"]),
+        ("detect train", "--layer=x --ckpt=a --dataset=d,e --class=f,g", "class_", ["f,g"]),
+        ("ckpt init", "--name=n --network=n --preprocess=a=1,b=2", "preprocess", ["a=1,b=2"]),
+        ("export", "x.npz --layer a,b", "layer", "a,b"),  # one value
+    ],
+)
+def test_values_of_a_list_are_repeated_or_joined(
+    name: str, words: str, param: str, values: object
+) -> None:
+    """``--ckpt a,b`` is ``--ckpt a --ckpt b``, wherever an option or argument is a list."""
+    context = COMMANDS[name].make_context(f"fstore {name}", words.split())
+    assert context.params[param] == values
+
+
+def test_lists_that_are_not_split_are_there() -> None:
+    """The lists that are not split at commas are options that there are."""
+    for name, option in WHOLE:
+        options = {opt: p for p in COMMANDS[name].params for opt in p.opts}
+        assert options[option].multiple
+
+
+@pytest.mark.parametrize(
     ("words", "told"),
     [
+        (["analyze", "cka", "--layer", "a,"], "--layer 'a,' has a comma with no value beside it"),
         (["dataset", "remove", "x"], "use: fstore drop --dataset NAME"),
         (["dataset", "rm", "x"], "use: fstore drop --dataset NAME"),
         (["ckpt", "delete", "x"], "use: fstore drop --ckpt NAME --checkpoint"),

@@ -287,7 +287,7 @@ def test_reproduce_reads_the_study_once(
     monkeypatch.setattr(tomllib, "loads", noted)
     run(built.store, "reproduce", str(file), "--page", str(tmp_path / "page"))
     assert (tmp_path / "page/index.html").is_file()
-    assert read == [STUDY]
+    assert read.count(STUDY) == 1
 
 
 # what is lacking

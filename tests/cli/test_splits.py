@@ -20,15 +20,20 @@ from fstore.types import Split as Registered
 
 FEATURES = ("--layer", "fc7", "--ckpt", "random", "--dataset", "d")
 COMMANDS: dict[str, tuple[str, ...]] = {
+    "analyze ablate-filters": FEATURES,
     "analyze accuracy": FEATURES,
     "analyze classification": FEATURES,
     "analyze cka": (*FEATURES, "--other", "random", "--part", "test"),
+    "analyze confusion": FEATURES,
+    "analyze dimension": (*FEATURES, "--part", "test"),
+    "analyze dissection": (*FEATURES, "--part", "test"),
     "analyze entropy-curve": (*FEATURES, "--channel", "0"),
     "analyze filter-change": (*FEATURES, "--other", "random", "--part", "test"),
     "analyze filter-curves": FEATURES,
     "analyze filter-overlap": FEATURES,
     "analyze filter-subsets": FEATURES,
     "analyze nearest": (*FEATURES, "--sample", "0", "--part", "test"),
+    "analyze probe": FEATURES,
     "analyze proposal-recall": ("--dataset", "d", "--part", "test"),
     "analyze retrieval": FEATURES,
     "analyze rsa": (*FEATURES, "--other", "random", "--part", "test"),

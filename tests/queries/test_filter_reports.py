@@ -119,6 +119,7 @@ def test_fractions(world: StudyWorld, curves: dict[tuple[str, str], Any], name: 
             for k, value in zip(sizes, at_11, strict=True):
                 wanted[f"{label} {role}", str(k)] = value / at_11[-1]
                 wanted[f"{label} {role}", f"{k}:ap"] = 100 * value
+                wanted[f"{label} {role}", f"{k}:no_direction"] = 0
     assert set(cells) == set(wanted)
     for (row, col), cell in cells.items():
         close = 100 * AP if col.endswith(":ap") else AP
@@ -130,7 +131,7 @@ def test_fractions(world: StudyWorld, curves: dict[tuple[str, str], Any], name: 
 def test_needed(world: StudyWorld, curves: dict[tuple[str, str], Any], name: str) -> None:
     """The smallest size that reaches half and nine tenths; where the line to it crosses them."""
     cells = cells_of(world, name)
-    assert len(cells) == 2 * 2 * 2 * len(CLASSES)
+    assert len(cells) == 3 * 2 * 2 * len(CLASSES)
     for role in ROLES:
         for label, (sizes, at_11, _) in curves[role, LAYERS[name]].items():
             fractions = np.array(at_11) / at_11[-1]

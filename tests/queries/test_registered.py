@@ -32,8 +32,19 @@ WITH_MORE = {
     "table4": "test_table4.py",
     "table8": "test_table8.py",
     "proposal-recall": "test_proposal_recall.py",
+    "dissection": "test_dissection.py",
 }
 """What needs images, weights, proposals or tuned checkpoints too, and the test that has them."""
+
+ONE_CLASS = ("accuracy", "confusion")
+"""What asks for samples of one class each."""
+
+FEWER: dict[str, dict[str, Any]] = {
+    "probe": {"layer": ("conv5",), "folds": 2},
+    "confusion": {"folds": 2},
+    "ablate-filters": {"folds": 2},
+}
+"""Options that leave out work which proves nothing more."""
 
 ANALYSIS_NAMES = [entry.name for entry in ANALYSES if entry.name not in WITH_MORE]
 REPORT_NAMES = [entry.name for entry in REPORTS if entry.name not in WITH_MORE]
@@ -80,7 +91,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def options(name: str) -> dict[str, Any]:
     """Return what an analysis must be told: layer conv5 of the data set that suits its view."""
     parameters = options_of(ANALYSES[name].function)
-    dataset = {"gt": "g", "image": "s" if name == "accuracy" else "d"}[parameters["view"].default]
+    dataset = {"gt": "g", "image": "s" if name in ONE_CLASS else "d"}[parameters["view"].default]
     number = "int" in str(parameters["channel"].annotation) if "channel" in parameters else False
     known = {
         "layer": "conv5",
@@ -90,7 +101,13 @@ def options(name: str) -> dict[str, Any]:
         "channel": (0, 2) if number else ("0", "2"),
     }
     needed = [n for n, p in parameters.items() if p.default is p.empty]
-    return {n: known[n] for n in needed}
+    return {n: of_kind(parameters[n], known[n]) for n in needed} | FEWER.get(name, {})
+
+
+def of_kind(parameter: Any, value: Any) -> Any:  # noqa: ANN401 - of any option
+    """Return a value as an option takes it: alone, or as one of several."""
+    several = get_origin(parameter.annotation) is tuple and not isinstance(value, tuple)
+    return (value,) if several else value
 
 
 def is_plain(value: object) -> bool:
@@ -137,15 +154,15 @@ def test_analysis_of_a_layer_that_is_not_there(world: StudyWorld, name: str) -> 
     """Of a layer that is not extracted: the command; of a checkpoint: those that there are."""
     given, taken = options(name), options_of(ANALYSES[name].function)
     view = taken["view"].default
-    layer = ("conv9",) if get_origin(taken["layer"].annotation) is tuple else "conv9"
+    layer, ckpt = of_kind(taken["layer"], "conv9"), of_kind(taken["ckpt"], "305k")
     command = (
-        f"fstore extract --layer conv9 --ckpt {given['ckpt']} "
+        "fstore extract --layer conv9 --ckpt 5k "
         f"--dataset {given['dataset']} --view {view} --store {world.store.path}"
     )
     with pytest.raises(UnknownNameError, match=command):
         ask(world.store, name, **{**given, "layer": layer})
     with pytest.raises(UnknownNameError, match="no checkpoint '305k'; there are: ") as caught:
-        ask(world.store, name, **{**given, "ckpt": "305k"})
+        ask(world.store, name, **{**given, "ckpt": ckpt})
     assert "fstore extract" not in str(caught.value)
 
 

@@ -8,7 +8,7 @@ from fstore.queries.cells.needs import BESIDE, ROW_COLUMNS
 from fstore.queries.publish.paper_tables import dressed, table_grid, table_text
 from fstore.queries.publish.titles import report_title
 from fstore.queries.refresh.show import illustrated, show_report
-from fstore.queries.reports import REPORTS
+from fstore.queries.reports import report_of
 from fstore.queries.studies.study import Study, load_study
 from fstore.showing import table_html
 
@@ -34,7 +34,7 @@ class Report(Rows):
         super().__init__(
             rows,
             columns=ROW_COLUMNS,
-            draw=REPORTS[name].meta["plot"],
+            draw=report_of(study, name).meta["plot"],
             what=f"report '{name}'",
             heading=report_title(name, study),
         )
@@ -70,7 +70,7 @@ class Report(Rows):
 
     @property
     def _is_table(self) -> bool:
-        meta = REPORTS[self.name].meta
+        meta = report_of(self._study, self.name).meta
         return bool(self._of_paper()) and bool(meta["paper"] or meta["columns"])
 
 

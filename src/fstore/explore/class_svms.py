@@ -71,7 +71,8 @@ def needed(contents: "Contents", partition: Partition, split: Split, name: str) 
     dict
         ``rows``, as of the analysis; ``enough``, a row a share of the complete AP with the listed
         number of filters that reaches it and the interpolated one; ``best``, the first filters of
-        the ranking; ``learned`` and ``tested``, numbers of samples.
+        the ranking; ``no_direction``, sizes whose best weights are exactly 0; ``learned`` and
+        ``tested``, numbers of samples.
 
     Raises
     ------
@@ -85,7 +86,7 @@ def needed(contents: "Contents", partition: Partition, split: Split, name: str) 
 
 
 def _needed(contents: "Contents", partition: Partition, split: Split, name: str) -> dict[str, Any]:
-    from fstore.queries.methods.filters import factor, filters_needed, subset_aps
+    from fstore.queries.methods.filters import factor, subset_aps
 
     read = split_responses(contents, partition, split)
     c, fitted, test = read.classes.index(name), read.split.fitted, read.split.test
@@ -101,15 +102,19 @@ def _needed(contents: "Contents", partition: Partition, split: Split, name: str)
             subsets.sizes, subsets.ap_11, subsets.ap_all, subsets.fractions, strict=True
         )
     ]
-    enough = []
-    for share in SHARES if subsets.ap_11[-1] else ():
-        listed, between = filters_needed(subsets.sizes, subsets.fractions, share)
-        enough.append({"share": share, "listed": listed, "interpolated": between})
+    enough = [
+        {"share": share, "listed": found[0], "interpolated": found[1]}
+        for share in SHARES
+        if (found := subsets.needed(share)) is not None
+    ]
     return {
         "rows": rows,
         "enough": enough,
         "best": subsets.ranking[:12].tolist(),
         "converged": subsets.converged,
+        "no_direction": [
+            k for k, none in zip(subsets.sizes, subsets.no_direction, strict=True) if none
+        ],
         "learned": len(fitted),
         "tested": len(test),
     }

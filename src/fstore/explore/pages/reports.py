@@ -6,7 +6,7 @@ from fstore import commands
 from fstore.errors import UnknownNameError
 from fstore.explore.page import Asked, page
 from fstore.explore.rendering import embedded
-from fstore.queries.reports import REPORTS
+from fstore.queries.reports import report_of
 from fstore.store.schema import TABLES
 
 if TYPE_CHECKING:
@@ -61,9 +61,8 @@ def standings(asked: Asked) -> dict[str, object]:
 def report(asked: Asked) -> dict[str, object]:
     """Show one report: what is stored of it, as the paper's table, and why more is not there."""
     name = asked.text("name")
-    if name not in REPORTS:
-        raise UnknownNameError(f"no report '{name}'; the page of reports lists them")
     study = _study(asked)
+    meta = report_of(study, name).meta
     shown = asked.contents.kept(
         ("report", study.name, name), tuple(TABLES), lambda: _shown(asked, study, name)
     )
@@ -72,7 +71,7 @@ def report(asked: Asked) -> dict[str, object]:
     return {
         "study": study,
         "name": name,
-        "meta": REPORTS[name].meta,
+        "meta": meta,
         "show": show,
         "refresh": refresh,
         **shown,
@@ -107,7 +106,7 @@ def _shown(asked: Asked, study: "Study", name: str) -> dict[str, Any]:
 
     (done,) = brought(asked.store, study, [name], compute=False)
     seen = exhibit(asked.store, study, done)
-    dress, meta = dressed(study, name), REPORTS[name].meta
+    dress, meta = dressed(study, name), report_of(study, name).meta
     main = [row for row in seen.rows if BESIDE not in row["col"]]
     is_table = bool(main) and bool(meta["paper"] or meta["columns"])
     grid = table_grid(main, word=dress["word"], spread=str(dress["spread"])) if is_table else None
@@ -116,16 +115,16 @@ def _shown(asked: Asked, study: "Study", name: str) -> dict[str, Any]:
         "seen": seen,
         "grid": grid,
         "rows": [] if is_table else main,
-        "chart": _chart(seen),
+        "chart": _chart(study, seen),
         "is_pictured": pictured,
     }
 
 
-def _chart(seen: "Exhibit") -> "Markup | str":
+def _chart(study: "Study", seen: "Exhibit") -> "Markup | str":
     """Return the report's chart; empty where it has none, or its rows cannot be drawn."""
     from fstore.queries.publish.charts import chart_of
 
-    chart = chart_of(seen.rows, seen.name, title=seen.title)
+    chart = chart_of(seen.rows, report_of(study, seen.name), title=seen.title)
     return "" if chart is None else embedded(chart.spec, chart.alt)
 
 
@@ -135,7 +134,7 @@ def picture(asked: Asked) -> "Response":
     from starlette.responses import Response
 
     study, name = _study(asked), asked.text("name")
-    if name not in REPORTS or REPORTS[name].meta["chart"] is None:
+    if report_of(study, name).meta["chart"] is None:
         raise UnknownNameError(f"report '{name}' has no picture")
     key = ("picture", study.name, name)
     data = asked.contents.kept(key, tuple(TABLES), lambda: _drawn(asked, study, name))
@@ -149,4 +148,4 @@ def _drawn(asked: Asked, study: "Study", name: str) -> bytes:
 
     (done,) = brought(asked.store, study, [name], compute=False)
     rows = illustrated(asked.store, study, name, rows=done.rows)
-    return drawing_bytes(REPORTS[name].meta["plot"](rows), ".png")
+    return drawing_bytes(report_of(study, name).meta["plot"](rows), ".png")

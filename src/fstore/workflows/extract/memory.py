@@ -61,7 +61,24 @@ class Room:
         """Return the samples of a batch: as many as usual, less where two batches do not fit."""
         if self.memory is None:
             return usual
-        return max(1, min(usual, round_number(self.memory // 4 // (2 * self.inputs))))
+        fit = self.memory // 4 // (2 * self.inputs)
+        return usual if fit >= usual else max(1, round_number(fit))
+
+    def check_batch(self, asked: int | None) -> None:
+        """Refuse a size of batches that was asked for and does not fit.
+
+        Raises
+        ------
+        DataError
+            Two batches of it take more than a quarter of the memory; the message says what fits.
+        """
+        if asked is None or self.memory is None or (fit := self.batch(asked)) == asked:
+            return
+        raise DataError(
+            f"--batch-size {asked} does not fit into --memory of {self.memory} bytes: two batches "
+            f"may take a quarter of it, and a sample takes {self.inputs} bytes; give --batch-size "
+            f"{fit}, or --memory {8 * self.inputs * asked}, or leave one of them out"
+        )
 
     def ahead(self, batch: int) -> int:
         """Return how many batches are decoded while one of ``batch`` samples is computed."""

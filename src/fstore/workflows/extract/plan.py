@@ -264,14 +264,16 @@ class Planner:
     def _room(
         self, record: CheckpointRecord, specs: Sequence[LayerSpec], start: Start | None
     ) -> Room:
-        """Return what one sample takes; stored responses are read by the shard."""
+        """Return what one sample takes, if batches fit; stored responses are read by the shard."""
         if start is not None:
             inputs = 4 * start.values
             kept = kept_bytes(specs) + 2 * inputs
         else:
             inputs = 4 * 3 * self.network(record).preprocess.size ** 2
             kept = kept_bytes(specs)
-        return Room(memory=self.options.memory, kept=kept, inputs=inputs)
+        room = Room(memory=self.options.memory, kept=kept, inputs=inputs)
+        room.check_batch(self.options.batch_size)
+        return room
 
     def _check_signs(self, record: CheckpointRecord, specs: Sequence[LayerSpec]) -> None:
         """Refuse to rectify a layer for one data set or view and not for another."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fstore import commands
 from fstore.errors import FstoreError, UnknownNameError
+from fstore.queries.studies.own import agree_to_code
 from fstore.queries.studies.study import Study, parse_study
 from fstore.trust import consent
 from fstore.types import OnProgress
@@ -101,6 +102,7 @@ def reproduce(
     """
     study = parse_study(toml, source=source) if study is None else study
     consent(store.trusted, study.network)  # the user gave the study
+    agree_to_code(store, study.report)
     context = Context(store, study, data, device, shown, ray, elsewhere)
     watch = watch or (lambda _: nullcontext(_silent))
     pending = False
@@ -226,7 +228,7 @@ def _reports(context: Context, watch: Watch, *, pending: bool, dry_run: bool) ->
 
     def watched(name: str, standing: "Standing") -> AbstractContextManager[OnProgress]:
         command = commands.report_show(context.place, name)
-        return watch(Step(_title(name), command, not standing.stale, lambda _: ""))
+        return watch(Step(_title(context.study, name), command, not standing.stale, lambda _: ""))
 
     for done in brought(
         context.store,
@@ -237,20 +239,20 @@ def _reports(context: Context, watch: Watch, *, pending: bool, dry_run: bool) ->
     ):
         if done.raised is not None and not isinstance(done.raised, FstoreError):
             raise done.raised  # a bug is not a step that failed
-        yield _result(done, pending=pending)
+        yield _result(context.study, done, pending=pending)
 
 
-def _title(name: str) -> str:
-    from fstore.queries.reports import REPORTS
+def _title(study: Study, name: str) -> str:
+    from fstore.queries.reports import report_of
 
-    return f"{name}: {REPORTS[name].meta['title']}"
+    return f"{name}: {report_of(study, name).meta['title']}"
 
 
-def _result(done: "Brought", *, pending: bool) -> Result:
+def _result(study: Study, done: "Brought", *, pending: bool) -> Result:
     """Tell what became of a report as of any step."""
     from fstore.queries.refresh.standing import State
 
-    title, missing = _title(done.report), done.missing
+    title, missing = _title(study, done.report), done.missing
     if done.raised is not None:
         state = "left out" if done.state is State.LEFT_OUT else "to do" if pending else "failed"
         return Result(title, state, done.seconds, done.error)
