@@ -16,9 +16,9 @@ from fstore.cli.places import page_beside
 __all__ = ["demo"]
 
 DENSITY = """
-SELECT layer, round(100 * avg(nnz / (height * width)) FILTER (ckpt = '10'), 1) AS after_10,
-       round(100 * avg(nnz / (height * width)) FILTER (ckpt = '110'), 1) AS after_110,
-       round(100 * avg(nnz / (height * width)) FILTER (ckpt = '700'), 1) AS after_700
+SELECT layer, round(100 * avg(nnz / (height * width)) FILTER (ckpt = '45'), 1) AS after_45,
+       round(100 * avg(nnz / (height * width)) FILTER (ckpt = '140'), 1) AS after_140,
+       round(100 * avg(nnz / (height * width)) FILTER (ckpt = '900'), 1) AS after_900
 FROM activations JOIN layers USING (network, layer)
 WHERE dataset = 'scenes' AND view = 'image' GROUP BY layer ORDER BY layer
 """
@@ -27,7 +27,7 @@ BEST_FILTERS = """
 WITH ap AS (
     SELECT class, channel, round(voc_ap(act_max, label), 3) AS ap
     FROM activations JOIN all_labels USING (dataset, view, sample_id)
-    WHERE ckpt = '700' AND layer = 'conv5' AND dataset = 'scenes' AND view = 'gt'
+    WHERE ckpt = '900' AND layer = 'conv5' AND dataset = 'scenes' AND view = 'gt'
     GROUP BY class, channel)
 SELECT class, arg_max(channel, ap) AS best_filter, max(ap) AS ap, round(avg(ap), 3) AS mean_ap
 FROM ap GROUP BY class ORDER BY class
@@ -38,14 +38,18 @@ SELECT ckpt, channel, list(image_id ORDER BY act_max DESC)[1:3] AS top_images,
        round(max(act_max), 2) AS largest, count_if(act_max > 0) AS fires_for
 FROM activations JOIN samples USING (dataset, view, sample_id)
 WHERE dataset = 'scenes' AND view = 'image' AND layer = 'conv5' AND channel = 7
-  AND ckpt IN ('10', '35', '110', '350', '700')
+  AND ckpt IN ('45', '140', '450', '900')
 GROUP BY ckpt, channel ORDER BY ckpt::INT
 """
 
 CHANCE = """
-SELECT class, count_if(label = 1) AS scenes_with_it,
-       round(100 * avg((label = 1)::INT), 1) AS chance_ap
-FROM all_labels WHERE dataset = 'scenes' AND view = 'image' GROUP BY class ORDER BY class
+WITH lots AS (
+    SELECT class, lot, count_if(label = 1) AS scenes,
+           voc_ap(hash(sample_id, lot)::DOUBLE, label) AS ap
+    FROM all_labels JOIN splits USING (dataset, view, sample_id), range(100) AS lots(lot)
+    WHERE dataset = 'scenes' AND view = 'image' AND part = 'test' GROUP BY class, lot)
+SELECT class, any_value(scenes) AS test_scenes_with_it, round(100 * avg(ap), 1) AS ap_of_chance
+FROM lots GROUP BY class ORDER BY class
 """
 
 STUDY = str(Path(__file__).with_name("digits.toml"))
@@ -61,16 +65,17 @@ REPORTS = (
 )
 
 STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("An empty store", ("init",)),
     (
         "Scenes of handwritten digits, drawn here: no download",
         ("dataset", "add", "scenes", "--format", "digit-scenes", "--large"),
     ),
     (
-        "How often is each digit there? Average precision of chance is that share, in percent",
+        "How well does chance tell the digits? Average precision (percent) of 100 random rankings",
         ("sql", CHANCE),
     ),
     (
-        "A small CaffeNet is trained, then all reports of a study are computed: this takes longest",
+        "Training of a small CaffeNet, extraction, all reports of a study: nearly all the time",
         ("reproduce", STUDY, "--no-page"),
     ),
     (

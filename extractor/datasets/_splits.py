@@ -10,6 +10,7 @@ from fstore.types import Part, SampleRecord, Split, ViewManifest
 
 __all__ = [
     "DEFAULT_FRACTIONS",
+    "EVEN_PARTS_OF_TEN",
     "PARTS_OF_TEN",
     "Fractions",
     "image_view",
@@ -31,6 +32,12 @@ PARTS_OF_TEN: tuple[Part, ...] = (
     *("val", "train", "test", "train", "test"),
 )
 """Parts of ten generated images in a row, in these fractions."""
+
+EVEN_PARTS_OF_TEN: tuple[Part, ...] = (
+    *("train", "test", "val", "train", "test"),
+    *("val", "train", "test", "val", "test"),
+)
+"""The same with as many images in val as in train: 30/30/40."""
 
 
 def stratified_parts(

@@ -65,11 +65,11 @@ def digit_pictures(
 
 def _files(images: int, seed: int) -> Iterator[tuple[str, bytes]]:
     uris, pixels, parts = load_digit_images()
-    names = np.array([uri.split("/")[0] for uri in uris])
+    names, part_of = np.array([uri.split("/")[0] for uri in uris]), np.array(parts)
     for i in range(images):
         part, name = PARTS_OF_TEN[i % 10], str(i // 10 % 10)
         rng = np.random.default_rng([seed, i])
-        drawn_from = np.flatnonzero((np.array(parts) == part) & (names == name))
+        drawn_from = np.flatnonzero((part_of == part) & (names == name))
         picture = draw_picture(rng, name, pixels[rng.choice(drawn_from)])
         buffer = io.BytesIO()
         # stored, not deflated: the same bytes whatever zlib Pillow was built with

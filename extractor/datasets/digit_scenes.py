@@ -13,7 +13,7 @@ from fstore.extractor.datasets._api import dataset_format
 from fstore.extractor.datasets._files import Progress
 from fstore.extractor.datasets._generated import write_generated
 from fstore.extractor.datasets._scenes import Scene, draw_scene
-from fstore.extractor.datasets._splits import PARTS_OF_TEN, Fractions
+from fstore.extractor.datasets._splits import EVEN_PARTS_OF_TEN, PARTS_OF_TEN, Fractions
 from fstore.extractor.datasets.digits import load_digit_images
 from fstore.extractor.datasets.voc import voc
 from fstore.types import DatasetManifest, Part
@@ -54,7 +54,8 @@ def digit_scenes(
     seed : int
         Of the drawing. A scene depends on it and on its number only, not on ``images``.
     large : bool
-        One to three digits a scene, of 44 to 83 pixels, in place of one to five of 28 to 63.
+        One to three digits a scene, of 44 to 83 pixels, in place of one to five of 28 to 63. The
+        official split is then 30/30/40: a study can learn from half of the scenes, or from all.
     """
     if images < _FEWEST:
         raise DataError(f"{images} images are too few for ten classes; ask for {_FEWEST} or more")
@@ -71,20 +72,18 @@ def _devkit(images: int, seed: int, *, large: bool = False) -> Iterator[tuple[st
     uris, pixels, parts = load_digit_images()
     names = np.array([uri.split("/")[0] for uri in uris])
     labels: dict[str, dict[str, int]] = {}
+    dealt = EVEN_PARTS_OF_TEN if large else PARTS_OF_TEN
+    part_of: dict[str, Part] = {}
     for i in range(images):
-        drawn_from = np.array(parts) == _part(i)
+        image_id, part = f"{i + 1:06d}", dealt[i % 10]
+        drawn_from = np.array(parts) == part
         rng = np.random.default_rng([seed, i])
         scene = draw_scene(rng, names[drawn_from].tolist(), pixels[drawn_from], large=large)
-        image_id = f"{i + 1:06d}"
-        labels[image_id] = _labels(scene)
+        labels[image_id], part_of[image_id] = _labels(scene), part
         yield f"VOC2007/JPEGImages/{image_id}.jpg", _jpeg(scene)
         yield f"VOC2007/Annotations/{image_id}.xml", _annotation(image_id, scene).encode()
-    for file, text in _lists(labels, sorted(set(names.tolist()))).items():
+    for file, text in _lists(labels, part_of, sorted(set(names.tolist()))).items():
         yield f"VOC2007/ImageSets/Main/{file}", text.encode()
-
-
-def _part(i: int) -> Part:
-    return PARTS_OF_TEN[i % 10]
 
 
 def _labels(scene: Scene) -> dict[str, int]:
@@ -99,9 +98,10 @@ def _jpeg(scene: Scene) -> bytes:
     return buffer.getvalue()
 
 
-def _lists(labels: Mapping[str, Mapping[str, int]], classes: Sequence[str]) -> dict[str, str]:
+def _lists(
+    labels: Mapping[str, Mapping[str, int]], part: Mapping[str, Part], classes: Sequence[str]
+) -> dict[str, str]:
     """Text of every list in ImageSets/Main, plain and per class."""
-    part = {image_id: _part(i) for i, image_id in enumerate(labels)}
     texts: dict[str, str] = {}
     for which in ("train", "val", "trainval", "test"):
         ids = [i for i in labels if part[i] == which or (which == "trainval" and part[i] != "test")]

@@ -13,6 +13,7 @@ from torch.nn import functional as fn
 
 from fstore.errors import DataError, UnknownNameError
 from fstore.extractor.networks import NETWORKS, Network, build_network, network_names
+from fstore.extractor.networks._norms import SummedNorm
 from fstore.extractor.taps import Taps, layer_specs
 from fstore.extractor.weights import load_weights
 
@@ -132,6 +133,22 @@ def test_the_demos_network_differs_in_its_first_weights_alone() -> None:
     assert [k for k in ours if not torch.equal(ours[k], others[k])] == ["conv1.weight"]
     assert (digits.layers, digits.preprocess) == (mini.layers, mini.preprocess)
     assert digits.recipe == {**mini.recipe, "lr": 0.02}
+
+
+def test_the_demos_normalisation_is_torchs() -> None:
+    """Responses and gradients of SummedNorm are those of LocalResponseNorm, up to rounding."""
+    torch.manual_seed(0)
+    for size, channels in ((5, 16), (5, 3), (4, 7)):
+        values = torch.randn(2, channels, 5, 6)
+        arguments = (size, 0.3, 0.75, 1.5)
+        results = []
+        for module in (SummedNorm(*arguments), torch.nn.LocalResponseNorm(*arguments)):
+            x = values.clone().requires_grad_()
+            out = module(x)
+            (out**3).sum().backward()
+            results.append((out.detach(), x.grad))
+        for ours, theirs in zip(*results, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
 def test_squeezenet_has_caffes_shapes() -> None:
