@@ -75,7 +75,8 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("sql", CHANCE),
     ),
     (
-        "Training of a small CaffeNet, extraction, all reports of a study: nearly all the time",
+        "Training of a small CaffeNet, extraction, a study's reports: 9 of 10 minutes of CPU time "
+        "when last measured",
         ("reproduce", STUDY, "--no-page"),
     ),
     (
