@@ -2,6 +2,7 @@
 # make test: set up, then the tests
 # make coverage: the tests, and which lines and branches they reach; takes twice the time
 # make exhaustive: every network of torchvision goes through taps and store (an hour)
+# make site: the documents as pages, in site/index.html
 # make check: format, lint, docstrings and types, each a target of its own
 # PYTHON=python3.12 chooses the interpreter; VENV=dir the environment; ARGS="-k words" is pytest's
 
@@ -10,7 +11,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test coverage exhaustive setup check format lint docstrings types docs clean
+.PHONY: demo test coverage exhaustive setup check format lint docstrings types docs site clean
 
 demo: setup
 	$(BIN)/fstore demo --out fstore-demo
@@ -49,5 +50,10 @@ types: setup
 docs: setup
 	$(BIN)/python -m cogapp -I docs -r README.md docs/*.md
 
+site: setup
+	$(BIN)/python docs/_site.py build/site
+	$(BIN)/zensical build --strict
+	$(BIN)/python docs/_site.py --tidy site
+
 clean:
-	rm -rf $(VENV) fstore-demo
+	rm -rf site build/site $(VENV) fstore-demo

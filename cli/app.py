@@ -23,7 +23,6 @@ app = Program(
     help="A feature store and batch analytics for neural-network activations.",
     context_settings=HELP_OPTIONS,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

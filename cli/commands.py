@@ -18,7 +18,9 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from typer.exceptions import TyperException
 
 from fstore import commands, ending
+from fstore.cli.complete import complete_names
 from fstore.cli.errors import error_text, wants_traceback
+from fstore.cli.help import show_words, write_commands
 from fstore.cli.output import FULL
 from fstore.cli.streams import BROKEN_PIPE, silence
 from fstore.reading import check_local, is_endless
@@ -59,6 +61,11 @@ class _Shared:
     name: str | None
     params: list[Any]
 
+    def __init__(self, *args: Any, **about: Any) -> None:  # noqa: ANN401 - typer's own
+        super().__init__(*args, **about)
+        show_words(self.params)
+        complete_names(self.params)
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - typer's own click
         """Check the words, then read them."""
         _check_utf8(ctx, args)
@@ -80,6 +87,8 @@ class _Shared:
         command = " ".join(ctx.command_path.split()[-2:])
         whole = {option for name, option in WHOLE if f" {command}".endswith(f" {name}")}
         read = parser.parse_args
+        if ctx.resilient_parsing:  # the line is being typed: a list may end in a comma
+            return parser
 
         def parse(args: list[str]) -> Any:  # noqa: ANN401
             values, rest, order = read(args=args)
@@ -163,6 +172,11 @@ class Group(_Shared, TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401
         """Return its own options and those of the program."""
         return [*super().get_params(ctx), *_global_options(self.params)]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
+        """Write the commands into the help."""
+        names = self.list_commands(ctx)
+        write_commands({name: self.get_command(ctx, name) for name in names}, formatter)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401
         """Find a command; for one that is called otherwise, say how."""

@@ -11,7 +11,10 @@ __all__ = ["AsOf", "parse_time"]
 _UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 AsOf = Annotated[
-    str, typer.Option("--as-of", help="As it stood then: 2026-11-25T03:00, or 2h, 1d ago.")
+    str,
+    typer.Option(
+        "--as-of", metavar="TIME", help="As it stood then: 2026-11-25T03:00, or 2h, 1d ago."
+    ),
 ]
 
 

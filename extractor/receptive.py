@@ -88,7 +88,9 @@ class Marks:
         return self.rows, self.cols
 
 
-def find_fields(network: Network, layers: Sequence[str] | None = None) -> dict[str, Field | str]:
+def find_fields(
+    network: Network, layers: Sequence[str] | None = None, *, taps: Taps | None = None
+) -> dict[str, Field | str]:
     """Return the receptive fields of layers.
 
     Parameters
@@ -97,6 +99,8 @@ def find_fields(network: Network, layers: Sequence[str] | None = None) -> dict[s
         Its weights play no part and its model is left as it is.
     layers : sequence of str or None
         As :class:`fstore.extractor.taps.Taps` takes them; None for the declared layers.
+    taps : Taps or None
+        Of just these layers, where they were found before.
 
     Returns
     -------
@@ -109,7 +113,7 @@ def find_fields(network: Network, layers: Sequence[str] | None = None) -> dict[s
         As :class:`fstore.extractor.taps.Taps`; or the network cannot be run on marks, or takes
         longer than :data:`SECONDS`.
     """
-    search = _Search(network, layers)
+    search = _Search(network, taps or Taps(network, layers))
     search.until = monotonic() + SECONDS
     found = search.run(list(search.places), frozen=False)
     again = [n for n, f in found.items() if isinstance(f, Field) and f.whole and search.is_map(n)]
@@ -182,10 +186,10 @@ class _Stop(Exception):  # noqa: N818 - not an error: leaves the forward pass ea
 class _Search:
     """Marks pixels of a network's input, and reads fields from where the marks arrive."""
 
-    def __init__(self, network: Network, layers: Sequence[str] | None) -> None:
+    def __init__(self, network: Network, taps: Taps) -> None:
         self.network = network
         self.side = network.preprocess.size
-        self.taps = Taps(network, layers)
+        self.taps = taps
         self.places: dict[str, LayerSpec] = {spec.name: spec for spec in self.taps.specs}
         self.pooled = 0
         self.until = inf

@@ -29,6 +29,27 @@ def test_the_same_checks_run_everywhere() -> None:
 
 
 def test_every_document_can_be_reached() -> None:
-    """The README links to each page of the documents."""
-    linked = set(re.findall(r"\]\((?:docs/)?([\w-]+\.md)\)", text("README.md")))
-    assert {path.name for path in (ROOT / "docs").glob("*.md")} <= linked
+    """The site has each page of the documents, and the README and the site's pages are there."""
+    listed = set(re.findall(r": ([\w-]+\.md)$", text("mkdocs.yml"), re.MULTILINE))
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")}
+    above = {"index.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"}
+    assert listed == pages | above
+    linked = re.findall(r"\]\(((?:docs/)?[\w/-]+\.md)\)", text("README.md"))
+    assert linked
+    assert all((ROOT / page).is_file() for page in linked)
+
+
+def test_the_first_steps_are_those_of_the_tutorial() -> None:
+    """The README shows commands and output of the tutorial, which a slow test runs."""
+    import _sessions
+
+    tutorial = {step.words: step.shown for step in _sessions.read(ROOT / "docs" / "tutorial.md")}
+    steps = _sessions.read(ROOT / "README.md")
+    assert len(steps) > 5
+    assert {step.words: step.shown for step in steps}.items() <= tutorial.items()
+
+
+def test_the_citation_names_the_version() -> None:
+    """It is that of the package."""
+    version = tomllib.loads(text("pyproject.toml"))["project"]["version"]
+    assert f"\nversion: {version}\n" in text("CITATION.cff")

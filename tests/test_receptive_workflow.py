@@ -67,7 +67,7 @@ def test_a_failure_is_said_once_and_fails_nothing(
 ) -> None:
     """Where fields cannot be found the extraction goes on, says so, and does not try again."""
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("the code of this network is odd")
 
     shutil.copytree(empty, tmp_path / "store")

@@ -4,7 +4,7 @@ import ast
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import pytest
@@ -37,7 +37,18 @@ LONGEST_FUNCTION = 40
 SOURCES = sources()
 PACKAGES = sorted({folder_of(name, SOURCES) for name in SOURCES})
 
-each_module = pytest.mark.parametrize("name", sorted(SOURCES))
+
+def each_module(check: Callable[[str], None]) -> Callable[[str], None]:
+    """Make a test of each folder out of a check of a module."""
+
+    @pytest.mark.parametrize("package", PACKAGES)
+    def test(package: str) -> None:
+        for name in sorted(SOURCES):
+            if folder_of(name, SOURCES) == package:
+                check(name)
+
+    test.__name__, test.__doc__ = check.__name__, check.__doc__
+    return test
 
 
 @cache

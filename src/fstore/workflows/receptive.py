@@ -84,19 +84,22 @@ def note_fields(store: "Store", network: "Network") -> tuple[int, str]:
         The store cannot be written.
     """
     from fstore.extractor.receptive import find_fields
-    from fstore.extractor.taps import layer_specs
+    from fstore.extractor.taps import Taps
 
     wanted = _wanted(store, network.name)
     if not wanted:
         return 0, ""
     try:
-        now = {spec.name: spec.definition for spec in layer_specs(network, list(wanted))}
+        taps = Taps(network, list(wanted))
     except FstoreError as error:
         return 0, f"{network.name}: receptive fields are not known: {error}"
+    now = {spec.name: spec.definition for spec in taps.specs}
     same = [name for name, definition in wanted.items() if now[name] == definition]
+    if same and len(same) < len(wanted):
+        taps = Taps(network, same)
     found: dict[str, Field | str] = {}
     try:
-        found = find_fields(network, same) if same else {}
+        found = find_fields(network, taps=taps) if same else {}
     except Exception as error:  # noqa: BLE001 - runs a network's code in ways it was not made for
         reason = " ".join(str(error).split()) or type(error).__name__
         if not _has_numbers(network):  # another checkpoint may do

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Extraction"]
 
-CHECKED = 3
+CHECKED = 2
 """Samples that the checks before the first commit compute."""
 TRIED = 24
 """Samples among which those are sought that can be read."""

@@ -221,7 +221,10 @@ class Planner:
             choice = choose_layers(network, self.chosen.layers)
             self.notes += choice.notes
             specs = layer_specs(network, list(choice.layers))
-            self._meant[key] = Meant(layer_specs(network), specs, choice.layers)
+            declared = specs
+            if set(choice.layers) != set(network.layers):
+                declared = layer_specs(network)
+            self._meant[key] = Meant(declared, specs, choice.layers)
         return self._meant[key]
 
     def _job(
