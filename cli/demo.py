@@ -9,15 +9,16 @@ from typing import Annotated
 
 import typer
 
+from fstore import commands
 from fstore.cli.app import app
 from fstore.cli.places import page_beside
 
 __all__ = ["demo"]
 
 DENSITY = """
-SELECT layer, round(100 * avg(nnz / (height * width)) FILTER (ckpt = '5'), 1) AS after_5,
-       round(100 * avg(nnz / (height * width)) FILTER (ckpt = '50'), 1) AS after_50,
-       round(100 * avg(nnz / (height * width)) FILTER (ckpt = '300'), 1) AS after_300
+SELECT layer, round(100 * avg(nnz / (height * width)) FILTER (ckpt = '45'), 1) AS after_45,
+       round(100 * avg(nnz / (height * width)) FILTER (ckpt = '140'), 1) AS after_140,
+       round(100 * avg(nnz / (height * width)) FILTER (ckpt = '900'), 1) AS after_900
 FROM activations JOIN layers USING (network, layer)
 WHERE dataset = 'scenes' AND view = 'image' GROUP BY layer ORDER BY layer
 """
@@ -26,7 +27,7 @@ BEST_FILTERS = """
 WITH ap AS (
     SELECT class, channel, round(voc_ap(act_max, label), 3) AS ap
     FROM activations JOIN all_labels USING (dataset, view, sample_id)
-    WHERE ckpt = '300' AND layer = 'conv5' AND dataset = 'scenes' AND view = 'gt'
+    WHERE ckpt = '900' AND layer = 'conv5' AND dataset = 'scenes' AND view = 'gt'
     GROUP BY class, channel)
 SELECT class, arg_max(channel, ap) AS best_filter, max(ap) AS ap, round(avg(ap), 3) AS mean_ap
 FROM ap GROUP BY class ORDER BY class
@@ -37,8 +38,18 @@ SELECT ckpt, channel, list(image_id ORDER BY act_max DESC)[1:3] AS top_images,
        round(max(act_max), 2) AS largest, count_if(act_max > 0) AS fires_for
 FROM activations JOIN samples USING (dataset, view, sample_id)
 WHERE dataset = 'scenes' AND view = 'image' AND layer = 'conv5' AND channel = 7
-  AND ckpt IN ('5', '15', '50', '100', '300')
+  AND ckpt IN ('45', '140', '450', '900')
 GROUP BY ckpt, channel ORDER BY ckpt::INT
+"""
+
+CHANCE = """
+WITH lots AS (
+    SELECT class, lot, count_if(label = 1) AS scenes,
+           voc_ap(hash(sample_id, lot)::DOUBLE, label) AS ap
+    FROM all_labels JOIN splits USING (dataset, view, sample_id), range(100) AS lots(lot)
+    WHERE dataset = 'scenes' AND view = 'image' AND part = 'test' GROUP BY class, lot)
+SELECT class, any_value(scenes) AS test_scenes_with_it, round(100 * avg(ap), 1) AS ap_of_chance
+FROM lots GROUP BY class ORDER BY class
 """
 
 STUDY = str(Path(__file__).with_name("digits.toml"))
@@ -54,8 +65,18 @@ REPORTS = (
 )
 
 STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("An empty store", ("init",)),
     (
-        "A study of a small CaffeNet, from data sets that need no download to all its reports",
+        "Scenes of handwritten digits, drawn here: no download",
+        ("dataset", "add", "scenes", "--format", "digit-scenes", "--large"),
+    ),
+    (
+        "How well does chance tell the digits? Average precision (percent) of 100 random rankings",
+        ("sql", CHANCE),
+    ),
+    (
+        "Training of a small CaffeNet, extraction, a study's reports: 9 of 10 minutes of CPU time "
+        "when last measured",
         ("reproduce", STUDY, "--no-page"),
     ),
     (
@@ -83,7 +104,7 @@ def demo(
         ),
     ] = "",
 ) -> None:
-    """Make a store of real activations and ask it questions; a few minutes, no download.
+    """Train a small network, store its activations and ask questions of them; no download.
 
     Example: fstore demo --out fstore-demo
     """
@@ -94,12 +115,28 @@ def demo(
         _run(out, command, quiet=ctx.obj["quiet"])
     typer.echo("\n# All tables and figures as a page; open this file in a browser:")
     _run(out, ("report", "build", str(page_beside(out)), "--overwrite"), quiet=ctx.obj["quiet"])
-    typer.echo(f"\nDone in {perf_counter() - began:.0f} s. Look at it, and ask on:")
-    typer.echo(f"  {_program()} --store {shlex.quote(out)} explore --open")
-    typer.echo(
-        f'  {_program()} --store {shlex.quote(out)} sql "SELECT count(*) FROM activations"'
-        "   # docs/sql.md has recipes"
+    typer.echo(f"\nDone in {perf_counter() - began:.0f} s. Three things to do next:")
+    for what, line in _next_steps(out):
+        typer.echo(f"\n  # {what}\n  {line}")
+
+
+def _next_steps(out: str) -> tuple[tuple[str, str], ...]:
+    """Return what to do with the store, and the commands, which work from any folder."""
+    place = out if "://" in out else str(Path(out).resolve())
+    lines = (
+        ("Look at filters, images and checkpoints in the browser", commands.explore(place)),
+        ("See which of the paper's claims hold here", commands.report_findings(place)),
+        ("Ask a question of your own", commands.sql(place, "SELECT count(*) FROM activations")),
     )
+    return tuple((what, line.replace("fstore", _full_path(), 1)) for what, line in lines)
+
+
+def _full_path() -> str:
+    """Return what starts this program from any folder."""
+    program = Path(sys.executable).with_name("fstore")
+    if program.is_file():
+        return shlex.quote(str(program))
+    return f"{shlex.quote(sys.executable)} -m fstore"
 
 
 def _given_store(ctx: typer.Context) -> str:

@@ -110,6 +110,8 @@ def cases(odd: str) -> dict[str, Callable[[commands.Where], str]]:
         ),
         "detect_eval": lambda s: c.detect_eval(s, odd),
         "study_set": lambda s: c.study_set(s, odd),
+        "report_findings": c.report_findings,
+        "explore": c.explore,
         "report_list": lambda s: c.report_list(s, study=odd),
         "report_show": lambda s: c.report_show(s, odd, study=odd, plot="x.png"),
         "report_refresh": lambda s: c.report_refresh(s, odd, "table6", study=odd),

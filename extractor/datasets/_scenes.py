@@ -9,13 +9,15 @@ from PIL import Image, ImageFilter
 
 from fstore.types import Box
 
-__all__ = ["Scene", "SceneObject", "draw_scene"]
+__all__ = ["Scene", "SceneObject", "draw_picture", "draw_scene"]
 
 Rgb = NDArray[np.float64]
 
 _SIDES = (28, 64)  # pixels of a digit's longer side
 _SMALL_SIDES = (13, 18)
 _COUNTS = (0.15, 0.25, 0.25, 0.2, 0.15)  # of scenes with 1 ... 5 digits
+_LARGE_SIDES, _LARGE_COUNTS = (44, 84), (1 / 3, 1 / 3, 1 / 3)  # where digits are large
+_PICTURE, _PICTURE_SIDES = 64, (28, 58)  # side of a picture of one digit, and of its digit
 _SMALL_SHARE, _FAINT_SHARE, _CROWDED_SHARE = 0.06, 0.05, 0.15
 _COVER, _CROWDED_COVER = 0.25, 0.8  # of the smaller box, by one other
 _HIDDEN = 0.5  # an object of which less than this shows is difficult
@@ -73,8 +75,14 @@ class _Placed:
         return canvas
 
 
-def draw_scene(rng: np.random.Generator, names: Sequence[str], digits: NDArray[np.uint8]) -> Scene:
-    """Draw one scene of one to five digits.
+def draw_scene(
+    rng: np.random.Generator,
+    names: Sequence[str],
+    digits: NDArray[np.uint8],
+    *,
+    large: bool = False,
+) -> Scene:
+    """Draw one scene of one to five digits, or of one to three large ones.
 
     Some digits are drawn small or faint, and marked difficult; so is one of which later ones
     hide more than half.
@@ -86,18 +94,42 @@ def draw_scene(rng: np.random.Generator, names: Sequence[str], digits: NDArray[n
         Class of each digit.
     digits : array of shape (n, 8, 8), uint8
         Digits to draw from, ink bright.
+    large : bool
+        Draw fewer digits, of 44 to 83 pixels.
     """
+    counts = _LARGE_COUNTS if large else _COUNTS
     shape = (int(rng.integers(120, 161)), int(rng.integers(160, 201)))
     canvas = _background(rng, *shape)
     placed: list[_Placed] = []
-    for _ in range(int(rng.choice(5, p=_COUNTS)) + 1):
+    for _ in range(int(rng.choice(len(counts), p=counts)) + 1):
         pick = int(rng.integers(len(names)))
-        item = _place(rng, names[pick], digit=digits[pick], placed=placed, shape=shape)
+        item = _place(rng, names[pick], digit=digits[pick], placed=placed, shape=shape, large=large)
         if item is not None:
             _paint(rng, canvas, item)
             placed.append(item)
     canvas += rng.normal(0, 2.5, (*shape, 1))
     return Scene(np.clip(np.rint(canvas), 0, 255).astype(np.uint8), _objects(placed, shape))
+
+
+def draw_picture(
+    rng: np.random.Generator, name: str, digit: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """Draw one digit on a textured ground; return pixels of shape (64, 64, 3).
+
+    Parameters
+    ----------
+    rng : Generator
+    name : str
+        Its class.
+    digit : array of shape (8, 8), uint8
+        Ink bright.
+    """
+    canvas = _background(rng, _PICTURE, _PICTURE)
+    stroke = _stroke(rng, digit, int(rng.integers(*_PICTURE_SIDES)))
+    top, left = (int(rng.integers(0, _PICTURE - side + 1)) for side in stroke.shape)
+    _paint(rng, canvas, _Placed(name, stroke, top, left, small=False, faint=False))
+    canvas += rng.normal(0, 2.5, (_PICTURE, _PICTURE, 1))
+    return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
 
 
 def _objects(placed: Sequence[_Placed], shape: tuple[int, int]) -> tuple[SceneObject, ...]:
@@ -118,10 +150,12 @@ def _place(
     digit: NDArray[np.uint8],
     placed: Sequence[_Placed],
     shape: tuple[int, int],
+    large: bool,
 ) -> _Placed | None:
     """Find a place where the digit covers little of the others; None after 20 tries."""
     small, faint = rng.random(2) < (_SMALL_SHARE, _FAINT_SHARE)
-    stroke = _stroke(rng, digit, int(rng.integers(*(_SMALL_SIDES if small else _SIDES))))
+    sides = _SMALL_SIDES if small else _LARGE_SIDES if large else _SIDES
+    stroke = _stroke(rng, digit, int(rng.integers(*sides)))
     limit = _CROWDED_COVER if rng.random() < _CROWDED_SHARE else _COVER
     for _ in range(20):
         top = int(rng.integers(2, shape[0] - stroke.shape[0] - 1))

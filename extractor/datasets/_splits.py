@@ -10,6 +10,8 @@ from fstore.types import Part, SampleRecord, Split, ViewManifest
 
 __all__ = [
     "DEFAULT_FRACTIONS",
+    "EVEN_PARTS_OF_TEN",
+    "PARTS_OF_TEN",
     "Fractions",
     "image_view",
     "inherit_parts",
@@ -24,6 +26,18 @@ Fractions: TypeAlias = tuple[float, float, float]
 
 DEFAULT_FRACTIONS: Fractions = (0.5, 0.1, 0.4)
 """Train, val, test, as the paper splits SUN."""
+
+PARTS_OF_TEN: tuple[Part, ...] = (
+    *("train", "test", "train", "test", "train"),
+    *("val", "train", "test", "train", "test"),
+)
+"""Parts of ten generated images in a row, in these fractions."""
+
+EVEN_PARTS_OF_TEN: tuple[Part, ...] = (
+    *("train", "test", "val", "train", "test"),
+    *("val", "train", "test", "val", "test"),
+)
+"""The same with as many images in val as in train: 30/30/40."""
 
 
 def stratified_parts(

@@ -13,7 +13,7 @@ from fstore.extractor.datasets._api import dataset_format
 from fstore.extractor.datasets._files import Progress
 from fstore.extractor.datasets._generated import write_generated
 from fstore.extractor.datasets._scenes import Scene, draw_scene
-from fstore.extractor.datasets._splits import Fractions
+from fstore.extractor.datasets._splits import EVEN_PARTS_OF_TEN, PARTS_OF_TEN, Fractions
 from fstore.extractor.datasets.digits import load_digit_images
 from fstore.extractor.datasets.voc import voc
 from fstore.types import DatasetManifest, Part
@@ -22,12 +22,6 @@ __all__ = ["digit_scenes"]
 
 _FEWEST = 60
 """With fewer scenes, a part may lack a digit."""
-
-_CYCLE: tuple[Part, ...] = (
-    *("train", "test", "train", "test", "train"),
-    *("val", "train", "test", "train", "test"),
-)
-"""Parts of ten scenes in a row: 50/10/40."""
 
 
 @dataset_format("digit-scenes", generated=True)
@@ -39,6 +33,7 @@ def digit_scenes(
     fractions: Fractions | None = None,
     images: int = 300,
     seed: int = 0,
+    large: bool = False,
     on_progress: Progress | None = None,
 ) -> DatasetManifest:
     """Write scenes of one to five handwritten digits as a VOC devkit, and read it.
@@ -58,34 +53,37 @@ def digit_scenes(
         Scenes, at least 60.
     seed : int
         Of the drawing. A scene depends on it and on its number only, not on ``images``.
+    large : bool
+        One to three digits a scene, of 44 to 83 pixels, in place of one to five of 28 to 63. The
+        official split is then 30/30/40: a study can learn from half of the scenes, or from all.
     """
     if images < _FEWEST:
         raise DataError(f"{images} images are too few for ten classes; ask for {_FEWEST} or more")
     recipe = {"format": "digit-scenes", "version": 1, "images": images, "seed": seed}
-    write_generated(root, recipe, _devkit(images, seed))
+    if large:  # a folder of before this option has a recipe without it
+        recipe["large"] = True
+    write_generated(root, recipe, _devkit(images, seed, large=large))
     manifest = voc(name, root, seeds=seeds, fractions=fractions, on_progress=on_progress)
     return replace(manifest, format="digit-scenes")
 
 
-def _devkit(images: int, seed: int) -> Iterator[tuple[str, bytes]]:
+def _devkit(images: int, seed: int, *, large: bool = False) -> Iterator[tuple[str, bytes]]:
     """Yield the devkit's files: images and annotations first, the lists last."""
     uris, pixels, parts = load_digit_images()
     names = np.array([uri.split("/")[0] for uri in uris])
     labels: dict[str, dict[str, int]] = {}
+    dealt = EVEN_PARTS_OF_TEN if large else PARTS_OF_TEN
+    part_of: dict[str, Part] = {}
     for i in range(images):
-        drawn_from = np.array(parts) == _part(i)
+        image_id, part = f"{i + 1:06d}", dealt[i % 10]
+        drawn_from = np.array(parts) == part
         rng = np.random.default_rng([seed, i])
-        scene = draw_scene(rng, names[drawn_from].tolist(), pixels[drawn_from])
-        image_id = f"{i + 1:06d}"
-        labels[image_id] = _labels(scene)
+        scene = draw_scene(rng, names[drawn_from].tolist(), pixels[drawn_from], large=large)
+        labels[image_id], part_of[image_id] = _labels(scene), part
         yield f"VOC2007/JPEGImages/{image_id}.jpg", _jpeg(scene)
         yield f"VOC2007/Annotations/{image_id}.xml", _annotation(image_id, scene).encode()
-    for file, text in _lists(labels, sorted(set(names.tolist()))).items():
+    for file, text in _lists(labels, part_of, sorted(set(names.tolist()))).items():
         yield f"VOC2007/ImageSets/Main/{file}", text.encode()
-
-
-def _part(i: int) -> Part:
-    return _CYCLE[i % len(_CYCLE)]
 
 
 def _labels(scene: Scene) -> dict[str, int]:
@@ -100,9 +98,10 @@ def _jpeg(scene: Scene) -> bytes:
     return buffer.getvalue()
 
 
-def _lists(labels: Mapping[str, Mapping[str, int]], classes: Sequence[str]) -> dict[str, str]:
+def _lists(
+    labels: Mapping[str, Mapping[str, int]], part: Mapping[str, Part], classes: Sequence[str]
+) -> dict[str, str]:
     """Text of every list in ImageSets/Main, plain and per class."""
-    part = {image_id: _part(i) for i, image_id in enumerate(labels)}
     texts: dict[str, str] = {}
     for which in ("train", "val", "trainval", "test"):
         ids = [i for i in labels if part[i] == which or (which == "trainval" and part[i] != "test")]

@@ -26,6 +26,7 @@ __all__ = [
     "detect_eval",
     "detect_train",
     "drop",
+    "explore",
     "extract",
     "gc",
     "index",
@@ -34,6 +35,7 @@ __all__ = [
     "portable",
     "proposals",
     "report_build",
+    "report_findings",
     "report_list",
     "report_refresh",
     "report_show",
@@ -305,6 +307,11 @@ def study_set(store: Where, file: str | os.PathLike[str] = "FILE") -> str:
     return _line(store, "study set", os.fspath(file))
 
 
+def report_findings(store: Where) -> str:
+    """Return the command that checks the paper's claims on the current study's numbers."""
+    return _line(store, "report findings")
+
+
 def report_list(store: Where, *, study: str | None = None) -> str:
     """Return the command that lists how reports stand; ``study`` None is the one set last."""
     return _line(store, "report list", options=_options({"study": study}))
@@ -325,6 +332,11 @@ def report_refresh(store: Where, *names: str, study: str | None = None) -> str:
 def report_build(store: Where, out: str | os.PathLike[str], *, overwrite: bool = False) -> str:
     """Return the command that builds the page of a study."""
     return _line(store, "report build", os.fspath(out), options=_flags(overwrite=overwrite))
+
+
+def explore(store: Where) -> str:
+    """Return the command that shows the store in the browser."""
+    return _line(store, "explore", options=_flags(open=True))
 
 
 # Words

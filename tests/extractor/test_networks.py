@@ -13,6 +13,7 @@ from torch.nn import functional as fn
 
 from fstore.errors import DataError, UnknownNameError
 from fstore.extractor.networks import NETWORKS, Network, build_network, network_names
+from fstore.extractor.networks._norms import SummedNorm
 from fstore.extractor.taps import Taps, layer_specs
 from fstore.extractor.weights import load_weights
 
@@ -120,6 +121,36 @@ def test_mini_is_the_same_chain(caffenet: Network) -> None:
     assert mini.layers == caffenet.layers
 
 
+def test_the_demos_network_differs_in_its_first_weights_alone() -> None:
+    """caffenet-digits is caffenet-mini, but conv1 starts at a standard deviation of 0.01."""
+    torch.manual_seed(0)
+    mini = build_network("caffenet-mini")
+    torch.manual_seed(0)
+    digits = build_network("caffenet-digits")
+    first = digits.model.get_parameter("conv1.weight")
+    assert first.std().item() == pytest.approx(0.01, rel=5 / first.numel() ** 0.5)
+    ours, others = digits.model.state_dict(), mini.model.state_dict()
+    assert [k for k in ours if not torch.equal(ours[k], others[k])] == ["conv1.weight"]
+    assert (digits.layers, digits.preprocess) == (mini.layers, mini.preprocess)
+    assert digits.recipe == {**mini.recipe, "lr": 0.02}
+
+
+def test_the_demos_normalisation_is_torchs() -> None:
+    """Responses and gradients of SummedNorm are those of LocalResponseNorm, up to rounding."""
+    torch.manual_seed(0)
+    for size, channels in ((5, 16), (5, 3), (4, 7)):
+        values = torch.randn(2, channels, 5, 6)
+        arguments = (size, 0.3, 0.75, 1.5)
+        results = []
+        for module in (SummedNorm(*arguments), torch.nn.LocalResponseNorm(*arguments)):
+            x = values.clone().requires_grad_()
+            out = module(x)
+            (out**3).sum().backward()
+            results.append((out.detach(), x.grad))
+        for ours, theirs in zip(*results, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
 def test_squeezenet_has_caffes_shapes() -> None:
     """SqueezeNet's maps are those of Caffe's rounding up."""
     shapes = {s.name: (s.channels, s.height) for s in layer_specs(build_network("squeezenet-v1.0"))}
@@ -203,7 +234,12 @@ def test_torchvision_families_declare_layers(name: str) -> None:
 def test_names_are_listed() -> None:
     """The listing has the registered networks, and those of torchvision that take single images."""
     names = network_names()
-    assert names[:3] == ["caffenet", "caffenet-mini", "squeezenet-v1.0"]
+    assert sorted(names[:4]) == [
+        "caffenet",
+        "caffenet-digits",
+        "caffenet-mini",
+        "squeezenet-v1.0",
+    ]
     assert "torchvision:resnet50" in names
     assert {"torchvision:fcn_resnet50", "torchvision:fasterrcnn_resnet50_fpn"} <= set(names)
     assert not {"torchvision:s3d", "torchvision:raft_large"} & set(names)
@@ -236,7 +272,7 @@ def test_own_function_must_return_a_network(own: Callable[[str], str]) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("cafenet", "no network 'cafenet'; there are: caffenet, caffenet-mini"),
+        ("cafenet", "no network 'cafenet'; there are: caffenet, caffenet-digits, caffenet-mini"),
         ("torchvision:resnet19", "near it: resnet18"),
         ("no_such_module_here:f", "cannot import 'no_such_module_here'"),
         ("json:nothing", "no function 'nothing' in json"),

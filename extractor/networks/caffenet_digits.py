@@ -1,0 +1,35 @@
+"""The demo's network: the small CaffeNet, with a first layer that starts near zero."""
+
+from dataclasses import replace
+
+from fstore.extractor.networks._api import Network, network
+from fstore.extractor.networks.caffenet import caffenet_mini
+
+__all__ = ["caffenet_digits"]
+
+FIRST_STD = 0.01
+"""CaffeNet's own; at fan-in's 0.117 the noise of the start still covers what conv1 has learned."""
+
+
+@network("caffenet-digits")
+def caffenet_digits(*, classes: int = 10) -> Network:
+    """caffenet-mini whose first filters show what they learn: they start near zero.
+
+    Weights of conv1 are drawn with a standard deviation of 0.01, as CaffeNet's are. The learning
+    rate of pre-training is 0.02. All else is caffenet-mini's. Responses are computed in
+    channels_last, and normalised by sums: with that an iteration of training takes about 30 % less
+    time on a CPU, and responses differ by rounding.
+    """
+    import torch
+    from torch import nn
+
+    from fstore.extractor.networks._norms import SummedNorm
+
+    mini = caffenet_mini(classes=classes)
+    nn.init.normal_(mini.model.get_parameter("conv1.weight"), std=FIRST_STD)
+    for name, module in list(mini.model.named_children()):
+        if isinstance(module, nn.LocalResponseNorm):
+            summed = SummedNorm(module.size, module.alpha, module.beta, module.k)
+            mini.model.set_submodule(name, summed.eval())
+    model = mini.model.to(memory_format=torch.channels_last)
+    return replace(mini, name="caffenet-digits", model=model, recipe={**mini.recipe, "lr": 0.02})
