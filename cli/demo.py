@@ -75,8 +75,7 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("sql", CHANCE),
     ),
     (
-        "Training of a small CaffeNet, extraction, a study's reports: 9 of 10 minutes of CPU time "
-        "when last measured",
+        "A study of a small CaffeNet: training, extraction, reports. This takes longest",
         ("reproduce", STUDY, "--no-page"),
     ),
     (
