@@ -158,7 +158,7 @@ def test_detectors_find_digits(demo: Demo, capsys: pytest.CaptureFixture[str]) -
 
 def test_an_answer_comes_before_the_training(demo: Demo) -> None:
     """What chance reaches is on the screen before anything that takes long begins."""
-    assert 0 < demo.out.index("ap_of_chance") < demo.out.index("Training of a small CaffeNet")
+    assert 0 < demo.out.index("ap_of_chance") < demo.out.index("A study of a small CaffeNet")
 
 
 def test_the_next_steps_work(demo: Demo, tmp_path: Path) -> None:
