@@ -191,7 +191,7 @@ from fstore.extractor.datasets import FORMATS, dataset_format
 @dataset_format("dots", generated=True)
 def dots(
     name, root, *, seeds=(), fractions=None, on_progress=None,
-    colour: str = "red", large: bool = False,
+    colour: str = "red", wide: bool = False,
 ):
     '''Draw dots.
 
@@ -200,10 +200,10 @@ def dots(
     name, root
     colour : str
         Of the dots.
-    large : bool
+    wide : bool
         Twice as wide.
     '''
-    print(name, colour, large)
+    print(name, colour, wide)
     return replace(FORMATS["digits"].function(name, root), format="dots")
 
 import fstore.cli.dataset
@@ -215,11 +215,11 @@ app(sys.argv[1:])
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     shown = " ".join(program("add", "--help").stdout.split())
-    assert "--colour <str> dots: Of the dots. Default: red. --large dots: Twice as wide." in shown
-    added = program("add", "d", "--format", "dots", "--large")
+    assert "--colour COLOUR dots: Of the dots. Default: red. --wide dots: Twice as wide." in shown
+    added = program("add", "d", "--format", "dots", "--wide")
     assert (added.returncode, added.stdout) == (0, "d red True\n"), added.stderr
     refused = program("add", "e", "--format", "dots", "--year", "2007")
-    assert "format 'dots' has no option --year; it has: --colour, --large" in refused.stderr
+    assert "format 'dots' has no option --year; it has: --colour, --wide" in refused.stderr
 
 
 def test_generated_data_sets_live_in_the_store(run: Run, store: Store) -> None:

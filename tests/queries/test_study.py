@@ -446,7 +446,8 @@ def test_studies_of_the_project(path: Path) -> None:
     assert study.name == path.stem
     assert not study.sweep or study.pretrained == study.sweep[-1]
     made = {d.name for d in study.make.datasets}
-    assert {b.dataset for role in ROLES for b in getattr(study, role)} == made
+    used = {b.dataset for role in ROLES for b in getattr(study, role)}
+    assert used | {p.dataset for p in study.make.pretrain} == made
     tuned = {(t.task, t.mode) for t in study.tuned}
     assert all(study.make.recipe(task, mode) for task, mode in tuned)
     names = {p.name_prefix + snapshot_name(i) for p in study.make.pretrain for i in p.snapshots}
