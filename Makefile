@@ -16,8 +16,9 @@ INSTALLED := $(VENV)/.installed
 demo: setup
 	$(BIN)/fstore demo --out fstore-demo
 
+# two workers on two cores: a thread each for torch and BLAS, or they wait for each other
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 coverage: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
