@@ -210,8 +210,16 @@ def little_overlap(facts: Facts) -> Judgement:
         f"{percent(chance.value)}."
     )
     little = mean.value < LITTLE * chance.value
-    (check,) = only_if([tells_classes(facts, facts.mid_layer)], [little])
-    return judged([check], evidence, [*marked(check, mean), chance], hidden=CHANCE)
+    return _judged_overlap(facts, little, evidence, pair=(mean, chance))
+
+
+def _judged_overlap(
+    facts: Facts, holds: bool, evidence: str, *, pair: tuple[Number, Number]
+) -> Judgement:
+    """Judge a share of common filters beside another; open unless the layer tells classes."""
+    share, other = pair
+    (check,) = only_if([tells_classes(facts, facts.mid_layer)], [holds])
+    return judged([check], evidence, [*marked(check, share), other], hidden=CHANCE)
 
 
 @claim(
@@ -235,8 +243,7 @@ def related_share(facts: Facts) -> Judgement:
         f"{percent(other.value)}."
     )
     shared = related.value > 0 and related.value >= RELATED * other.value
-    (check,) = only_if([tells_classes(facts, facts.mid_layer)], [shared])
-    return judged([check], evidence, [*marked(check, related), other], hidden=CHANCE)
+    return _judged_overlap(facts, shared, evidence, pair=(related, other))
 
 
 @claim(
