@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fstore.store.delta_log import Log, log_entries
-from fstore.store.files import ACTIVATIONS
+from fstore.store.files import ACTIVATIONS, Partition
 from fstore.store.prune import Reading, readings, rewritten
 from fstore.store.readonly import Named
 from fstore.store.schema import PARTITION
@@ -72,13 +72,49 @@ class NarrowViews:
         text = statement.encode()
         before, inner = text[: named.before], text[named.before :]
         views = {}
-        for place in readings(named.tree, inner):
+        for place in readings(named.tree, inner, table=ACTIVATIONS):
             self._list()
             chosen = self._not_ruled_out(place, parameters)
             if chosen is not None:
                 views[place] = self._view(chosen)
         whole = named.hidden or named.reads(ACTIVATIONS) > len(views)
         return (before + rewritten(inner, views)).decode(), whole
+
+    def reached(
+        self, table: str, named: Named, *, statement: str, parameters: Sequence[object]
+    ) -> frozenset[Partition]:
+        """Return the partitions of which a statement can read a table's rows.
+
+        Parameters
+        ----------
+        table : str
+            ``activations``, or another with its partition columns.
+        named : Named
+            What the statement names.
+        statement : str
+        parameters : sequence
+            Values of its ``?``.
+        """
+        self._list()
+        places = readings(named.tree, statement.encode()[named.before :], table=table)
+        chosen = [self._not_ruled_out(place, parameters) for place in places]
+        every = self._partitions()
+        whole = named.hidden or named.reads(table) > len(places)
+        if whole or any(numbers is None for numbers in chosen):
+            return frozenset(every)
+        return frozenset(every[n] for numbers in chosen if numbers for n in numbers)
+
+    def _partitions(self) -> list[Partition]:
+        """Return the partitions of the list, by number."""
+        if self._log is None or not self._count:
+            return []
+        entries = log_entries(self._log)
+        first = np.unique(self._codes, return_index=True)[1]
+        columns = [entries[f"partition.{name}"].take(first).to_pylist() for name in PARTITION]
+        return [
+            Partition(**dict(zip(PARTITION, row, strict=True)))
+            for row in zip(*columns, strict=True)
+        ]
 
     def _list(self) -> None:
         """List the log's partitions, if it is another than before."""

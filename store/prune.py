@@ -18,14 +18,13 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from fstore.store.readonly import nodes
-from fstore.store.schema import PARTITION, TABLES
+from fstore.store.schema import PARTITION, SUMMARIES, TABLES
 from fstore.store.tables import sql_name
 
 __all__ = ["Reading", "readings", "rewritten"]
 
 Node: TypeAlias = Mapping[str, Any]
 
-PRUNED = "activations"
 CLASSES = frozenset(("CONJUNCTION", "COMPARISON", "OPERATOR", "BETWEEN", "FUNCTION", "PARAMETER"))
 REFS = frozenset(("REGULAR", "CROSS"))
 JOINS = frozenset(("INNER", "LEFT", "RIGHT", "OUTER", "FULL"))
@@ -93,8 +92,8 @@ class Reading:
         return json.dumps(tree)
 
 
-def readings(tree: Node, text: bytes) -> list[Reading]:
-    """List the places of a statement that can do with some of the partitions.
+def readings(tree: Node, text: bytes, *, table: str) -> list[Reading]:
+    """List the places of a statement that read a table and can do with some of the partitions.
 
     Parameters
     ----------
@@ -102,15 +101,17 @@ def readings(tree: Node, text: bytes) -> list[Reading]:
         Of the statement, as ``json_serialize_sql`` gives it.
     text : bytes
         The statement.
+    table : str
+        ``activations``, or another with its partition columns.
     """
     ctes = frozenset(_cte_names(tree))
-    if PRUNED in ctes:
+    if table in ctes:
         return []
     places = [
         place
         for node in nodes(tree)
         if node.get("type") == "SELECT_NODE" and node.get("where_clause") and not node.get("sample")
-        for place in _of_select(node, text, ctes)
+        for place in _of_select(node, text, ctes, table=table)
     ]
     starts = [place.start for place in places]
     return [place for place in places if starts.count(place.start) == 1]
@@ -124,7 +125,7 @@ def rewritten(text: bytes, views: Mapping[Reading, str]) -> bytes:
     return text
 
 
-def _of_select(node: Node, text: bytes, ctes: frozenset[str]) -> Iterator[Reading]:
+def _of_select(node: Node, text: bytes, ctes: frozenset[str], *, table: str) -> Iterator[Reading]:
     source: Node = node["from_table"]
     joins, leaves = list(_joins(source)), list(_leaves(source))
     if any(j["ref_type"] not in REFS or j["join_type"] not in JOINS for j in joins):
@@ -132,7 +133,7 @@ def _of_select(node: Node, text: bytes, ctes: frozenset[str]) -> Iterator[Readin
     plain = {column for column in PARTITION if _unambiguous(column, source, ctes)}
     outer = any(join["join_type"] != "INNER" for join in joins)
     for leaf in leaves:
-        span = _span(leaf, text)
+        span = _span(leaf, text, table)
         if span is None:
             continue
         alias = str(leaf["alias"] or leaf["table_name"])
@@ -141,13 +142,13 @@ def _of_select(node: Node, text: bytes, ctes: frozenset[str]) -> Iterator[Readin
             yield Reading(*span, alias, bool(leaf["alias"]), tuple(usable), outer)
 
 
-def _span(leaf: Node, text: bytes) -> tuple[int, int] | None:
+def _span(leaf: Node, text: bytes, table: str) -> tuple[int, int] | None:
     """Return which bytes name the table; None where it is another, or not read as it is."""
     odd = ("schema_name", "catalog_name", "sample", "column_name_alias", "at_clause")
     if leaf.get("type") != "BASE_TABLE" or any(leaf[key] for key in odd):
         return None
     start = int(leaf["query_location"])
-    for name in (PRUNED, f'"{PRUNED}"'):
+    for name in (table, f'"{table}"'):
         if text[start : start + len(name)].lower() == name.encode():
             return start, start + len(name)
     return None
@@ -182,8 +183,9 @@ def _lacks(column: str, node: Node, ctes: frozenset[str]) -> bool:
 def _columns(leaf: Node, ctes: frozenset[str]) -> frozenset[str] | None:
     """Return the columns of one of the store's tables; None of anything else."""
     name = str(leaf.get("table_name", "")).lower()
-    is_table = leaf.get("type") == "BASE_TABLE" and name in TABLES and name not in ctes
-    return frozenset(TABLES[name].schema.names) if is_table and _is_bare(leaf) else None
+    known = TABLES | SUMMARIES
+    is_table = leaf.get("type") == "BASE_TABLE" and name in known and name not in ctes
+    return frozenset(known[name].schema.names) if is_table and _is_bare(leaf) else None
 
 
 def _is_bare(leaf: Node) -> bool:

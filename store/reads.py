@@ -7,15 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from fstore.errors import QueryError
-from fstore.store.delta_log import log_entries
 from fstore.store.files import ACTIVATIONS, Partition
 from fstore.store.narrow import NarrowViews
-from fstore.store.prune import readings
 from fstore.store.readonly import check_read_only, nodes
-from fstore.store.schema import PARTITION, TABLES
+from fstore.store.schema import SUMMARIES, TABLES
 from fstore.store.views import FILES, SOURCES
 
 if TYPE_CHECKING:
@@ -25,6 +21,8 @@ __all__ = ["Reads", "StatementReader"]
 
 BOOKS = ("reports", "refreshes", "runs", "studies")
 """Tables that fstore writes while it works: what reads them is never up to date."""
+ROWS_OF_PARTITIONS = frozenset((ACTIVATIONS, *SUMMARIES))
+"""The tables whose rows belong to partitions of ``activations``."""
 UNTOLD = ("read_", "parquet_", "glob", "query_table", "duckdb_")
 """How the table functions begin of which nobody can tell what they read."""
 
@@ -40,7 +38,7 @@ class Reads:
     partitions : frozenset of Partition
         Those of ``activations`` that its conditions leave.
     responses : bool
-        Whether it names ``activations``.
+        Whether it names ``activations``, or what is known of them.
     """
 
     tables: frozenset[str]
@@ -109,38 +107,22 @@ class StatementReader(NarrowViews):
         if untold or named.catalogue or named.hidden:
             what = f"{untold[0]}()" if untold else "the list of tables"
             raise QueryError(f"nobody can tell when {what} changes; name the store's tables")
-        tables = {source for name in named.tables for source in SOURCES.get(name, (name,))}
+        names = named.tables.difference(SUMMARIES)
+        tables = {source for name in names for source in SOURCES.get(name, (name,))}
         if books := sorted(tables.intersection(BOOKS)):
             raise QueryError(
                 f"table '{books[0]}' changes with each refresh, so what reads it is never up to "
                 "date; ask it in a statement of its own"
             )
         known = frozenset(tables.intersection((*TABLES, FILES)))
-        left: set[Partition] = set()
-        if ACTIVATIONS in known:
+        left: frozenset[Partition] = frozenset()
+        asked = ROWS_OF_PARTITIONS.intersection(named.tables)
+        for table in asked:
+            left |= self.reached(table, named, statement=text, parameters=parameters)
+        if FILES in known and not asked:
             self._list()
-            places = readings(named.tree, text.encode())
-            chosen = [self._not_ruled_out(place, parameters) for place in places]
-            whole = None in chosen or named.reads(ACTIVATIONS) > len(places)
-            numbers = None if whole else frozenset().union(*filter(None, chosen))
-            left = self._partitions(numbers)
-        elif FILES in known:
-            self._list()
-            left = self._partitions(None)
-        return Reads(known - {ACTIVATIONS}, frozenset(left), ACTIVATIONS in known)
-
-    def _partitions(self, numbers: frozenset[int] | None) -> set[Partition]:
-        """Return partitions by their numbers in the list; None for all."""
-        if self._log is None or not self._count:
-            return set()
-        entries = log_entries(self._log)
-        first = np.unique(self._codes, return_index=True)[1]
-        columns = [entries[f"partition.{name}"].take(first).to_pylist() for name in PARTITION]
-        every = [
-            Partition(**dict(zip(PARTITION, row, strict=True)))
-            for row in zip(*columns, strict=True)
-        ]
-        return set(every) if numbers is None else {every[n] for n in numbers}
+            left = frozenset(self._partitions())
+        return Reads(known - {ACTIVATIONS}, left, bool(asked))
 
     def numbered(
         self, statement: str, values: Mapping[str, str | int]

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from fstore.errors import SchemaError
 
-__all__ = ["PARTITION", "SCHEMA_VERSION", "TABLES", "Table", "check_rows"]
+__all__ = ["PARTITION", "SCHEMA_VERSION", "SUMMARIES", "TABLES", "Table", "check_rows"]
 
 SCHEMA_VERSION = 4
 """Version 1 had no table ``refreshes`` and no ``seconds`` in ``reports``; version 2 had no
@@ -225,6 +225,25 @@ TABLES: dict[str, Table] = {
         _table("studies", {"name": TEXT, "toml": TEXT, "set_at": TIME}),
     )
 }
+
+SUMMARIES: dict[str, Table] = {
+    t.name: t
+    for t in (
+        _table("sample_totals", {**dict.fromkeys(PARTITION, TEXT), SAMPLE_ID: LONG, NNZ: LONG}),
+        _table(
+            "strongest_samples",
+            {
+                **dict.fromkeys(PARTITION, TEXT),
+                CHANNEL: INT,
+                "rank": INT,  # from 1, the largest response; of equal ones the smaller sample first
+                SAMPLE_ID: LONG,
+                ACT_MAX: REAL,
+                ARGMAX: INT,
+            },
+        ),
+    )
+}
+"""What SQL can ask of activations without reading their rows: see ``summaries.py``."""
 
 
 def check_rows(table: Table, rows: pa.Table) -> pa.Table:

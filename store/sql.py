@@ -20,12 +20,12 @@ from fstore.store.interrupt import Limit, interruptible, spill_config
 from fstore.store.macros import MACROS, register_functions
 from fstore.store.narrow import NarrowViews
 from fstore.store.paths import duck_name
-from fstore.store.readonly import check_read_only
+from fstore.store.readonly import Named, check_read_only
 from fstore.store.result import Result, duck_errors
-from fstore.store.schema import TABLES
+from fstore.store.schema import SUMMARIES, TABLES
+from fstore.store.summaries import Summaries
 from fstore.store.sums import check_table
 from fstore.store.tables import read_log, sql_text
-from fstore.store.totals import load_totals
 from fstore.store.values import check_types
 from fstore.store.views import (
     DERIVED,
@@ -89,9 +89,9 @@ class Session:
         if threads is not None:
             config["threads"] = threads
         self._duck = duckdb.connect(config=config)
-        self._totals: set[str] = set()
         self._narrow = NarrowViews(self._duck, root, check=check)
         self._duck.execute("CREATE TABLE _totals (file_name VARCHAR, sample_id BIGINT, nnz BIGINT)")
+        self._summaries = Summaries(self._duck, root, check=check)
         register_functions(self._duck)
         for macro in MACROS:
             self._duck.execute(macro.sql)
@@ -126,6 +126,7 @@ class Session:
         limit = Limit(timeout)
         with self._lock:
             named = check_read_only(self._duck, statement)
+            self._fill(named, statement, parameters, limit=limit)
             statement, whole = self._narrow.narrowed(statement, named, parameters)
             for name in _tables_behind(named.tables):
                 if name != ACTIVATIONS or whole:
@@ -153,11 +154,21 @@ class Session:
         """Have the totals of files in table ``_totals``; a footer is read once a session."""
         with self._lock:
             self._bind(FILES)
-            new = [uri for file in files if (uri := file.uri) not in self._totals]
-            if new:
+            with duck_errors():
+                self._summaries.load_totals(files)
+
+    def _fill(
+        self, named: Named, statement: str, parameters: Sequence[object], *, limit: Limit
+    ) -> None:
+        """Have the rows of the summaries that a statement names."""
+        for name in SUMMARIES:
+            if name in named.tables or named.hidden:
+                self._bind(FILES)
+                reached = self._narrow.reached(
+                    name, named, statement=statement, parameters=parameters
+                )
                 with duck_errors():
-                    load_totals(self._duck, new)
-                self._totals.update(new)
+                    self._summaries.fill(name, reached, limit)
 
     def _bind(self, name: str) -> None:
         """Define a table's view, if it is not there or the table changed; the derived with it."""

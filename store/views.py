@@ -71,7 +71,17 @@ PARTITIONS = """
     GROUP BY f.network, f.ckpt, f.dataset, f."view", f.layer, l.channels, l.height, l.width
 """
 
-DERIVED = {"all_labels": ALL_LABELS, "partitions": PARTITIONS}
+# Filled by summaries.py.
+SAMPLE_TOTALS = """
+    SELECT network, ckpt, dataset, "view", layer, sample_id, nnz
+    FROM _totals JOIN _files USING (file_name)
+"""
+
+DERIVED = {
+    "all_labels": ALL_LABELS,
+    "partitions": PARTITIONS,
+    "sample_totals": SAMPLE_TOTALS,
+}
 """Views of other views, by name."""
 
 FILES = "_files"
@@ -80,6 +90,7 @@ FILES = "_files"
 SOURCES = {
     "all_labels": ("samples", "datasets", "labels"),
     "partitions": (FILES, "layers"),
+    "sample_totals": (FILES,),
 }
 """The tables that a derived view reads."""
 

@@ -17,7 +17,7 @@ from conftest import CKPTS, NETWORK, SHAPES, Known
 from fstore.errors import QueryError, StorageError
 from fstore.store import Store
 from fstore.store.files import Partition
-from fstore.store.schema import PARTITION, TABLES
+from fstore.store.schema import PARTITION, SUMMARIES, TABLES
 from fstore.store.sql import Session
 from fstore.store.status import STATUS_COLUMNS, status
 
@@ -165,14 +165,14 @@ def test_views_follow_commits(empty: Store) -> None:
 
 def test_types_of_empty_tables(empty: Store, known: Known) -> None:
     """An empty store has every table, with the columns and types of a filled one."""
-    for name in (*TABLES, "all_labels", "partitions"):
+    for name in (*TABLES, *SUMMARIES, "all_labels", "partitions"):
         types = [
             [(r["column_name"], r["column_type"]) for r in s.sql(f'DESCRIBE "{name}"').rows()]
             for s in (empty, known.store)
         ]
         assert types[0] == types[1], name
-        if name in TABLES:
-            assert [column for column, _ in types[0]] == TABLES[name].schema.names
+        if known_table := (TABLES | SUMMARIES).get(name):
+            assert [column for column, _ in types[0]] == known_table.schema.names
 
 
 def test_partitions_are_the_status(known: Known) -> None:
