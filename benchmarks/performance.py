@@ -19,12 +19,16 @@ HERE = Path(__file__).parent
 PAGES = HERE.parent / "docs" / "performance"
 IMAGES, STORE = "{images}", "{store}"
 EXTRACT = ["extract.py", "--images", IMAGES]
+TWO = ["--loops", "bare,fstore"]
 BENCHMARKS = {
     "starts": ["starts.py", STORE],
     "extract-caffenet": [*EXTRACT, "--count", "256"],
     "extract-resnet18": [*EXTRACT, "--count", "256", "--network", "resnet18"],
     "extract-squeezenet": [*EXTRACT, "--count", "96", "--network", "squeezenet"],
-    "extract-vit": [*EXTRACT, "--count", "96", "--network", "vit_b_16", "--loops", "bare,fstore"],
+    "extract-vit": [*EXTRACT, "--count", "256", "--network", "vit_b_16", *TWO, "--rounds", "1"],
+    "many-caffenet": [*EXTRACT, "--count", "993", *TWO, "--rounds", "2"],
+    "many-resnet18": [*EXTRACT, "--count", "512", "--network", "resnet18", *TWO, "--rounds", "2"],
+    "many-squeezenet": [*EXTRACT, "--count", "512", "--network", "squeezenet", *TWO, "--rounds", "2"],
     "encode-caffenet": [*EXTRACT, "--encode-only"],
     "encode-squeezenet": [*EXTRACT, "--encode-only", "--network", "squeezenet"],
     "peer": [*EXTRACT, "--peer", "--count", "256"],

@@ -1,9 +1,8 @@
 SELECT layer, round(avg(share), 2) AS mean, round(stddev_samp(share), 2) AS std, count(*) AS n
 FROM (
-    SELECT layer, "order", sample_id, sparsity(nnz, height * width) AS share
-    FROM activations JOIN layers USING (network, layer)
+    SELECT layer, "order", nnz / (channels * height * width) AS share
+    FROM sample_totals JOIN layers USING (network, layer)
     WHERE ckpt = 'random0' AND dataset = 'digits' AND "view" = 'image'
-    GROUP BY ALL
 )
 GROUP BY layer, "order"
 ORDER BY "order"
