@@ -28,7 +28,9 @@ BENCHMARKS = {
     "extract-vit": [*EXTRACT, "--count", "256", "--network", "vit_b_16", *TWO, "--rounds", "1"],
     "many-caffenet": [*EXTRACT, "--count", "993", *TWO, "--rounds", "2"],
     "many-resnet18": [*EXTRACT, "--count", "512", "--network", "resnet18", *TWO, "--rounds", "2"],
-    "many-squeezenet": [*EXTRACT, "--count", "512", "--network", "squeezenet", *TWO, "--rounds", "2"],
+    "many-squeezenet": [
+        *(*EXTRACT, "--count", "512", "--network", "squeezenet", *TWO, "--rounds", "2")
+    ],
     "encode-caffenet": [*EXTRACT, "--encode-only"],
     "encode-squeezenet": [*EXTRACT, "--encode-only", "--network", "squeezenet"],
     "peer": [*EXTRACT, "--peer", "--count", "256"],

@@ -32,24 +32,31 @@ SUMMARY = "Ask one question about stored activations: selectivity, single filter
 
 
 class Analyses(Group):
-    """The group ``fstore analyze``, whose commands are made when one of them is wanted.
+    """The group ``fstore analyze``, each of whose commands is made when it is wanted.
 
-    Importing all analyses takes longer than ``fstore --help`` should.
+    Importing all analyses takes longer than ``fstore --help`` should, and making all commands as
+    long as a short analysis.
     """
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - typer's own copy of click
         """Return the names of all analyses."""
-        self._load()
+        from fstore.queries.analyses import ANALYSES
+
+        self._make(sorted(entry.name for entry in ANALYSES))
         return super().list_commands(ctx)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401
         """Return the command of an analysis."""
-        self._load()
+        from fstore.queries.analyses import ANALYSES
+
+        self._make([entry.name for entry in ANALYSES if entry.name == cmd_name])
         return super().get_command(ctx, cmd_name)
 
-    def _load(self) -> None:
-        if not self.commands:
-            self.commands.update(_commands())
+    def _make(self, names: list[str]) -> None:
+        """Make the commands that are not made."""
+        new = [name for name in names if name not in self.commands]
+        made = self.commands | (_commands(new) if new else {})
+        self.commands = {name: made[name] for name in sorted(made)}
 
 
 analyze = Program(
@@ -71,11 +78,11 @@ analyze.info.help = SUMMARY
 app.add_typer(analyze, name="analyze")
 
 
-def _commands() -> dict[str, Any]:
-    """Return typer's commands of all analyses."""
+def _commands(names: list[str]) -> dict[str, Any]:
+    """Return typer's commands of some analyses."""
     from fstore.queries.analyses import ANALYSES
 
-    entries = sorted(ANALYSES, key=lambda entry: entry.name)
+    entries = [entry for entry in ANALYSES if entry.name in names]
     about = {e.name: {"help": _help(e), "short_help": e.meta["title"]} for e in entries}
     return made_commands({entry.name: command(entry) for entry in entries}, about)
 

@@ -1,6 +1,6 @@
 """Delta tables under one root: create, append, replace; each change is one transaction."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from fstore.store.delta_log import (
     log_of,
 )
 from fstore.store.paths import logged_key
+from fstore.store.recent import Recent
 from fstore.store.schema import TABLES, Table, check_rows
 
 if TYPE_CHECKING:
@@ -214,22 +215,38 @@ def read_rows(root: "Place", name: str, /, **equal: str) -> pa.Table:
 
 def read_columns(root: "Place", name: str, columns: Sequence[str], /, **equal: str) -> pa.Table:
     """Read some columns of the rows where the given columns equal the given values."""
-    from pyarrow import dataset as ds
-
     table = TABLES[name]
     log = read_log(root, name)
     in_path = {c: v for c, v in equal.items() if c in table.partition}
     entries = log_entries(log, **in_path).to_pylist()
     if not entries:
         return table.schema.empty_table().select(list(columns))
-    files = _files(root, table, entries)
     sums.check_files(root, name, (entry["path"] for entry in entries))
+    key = log, tuple(columns), tuple(sorted(equal.items()))
+    return _recent.get(key, lambda: _read(root, table, entries, columns=columns, equal=equal))
+
+
+_recent = Recent()
+
+
+def _read(
+    root: "Place",
+    table: Table,
+    entries: Sequence[dict[str, Any]],
+    *,
+    columns: Sequence[str],
+    equal: Mapping[str, str],
+) -> pa.Table:
+    """Read some columns of files' rows where the given columns equal the given values."""
+    from pyarrow import dataset as ds
+
+    files = _files(root, table, entries)
     wanted = None
     for column, value in equal.items():
         # a file that was rewritten for a drop may hold its texts as another kind (string_view)
         test = ds.field(column).cast(table.schema.field(column).type) == value
         wanted = test if wanted is None else wanted & test
-    with storage(f"cannot read table '{name}'"):
+    with storage(f"cannot read table '{table.name}'"):
         return files.to_table(columns=list(columns), filter=wanted)
 
 
