@@ -52,6 +52,7 @@ OUTSIDE = (
     "fstore.store.paths",
     "fstore.store.place",
     "fstore.store.readonly",
+    "fstore.store.recent",
     "fstore.store.runs",
     "fstore.store.schema",
     "fstore.store.hashing",
@@ -89,7 +90,8 @@ def code_version(*modules: str) -> str:
     return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
 
 
-def code_modules(*modules: str) -> list[str]:
+@cache
+def code_modules(*modules: str) -> tuple[str, ...]:
     """Return the names of the modules that :func:`code_version` covers, sorted."""
     covered: set[str] = set()
     waiting = [*modules, *ANSWERS_SQL]
@@ -98,7 +100,7 @@ def code_modules(*modules: str) -> list[str]:
         if name not in covered and not _is_outside(name):
             covered.add(name)
             waiting += _module(name).imports
-    return sorted(name for name in covered if _module(name).core)
+    return tuple(sorted(name for name in covered if _module(name).core))
 
 
 def code_changed(modules: Iterable[str]) -> bool:
@@ -137,7 +139,9 @@ class _Code:
         return tuple(dict.fromkeys(module for _, _, module in self.names))
 
 
+@cache
 def _code(source: bytes) -> _Code:
+    """Return what a source computes; most are asked for again as they were."""
     tree = ast.parse(source)
     names = tuple(_imported(tree.body))
     bare = _Bare().visit(tree)
