@@ -1,10 +1,12 @@
 """Proposals in a store: right rows, all or none of them, nothing searched twice."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -391,6 +393,35 @@ def test_killed_and_resumed(tmp_path: Path, slow_root: Path) -> None:
     alone = make_store(tmp_path / "alone", slow_root)
     add_proposals(alone, "d", CHEAP, workers=1)
     assert everything(store) == everything(alone)
+
+
+def test_stopped_during_a_long_search(tmp_path: Path) -> None:
+    """Ctrl-C does not wait for images that take long, and the run is on record."""
+    boxes = dict(list(NOISY.items())[:2])
+    parts = dict.fromkeys(boxes, "train")
+    root = write_devkit(tmp_path / "large", boxes, parts, size=(1600, 1600), noise=True)
+    store = make_store(tmp_path / "stopped", root)
+
+    def look() -> None:
+        while len(multiprocessing.active_children()) < 2:
+            time.sleep(0.05)
+        time.sleep(0.5)  # both are on record, and load
+        os.kill(os.getpid(), signal.SIGINT)  # wakes the main thread, as Ctrl-C does
+
+    watcher = threading.Thread(target=look)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has none
+    watcher.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            add_proposals(store, "d", Choice(), workers=2)
+    finally:
+        watcher.join()
+        signal.signal(signal.SIGINT, before)
+    assert multiprocessing.active_children() == []
+    assert list(store.path.rglob("*.npy")) == []  # the search of either would have taken long
+    assert [(r["kind"], r["exit"]) for r in store.rows("runs").to_pylist()] == [
+        ("proposals", "interrupted")
+    ]
 
 
 def test_two_runs_at_once(tmp_path: Path, slow_root: Path) -> None:
