@@ -55,7 +55,7 @@ class Analyses(Group):
     def _make(self, names: list[str]) -> None:
         """Make the commands that are not made."""
         new = [name for name in names if name not in self.commands]
-        made = self.commands | (_commands(new) if new else {})
+        made = {**self.commands, **(_commands(new) if new else {})}
         self.commands = {name: made[name] for name in sorted(made)}
 
 

@@ -6,7 +6,7 @@ write files although one is an EXPLAIN and the other a SELECT.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -61,8 +61,17 @@ class Named:
 
     def reads(self, table: str) -> int:
         """Return how often the statement names a table to read it."""
-        names = (str(node.get("table_name", "")).lower() for node in nodes(self.tree))
-        return sum(name == table for name in names)
+        return _reads(self.tree, table)
+
+    def describes(self, table: str) -> bool:
+        """Tell whether the statement names a table only to have it described, without its rows."""
+        described = [n for n in nodes(self.tree) if n.get("show_type") == "DESCRIBE"]
+        return self.reads(table) == sum(_reads(node, table) for node in described)
+
+
+def _reads(tree: "Mapping[str, object]", table: str) -> int:
+    """Return how often a tree names a table."""
+    return sum(str(node.get("table_name", "")).lower() == table for node in nodes(tree))
 
 
 def check_read_only(duck: "duckdb.DuckDBPyConnection", text: str) -> Named:

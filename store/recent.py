@@ -14,6 +14,8 @@ __all__ = ["MOST_BYTES", "Recent"]
 
 MOST_BYTES = 32 << 20
 """Of all rows that are kept; an answer of more than an eighth of it is not."""
+LEAST_BYTES = 1 << 16
+"""That an answer counts for, with its key, however few rows it has."""
 
 
 class Recent:
@@ -44,14 +46,18 @@ class Recent:
                 self._tables.move_to_end(key)
                 return self._tables[key]
         rows = read()
-        if rows.nbytes <= self._most // 8:
+        if _size(rows) <= self._most // 8:
             with self._lock:
                 self._keep(key, rows)
         return rows
 
     def _keep(self, key: Hashable, rows: pa.Table) -> None:
-        self._bytes += rows.nbytes - (self._tables[key].nbytes if key in self._tables else 0)
+        self._bytes += _size(rows) - (_size(self._tables[key]) if key in self._tables else 0)
         self._tables[key] = rows
         while self._bytes > self._most:
             _, oldest = self._tables.popitem(last=False)
-            self._bytes -= oldest.nbytes
+            self._bytes -= _size(oldest)
+
+
+def _size(rows: pa.Table) -> int:
+    return max(int(rows.nbytes), LEAST_BYTES)

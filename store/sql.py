@@ -37,6 +37,8 @@ from fstore.store.views import (
 )
 
 if TYPE_CHECKING:
+    import duckdb
+
     from fstore.store.place import Place
 
 __all__ = ["Result", "Session"]
@@ -45,6 +47,11 @@ UNSOUND = "window_self_join"
 """Optimizers that are switched off: this one reads a table a second time, for an aggregate OVER
 (PARTITION BY ...), and forgets there which partitions were asked for (DuckDB 2.0.1)."""
 
+
+FILLED = frozenset((*SUMMARIES, "partitions", FILES, "_totals"))
+"""Names behind which are rows that the session holds itself."""
+ATTEMPTS = 20
+"""To prepare a statement while others write."""
 
 LISTED = "table 'activations' was listed, not read: name it in the statement"
 
@@ -126,24 +133,19 @@ class Session:
         limit = Limit(timeout)
         with self._lock:
             named = check_read_only(self._duck, statement)
-            self._fill(named, statement, parameters, limit=limit)
-            statement, whole = self._narrow.narrowed(statement, named, parameters)
-            for name in _tables_behind(named.tables):
-                if name != ACTIVATIONS or whole:
-                    self._bind(name)
-                if name in TABLES and (name != ACTIVATIONS or (whole and self._check)):
-                    check_table(self._root, name, self._tables[name])
-            if named.catalogue:
-                self._bind_all(listed=not whole)
+            statement = self._prepared(named, statement, parameters, limit=limit)
+            cursor = self._cursor(named)
+        given = list(parameters) or None
         with duck_errors():
-            cursor = self._duck.cursor()
-            bind = partial(cursor.sql, statement, params=list(parameters) or None)
             try:
+                bind = partial(cursor.sql, statement, params=given)
                 relation = interruptible(bind, cursor.interrupt, limit)
             except duckdb.CatalogException:  # named where a parse tree does not show it
                 with self._lock:
                     if not self._bind_all():
                         raise
+                    cursor = self._cursor(named)
+                bind = partial(cursor.sql, statement, params=given)
                 relation = interruptible(bind, cursor.interrupt, limit)
         if relation is None:
             raise QueryError("the statement gives no rows; ask with a SELECT")
@@ -157,18 +159,62 @@ class Session:
             with duck_errors():
                 self._summaries.load_totals(files)
 
-    def _fill(
+    def _prepared(
         self, named: Named, statement: str, parameters: Sequence[object], *, limit: Limit
+    ) -> str:
+        """Bind what a statement names; return it with narrow views.
+
+        What is filled with rows must be of the version that the views are of. So it is done again
+        if activations changed meanwhile.
+        """
+        for _ in range(ATTEMPTS):
+            log = read_log(self._root, ACTIVATIONS) if _is_filled(named) else None
+            if log is not None:
+                self._fill(named, statement, parameters, log=log, limit=limit)
+            text, whole = self._narrow.narrowed(statement, named, parameters)
+            for name in _tables_behind(named.tables):
+                if name != ACTIVATIONS or whole:
+                    self._bind(name)
+                if name in TABLES and (name != ACTIVATIONS or (whole and self._check)):
+                    check_table(self._root, name, self._tables[name])
+            if named.catalogue:
+                self._bind_all(listed=not whole)
+            if log is None or read_log(self._root, ACTIVATIONS) is log:
+                return text
+        raise QueryError(
+            f"activations changed during each of {ATTEMPTS} attempts to read what is known of "
+            "them; ask again when less is written, or ask for fewer layers"
+        )
+
+    def _fill(
+        self,
+        named: Named,
+        statement: str,
+        parameters: Sequence[object],
+        *,
+        log: Log,
+        limit: Limit,
     ) -> None:
         """Have the rows of the summaries that a statement names."""
+        self._bind(FILES)
         for name in SUMMARIES:
-            if name in named.tables or named.hidden:
-                self._bind(FILES)
+            if (name in named.tables and not named.describes(name)) or named.hidden:
                 reached = self._narrow.reached(
                     name, named, statement=statement, parameters=parameters
                 )
                 with duck_errors():
-                    self._summaries.fill(name, reached, limit)
+                    self._summaries.fill(name, reached, log, limit=limit)
+
+    def _cursor(self, named: Named) -> "duckdb.DuckDBPyConnection":
+        """Return a cursor that goes on seeing the rows that the session has now.
+
+        A result is computed when its rows are asked for. Later statements may fill tables anew.
+        """
+        cursor = self._duck.cursor()
+        if _is_filled(named):
+            cursor.begin()
+            cursor.execute("FROM _totals LIMIT 0").fetchall()  # the transaction begins here
+        return cursor
 
     def _bind(self, name: str) -> None:
         """Define a table's view, if it is not there or the table changed; the derived with it."""
@@ -209,6 +255,11 @@ class Session:
         self._duck.register("_log", log_table(self._root, log))
         self._duck.execute("CREATE OR REPLACE TABLE _files AS FROM _log")
         self._duck.unregister("_log")
+
+
+def _is_filled(named: Named) -> bool:
+    """Whether a statement names a table of the session that has rows of its own."""
+    return named.hidden or not named.tables.isdisjoint(FILLED)
 
 
 def _tables_behind(names: Iterable[str]) -> list[str]:

@@ -6,7 +6,9 @@ are among the strongest of each file, which its sidecar holds; files without one
 filled when a statement names them, with the partitions that its conditions leave.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,10 +20,10 @@ from fstore.store.files import ACTIVATIONS, Partition, StoredFile, list_files, m
 from fstore.store.interrupt import Limit
 from fstore.store.kept import Kept
 from fstore.store.paths import duck_name
-from fstore.store.schema import SUMMARIES
+from fstore.store.schema import PARTITION, SUMMARIES
 from fstore.store.sidecars import holds_bits, read_sidecar
 from fstore.store.sums import check_files
-from fstore.store.tables import read_log, sql_text
+from fstore.store.tables import sql_text
 from fstore.store.totals import load_totals
 from fstore.store.views import list_sql
 
@@ -64,15 +66,14 @@ class Summaries:
 
     def __init__(self, duck: "duckdb.DuckDBPyConnection", root: "Place", *, check: bool) -> None:
         self._duck, self._root, self._check = duck, root, check
-        self._log: Log | None = None
         self._read: set[str] = set()
-        self._ranked: set[Partition] = set()
+        self._ranked: dict[Partition, tuple[str, ...]] = {}  # and the files that were ranked
         columns = SUMMARIES[STRONGEST].schema.empty_table()
         duck.register("_none", columns)
         duck.execute(f"CREATE TABLE {STRONGEST} AS FROM _none")
         duck.unregister("_none")
 
-    def fill(self, name: str, partitions: Iterable[Partition], limit: Limit) -> None:
+    def fill(self, name: str, partitions: Iterable[Partition], log: Log, *, limit: Limit) -> None:
         """Have the rows of some partitions in one of the tables.
 
         Parameters
@@ -80,43 +81,63 @@ class Summaries:
         name : str
             Of the table.
         partitions : iterable of Partition
+        log : Log
+            Of ``activations``, which says which files they have.
         limit : Limit
             When the statement is to be over.
 
         Raises
         ------
         SchemaError
-            A file has no totals: an older fstore wrote it.
+            A file has no totals: an older fstore wrote it. Or a partition has no value in a column.
         DataError
             A response is NaN or infinite, or stored as one bit, so that none is the strongest.
         QueryError
             The limit is reached.
         """
-        log = read_log(self._root, ACTIVATIONS)
-        if log is not self._log:
-            self._duck.execute(f"DELETE FROM {STRONGEST}")
-            self._ranked.clear()
-            self._log = log
-        for partition in sorted(partitions):
+        if name == STRONGEST:
+            self._forget(_partitions(log))
+        for partition in sorted(partitions, key=str):
             if limit.left == 0:
                 raise QueryError(
                     f"the statement was stopped after {limit.seconds:g} s, its time limit; a "
                     f"condition on layer, ckpt and dataset has {name} read less"
                 )
+            _refuse_null(name, partition)
             if self._check:
                 paths = log_entries(log, **partition.values)["path"].to_pylist()
                 check_files(self._root, ACTIVATIONS, paths)
             files = list_files(self._root, log, **partition.values)
             if name == TOTALS:
                 self._total(files)
-            elif partition not in self._ranked:
-                self._rank(partition, files)
+            elif self._ranked.get(partition) != _names(files):
+                with self._at_once():
+                    self._rank(partition, files)
+                self._ranked[partition] = _names(files)
+
+    @contextmanager
+    def _at_once(self) -> Iterator[None]:
+        """Do what the block does in one transaction: an interrupt leaves all or nothing of it."""
+        self._duck.begin()
+        try:
+            yield
+        except BaseException:
+            self._duck.rollback()
+            raise
+        self._duck.commit()
+
+    def _forget(self, present: AbstractSet[Partition]) -> None:
+        """Delete the rows of partitions that are there no more."""
+        for partition in [p for p in self._ranked if p not in present]:
+            self._duck.execute(f"DELETE FROM {STRONGEST} WHERE {_is(partition)}")
+            del self._ranked[partition]
 
     def load_totals(self, files: Iterable[StoredFile]) -> None:
         """Have the totals of files in table ``_totals``; a footer is read once a session."""
-        new = {file.uri: file for file in files if file.uri not in self._read}
+        new = [file.uri for file in files if file.uri not in self._read]
         if new:
-            load_totals(self._duck, list(new))
+            with self._at_once():
+                load_totals(self._duck, new)
             self._read.update(new)
 
     def _total(self, files: Sequence[StoredFile]) -> None:
@@ -138,29 +159,53 @@ class Summaries:
         _refuse_bits(partition, files)
         offers = [_kept(self._root, file) for file in files]
         unread = [f.uri for f, kept in zip(files, offers, strict=True) if kept is None]
-        self._duck.register("_offered", _table([kept for kept in offers if kept]))
         texts = ", ".join(map(sql_text, partition.values.values()))
         rows = ROWS.format(files=list_sql(unread)) if unread else ""
+        self._duck.execute(f"DELETE FROM {STRONGEST} WHERE {_is(partition)}")
+        self._duck.register("_offered", _table([kept for kept in offers if kept]))
         self._duck.execute(RANKED.format(table=STRONGEST, texts=texts, rows=rows, ranks=RANKS))
         self._duck.unregister("_offered")
-        self._refuse_infinite(partition)
-        self._ranked.add(partition)
-
-    def _refuse_infinite(self, partition: Partition) -> None:
-        """Refuse a partition with NaN, which DuckDB ranks first, or infinity, and forget it."""
-        is_its = " AND ".join(f'"{c}" = {sql_text(v)}' for c, v in partition.values.items())
         found = self._duck.execute(
-            f"SELECT sample_id, channel FROM {STRONGEST} WHERE {is_its} AND NOT isfinite(act_max)"
-            " LIMIT 1"
+            f"SELECT sample_id, channel FROM {STRONGEST} WHERE {_is(partition)}"
+            " AND NOT isfinite(act_max) LIMIT 1"
         ).fetchall()
-        if found:
-            self._duck.execute(f"DELETE FROM {STRONGEST} WHERE {is_its}")
+        if found:  # NaN, which DuckDB ranks first, or infinity
             sample, channel = found[0]
             raise DataError(
                 f"{partition}: the response of filter {channel} to sample {sample} is NaN or "
-                "infinite, so no sample is the strongest. A condition on ckpt, dataset or layer "
-                "leaves the layer out"
+                f"infinite, so no sample is the strongest. {LEAVE_OUT}"
             )
+
+
+LEAVE_OUT = (
+    f"To leave it out, say which layers, checkpoints or data sets you want, as texts, in the WHERE "
+    f"directly behind {STRONGEST}: layer = 'conv5' AND ckpt = '305k'"
+)
+
+
+def _names(files: Sequence[StoredFile]) -> tuple[str, ...]:
+    return tuple(file.key for file in files)
+
+
+def _is(partition: Partition) -> str:
+    """Return the condition that a row is of a partition."""
+    return " AND ".join(f'"{c}" = {sql_text(v)}' for c, v in partition.values.items())
+
+
+def _partitions(log: Log) -> frozenset[Partition]:
+    """Return the partitions of which a log has files."""
+    columns = [f"partition.{column}" for column in PARTITION]
+    rows = log_entries(log).select(columns).group_by(columns).aggregate([]).to_pylist()
+    return frozenset(Partition(*(row[column] for column in columns)) for row in rows)
+
+
+def _refuse_null(name: str, partition: Partition) -> None:
+    """Refuse rows without a layer, a checkpoint and so on, as another program may write them."""
+    if lacking := [column for column, value in partition.values.items() if value is None]:
+        raise SchemaError(
+            f"another program wrote activations whose {lacking[0]} is NULL, which {name} does not "
+            "take; ask activations instead"
+        )
 
 
 def _refuse_bits(partition: Partition, files: Sequence[StoredFile]) -> None:
@@ -169,7 +214,7 @@ def _refuse_bits(partition: Partition, files: Sequence[StoredFile]) -> None:
     if own is not None and holds_bits(own.identity.parts):
         raise DataError(
             f"{partition} is stored as bits (1 where a response is above 0), so no sample is the "
-            "strongest. A condition on ckpt, dataset or layer leaves it out"
+            f"strongest. {LEAVE_OUT}"
         )
 
 

@@ -32,15 +32,17 @@ def file_totals(file: StoredFile) -> dict[int, int]:
 def load_totals(duck: "duckdb.DuckDBPyConnection", uris: Sequence[str]) -> None:
     """Copy the totals of files into a session's table ``_totals``; only footers are read.
 
-    A file without totals adds no rows.
+    A file without totals adds no rows. Rows that are there are replaced.
     """
+    files = list_sql(uris)
+    duck.execute(f"DELETE FROM _totals WHERE file_name IN (SELECT unnest({files}))")
     duck.execute(
         f"""
         INSERT INTO _totals
         SELECT file_name, unnest(t.{SAMPLE_ID}) AS {SAMPLE_ID}, unnest(t.{NNZ}) AS {NNZ}
         FROM (
             SELECT file_name, from_json(decode(value)::JSON, '{SHAPE}') AS t
-            FROM parquet_kv_metadata({list_sql(uris)}) WHERE decode(key) = '{TOTALS_KEY}'
+            FROM parquet_kv_metadata({files}) WHERE decode(key) = '{TOTALS_KEY}'
         )
         """
     )

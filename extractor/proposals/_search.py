@@ -7,12 +7,11 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +116,6 @@ def _running(
     # of a killed run multiprocessing's own watcher removes the semaphores; it need not say so
     if QUIET not in sys.warnoptions:
         sys.warnoptions.append(QUIET)
-    others = multiprocessing.active_children()
     pool = ProcessPoolExecutor(
         min(workers, len(images)),
         mp_context=multiprocessing.get_context("spawn"),  # torch's threads do not survive a fork
@@ -136,20 +134,19 @@ def _running(
             "because search processes import it. Images that are done are kept"
         ) from exc
     except BaseException:
-        _kill(others)
+        _kill(pool)
         raise
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _kill(others: Collection[BaseProcess]) -> None:
+def _kill(pool: ProcessPoolExecutor) -> None:
     """End the search processes: an image takes seconds, and whoever stops a run waits for none.
 
     Boxes of an image are written whole or not at all, so nothing but time is lost.
     """
-    for process in multiprocessing.active_children():
-        if process not in others:
-            process.kill()
+    for process in list((getattr(pool, "_processes", None) or {}).values()):
+        process.kill()
 
 
 @contextmanager

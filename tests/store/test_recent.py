@@ -1,6 +1,7 @@
 """Rows that were read last are kept while nothing changed, and no longer."""
 
 import threading
+from functools import partial
 
 import pyarrow as pa
 import pytest
@@ -8,48 +9,58 @@ import pytest
 from _build import add_dataset
 from fstore.errors import StorageError
 from fstore.store import Store
-from fstore.store.recent import Recent
+from fstore.store.recent import LEAST_BYTES, Recent
 
-EIGHTY = pa.table({"x": pa.array(range(10), pa.int64())})  # 80 bytes
+SMALL = pa.table({"x": [1]})  # counts for LEAST_BYTES
+LARGE = pa.table({"x": pa.array(range(LEAST_BYTES), pa.int64())})
+
+
+class Counted:
+    """Rows that note when they are read."""
+
+    def __init__(self, rows: pa.Table = SMALL) -> None:
+        self.rows, self.reads = rows, list[object]()
+
+    def get(self, recent: Recent, key: object) -> pa.Table:
+        """Ask for the rows of a key."""
+
+        def read() -> pa.Table:
+            self.reads.append(key)
+            return self.rows
+
+        return recent.get(key, read)
 
 
 def test_a_key_is_read_once() -> None:
     """What is kept is not read again, and other keys are."""
-    reads: list[str] = []
-
-    def read(key: str) -> pa.Table:
-        return recent.get(key, lambda: reads.append(key) or EIGHTY)  # type: ignore[func-returns-value]
-
-    recent = Recent(most_bytes=1000)
-    assert [read(key) for key in ("a", "a", "b", "a")] == [EIGHTY] * 4
-    assert reads == ["a", "b"]
+    rows, recent = Counted(), Recent(most_bytes=10 * LEAST_BYTES)
+    assert [rows.get(recent, key) for key in ("a", "a", "b", "a")] == [SMALL] * 4
+    assert rows.reads == ["a", "b"]
 
 
 def test_the_oldest_go_first() -> None:
-    """More bytes than are allowed are not kept: what was asked for longest ago is read again."""
-    reads: list[int] = []
-    recent = Recent(most_bytes=800)
+    """More than is allowed is not kept: what was asked for longest ago is read again."""
+    rows, recent = Counted(), Recent(most_bytes=10 * LEAST_BYTES)
     for key in [*range(10), 0, 10, 1, 0]:  # ten fit; 10 displaces 1
-        recent.get(key, lambda k=key: reads.append(k) or EIGHTY)  # type: ignore[func-returns-value]
-    assert reads == [*range(10), 10, 1]
+        rows.get(recent, key)
+    assert rows.reads == [*range(10), 10, 1]
 
 
 def test_a_large_answer_is_not_kept() -> None:
     """An answer of more than an eighth of all would displace many."""
-    recent, reads = Recent(most_bytes=600), []
-    for _ in range(2):
-        recent.get("a", lambda: reads.append(1) or EIGHTY)  # type: ignore[func-returns-value]
-    assert len(reads) == 2
+    rows, recent = Counted(LARGE), Recent(most_bytes=10 * LEAST_BYTES)
+    assert [rows.get(recent, "a").num_rows for _ in range(2)] == [LEAST_BYTES] * 2
+    assert rows.reads == ["a", "a"]
 
 
 def test_threads_may_ask_at_once() -> None:
     """Each gets the rows of its key."""
-    recent, wrong = Recent(most_bytes=8 * 80), []
+    recent, wrong = Recent(most_bytes=8 * LEAST_BYTES), []
 
     def ask(number: int) -> None:
         for i in range(300):
             key = (number + i) % 20
-            rows = recent.get(key, lambda k=key: pa.table({"x": [k] * 10}))
+            rows = recent.get(key, partial(pa.table, {"x": [key] * 10}))
             if rows["x"][0].as_py() != key:
                 wrong.append(key)
 

@@ -1,21 +1,31 @@
 """SQL of footers and sidecars gives what SQL of the rows gives."""
 
+import itertools
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import duckdb
 import numpy as np
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 from numpy.typing import NDArray
 from pyarrow import parquet as pq
 
 from _build import add_dataset, add_layers, put
 from fstore.errors import DataError, QueryError, SchemaError, StorageError
-from fstore.store import Store
+from fstore.store import Store, summaries
+from fstore.store.compact import compact
+from fstore.store.delta_log import Log
 from fstore.store.files import Partition, StoredFile
+from fstore.store.interrupt import Limit
 from fstore.store.kept import Kept, sidecar_key
+from fstore.store.maintenance import Selection, drop
 from fstore.store.place import Place
 from fstore.store.reads import StatementReader
 from fstore.store.sidecars import read_sidecar
-from fstore.store.summaries import RANKS
+from fstore.store.summaries import RANKS, Summaries
+from fstore.store.totals import load_totals
 
 SHAPES = {"conv": (5, 2, 2), "fc": (4, 1, 1)}
 RANKED = f"""
@@ -165,13 +175,111 @@ def test_new_files_are_seen(own: Store) -> None:
 
 def test_no_row_of_what_was_dropped(own: Store) -> None:
     """A partition that is dropped has no rows from then on."""
-    from fstore.store.maintenance import Selection, drop
-
     own.sql(STRONGEST).arrow()
     own.sql(TOTALS).arrow()
     drop(own.place, Selection(network="net", ckpt="5", dataset="d", layer="conv"))
     assert own.sql(STRONGEST).arrow().num_rows == (5 + 2 * 4) * RANKS
     assert own.sql(TOTALS).arrow().num_rows == 300
+
+
+def test_a_result_keeps_its_rows(own: Store) -> None:
+    """Rows that are taken late are those of the statement, whatever was written and asked since."""
+    late = [own.sql(STRONGEST), own.sql(TOTALS), own.sql(STRONGEST + "WHERE layer = 'fc'")]
+    first = [result.arrow().num_rows for result in late]
+    assert first == [2 * (5 + 4) * RANKS, 400, 2 * 4 * RANKS]
+    for ckpt in ("6", "7"):
+        put(own, where("conv", ckpt), drawn(1, 20, "conv"))
+        own.sql(STRONGEST + "WHERE layer = 'conv'").arrow()
+        own.sql("SELECT count(*) FROM partitions").arrow()
+    compact(own.place, Selection())
+    own.sql(TOTALS).arrow()
+    assert [result.arrow().num_rows for result in late] == first
+
+
+@pytest.mark.parametrize("writes", [1, 3])
+def test_a_commit_while_a_statement_is_prepared(
+    own: Store, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    """Files that come while footers are read are read, too, and no partition is lost."""
+    left = iter(range(writes))
+    fill = Summaries.fill
+
+    def filled(
+        self: Summaries, name: str, partitions: Iterable[Partition], log: Log, *, limit: Limit
+    ) -> None:
+        fill(self, name, partitions, log, limit=limit)
+        if (number := next(left, None)) is not None:
+            add_dataset(own, f"e{number}", ["train"] * 90)
+            new = Partition("net", "5", f"e{number}", "image", "conv")
+            put(own, new, drawn(number, 90, "conv"))
+            compact(own.place, Selection())
+
+    monkeypatch.setattr(Summaries, "fill", filled)
+    both = (
+        "SELECT (SELECT count(*) FROM sample_totals) AS t, (SELECT count(*) FROM strongest_samples)"
+    )
+    (row,) = own.sql(both + " AS s").rows()
+    assert row == {"t": 400 + 90 * writes, "s": (2 * (5 + 4) + 5 * writes) * RANKS}
+
+
+def test_endless_commits_are_told(own: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A statement that never gets a quiet moment ends with an error that says so."""
+    fill, number = Summaries.fill, itertools.count()
+
+    def filled(
+        self: Summaries, name: str, partitions: Iterable[Partition], log: Log, *, limit: Limit
+    ) -> None:
+        fill(self, name, partitions, log, limit=limit)
+        add_layers(own, f"n{(n := next(number))}", {"conv": (1, 2, 2)})
+        put(own, Partition(f"n{n}", "5", "d", "image", "conv"), drawn(n, 3, "conv")[:, :1])
+
+    monkeypatch.setattr(Summaries, "fill", filled)
+    with pytest.raises(QueryError, match="changed during each of"):
+        own.sql(TOTALS)
+
+
+def test_an_interrupt_leaves_nothing_half(own: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After Ctrl-C in the middle of looking up, the same statement gives each row once."""
+    expected = [Store.open(own.path).sql(s).arrow().num_rows for s in (STRONGEST, TOTALS)]
+    table, load = summaries._table, load_totals
+    calls = iter([False, True])
+
+    def stopped(kept: Sequence[Kept]) -> pa.Table:
+        if next(calls, False):
+            raise KeyboardInterrupt
+        return table(kept)
+
+    def stopped_load(duck: duckdb.DuckDBPyConnection, uris: Sequence[str]) -> None:
+        load(duck, uris)
+        monkeypatch.setattr(summaries, "load_totals", load)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(summaries, "_table", stopped)
+    monkeypatch.setattr(summaries, "load_totals", stopped_load)
+    for statement in (STRONGEST, TOTALS):
+        with pytest.raises(KeyboardInterrupt):
+            own.sql(statement)
+    assert [own.sql(s).arrow().num_rows for s in (STRONGEST, TOTALS)] == expected
+
+
+def test_what_is_described_is_not_looked_up(own: Store, asked: list[str]) -> None:
+    """DESCRIBE reads nothing; beside it, a table that is read has its rows."""
+    put(own, where("conv", "bits"), drawn(3, 20, "conv"), identity={"stored precision": "bit"})
+    assert own.sql("DESCRIBE strongest_samples").arrow().num_rows == 10
+    assert own.sql("DESCRIBE SELECT channel FROM strongest_samples").arrow().num_rows == 1
+    assert asked == []
+    with pytest.raises(DataError, match=r"stored as bits.*layer = "):
+        own.sql("FROM (DESCRIBE strongest_samples), strongest_samples")
+
+
+def test_rows_without_a_layer_are_refused(own: Store) -> None:
+    """Another program may write NULL for a partition column: named, in place of a traceback."""
+    row = own.sql("SELECT * FROM activations LIMIT 1").arrow()
+    nulls = row.set_column(row.schema.get_field_index("layer"), "layer", pa.nulls(1, pa.string()))
+    write_deltalake(str(own.path / "activations"), nulls, mode="append")
+    for statement in (STRONGEST, TOTALS):
+        with pytest.raises(SchemaError, match="layer is NULL"):
+            own.sql(statement)
 
 
 def test_where_nothing_is_the_strongest(own: Store) -> None:
