@@ -98,14 +98,15 @@ class NarrowViews:
         self._list()
         places = readings(named.tree, statement.encode()[named.before :], table=table)
         chosen = [self._not_ruled_out(place, parameters) for place in places]
-        every = self._partitions()
+        every = self.partitions
         whole = named.hidden or named.reads(table) > len(places)
         if whole or any(numbers is None for numbers in chosen):
             return frozenset(every)
         return frozenset(every[n] for numbers in chosen if numbers for n in numbers)
 
-    def _partitions(self) -> list[Partition]:
-        """Return the partitions of the list, by number."""
+    @cached_property
+    def partitions(self) -> list[Partition]:
+        """The partitions that were listed last, by number."""
         if self._log is None or not self._count:
             return []
         entries = log_entries(self._log)
@@ -136,6 +137,7 @@ class NarrowViews:
         self._duck.execute(f"CREATE OR REPLACE TABLE {LIST} AS FROM _listed")
         self._duck.unregister("_listed")
         self._log = log
+        self.__dict__.pop("partitions", None)  # they are those of the log before
 
     @cached_property
     def _template(self) -> str:

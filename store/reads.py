@@ -121,7 +121,7 @@ class StatementReader(NarrowViews):
             left |= self.reached(table, named, statement=text, parameters=parameters)
         if FILES in known and not asked:
             self._list()
-            left = frozenset(self._partitions())
+            left = frozenset(self.partitions)
         return Reads(known - {ACTIVATIONS}, left, bool(asked))
 
     def numbered(

@@ -66,6 +66,7 @@ class Summaries:
 
     def __init__(self, duck: "duckdb.DuckDBPyConnection", root: "Place", *, check: bool) -> None:
         self._duck, self._root, self._check = duck, root, check
+        self._log: Log | None = None  # what no longer stands there has been forgotten
         self._read: set[str] = set()
         self._ranked: dict[Partition, tuple[str, ...]] = {}  # and the files that were ranked
         columns = SUMMARIES[STRONGEST].schema.empty_table()
@@ -95,8 +96,9 @@ class Summaries:
         QueryError
             The limit is reached.
         """
-        if name == STRONGEST:
+        if log is not self._log:
             self._forget(_partitions(log))
+            self._log = log
         for partition in sorted(partitions, key=str):
             if limit.left == 0:
                 raise QueryError(
