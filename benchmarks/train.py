@@ -32,7 +32,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the program does, for all loops
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the program does, for all loops
 
 import numpy as np
 import torch

@@ -1,7 +1,6 @@
 """The command line: one file a group of commands; each adds itself to the program."""
 
 import gc
-import os
 import sys
 
 from fstore import ending
@@ -11,6 +10,7 @@ if ending.is_program():
     gc.set_threshold(50_000, 20, 50)  # imports make many objects that stay
 
 from fstore.cli.app import app
+from fstore.machine import BRIEFLY, spin
 from fstore.registry import import_siblings
 
 __all__ = ["app", "main"]
@@ -19,14 +19,10 @@ import_siblings(__name__, list(__path__), leave_out=["dagster"])  # no part of t
 
 
 def main() -> None:
-    """Run the ``fstore`` program.
-
-    Threads of the network that wait for one another sleep instead of spinning, unless the caller
-    says otherwise: the cores are wanted for decoding and encoding. torch reads this on loading.
-    """
+    """Run the ``fstore`` program."""
     from fstore.cli.streams import check_streams, flush
 
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    spin(BRIEFLY)
     ending.install()
     check_streams()
     status: object = 0

@@ -16,9 +16,9 @@ from fstore.cli.places import page_beside
 __all__ = ["demo"]
 
 DENSITY = """
-SELECT layer, round(100 * avg(nnz / (height * width)) FILTER (ckpt = '45'), 1) AS after_45,
-       round(100 * avg(nnz / (height * width)) FILTER (ckpt = '140'), 1) AS after_140,
-       round(100 * avg(nnz / (height * width)) FILTER (ckpt = '900'), 1) AS after_900
+SELECT layer, round(100 * avg(nnz / (height * width)) FILTER (ckpt = '60'), 1) AS after_60,
+       round(100 * avg(nnz / (height * width)) FILTER (ckpt = '190'), 1) AS after_190,
+       round(100 * avg(nnz / (height * width)) FILTER (ckpt = '1200'), 1) AS after_1200
 FROM activations JOIN layers USING (network, layer)
 WHERE dataset = 'scenes' AND view = 'image' GROUP BY layer ORDER BY layer
 """
@@ -27,7 +27,7 @@ BEST_FILTERS = """
 WITH ap AS (
     SELECT class, channel, round(voc_ap(act_max, label), 3) AS ap
     FROM activations JOIN all_labels USING (dataset, view, sample_id)
-    WHERE ckpt = '900' AND layer = 'conv5' AND dataset = 'scenes' AND view = 'gt'
+    WHERE ckpt = '1200' AND layer = 'conv5' AND dataset = 'scenes' AND view = 'gt'
     GROUP BY class, channel)
 SELECT class, arg_max(channel, ap) AS best_filter, max(ap) AS ap, round(avg(ap), 3) AS mean_ap
 FROM ap GROUP BY class ORDER BY class
@@ -38,7 +38,7 @@ SELECT ckpt, channel, list(image_id ORDER BY act_max DESC)[1:3] AS top_images,
        round(max(act_max), 2) AS largest, count_if(act_max > 0) AS fires_for
 FROM activations JOIN samples USING (dataset, view, sample_id)
 WHERE dataset = 'scenes' AND view = 'image' AND layer = 'conv5' AND channel = 7
-  AND ckpt IN ('45', '140', '450', '900')
+  AND ckpt IN ('60', '190', '600', '1200')
 GROUP BY ckpt, channel ORDER BY ckpt::INT
 """
 
@@ -68,7 +68,7 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("An empty store", ("init",)),
     (
         "Scenes of handwritten digits, drawn here: no download",
-        ("dataset", "add", "scenes", "--format", "digit-scenes", "--large"),
+        ("dataset", "add", "scenes", "--format", "digit-scenes", "--large", "--images", "700"),
     ),
     (
         "How well does chance tell the digits? Average precision (percent) of 100 random rankings",

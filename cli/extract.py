@@ -14,6 +14,7 @@ from fstore.cli.progress import bar
 from fstore.cli.sizes import parse_size
 from fstore.cli.splits import PartName, SplitName, part_words
 from fstore.engines import EngineName
+from fstore.machine import spin
 
 if TYPE_CHECKING:
     from fstore.store import Store
@@ -119,6 +120,7 @@ def extract(
 
     Example: fstore extract --layer conv5 --ckpt 305k
     """
+    spin(0)
     from fstore.workflows.extract import run as extraction
 
     ray = ray_options(engine, address, workers=ray_workers, threads=ray_threads)

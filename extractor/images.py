@@ -6,7 +6,7 @@ asks for it, whole images are turned upright, and boxes are refused.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,8 @@ from fstore.pixels.resizing import whole
 from fstore.pixels.warps import Strip, warp_axis
 from fstore.types import Box, ImageFolder
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 __all__ = [
     "ChangedFileError",
-    "blend",
     "decode",
     "digest_bytes",
     "inputs",
@@ -41,7 +37,6 @@ __all__ = [
 
 Pixels = NDArray[np.uint8]
 Input = NDArray[np.float32]
-Values = TypeVar("Values", Input, "Tensor")
 
 
 def whole_image(image: Image.Image, p: Preprocess) -> Input:
@@ -72,12 +67,11 @@ def whole_image(image: Image.Image, p: Preprocess) -> Input:
     return _normalise(np.asarray(shown), p)
 
 
-def _normalise(pixels: Pixels | Input, p: Preprocess, mean: Input | None = None) -> Input:
-    """(h, w, 3) RGB pixels -> (3, h, w); ``mean`` is the mean image for these very pixels."""
+def _normalise(pixels: Pixels, p: Preprocess) -> Input:
+    """(size, size, 3) RGB pixels -> (3, size, size)."""
     channels = (2, 1, 0) if p.order == "BGR" else (0, 1, 2)
     out = np.empty((3, *pixels.shape[:2]), dtype=np.float32)
-    if mean is None:
-        mean = mean_pixels(p)
+    mean = mean_pixels(p)
     scale = np.float32(p.scale)
     for c, source in enumerate(channels):
         plane: NDArray[Any] = pixels[:, :, source]
@@ -109,7 +103,7 @@ def mean_pixels(p: Preprocess) -> Input:
     return np.asarray(p.mean_image[:, cut, cut], dtype=np.float32)
 
 
-def warp_box(image: Image.Image, box: Box, p: Preprocess) -> Input:
+def warp_box(image: Image.Image, box: Box, p: Preprocess, *, out: Input | None = None) -> Input:
     """Return the network's input for a region: R-CNN's warp with context.
 
     The box is scaled by ``size / (size - 2 * context)`` about its centre, rounded, clipped to
@@ -122,6 +116,8 @@ def warp_box(image: Image.Image, box: Box, p: Preprocess) -> Input:
     box : Box
         Pixels, 1-based, inclusive.
     p : Preprocess
+    out : array of shape (3, p.size, p.size), float32, in C's order
+        Where to write it; None: a new array.
 
     Returns
     -------
@@ -136,16 +132,18 @@ def warp_box(image: Image.Image, box: Box, p: Preprocess) -> Input:
     ----------
     See :func:`fstore.pixels.warps.warp_axis`.
     """
+    from fstore.extractor.warp_loops import Colours, Cut, stretch_region
+
     y, x = region_strips(image, box, p)
-    mean = mean_pixels(p)
-    if p.mean_image is not None:
-        mean = mean[:, y.window, x.window]
     pixels = np.asarray(image.crop((x.first, y.first, x.last, y.last)))
-    patch = _normalise(_bilinear(pixels, y.length, x.length), p, mean)
-    if patch.shape == (3, p.size, p.size):
-        return patch
-    out = np.zeros((3, p.size, p.size), dtype=np.float32)
-    out[:, y.window, x.window] = patch
+    out = np.empty((3, p.size, p.size), dtype=np.float32) if out is None else out
+    if y.length < p.size or x.length < p.size:
+        out[:] = 0
+    rows, columns = neighbours(len(pixels), y.length), neighbours(pixels.shape[1], x.length)
+    channels = (2, 1, 0) if p.order == "BGR" else (0, 1, 2)
+    std = np.array(p.std, np.float32)
+    colours = Colours(channels, np.float32(p.scale), mean_pixels(p), std)
+    stretch_region(Cut(pixels, rows, columns, (y.offset, x.offset)), colours, out)
     return out
 
 
@@ -188,28 +186,6 @@ def refuse_upright_boxes(p: Preprocess) -> None:
             "boxes count the pixels as they are in the file; choose whole images alone (--view "
             "image), or a checkpoint with exif='ignore'"
         )
-
-
-def _bilinear(pixels: Pixels, height: int, width: int) -> Input:
-    """Resize (h, w, 3) to (height, width, 3) without antialiasing or rounding; edges repeat."""
-    if pixels.shape[:2] == (height, width):
-        return pixels.astype(np.float32)
-    y0, y1, wy = neighbours(pixels.shape[0], height)
-    x0, x1, wx = neighbours(pixels.shape[1], width)
-    rows = pixels.astype(np.float32)
-    rows = blend(rows[y0], rows[y1], wy[:, None, None])  # (height, w, 3)
-    return blend(rows[:, x0], rows[:, x1], wx[:, None])  # (height, width, 3)
-
-
-def blend(a: Values, b: Values, weight: Values) -> Values:
-    """Return ``a + (b - a) * weight`` in the memory of ``b``, each operation rounded.
-
-    Arrays and tensors alike, so that a region has the same bits wherever it is stretched.
-    """
-    b -= a
-    b *= weight
-    b += a
-    return b
 
 
 def neighbours(
@@ -307,9 +283,10 @@ def inputs(
     out = np.empty((len(boxes), 3, preprocess.size, preprocess.size), dtype=np.float32)
     for i, box in enumerate(boxes):
         try:
-            out[i] = (
-                whole_image(image, preprocess) if box is None else warp_box(image, box, preprocess)
-            )
+            if box is None:
+                out[i] = whole_image(image, preprocess)
+            else:
+                warp_box(image, box, preprocess, out=out[i])
         except DataError as exc:
             raise DataError(f"{uri}: {exc}") from exc
     return out

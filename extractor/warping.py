@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from fstore.errors import DataError
-from fstore.extractor.images import blend, mean_pixels, neighbours, region_strips
+from fstore.extractor.images import mean_pixels, neighbours, region_strips
 from fstore.extractor.preprocess import Preprocess
 from fstore.pixels.warps import Strip
 from fstore.types import Box
@@ -211,6 +211,14 @@ def _stretched(pixels: Tensor, places: Tensor, weights: Tensor) -> Tensor:
     def column(which: int) -> Tensor:
         x = places[:, 1, which, None, :]
         low, high = (pixels[places[:, 0, row, :, None] + x].float() for row in (0, 1))
-        return blend(low, high, weights[:, 0, :, None, None])
+        return _blend(low, high, weights[:, 0, :, None, None])
 
-    return blend(column(0), column(1), weights[:, 1, None, :, None])
+    return _blend(column(0), column(1), weights[:, 1, None, :, None])
+
+
+def _blend(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
+    """Return ``a + (b - a) * weight`` in the memory of ``b``, each operation rounded."""
+    b -= a
+    b *= weight
+    b += a
+    return b

@@ -82,7 +82,7 @@ class FixedRegions(ShuffledExamples):
         def fill(group: NDArray[np.intp]) -> None:
             image, boxes = self._of_image(regions, group)
             for k, box in zip(group, boxes, strict=True):
-                out[k] = warp_box(image, box, self._preprocess)
+                warp_box(image, box, self._preprocess, out=out[k])
 
         for _ in self._pool.map(fill, _by_image(regions)):
             pass

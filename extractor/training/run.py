@@ -125,9 +125,9 @@ class TrainingRun:
         value = float(self.processes.mean(loss))
         if not math.isfinite(value):
             raise DataError(_diverged(f"the loss is {value}", iteration, lr))
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        self._scaler.step(self.optimizer)
+        self._scaler.step(self.optimizer)  # type: ignore[arg-type]  # has what it uses
         self._scaler.update()
         self.iteration = iteration
         self.losses.append(value)

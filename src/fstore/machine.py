@@ -4,7 +4,10 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["cores", "machine_memory"]
+__all__ = ["BRIEFLY", "cores", "machine_memory", "spin"]
+
+BRIEFLY = 10_000
+"""Looks of a waiting thread before it sleeps: a fraction of a millisecond in all."""
 
 CGROUP = Path("/sys/fs/cgroup/memory.max")
 
@@ -24,3 +27,15 @@ def machine_memory() -> int:
     with suppress(ValueError, OSError):  # "max", or no such file
         found.append(int(CGROUP.read_text(encoding="ascii")))
     return min(found, default=8 << 30)
+
+
+def spin(looks: int) -> None:
+    """Say how often a network's threads that wait for one another look before they sleep.
+
+    Training a small network takes up to half as long again where they sleep at once (0). Extraction
+    is faster so: the cores are wanted for decoding and encoding. torch's OpenMP reads this on
+    loading. What the caller's environment says stays.
+    """
+    ours = os.environ.get("GOMP_SPINCOUNT") in {None, str(BRIEFLY)}
+    if ours and "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["GOMP_SPINCOUNT"] = str(looks)

@@ -25,8 +25,9 @@ from fstore.store import Store
 
 pytestmark = pytest.mark.slow
 
-LAST = "900"
+LAST = "1200"
 RANKINGS = 200
+MOST_OPEN = 6
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def test_features_improve_with_depth(demo: Demo, capsys: pytest.CaptureFixture[s
     )
     assert max(aps) >= 2 * of_chance
     assert spearmanr(range(len(aps)), aps).statistic >= 0.8
-    assert all(values[layer, LAST] > values[layer, "45"] for layer in layers[1:])
+    assert all(values[layer, LAST] > values[layer, "60"] for layer in layers[1:])
 
 
 def test_fine_tuning_is_above_scratch(demo: Demo, capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,11 +144,11 @@ def test_fine_tuning_is_above_scratch(demo: Demo, capsys: pytest.CaptureFixture[
 
 
 def test_findings_are_decided(demo: Demo, capsys: pytest.CaptureFixture[str]) -> None:
-    """At least twenty of the paper's claims are decided; two are about classes of PASCAL VOC."""
+    """At most six of the paper's claims are open; two of them are about classes of PASCAL VOC."""
     findings = demo.rows("report", "findings")
     lacking = [f["name"] for f in findings if f["verdict"] == "not enough data"]
     say(capsys, f"{len(lacking)} of {len(findings)} findings lack data: {', '.join(lacking)}")
-    assert len(findings) - len(lacking) >= 20
+    assert len(lacking) <= MOST_OPEN
 
 
 def test_detectors_find_digits(demo: Demo, capsys: pytest.CaptureFixture[str]) -> None:

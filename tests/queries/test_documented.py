@@ -30,7 +30,7 @@ def test_asking_by_name_and_by_function(tmp_path: Path, monkeypatch: pytest.Monk
     """What ``ask`` and the functions of docs/analyses.md give are rows of the same analysis."""
     made = make_problem(tmp_path / "fstore-demo")
     monkeypatch.chdir(tmp_path)
-    names = {'"conv5"': '"conv"', '"900"': '"5"', '"digits"': '"d"'}
+    names = {'"conv5"': '"conv"', '"1200"': '"5"', '"digits"': '"d"'}
     run: dict[str, object] = {}
     exec(python_of("analyses.md", names), run)  # noqa: S102 - our own page
     assert made.store.path.name == "fstore-demo"
