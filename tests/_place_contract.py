@@ -273,6 +273,7 @@ class PlaceTests:
     def _give_up() -> None:
         raise LookupError  # any error that is not the lock's own
 
+    @pytest.mark.slow
     def test_the_dead_hold_nothing(self, place: Place) -> None:
         """Another process's lock and lease are in force until it dies; then the lock is taken."""
         code = HOLD.format(where=str(place), before=self.before_hold)

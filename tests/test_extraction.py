@@ -492,6 +492,7 @@ def test_sigkill_at_twenty_random_moments(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("work", [("conv1,conv5", "conv5,fc7"), ("all", "all")])
+@pytest.mark.slow
 def test_two_extractors_at_once_lose_and_double_nothing(
     tmp_path: Path, images: Path, work: tuple[str, str]
 ) -> None:

@@ -326,6 +326,7 @@ def test_a_bug_in_a_report_ends_it(
     ]
 
 
+@pytest.mark.slow
 def test_detection(tmp_path: Path, data: Path) -> None:
     """Proposals are found on the way, and what detectors reach is in the tables; then no more."""
     store = Store.create(tmp_path / "s")

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from _studies import STUDY, make_study
 from fstore.queries.studies.study import set_study
 
@@ -28,6 +30,7 @@ print(asked, *failed, *sorted({"torch", "torchvision", "matplotlib"} & set(sys.m
 """
 
 
+@pytest.mark.slow
 def test_every_page_is_made_without_torch(tmp_path: Path) -> None:
     """Every page and every part that it loads is made, and the server has no torch in memory."""
     store = make_study(tmp_path / "s").store

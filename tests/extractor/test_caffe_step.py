@@ -84,6 +84,7 @@ def forward(x: Tensor, w: Mapping[str, Tensor]) -> Tensor:
     return F.linear(x, w["fc8.weight"], w["fc8.bias"])
 
 
+@pytest.mark.slow
 def test_steps_of_caffenet_equal_a_plain_reference(caffenet: Network, tmp_path: Path) -> None:
     """Two updates of CaffeNet, across a drop of the rate, equal plain torch to rounding."""
     # a rate at which four noise images do not diverge, and a decay that float32 can tell

@@ -137,6 +137,7 @@ for snapshot in train(t.toy_network(), t.toy_data(), recipe=t.RECIPE, iterations
 """
 
 
+@pytest.mark.slow
 def test_killed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     """A run killed with SIGKILL and started again ends bit-equal to one that was not."""
     last = run_with_kills(KILLED, tmp_path / "killed", Path(__file__).parent, kills=1, longest=6)

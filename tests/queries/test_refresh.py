@@ -451,6 +451,7 @@ assert found.state == "computed", found
 """
 
 
+@pytest.mark.slow
 def test_killed_refreshes_go_on(store_of_slow: Store, seed: int) -> None:
     """After some kills every cell is stored once, and at most one a kill was computed twice.
 
