@@ -11,6 +11,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+unexport PYTHONDONTWRITEBYTECODE  # tests start the program often: compiling it each time takes long
+
 .PHONY: demo test coverage exhaustive setup check format lint docstrings types docs site clean
 
 demo: setup
