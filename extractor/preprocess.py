@@ -6,14 +6,13 @@ import math
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, get_args
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from fstore.errors import DataError
-from fstore.pixels.resizing import Exif, Interpolation
-from fstore.pixels.warps import CropStart, ResizeMode
-from fstore.types import FloatArray
+from fstore.pixels.warps import CropStart, Exif, Interpolation, ResizeMode
+
+if TYPE_CHECKING:
+    from fstore.types import FloatArray
 
 __all__ = ["OPTIONS", "Interpolation", "Preprocess"]
 
@@ -76,7 +75,7 @@ class Preprocess:
     scale: float = 1.0
     mean: tuple[float, float, float] = (104.0, 117.0, 123.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    mean_image: FloatArray | None = field(default=None, compare=False, repr=False)
+    mean_image: "FloatArray | None" = field(default=None, compare=False, repr=False)
     context: int = 16
     interpolation: Interpolation = "bilinear"
     antialias: bool = True
@@ -144,6 +143,8 @@ class Preprocess:
             if state[name] == before:
                 del state[name]
         if image is not None:
+            import numpy as np
+
             bytes_ = np.ascontiguousarray(image, dtype=np.float32).tobytes()
             state["mean_image"] = hashlib.sha256(bytes_).hexdigest()
         return json.dumps(state, sort_keys=True)
@@ -222,6 +223,8 @@ def _check_colours(name: str, value: object, *, zero: bool) -> None:
 
 
 def _check_mean_image(image: object, resize: int) -> None:
+    import numpy as np
+
     expected = (3, resize, resize)
     if (
         not isinstance(image, np.ndarray)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from fstore.errors import DataError, UnknownNameError
 from fstore.extractor.networks._api import Network, StatedLayout, Tokens
 from fstore.extractor.networks._declared import declared_layers, output_shapes, with_class_tokens
-from fstore.extractor.networks._hf_images import hf_preprocess
 from fstore.extractor.networks._hf_weights import hf_tensors, quiet
 from fstore.extractor.networks._libraries import import_extra, library
 
@@ -58,6 +57,8 @@ def hf_network(name: str, *, classes: int | None = None) -> Network:
     MissingExtraError
         transformers is not installed.
     """
+    from fstore.extractor.networks._hf_images import hf_preprocess
+
     transformers = import_extra("transformers", "hf")
     with quiet():
         config = _read(name, transformers.AutoConfig, file="config.json")

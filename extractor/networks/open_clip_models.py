@@ -15,7 +15,6 @@ from fstore.extractor.networks._libraries import (
     unit_rgb,
     unsayable,
 )
-from fstore.extractor.networks._measured import as_its_library
 from fstore.extractor.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -84,6 +83,8 @@ def open_clip_network(name: str, *, classes: int | None = None) -> Network:
     MissingExtraError
         open_clip is not installed.
     """
+    from fstore.extractor.networks._measured import as_its_library
+
     open_clip = import_extra("open_clip", "open_clip")
     short, _, tag = name.partition(":")[2].partition(".")
     if short not in open_clip.list_models():

@@ -14,7 +14,6 @@ from fstore.extractor.networks._libraries import (
     unit_rgb,
     unsayable,
 )
-from fstore.extractor.networks._measured import as_its_library
 from fstore.extractor.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -54,6 +53,8 @@ def timm_network(name: str, *, classes: int | None = None) -> Network:
     MissingExtraError
         timm is not installed.
     """
+    from fstore.extractor.networks._measured import as_its_library
+
     timm = import_extra("timm", "timm")
     short = name.partition(":")[2]
     _check_name(short)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fstore.errors import DataError
-from fstore.pixels.resizing import Exif, Interpolation, whole
-from fstore.pixels.warps import CropStart, ResizeMode, warp_axis
+from fstore.pixels.resizing import whole
+from fstore.pixels.warps import CropStart, Exif, Interpolation, ResizeMode, warp_axis
 from fstore.types import Box, ImageFile, ImageFolder
 
 if TYPE_CHECKING:

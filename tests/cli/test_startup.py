@@ -68,7 +68,7 @@ NO_NETWORKS = {"torch", "torchvision", "timm", "transformers", "open_clip", "skl
 NO_DRAWING = {"altair", "vl_convert", "jinja2", "polars", "pandas", "IPython", "rich.progress"}
 STORED = "SELECT name FROM datasets"
 LIGHT = {
-    "networks": (["networks"], NO_NETWORKS | NO_DRAWING | {"duckdb", "pyarrow", "deltalake"}),
+    "networks": (["networks"], NO_NETWORKS | NO_DRAWING | HEAVY),
     "status": (["status"], NO_NETWORKS | NO_DRAWING | {"duckdb"}),
     "sql": (["sql", STORED], NO_NETWORKS | NO_DRAWING),
     "dataset list": (["dataset", "list"], NO_NETWORKS | NO_DRAWING | {"duckdb"}),

@@ -20,7 +20,7 @@ from fstore.extractor.preprocess import Preprocess
 from fstore.extractor.training.region_examples import FixedRegions
 from fstore.extractor.warping import crop_regions
 from fstore.pixels.image_files import upright
-from fstore.pixels.resizing import Interpolation
+from fstore.pixels.warps import Interpolation
 
 PLAIN = Preprocess(32, 32, order="RGB", mean=(0.0, 0.0, 0.0))
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

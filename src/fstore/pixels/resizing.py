@@ -5,7 +5,7 @@ so Caffe, looks at the neighbours of one point. Values differ: where an image ha
 a hundred grey levels.
 """
 
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,9 @@ from PIL import Image
 
 from fstore.errors import DataError
 from fstore.pixels.image_files import upright
-from fstore.pixels.warps import CropStart, ResizeMode, crop_offset, resized
+from fstore.pixels.warps import CropStart, Exif, Interpolation, ResizeMode, crop_offset, resized
 
-__all__ = ["LARGEST", "Exif", "Interpolation", "whole"]
-
-Interpolation: TypeAlias = Literal["bilinear", "bicubic", "lanczos", "nearest"]
-Exif: TypeAlias = Literal["ignore", "apply"]
+__all__ = ["LARGEST", "whole"]
 
 LARGEST = 100_000_000
 """Pixels of a whole image after resizing, 300 MB: a strip of 60,000 x 1 would become 46 GB."""

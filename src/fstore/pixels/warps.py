@@ -6,7 +6,19 @@ from typing import Literal, TypeAlias
 
 from fstore.errors import DataError
 
-__all__ = ["CropStart", "ResizeMode", "Strip", "crop_offset", "resized", "warp_axis"]
+__all__ = [
+    "CropStart",
+    "Exif",
+    "Interpolation",
+    "ResizeMode",
+    "Strip",
+    "crop_offset",
+    "resized",
+    "warp_axis",
+]
+
+Interpolation: TypeAlias = Literal["bilinear", "bicubic", "lanczos", "nearest"]
+Exif: TypeAlias = Literal["ignore", "apply"]
 
 ResizeMode: TypeAlias = Literal["warp", "shorter"]
 """``warp``: both sides become the wanted one (Caffe, the paper); ``shorter``: the shorter does."""
