@@ -155,6 +155,11 @@ def _run(out: str, command: tuple[str, ...], *, quiet: bool) -> None:
     options = ["--store", out, *(["--quiet"] if quiet else [])]
     status = app([*options, *command], standalone_mode=False)
     if status:  # the step has said what is wrong
+        typer.echo(
+            f"The demo ends here. If {out} is the demo of an earlier version, make this one in "
+            f"another folder: {_program()} demo --out PATH",
+            err=True,
+        )
         raise typer.Exit(status)
 
 

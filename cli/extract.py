@@ -39,13 +39,6 @@ class Compute(StrEnum):
     FLOAT16 = "float16"
 
 
-class DecoderName(StrEnum):
-    """What decodes JPEG files."""
-
-    EXACT = "exact"
-    NVJPEG = "nvjpeg"
-
-
 @app.command()
 def extract(
     ctx: typer.Context,
@@ -86,10 +79,6 @@ def extract(
     rectify: Annotated[
         bool, typer.Option("--rectify", help="Store max(x, 0) of every response.")
     ] = False,
-    decoder: Annotated[
-        DecoderName,
-        typer.Option(help="Of JPEG files. nvjpeg: a GPU, to slightly other pixels."),
-    ] = DecoderName.EXACT,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only list the layers that are meant.")
     ] = False,
@@ -139,7 +128,6 @@ def extract(
         precision=precision.value,
         compute=compute.value,
         rectify=rectify,
-        decoder=decoder.value,
         device=device,
         batch_size=batch_size,
         workers=workers,

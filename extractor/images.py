@@ -136,7 +136,10 @@ def warp_box(image: Image.Image, box: Box, p: Preprocess, *, out: Input | None =
 
     y, x = region_strips(image, box, p)
     pixels = np.asarray(image.crop((x.first, y.first, x.last, y.last)))
-    out = np.empty((3, p.size, p.size), dtype=np.float32) if out is None else out
+    shape = (3, p.size, p.size)
+    out = np.empty(shape, dtype=np.float32) if out is None else out
+    if out.shape != shape:  # compiled code would write beyond it
+        raise DataError(f"out has shape {out.shape}, expected {shape}")
     if y.length < p.size or x.length < p.size:
         out[:] = 0
     rows, columns = neighbours(len(pixels), y.length), neighbours(pixels.shape[1], x.length)

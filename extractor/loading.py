@@ -10,7 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from threading import Lock
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,16 +27,7 @@ from fstore.extractor.preprocess import Preprocess
 from fstore.extractor.warping import Inputs, RegionCrops, crop_regions, joined
 from fstore.types import Box, ImageFolder
 
-__all__ = ["BadSample", "Decoder", "InputBatch", "InputSample", "load_batches"]
-
-
-class Decoder(Protocol):
-    """What turns a file's bytes into an image."""
-
-    def __call__(self, data: bytes, *, uri: str) -> Image:
-        """Return 8-bit RGB; raise DataError, naming ``uri``, where the bytes are no image."""
-        ...
-
+__all__ = ["BadSample", "InputBatch", "InputSample", "load_batches"]
 
 AHEAD = 2  # batches that are decoded while one is computed
 PIECE = 8  # boxes of one image that a thread warps in one go
@@ -90,9 +80,8 @@ class _Loaded:
 class _SharedImage:
     """An image that several tasks want: the first of them decodes it, the others wait."""
 
-    def __init__(self, root: ImageFolder, uri: str, digest: str, *, decoder: Decoder) -> None:
+    def __init__(self, root: ImageFolder, uri: str, digest: str) -> None:
         self.uri = uri
-        self._decoder = decoder
         self._where = root / uri
         self._digest = digest
         self._lock = Lock()
@@ -104,7 +93,7 @@ class _SharedImage:
             if self._decoded is None:
                 try:
                     data = read_bytes_checked(self._where, self._digest, uri=self.uri)
-                    self._decoded = self._decoder(data, uri=self.uri)
+                    self._decoded = decode(data, uri=self.uri)
                 except DataError as error:
                     self._decoded = error
         if isinstance(self._decoded, DataError):
@@ -120,7 +109,6 @@ def load_batches(
     workers: int,
     warp_later: bool = False,
     ahead: int = AHEAD,
-    decoder: Decoder | None = None,
 ) -> Generator[InputBatch, None, None]:
     """Yield batches in order, decoded ahead by ``workers`` threads.
 
@@ -140,8 +128,6 @@ def load_batches(
         Leave boxes cut out, to be warped on the device of the network, in batches of boxes alone.
     ahead : int
         Batches that are decoded while the one before them is computed.
-    decoder : Decoder or None
-        What turns a file's bytes into an image; None: Pillow.
 
     Raises
     ------
@@ -153,7 +139,7 @@ def load_batches(
     pool = ThreadPoolExecutor(workers, thread_name_prefix="fstore-decode")
     pending: deque[list[Future[_Loaded]]] = deque()
     try:
-        for batch, pieces in _pieces(root, batches, decoder or decode):
+        for batch, pieces in _pieces(root, batches):
             if any(sample.box is not None for sample in batch):
                 refuse_upright_boxes(preprocess)
             crop = warp_later and all(sample.box is not None for sample in batch)
@@ -169,7 +155,7 @@ def load_batches(
 
 
 def _pieces(
-    root: ImageFolder, batches: Iterable[Sequence[InputSample]], decoder: Decoder
+    root: ImageFolder, batches: Iterable[Sequence[InputSample]]
 ) -> Iterator[tuple[Sequence[InputSample], list[tuple[_SharedImage, list[InputSample]]]]]:
     """Yield batches with their pieces, of one image each; pieces of the same image share it."""
     last, image = None, None
@@ -177,7 +163,7 @@ def _pieces(
         pieces = []
         for key, group in groupby(batch, key=lambda s: (s.uri, s.digest)):
             if image is None or key != last:
-                last, image = key, _SharedImage(root, *key, decoder=decoder)
+                last, image = key, _SharedImage(root, *key)
             while piece := list(islice(group, PIECE)):
                 pieces.append((image, piece))
         yield batch, pieces

@@ -26,6 +26,9 @@ ADDED: dict[str, object] = {
 written, so that these keep their hash."""
 
 
+SMALLEST = 1.2e-38  # of float32, in which pixels are normalised
+
+
 @dataclass(frozen=True)
 class Preprocess:
     """How a network wants its input; what cannot be meant is refused when it is made.
@@ -207,8 +210,9 @@ def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 
 
 def _check_number(name: str, value: object, *, zero: bool) -> None:
-    if not _is_finite(value) or (not zero and value == 0):
-        wanted = "a finite int or float" + ("" if zero else " that is not 0")
+    tiny = isinstance(value, int | float) and abs(value) < SMALLEST
+    if not _is_finite(value) or (tiny and not zero):
+        wanted = "a finite int or float" + ("" if zero else " that is not 0 in float32")
         raise DataError(f"Preprocess: {name}={value!r}; expected {wanted}")
 
 

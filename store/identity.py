@@ -44,8 +44,7 @@ class Identity:
 
     Parts are ``weights``, ``definition`` (the network up to the tap), ``preprocessing``,
     ``samples`` (the view's manifest), ``stored precision`` and ``compute precision``; of some
-    ``derived from`` (stored responses that the pass began at), ``decoder`` (of the images, where it
-    was not Pillow) and :data:`RECTIFIED`.
+    ``derived from`` (stored responses that the pass began at) and :data:`RECTIFIED`.
     """
 
     parts: Mapping[str, str]

@@ -21,7 +21,6 @@ EXTRAS = {
     "s3": ("boto3", "fsspec", "obstore"),
     "map": ("umap",),
     "ray": ("ray",),
-    "nvjpeg": ("torchcodec",),
 }
 """Each extra of fstore, and the modules that it installs."""
 

@@ -9,6 +9,9 @@ __all__ = ["BRIEFLY", "cores", "machine_memory", "spin"]
 BRIEFLY = 10_000
 """Looks of a waiting thread before it sleeps: a fraction of a millisecond in all."""
 
+SPINS = "GOMP_SPINCOUNT"
+_set_here: set[str] = set()
+
 CGROUP = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -33,9 +36,11 @@ def spin(looks: int) -> None:
     """Say how often a network's threads that wait for one another look before they sleep.
 
     Training a small network takes up to half as long again where they sleep at once (0). Extraction
-    is faster so: the cores are wanted for decoding and encoding. torch's OpenMP reads this on
-    loading. What the caller's environment says stays.
+    is faster so: the cores are wanted for decoding and encoding. GNU's OpenMP, which torch has on
+    Linux, reads this on loading. What the caller's environment says stays.
     """
-    ours = os.environ.get("GOMP_SPINCOUNT") in {None, str(BRIEFLY)}
-    if ours and "OMP_WAIT_POLICY" not in os.environ:
-        os.environ["GOMP_SPINCOUNT"] = str(looks)
+    given = {"OMP_WAIT_POLICY", SPINS}.intersection(os.environ)
+    if given and os.environ.get(SPINS) not in _set_here:
+        return
+    _set_here.add(str(looks))
+    os.environ[SPINS] = str(looks)

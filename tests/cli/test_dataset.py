@@ -168,7 +168,7 @@ def test_options_are_those_of_the_formats(run: Run) -> None:
     for flag, formats in readers.items():
         text = shown.partition(f" {flag} ")[2].partition(" --")[0]
         assert all(f"{name}: " in text or f"{name}, " in text for name in formats), flag
-    assert "digit-scenes: Scenes, at least 60; with large at least 120. Default: 300." in shown
+    assert "digit-scenes: Scenes, at least 60; with large at least 200. Default: 300." in shown
 
 
 def test_an_option_is_of_one_kind() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 import fstore
 import fstore.errors
+from fstore import machine
 from fstore.extractor.networks import torchvision_listed
 
 HEAVY = {
@@ -169,3 +170,29 @@ def test_exports() -> None:
     assert set(fstore.errors.__all__) <= set(fstore.__all__)
     assert fstore.__version__[0].isdigit()
     assert not hasattr(fstore, "nothing")
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({}, ("10000", "0")),
+        ({"GOMP_SPINCOUNT": "10000"}, ("10000", "10000")),
+        ({"GOMP_SPINCOUNT": "7"}, ("7", "7")),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, (None, None)),
+    ],
+)
+def test_how_threads_wait_is_the_callers_to_say(
+    given: dict[str, str], kept: tuple[str | None, str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands let a network's threads look briefly, `extract` lets them sleep, unless told."""
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(machine, "_set_here", set())
+    seen = []
+    for looks in (machine.BRIEFLY, 0):
+        machine.spin(looks)
+        seen.append(os.environ.get("GOMP_SPINCOUNT"))
+    assert tuple(seen) == kept
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)

@@ -211,7 +211,6 @@ class FilledStore(StoredTables):
         memory: int | None = None,
         max_bad: int = 100,
         rectify: bool = False,
-        decoder: Literal["exact", "nvjpeg"] = "exact",
         quiet: bool = False,
     ) -> "Summary":
         """Store the responses of layers to a data set; what is there is not redone.
@@ -246,8 +245,6 @@ class FilledStore(StoredTables):
             More unreadable images than this end the run.
         rectify : bool
             Store max(x, 0) of each response; part of the identity.
-        decoder : {"exact", "nvjpeg"}
-            Of JPEG files; ``nvjpeg``: a GPU, to slightly other pixels; part of the identity.
         quiet : bool
             Say nothing; else a terminal or a notebook shows how far it is.
 
@@ -271,7 +268,6 @@ class FilledStore(StoredTables):
         options = ExtractionOptions(
             precision=precision, compute=compute, device=device, batch_size=batch_size,
             workers=workers, encoders=encoders, memory=memory, max_bad=max_bad, rectify=rectify,
-            decoder=decoder,
         )  # fmt: skip
         chosen = Chosen(
             _names(layers), _names(ckpt), _names(dataset), _names(view), network,

@@ -17,14 +17,12 @@ __all__ = [
     "decode",
     "digest_bytes",
     "image_size",
-    "plain_jpeg",
     "read_bytes_checked",
     "upright",
 ]
 
 _WIDE_GREY = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _ORIENTATION = 0x0112
-_END_OF_JPEG = b"\xff\xd9"
 _TURN = Image.Transpose
 _BACK = {
     2: _TURN.FLIP_LEFT_RIGHT,
@@ -152,25 +150,6 @@ def upright(image: Image.Image) -> Image.Image:
     turned = image.transpose(turn)
     turned.info[_STATED] = 1
     return turned
-
-
-def plain_jpeg(data: bytes) -> bool:
-    """Tell whether bytes are a whole JPEG file in the usual colours, not to be turned.
-
-    It is not where it is of another format, grey, CMYK or stored as RGB, ends early, holds several
-    images or more pixels than are decoded, or has EXIF that does not say that it stands upright:
-    some decoders turn such images.
-    """
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            usual = image.format == "JPEG" and image.mode == "RGB"
-            if not usual or image.info.get("adobe_transform") == 0:
-                return False
-            _check_pixels(image)
-            as_it_is = "exif" not in image.info or image.getexif().get(_ORIENTATION) == 1
-            return as_it_is and data.rstrip(b"\0").endswith(_END_OF_JPEG)
-    except Exception:  # noqa: BLE001 - Pillow's readers raise all sorts on broken files
-        return False
 
 
 def image_size(data: bytes) -> tuple[int, int]:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from fstore.extractor.devices import Runner
     from fstore.extractor.extract import Clock
     from fstore.extractor.loading import BadSample
-    from fstore.extractor.nvjpeg import GpuDecoder
     from fstore.store import Store
     from fstore.store.runs import Run
     from fstore.store.sink import ShardReport
@@ -163,7 +162,7 @@ class Extraction:
         from fstore.extractor.devices import to_device
 
         preprocess = runner.network.preprocess
-        source = ImageSource(self.store, job, preprocess, workers=1, decoder=self._decoder())
+        source = ImageSource(self.store, job, preprocess, workers=1)
         try:
             with closing(source.batches([ids], len(ids))) as loaded:
                 batch = next(loaded)
@@ -210,21 +209,7 @@ class Extraction:
         preprocess = self.planner.network(job.record).preprocess
         on_gpu = find_devices(self.options.device)[0].type != "cpu"
         workers = self.options.workers or used_cores()
-        return ImageSource(
-            self.store,
-            job,
-            preprocess,
-            workers=workers,
-            warp_later=on_gpu,
-            decoder=self._decoder(),
-        )
-
-    def _decoder(self) -> "GpuDecoder | None":
-        """Return what decodes images, where it is not Pillow."""
-        from fstore.extractor.devices import find_devices
-        from fstore.extractor.nvjpeg import decoder_of
-
-        return decoder_of(self.options.decoder, find_devices(self.options.device)[0])
+        return ImageSource(self.store, job, preprocess, workers=workers, warp_later=on_gpu)
 
     def compute(
         self,

@@ -27,7 +27,7 @@ DEFAULT_VIEWS = ("image", "gt")  # proposals only when named: there are thousand
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractionOptions:
-    """How to extract; of these, the first four change what is stored.
+    """How to extract; only ``precision``, ``compute`` and ``rectify`` change what is stored.
 
     Attributes
     ----------
@@ -38,8 +38,6 @@ class ExtractionOptions:
         Arithmetic of the forward pass; all but float32 and bfloat16 need a GPU.
     rectify : bool
         Store max(x, 0) of every response, as a ReLU behind the layer would give it; NaN stays.
-    decoder : {"exact", "nvjpeg"}
-        What decodes JPEG files; ``nvjpeg``: the first GPU, to other pixels than Pillow's.
     device : str
         ``auto``, ``cpu``, ``cuda`` (all GPUs) or ``cuda:0,1``.
     batch_size : int or None
@@ -63,7 +61,6 @@ class ExtractionOptions:
     precision: Precision = "tf32"
     compute: str = "float32"
     rectify: bool = False
-    decoder: str = "exact"
     device: str = "auto"
     batch_size: int | None = None
     workers: int | None = None
@@ -327,8 +324,6 @@ class Planner:
         }
         if self.options.rectify:
             common |= RECTIFIED
-        if start is None and self.options.decoder != "exact":
-            common["decoder"] = self.options.decoder
         if start is not None:
             common["derived from"] = f"{start.layer} {start.fingerprint}"
         return {

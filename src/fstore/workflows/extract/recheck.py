@@ -165,8 +165,6 @@ def _reason(
         "preprocessing": network.preprocess.hash,
     }
     other = [part for part, value in now.items() if parts[part] != value]
-    if not other and "decoder" in parts:
-        return f"its images were decoded by {parts['decoder']}, on a GPU, to pixels of its own"
     return f"it was extracted with other {other[0]} than there is now" if other else ""
 
 

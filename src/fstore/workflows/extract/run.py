@@ -73,7 +73,6 @@ def extract(
     options = options or ExtractionOptions()
     work = Extraction(store, chosen, options, on_progress=on_progress)
     asked = asdict(chosen) | ({"rectify": True} if options.rectify else {})
-    asked |= {"decoder": options.decoder} if options.decoder != "exact" else {}
     with recorded(store, "extract", asked, libraries=LIBRARIES) as run:
         work.summary.run_id = run.run_id
         try:

@@ -12,7 +12,7 @@ from fstore.workflows.extract.plan import LayerWork
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from fstore.extractor.loading import Decoder, InputBatch, InputSample
+    from fstore.extractor.loading import InputBatch, InputSample
     from fstore.extractor.preprocess import Preprocess
     from fstore.store import Store
     from fstore.workflows.extract.plan import Start
@@ -49,7 +49,6 @@ class ImageSource:
         *,
         workers: int,
         warp_later: bool = False,
-        decoder: "Decoder | None" = None,
     ) -> None:
         columns = ["sample_id", "uri", "digest", "box"]
         self._rows = store.samples(job.dataset.name, job.view, columns)
@@ -58,7 +57,6 @@ class ImageSource:
         self._preprocess = preprocess
         self._workers = workers
         self._warp_later = warp_later
-        self._decoder = decoder
 
     def batches(
         self, shards: Iterable[NDArray[np.int64]], size: int
@@ -77,7 +75,6 @@ class ImageSource:
             workers=self._workers,
             warp_later=self._warp_later,
             ahead=self._room.ahead(size),
-            decoder=self._decoder,
         )
 
 
