@@ -37,10 +37,13 @@ def spin(looks: int) -> None:
 
     Training a small network takes up to half as long again where they sleep at once (0). Extraction
     is faster so: the cores are wanted for decoding and encoding. GNU's OpenMP, which torch has on
-    Linux, reads this on loading. What the caller's environment says stays.
+    Linux, reads this on loading; others only whether threads wait passively. What the caller's
+    environment says stays.
     """
     given = {"OMP_WAIT_POLICY", SPINS}.intersection(os.environ)
     if given and os.environ.get(SPINS) not in _set_here:
         return
     _set_here.add(str(looks))
     os.environ[SPINS] = str(looks)
+    if not looks:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"

@@ -195,4 +195,7 @@ def test_how_threads_wait_is_the_callers_to_say(
         machine.spin(looks)
         seen.append(os.environ.get("GOMP_SPINCOUNT"))
     assert tuple(seen) == kept
-    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    policy = os.environ.get("OMP_WAIT_POLICY")
+    assert policy == given.get("OMP_WAIT_POLICY", None if given else "PASSIVE")
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
