@@ -543,6 +543,7 @@ def test_a_full_disk_is_a_clear_error_and_the_store_still_opens(
     assert len(all_rows(store)) == N_IMAGES * 752
 
 
+@pytest.mark.slow
 def test_one_network_is_in_memory_at_a_time(fresh: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Several checkpoints are loaded one after another: each is gone before the next comes."""
     for seed in (4, 5):

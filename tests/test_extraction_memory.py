@@ -103,6 +103,7 @@ def columns(responses: LayerResponses) -> list[np.ndarray[Any, Any]]:
     return [column for column in found if column is not None]
 
 
+@pytest.mark.slow
 def test_the_peak_follows_the_option(fresh: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is retained stays under three quarters of the option, and grows as it does.
 

@@ -373,6 +373,7 @@ def slow_root(tmp_path: Path) -> Path:
     return write_devkit(tmp_path / "noise", NOISY, parts, size=(160, 120), noise=True)
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(tmp_path: Path, slow_root: Path) -> None:
     """Killed in the middle, the next run searches the rest only, and gives the same rows."""
     store = make_store(tmp_path / "killed", slow_root)
@@ -424,6 +425,7 @@ def test_stopped_during_a_long_search(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_two_runs_at_once(tmp_path: Path, slow_root: Path) -> None:
     """Two processes that do the same end in the store of one."""
     store = make_store(tmp_path / "both", slow_root)

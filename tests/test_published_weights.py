@@ -47,6 +47,7 @@ def save(short: str, path: Path) -> dict[str, torch.Tensor]:
     return state
 
 
+@pytest.mark.slow
 def test_published_weights_bring_their_own_preprocessing(hub: Path, store: Store) -> None:
     """Each entry of torchvision's enum is imported with the transforms that this entry states."""
     for entry in models.RegNet_Y_400MF_Weights:

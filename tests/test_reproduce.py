@@ -230,9 +230,9 @@ def stop_in(title: str, after: int) -> Callable[[Step], Any]:
     [
         pytest.param("Register data set places", 9, marks=pytest.mark.slow),
         pytest.param("Pre-train", 2, marks=pytest.mark.slow),
-        ("Fine-tune 2 on places (ft)", 1),
+        pytest.param("Fine-tune 2 on places (ft)", 1, marks=pytest.mark.slow),
         pytest.param("Extract", 1, marks=pytest.mark.slow),
-        pytest.param("table2", 0, marks=pytest.mark.slow),
+        ("table2", 0),
     ],
 )
 def test_stopped_and_rerun(tmp_path: Path, data: Path, done: Store, title: str, after: int) -> None:

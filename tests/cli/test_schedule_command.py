@@ -116,6 +116,7 @@ def test_at_work_elsewhere(ready: Store) -> None:
     assert "another process is at work on the same reports of study 'small'" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_signal_ends_the_wait_for_a_report(ready: Store) -> None:
     """A run that waits for a report of another process says so once and ends, with status 143."""
     command = [sys.executable, "-m", "fstore", "--store", str(ready.path), "schedule"]

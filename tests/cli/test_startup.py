@@ -80,7 +80,10 @@ LIGHT = {
 """Of commands, the libraries that they do without, where these are installed."""
 
 
-@pytest.mark.parametrize("command", LIGHT)
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(c, marks=pytest.mark.slow) if c == "layers" else c for c in LIGHT],
+)
 def test_command_imports_what_it_uses(command: str, tmp_path: Path) -> None:
     """A command does its work without the libraries that only others need."""
     pytest.importorskip("pandas")

@@ -490,6 +490,7 @@ def test_two_at_once(store_of_slow: Store, monkeypatch: pytest.MonkeyPatch) -> N
     assert len(computed(store_of_slow)) == store_of_slow.rows("reports").num_rows == N
 
 
+@pytest.mark.slow
 def test_two_processes_at_once(store_of_slow: Store) -> None:
     """Processes that start together compute every cell once."""
     with ThreadPoolExecutor(2) as pool:

@@ -193,6 +193,7 @@ def write_in_process(root: Path, ids: list[int], barrier: Any) -> None:  # noqa:
     write_shard(LocalPlace(root), [batch(ids)], {WHERE: ONE})
 
 
+@pytest.mark.slow
 def test_processes_that_overlap_lose_and_double_nothing(store: Store) -> None:
     """Two processes with shards that share samples: each sample is stored once."""
     context = multiprocessing.get_context("spawn")
