@@ -30,15 +30,11 @@ def place(tmp_path: Path) -> Path:
 
 
 def start(place: Path, words: Sequence[str], **more: object) -> "subprocess.Popen[str]":
-    """Start the program, with Ctrl-C on: a shell's background job has it off."""
+    """Start the program."""
     command = [sys.executable, "-m", "fstore", "--store", str(place / "store"), *words]
     environment = {**os.environ, "TMPDIR": str(place / "tmp"), "OMP_NUM_THREADS": "1"}
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
-    try:
-        return subprocess.Popen(command, text=True, env=environment, cwd=place, **pipes)  # type: ignore[call-overload, no-any-return]
-    finally:
-        signal.signal(signal.SIGINT, before)
+    return subprocess.Popen(command, text=True, env=environment, cwd=place, **pipes)  # type: ignore[call-overload, no-any-return]
 
 
 def stop(process: "subprocess.Popen[str]", number: signal.Signals) -> tuple[int, str, float]:
