@@ -1,7 +1,7 @@
 """Read one layer as a matrix, a row a sample: what programs for learning take.
 
 Each file of a partition is decoded straight into its rows of the matrix, by as many threads as
-there are cores, up to eight. Each thread has two pieces of work or more, so that all end at about
+there are cores, up to eight. Each thread has four pieces of work or more, so that all end at about
 the same time.
 """
 
@@ -77,7 +77,7 @@ def read_matrix(
 
     by_channel = out.swapaxes(0, 1)  # the readers' way round; their copy turns it
 
-    n_pieces = -(-2 * THREADS // len(readers))  # of a file
+    n_pieces = -(-4 * THREADS // len(readers))  # of a file
 
     def fill(work: tuple[Reader, int]) -> None:
         reader, piece = work

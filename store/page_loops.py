@@ -9,6 +9,8 @@ Whole numbers are unsigned: of a signed index, numba would ask each time whether
 from typing import Any
 
 import numpy as np
+from numba import types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from fstore.compiled import compiled
@@ -20,6 +22,7 @@ Words = NDArray[np.uint32]
 Places = NDArray[np.int64]
 
 BYTE, U32, U64 = np.uint8, np.uint32, np.uint64
+LOW = U64(0x5555555555555555)  # of each level its lower bit
 MOST = U64(28)  # levels of two bits that a word has in any case, wherever it begins
 
 
@@ -110,6 +113,9 @@ def put_numbers(out: Words, to: Places, *, whole: Words, levels: Bytes) -> None:
 def put_some(out: Words, to: Places, *, whole: Words, levels: Bytes, length: int) -> None:
     """Put lists of which some values are there.
 
+    Each list is set to 0, then the values that are there are put, one after the other: of most maps
+    these are the fewer ones.
+
     Parameters
     ----------
     out, to, whole, length
@@ -128,23 +134,35 @@ def put_some(out: Words, to: Places, *, whole: Words, levels: Bytes, length: int
                 word |= U64(levels[at + U64(i)]) << U64(8 * i)
             word >>= bit & U64(7)
             n = min(MOST, end - o)
+            there = word & LOW & ((U64(1) << (n + n)) - U64(1))
             if skipped:
-                k += _ones(word & ((U64(1) << (n + n)) - U64(1)))
+                k += _ones(there)
             else:
                 for i in range(n):
-                    there = word & U64(1)
-                    out[o + U64(i)] = whole[k] & (U32(0) - U32(there))
-                    k += there
-                    word >>= U64(2)
+                    out[o + U64(i)] = 0
+                while there:
+                    out[o + (_zeros_behind(there) >> U64(1))] = whole[k]
+                    k += U64(1)
+                    there &= there - U64(1)
             o += n
             bit += n + n
 
 
+@intrinsic  # type: ignore[untyped-decorator]  # numba has no types
+def _zeros_behind(_typing: Any, word: Any) -> Any:  # noqa: ANN401 - numba's types
+    """Count the zeros behind the last 1 of a number of 64 bits, which has one."""
+
+    def made(context: Any, builder: Any, *typed: Any) -> Any:  # noqa: ANN401
+        _, (number,) = typed
+        return builder.cttz(number, context.get_constant(types.boolean, 1))
+
+    return types.uint64(word), made
+
+
 @compiled
-def _ones(word: Any) -> Any:  # noqa: ANN401 - 64 bits, unsigned
-    """Count the levels of two bits whose lower one is 1."""
+def _ones(there: Any) -> Any:  # noqa: ANN401 - 64 bits, unsigned
+    """Count the ones, of which no two are neighbours."""
     fours = U64(0x3333333333333333)
-    low = word & U64(0x5555555555555555)
-    low = (low & fours) + ((low >> U64(2)) & fours)
+    low = (there & fours) + ((there >> U64(2)) & fours)
     low = (low + (low >> U64(4))) & U64(0x0F0F0F0F0F0F0F0F)
     return (low * U64(0x0101010101010101)) >> U64(56)
