@@ -1,4 +1,4 @@
-"""Numbers with a spread, and what may be said of two of them, or of many in order."""
+"""Numbers with a spread, and what may be said of two of them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -8,16 +8,7 @@ from statistics import stdev
 from fstore.queries.cells.needs import Row
 from fstore.queries.findings._tested import TestSet
 
-__all__ = ["RANKS", "Number", "exceeds", "falls", "number_text", "percent", "remarks"]
-
-RANKS = 0.75
-"""A rank correlation that is taken for an order.
-
-Of random orders of seven layers 3 % are as clear, of five 7 %.
-"""
-
-FEWEST = 5
-"""Of fewer values no order is told: of random orders of four, one in six is as clear."""
+__all__ = ["Number", "exceeds", "number_text", "percent", "remarks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,25 +150,6 @@ def _deviation(values: Sequence[float]) -> float | None:
     """Return the standard deviation of what is finite, None of fewer than two values."""
     finite = [value for value in values if isfinite(value)]
     return stdev(finite) if len(finite) > 1 else None
-
-
-def falls(values: Sequence[float]) -> tuple[bool | None, float]:
-    """Say whether values fall along their order, and their rank correlation with it.
-
-    True at a correlation of -:data:`RANKS` or below, False where they rise as clearly, None between
-    the two, for fewer than :data:`FEWEST` values, or where one is not finite.
-
-    Examples
-    --------
-    >>> falls([9.0, 7.0, 8.0, 3.0, 1.0])
-    (True, -0.9)
-    """
-    from scipy.stats import spearmanr
-
-    if len(values) < FEWEST or len(set(values)) == 1 or not all(map(isfinite, values)):
-        return None, 0.0
-    correlation = float(spearmanr(range(len(values)), values).statistic)
-    return (None if abs(correlation) < RANKS else correlation < 0), round(correlation, 3)
 
 
 def remarks(numbers: Iterable[Number]) -> str:

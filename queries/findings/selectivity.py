@@ -2,7 +2,8 @@
 
 from fstore.queries.findings._api import Facts, Judgement, claim
 from fstore.queries.findings._judging import judged, lacking, listed, marked
-from fstore.queries.findings._numbers import Number, falls, number_text
+from fstore.queries.findings._numbers import Number, number_text
+from fstore.queries.findings._orders import falls
 from fstore.queries.findings._tells import CHANCE, only_if, tells_classes
 
 __all__ = ["fine_tuning_changes_fc", "fine_tuning_changes_upper", "selectivity_rises"]

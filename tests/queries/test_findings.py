@@ -32,6 +32,7 @@ from _claims import (
     single,
 )
 from _studies import StudyWorld, make_study
+from fstore.queries.cells.needs import Row
 from fstore.queries.findings import (
     CLAIMS,
     Facts,
@@ -44,7 +45,8 @@ from fstore.queries.findings import (
 )
 from fstore.queries.findings._check import _findings, study_facts
 from fstore.queries.findings._judging import judged, majority, together
-from fstore.queries.findings._numbers import Number, exceeds, falls
+from fstore.queries.findings._numbers import Number, exceeds
+from fstore.queries.findings._orders import draw_by_draw, falls
 from fstore.queries.findings._paper import paper_facts
 from fstore.queries.findings._tested import APART, TestSet
 from fstore.queries.methods.draws import DRAWS
@@ -245,6 +247,48 @@ def test_falls() -> None:
     assert falls([5, 1, 4, 2, 3])[1] == pytest.approx(-0.3)
     assert falls([4, 3, 2, 1])[0] is None
     assert falls([1, 1, 1, 1, 1])[0] is None
+
+
+def test_falls_in_draws() -> None:
+    """Of 100 draws 84 must say the same as the values; those that are equal do not fall."""
+    down, up, flat = [5, 4, 3, 2, 1], [1, 2, 3, 4, 5], [1, 1, 1, 1, 1]
+    between = [5, 1, 4, 2, 3]
+    for n in (84, 100):
+        assert falls(down, [down] * n + [up] * (100 - n))[0] is True
+        assert falls(between, [flat] * n + [down] * (100 - n))[0] is False
+    assert falls(down, [down] * 83 + [up] * 17)[0] is None
+    assert falls(between, [up] * 83 + [down] * 17)[0] is None
+    for values in (down, between):
+        assert falls(values, [[5, 4, 3, 2, float("nan")]] * 100)[0] is None
+
+
+def test_draw_by_draw() -> None:
+    """Draws count where all numbers have as many, of the same test samples."""
+    tests = TestSet("ap", 100, (50, 50), "d")
+    numbers = [Number(1.0, None, None, {}, draws, tests) for draws in ((1.0, 2.0), (3.0, 4.0))]
+    assert draw_by_draw(numbers, list) == [[1.0, 3.0], [2.0, 4.0]]
+    assert draw_by_draw([numbers[0], replace(numbers[1], draws=(3.0,))], list) == []
+    assert draw_by_draw([replace(n, tests=None) for n in numbers], list) == []
+    other = replace(numbers[1], tests=replace(tests, name="other"))
+    assert draw_by_draw([numbers[0], other], list) == []
+
+
+def with_draws(row: Row) -> Row:
+    """Return a row with ten draws that are all but its value."""
+    draws: Any = [float(row["value"] or 0) + i / 100 for i in range(10)]
+    return {**row, "draws": draws}
+
+
+@pytest.mark.parametrize(
+    ("drawn", "verdict"), [(True, Verdict.FAILS), (False, Verdict.UNKNOWN)], ids=["draws", "none"]
+)
+def test_no_order_in_any_draw(drawn: bool, verdict: Verdict) -> None:
+    """Losses that do not fall in any draw are an answer; without draws the order is not clear."""
+    seen = facts(shuffled(45, 30, 28, 31, 33))  # of 50: 10, 40, 44, 38, 34 %; Spearman 0.1
+    rows = seen.rows["table7"]
+    if drawn:
+        seen = replace(seen, rows={"table7": [with_draws(row) for row in rows]})
+    assert CLAIMS["place-matters-less-with-depth"].function(seen).verdict is verdict
 
 
 def test_one_failed_check_decides() -> None:
