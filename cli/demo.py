@@ -68,7 +68,7 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("An empty store", ("init",)),
     (
         "Scenes of handwritten digits, drawn here: no download",
-        ("dataset", "add", "scenes", "--format", "digit-scenes", "--large", "--images", "700"),
+        ("dataset", "add", "scenes", "--format", "digit-scenes", "--large", "--images", "850"),
     ),
     (
         "How well does chance tell the digits? Average precision (percent) of 100 random rankings",

@@ -16,7 +16,7 @@ from fstore.extractor.preprocess import Preprocess
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["caffenet", "caffenet_mini"]
+__all__ = ["MINI", "Widths", "caffenet", "caffenet_mini", "small_caffenet"]
 
 PAPER_SNAPSHOTS = (5, 15, 25, 35, 50, 95, 105, 195, 205, 305)
 """Thousands of iterations after which the paper kept the weights."""
@@ -109,7 +109,12 @@ def caffenet_mini(*, classes: int = 10) -> Network:
     Caffe's are meant for it, and images of any size become much smaller here. Its recipe of
     fine-tuning: lr 0.01, x0.1 after 300 of 400 iterations, batch 64.
     """
-    model = _chain(MINI, classes)
+    return small_caffenet(MINI, classes=classes)
+
+
+def small_caffenet(widths: Widths, *, classes: int) -> Network:
+    """Return caffenet-mini in some widths."""
+    model = _chain(widths, classes)
     _init_fan_in(model)
     recipe = {
         "lr": 0.01,

@@ -25,11 +25,11 @@ from fstore.store import Store
 
 pytestmark = pytest.mark.slow
 
-LAST = "1200"
+FIRST, LAST = "45", "1200"
 RANKINGS = 200
-MOST_OPEN = 8
-"""Six are wanted. Bits of a training depend on the number of threads: 5 are open with two on the
-machine that this was measured on, 7 with one, as in the tests."""
+MOST_OPEN = 6
+"""Bits of a training depend on the number of threads: on the machine that this was measured on 4
+are open with two, 5 with one, as in the tests, and 4 with one and another seed."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def test_features_improve_with_depth(demo: Demo, capsys: pytest.CaptureFixture[s
     )
     assert max(aps) >= 2 * of_chance
     assert spearmanr(range(len(aps)), aps).statistic >= 0.8
-    assert all(values[layer, LAST] > values[layer, "60"] for layer in layers[1:])
+    assert all(values[layer, LAST] > values[layer, FIRST] for layer in layers[1:])
 
 
 def test_fine_tuning_is_above_scratch(demo: Demo, capsys: pytest.CaptureFixture[str]) -> None:

@@ -121,19 +121,22 @@ def test_mini_is_the_same_chain(caffenet: Network) -> None:
     assert mini.layers == caffenet.layers
 
 
-def test_the_demos_network_differs_in_its_first_and_last_weights_and_dropout() -> None:
-    """caffenet-digits is caffenet-mini, but for conv1's and fc8's first weights, and dropout."""
+def test_the_demos_network_differs_in_conv5_first_and_last_weights_and_dropout() -> None:
+    """caffenet-digits is caffenet-mini, but for 32 filters, two layers' first weights, dropout."""
     torch.manual_seed(0)
     mini = build_network("caffenet-mini")
-    torch.manual_seed(0)
     digits = build_network("caffenet-digits")
     first = digits.model.get_parameter("conv1.weight")
     assert first.std().item() == pytest.approx(0.01, rel=5 / first.numel() ** 0.5)
     last = digits.model.get_parameter("fc8.weight")
     assert last.std().item() == pytest.approx(0.05, rel=5 / last.numel() ** 0.5)
-    ours, others = digits.model.state_dict(), mini.model.state_dict()
-    changed = [k for k in ours if not torch.equal(ours[k], others[k])]
-    assert changed == ["conv1.weight", "fc8.weight"]
+    ours = {name: tuple(p.shape) for name, p in digits.model.state_dict().items()}
+    others = {name: tuple(p.shape) for name, p in mini.model.state_dict().items()}
+    assert {k: (ours[k], others[k]) for k in others if ours[k] != others[k]} == {
+        "conv5.weight": ((32, 32, 3, 3), (48, 32, 3, 3)),
+        "conv5.bias": ((32,), (48,)),
+        "fc6.weight": ((256, 512), (256, 768)),
+    }
     for network, share in ((digits, 0.2), (mini, 0.5)):
         dropouts = [m.p for m in network.model.modules() if isinstance(m, torch.nn.Dropout)]
         assert dropouts == [share, share]
