@@ -4,9 +4,12 @@ One rule: Ctrl-C, SIGTERM, SIGHUP and the end of ``--timeout`` end every command
 The handler raises :class:`Stopped` in the main thread, which unwinds as for any error: runs are
 recorded as interrupted, temporary folders go. Where the main thread does not get to it in time, as
 it is inside a library or waits for threads, a watching thread removes what is registered here
-(:func:`leftover`, :func:`child_group`) and ends the process.
+(:func:`leftover`, :func:`child_group`) and ends the process. While a module is imported nothing is
+raised: an exception inside the start of a C++ library can abort the process. It is raised as soon
+as the import is done, if that is in time.
 """
 
+import _thread
 import contextlib
 import os
 import shutil
@@ -34,6 +37,9 @@ __all__ = [
 
 GRACE_SECONDS = 0.7
 """What the main thread has to unwind; what is left of a second is for ending the process."""
+
+LOOK_SECONDS = 0.02
+"""How often is looked whether an import is done."""
 
 LONGEST_SECONDS = 1e8
 """More than three years; a longer limit is none."""
@@ -64,6 +70,7 @@ class _State:
     """Of this process."""
 
     stopped: Stopped | None = None
+    raised: bool = False
     told: bool = False
     limit: float = 0.0
     installed: bool = False
@@ -134,11 +141,22 @@ def install() -> None:
         os.register_at_fork(after_in_child=_forget)
 
 
-def _stop(number: int, _frame: FrameType | None) -> None:
+def _stop(number: int, frame: FrameType | None) -> None:
     """Raise :class:`Stopped` in the main thread; a second signal must not disturb the end."""
     if _state.stopped is None:
         _state.stopped = _reason(number)
+    if not _state.raised and not (_state.installed and _imports(frame)):
+        _state.raised = True
         raise _state.stopped
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Tell whether a module is being imported there."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _reason(number: int) -> Stopped:
@@ -158,9 +176,23 @@ def _watch(reading: int) -> None:
     while True:
         for number in os.read(reading, 1):
             if signal.getsignal(number) is _stop:
-                time.sleep(GRACE_SECONDS)
+                _give_time(number)
                 why = _state.stopped or _reason(number)
                 _end(why.status, why.message, flush=False)
+
+
+def _give_time(number: int) -> None:
+    """Wait for the main thread to end; signal it again as soon as an import is done."""
+    main = threading.main_thread().ident or 0
+    ends = time.monotonic() + GRACE_SECONDS
+    while (left := ends - time.monotonic()) > 0:
+        waits = _state.stopped is not None and not _state.raised
+        if waits and not _imports(sys._current_frames().get(main)):
+            if hasattr(signal, "pthread_kill"):  # it wakes a thread that waits
+                signal.pthread_kill(main, number)
+            else:  # Windows
+                _thread.interrupt_main(signal.Signals(number))
+        time.sleep(min(left, LOOK_SECONDS))
 
 
 @contextmanager
@@ -184,7 +216,7 @@ def within(seconds: float | None) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
         if not _state.installed:  # a caller's process goes on
-            _state.stopped = None
+            _state.stopped, _state.raised = None, False
 
 
 # The end

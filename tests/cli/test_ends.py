@@ -107,6 +107,44 @@ def test_a_signal_ends_a_library_that_hears_none(tmp_path: Path) -> None:
     assert not (tmp_path / "part").exists()
 
 
+IMPORTED = """
+import time
+try:
+    print("loading", flush=True)
+    time.sleep({seconds})
+except BaseException:  # what the C++ of a library takes for the end of the world
+    print("disturbed", flush=True)
+"""
+
+IMPORTS = """
+import sys, time
+from fstore import ending
+ending.install()
+sys.path.insert(0, sys.argv[1])
+try:
+    import slow_to_load
+    time.sleep(30)
+finally:
+    print("unwound", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("seconds", "after"), [(0.4, "unwound\n"), (30, "")])
+def test_a_signal_waits_for_an_import(tmp_path: Path, seconds: float, after: str) -> None:
+    """Nothing is raised inside an import; one that takes long ends with the process."""
+    (tmp_path / "slow_to_load.py").write_text(IMPORTED.format(seconds=seconds))
+    command = [sys.executable, "-c", IMPORTS, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
+        assert p.stdout is not None
+        assert p.stdout.readline() == "loading\n"
+        p.send_signal(signal.SIGTERM)
+        sent = time.monotonic()
+        output, errors = p.communicate(timeout=60)
+    assert (p.returncode, output) == (143, after)
+    assert errors == "ended by SIGTERM; what was finished is kept\n"
+    assert time.monotonic() - sent < LATEST
+
+
 def test_the_hook_of_a_schedule_ends_with_it(place: Path) -> None:
     """A hook's child processes are killed when the process that waits for it is stopped."""
     code = (
