@@ -182,13 +182,15 @@ def test_exports() -> None:
         ({"GOMP_SPINCOUNT": "10000"}, ("10000", "10000")),
         ({"GOMP_SPINCOUNT": "7"}, ("7", "7")),
         ({"OMP_WAIT_POLICY": "ACTIVE"}, (None, None)),
+        ({"OPENBLAS_THREAD_TIMEOUT": "26"}, ("10000", "0")),
     ],
 )
 def test_how_threads_wait_is_the_callers_to_say(
     given: dict[str, str], kept: tuple[str | None, str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Commands let a network's threads look briefly, `extract` lets them sleep, unless told."""
-    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OPENBLAS_THREAD_TIMEOUT")
+    for name in names:
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
@@ -199,6 +201,7 @@ def test_how_threads_wait_is_the_callers_to_say(
         seen.append(os.environ.get("GOMP_SPINCOUNT"))
     assert tuple(seen) == kept
     policy = os.environ.get("OMP_WAIT_POLICY")
-    assert policy == given.get("OMP_WAIT_POLICY", None if given else "PASSIVE")
-    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+    assert policy == given.get("OMP_WAIT_POLICY", "PASSIVE" if kept[1] == "0" else None)
+    assert os.environ["OPENBLAS_THREAD_TIMEOUT"] == given.get("OPENBLAS_THREAD_TIMEOUT", "16")
+    for name in names:
         monkeypatch.delenv(name, raising=False)
