@@ -185,7 +185,7 @@ def with_weights(network: Network, weights: Mapping[str, Tensor], *, source: str
     _check_entries(weights, expected, network=network.name, source=source)
     # own memory, aligned as torch does it: kernels chosen by the alignment of a mapped file
     # would round differently
-    state = OrderedDict((n, torch.empty_like(weights[n]).copy_(weights[n])) for n in expected)
+    state = OrderedDict((n, _copied(weights[n], like=expected[n])) for n in expected)
     state._metadata = copy.deepcopy(getattr(expected, "_metadata", None))  # type: ignore[attr-defined]
     shared = bool(ties(model)) or isinstance(model, torch.jit.ScriptModule)
     try:
@@ -204,6 +204,18 @@ def with_weights(network: Network, weights: Mapping[str, Tensor], *, source: str
             f"{', '.join(lost[:5])}; look for code that changes them when they are loaded"
         )
     return replace(network, model=copied.eval())
+
+
+def _copied(tensor: Tensor, *, like: Tensor) -> Tensor:
+    """Return a copy that lies in memory as another tensor does: channels first or last.
+
+    It is what a network asks for by ``model.to(memory_format=torch.channels_last)``, which decides
+    how it is computed, in which time, and how it rounds.
+    """
+    kind = {4: torch.channels_last, 5: torch.channels_last_3d}.get(like.dim())
+    last = kind is not None and not like.is_contiguous() and like.is_contiguous(memory_format=kind)
+    empty = torch.empty_like(tensor, memory_format=kind if last else torch.preserve_format)
+    return empty.copy_(tensor)
 
 
 def _check_entries(

@@ -149,6 +149,18 @@ def test_checkpoint_restores_weights_and_mean_image(
     assert set(load_file(path)) == {*network.model.state_dict(), MEAN_IMAGE}
 
 
+@pytest.mark.parametrize(("name", "last"), [("caffenet-digits", True), ("caffenet-mini", False)])
+def test_weights_lie_in_memory_as_the_network_asks(name: str, last: bool, tmp_path: Path) -> None:
+    """A network in channels_last is so with a checkpoint's weights, and computed in less time."""
+    network = build_network(name)
+    path = save_checkpoint(network.model.state_dict(), tmp_path / "a.safetensors")
+    loaded = load_checkpoint(path, network)
+    own, given = (n.model.get_parameter("conv2.weight") for n in (loaded, network))
+    assert given.is_contiguous(memory_format=torch.channels_last) is last
+    assert own.stride() == given.stride()
+    assert torch.equal(own, given)
+
+
 def test_checkpoint_of_other_classes_loads(other: Network, tmp_path: Path) -> None:
     """Weights for another number of classes get a network with that many outputs."""
     five = build_network("caffenet-mini", classes=5)
