@@ -44,7 +44,8 @@ def sparsity_sql(
 ) -> tuple[str, list[object]]:
     """Return the statement and its parameters: mean, deviation and n of the percent non-zero.
 
-    It reads each sample's ``nnz``, loaded from the footers of the files, never ``map``. Rows:
+    It reads each sample's ``nnz``, loaded from the footers of the files, never ``map``. Sums go in
+    the order of the samples: threads of DuckDB would change the last bit from run to run. Rows:
     layer, value, std, n, and the number of samples that the footers know.
     """
     from fstore.store.totals import totals_sql
@@ -54,11 +55,13 @@ def sparsity_sql(
         WITH totals AS MATERIALIZED ({totals_sql(files)}),
         wanted AS (SELECT dataset, "view", sample_id FROM splits WHERE {parts}),
         percents AS (
-            SELECT layer, 100 * nnz / (channels * height * width) AS percent
+            SELECT layer, 100 * nnz / (channels * height * width) AS percent,
+                   (dataset, "view", sample_id) AS of_sample
             FROM totals JOIN layers USING (network, layer)
             JOIN wanted USING (dataset, "view", sample_id)
         )
-        SELECT layer, avg(percent) AS value, stddev_samp(percent) AS std, count(*) AS n,
+        SELECT layer, avg(percent ORDER BY of_sample) AS value,
+               stddev_samp(percent ORDER BY of_sample) AS std, count(*) AS n,
                (SELECT count(*) FROM totals) AS known
         FROM percents GROUP BY layer
     """

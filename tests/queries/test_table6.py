@@ -75,6 +75,24 @@ def test_several_data_sets_are_one(built: Built) -> None:
         assert cells[layer].std == pytest.approx(np.std(both, ddof=1), rel=1e-12)
 
 
+def test_sums_go_in_the_order_of_the_samples(built: Built) -> None:
+    """Mean and deviation are those of a loop over the samples, to the last bit, in each run."""
+    add_dataset(built.store, "many", ("test",) * 300)
+    x = relu(3, 300, 4, 1)
+    put(built.store, Partition("net", "5", "many", "image", "fc"), x)
+    put(built.store, Partition("net", "5", "many", "image", "conv1"), relu(4, 300, 3, 4))
+    study = parse_study(STUDY.replace('dataset = "d"', 'dataset = "many"'))
+    count, mean, squares, total = 0, 0.0, 0.0, 0.0
+    for share in percent({"fc": x}, slice(None))["fc"]:  # Welford's, as DuckDB does it
+        count, total = count + 1, total + share
+        mean, step = mean + (share - mean) / count, share - mean
+        squares += step * (share - mean)
+    for _ in range(5):
+        cells = cells_of(table6(built.store, needs(built.store, study)))
+        (cell,) = (c for c in cells if c.row == "fc")
+        assert (cell.value, cell.std) == (total / count, (squares / (count - 1)) ** 0.5)
+
+
 def test_needs(built: Built) -> None:
     """A cell a layer reads whole images of the test part at the pre-trained checkpoint."""
     found = needs(built.store, parse_study(STUDY))
