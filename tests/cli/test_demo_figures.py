@@ -29,7 +29,7 @@ FIRST, LAST = "45", "1200"
 RANKINGS = 200
 MOST_OPEN = 6
 """Bits of a training depend on the number of threads: on the machine that this was measured on 4
-are open with two, 5 with one, as in the tests, and 4 with one and another seed."""
+are open with two, and 5 with one, as in the tests."""
 
 
 @dataclass(frozen=True)
