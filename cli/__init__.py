@@ -34,5 +34,5 @@ def main() -> None:
     status = flush(status if isinstance(status, int) else 1 if status else 0)
     why = ending.stopped()
     if why is not None:
-        ending.finish(why.status)
+        ending.finish(why.status, why.message)
     sys.exit(status)

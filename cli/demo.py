@@ -16,7 +16,7 @@ from fstore.cli.places import page_beside
 __all__ = ["demo"]
 
 DENSITY = """
-SELECT layer, round(100 * avg(nnz / (height * width)) FILTER (ckpt = '60'), 1) AS after_60,
+SELECT layer, round(100 * avg(nnz / (height * width)) FILTER (ckpt = '45'), 1) AS after_45,
        round(100 * avg(nnz / (height * width)) FILTER (ckpt = '190'), 1) AS after_190,
        round(100 * avg(nnz / (height * width)) FILTER (ckpt = '1200'), 1) AS after_1200
 FROM activations JOIN layers USING (network, layer)
@@ -38,7 +38,7 @@ SELECT ckpt, channel, list(image_id ORDER BY act_max DESC)[1:3] AS top_images,
        round(max(act_max), 2) AS largest, count_if(act_max > 0) AS fires_for
 FROM activations JOIN samples USING (dataset, view, sample_id)
 WHERE dataset = 'scenes' AND view = 'image' AND layer = 'conv5' AND channel = 7
-  AND ckpt IN ('60', '190', '600', '1200')
+  AND ckpt IN ('45', '190', '600', '1200')
 GROUP BY ckpt, channel ORDER BY ckpt::INT
 """
 

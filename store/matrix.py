@@ -1,13 +1,12 @@
 """Read one layer as a matrix, a row a sample: what programs for learning take.
 
 Each file of a partition is decoded straight into its rows of the matrix, by as many threads as
-there are cores, up to eight. Each thread has four pieces of work or more, so that all end at about
-the same time.
+there are cores, up to eight. Each thread has four pieces of work, if there are as many row groups,
+so that all end at about the same time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
     from fstore.store.store import Store
 
 __all__ = ["Column", "read_matrix"]
+
+PIECES = 4
+"""Of work, for each thread."""
 
 Column: TypeAlias = Literal["map", "act_max", "act_sum"]
 
@@ -77,19 +79,25 @@ def read_matrix(
 
     by_channel = out.swapaxes(0, 1)  # the readers' way round; their copy turns it
 
-    n_pieces = -(-4 * THREADS // len(readers))  # of a file
-
-    def fill(work: tuple[Reader, int]) -> None:
-        reader, piece = work
-        reader.open(column, positions)
-        starts = range(0, shape.channels, reader.step)
-        begin, end = (i * len(starts) // n_pieces for i in (piece, piece + 1))
-        for start in starts[begin:end]:
+    def fill(work: tuple[Reader, range]) -> None:
+        reader, starts = work
+        for start in starts:
             channels = np.arange(start, min(start + reader.step, shape.channels), dtype=np.int32)
             reader.fill(by_channel[start : start + reader.step], channels)
 
-    pieces = [(replace(reader), i) for reader in readers for i in range(n_pieces)]
     with ThreadPoolExecutor(THREADS, thread_name_prefix="fstore-read") as pool:
-        for _ in pool.map(fill, pieces):
+        for _ in pool.map(lambda reader: reader.open(column, positions), readers):
+            pass
+        for _ in pool.map(fill, _pieces(readers, shape.channels)):
             pass
     return out.reshape(n_samples, -1)
+
+
+def _pieces(readers: Sequence[Reader], n_channels: int) -> Iterator[tuple[Reader, range]]:
+    """Yield pieces of work: a file's reader, and where its row groups or blocks begin."""
+    wanted = -(-PIECES * THREADS // len(readers))  # of a file
+    for reader in readers:
+        starts = range(0, n_channels, reader.step)
+        n = min(wanted, len(starts))
+        for i in range(n):
+            yield reader.again(), starts[i * len(starts) // n : (i + 1) * len(starts) // n]

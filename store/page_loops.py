@@ -9,8 +9,6 @@ Whole numbers are unsigned: of a signed index, numba would ask each time whether
 from typing import Any
 
 import numpy as np
-from numba import types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from fstore.compiled import compiled
@@ -141,22 +139,15 @@ def put_some(out: Words, to: Places, *, whole: Words, levels: Bytes, length: int
                 for i in range(n):
                     out[o + U64(i)] = 0
                 while there:
-                    out[o + (_zeros_behind(there) >> U64(1))] = whole[k]
+                    rest = there & (there - U64(1))
+                    below = (
+                        (there ^ rest) - U64(1)
+                    ) & LOW  # the levels before the first that is there
+                    out[o + _ones(below)] = whole[k]
                     k += U64(1)
-                    there &= there - U64(1)
+                    there = rest
             o += n
             bit += n + n
-
-
-@intrinsic  # type: ignore[untyped-decorator]  # numba has no types
-def _zeros_behind(_typing: Any, word: Any) -> Any:  # noqa: ANN401 - numba's types
-    """Count the zeros behind the last 1 of a number of 64 bits, which has one."""
-
-    def made(context: Any, builder: Any, *typed: Any) -> Any:  # noqa: ANN401
-        _, (number,) = typed
-        return builder.cttz(number, context.get_constant(types.boolean, 1))
-
-    return types.uint64(word), made
 
 
 @compiled

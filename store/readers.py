@@ -1,7 +1,7 @@
 """One file of activations, read forwards: its values put in their place in a block."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ class Reader:
     column: str = ""
     lows: list[int] = field(default_factory=list)  # first channel of each row group
     step: int = 1
+    _metadata: "pq.FileMetaData | None" = None
     _parquet: pq.ParquetFile | None = None
     _pages: tuple[tuple[str, int], Pages | None] | None = None
     _group: tuple[tuple[str, int], NDArray[Any], NDArray[np.uint8] | None] | None = None
@@ -41,11 +42,15 @@ class Reader:
         """Read the footer: which channels each row group holds."""
         self.column = column
         self._parquet = self.file.parquet()
-        metadata = self._parquet.metadata
+        self._metadata = metadata = self._parquet.metadata
         place = self._parquet.schema_arrow.get_field_index(CHANNEL)
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         self.lows = [group.column(place).statistics.min for group in groups]
         self.step = groups[0].num_rows // self.file.n_samples
+
+    def again(self) -> "Reader":
+        """Return another one of the same file, for another thread; its footer is not read again."""
+        return replace(self, _parquet=None)
 
     def fill(self, out: NDArray[Any], channels: NDArray[np.int32]) -> None:
         """Write this file's samples of some channels into a block.
@@ -77,8 +82,8 @@ class Reader:
         pages = self._pages_of(i)
         if pages is None or block.shape[2] != (pages.length or 1):
             return False
-        assert self._parquet is not None  # noqa: S101 - open() comes first
-        n_channels = self._parquet.metadata.row_group(i).num_rows // self.file.n_samples
+        assert self._metadata is not None  # noqa: S101 - open() comes first
+        n_channels = self._metadata.row_group(i).num_rows // self.file.n_samples
         out, (channel, sample) = _flat_view(block)
         begins = np.arange(len(own))[:, None] * channel + self.to * sample
         if begins.shape == (n_channels, self.file.n_samples):
@@ -90,8 +95,8 @@ class Reader:
     def _pages_of(self, i: int) -> Pages | None:
         """Return the pages of a row group, None if they are not ours; the last ones are kept."""
         if self._pages is None or self._pages[0] != (self.column, i):
-            assert self._parquet is not None  # noqa: S101 - open() comes first
-            group = self._parquet.metadata.row_group(i)
+            assert self._metadata is not None  # noqa: S101 - open() comes first
+            group = self._metadata.row_group(i)
             chunk = self._chunk(group)
             length = chunk.num_values // group.num_rows if self.column == MAP else None
             with storage(f"cannot read {self.file.uri}"), self.file.place.open(self.file.key) as f:
@@ -112,7 +117,8 @@ class Reader:
         Both of shape (channels, samples, positions).
         """
         if self._group is None or self._group[0] != (self.column, i):
-            assert self._parquet is not None  # noqa: S101 - open() comes first
+            if self._parquet is None:
+                self._parquet = self.file.parquet()
             with storage(f"cannot read {self.file.uri}"):
                 table = self._parquet.read_row_group(i, columns=[self.column], use_threads=False)
             values, bits = _values_and_bits(table.column(0))

@@ -212,10 +212,7 @@ def _copied(tensor: Tensor, *, like: Tensor) -> Tensor:
     It is what a network asks for by ``model.to(memory_format=torch.channels_last)``, which decides
     how it is computed, in which time, and how it rounds.
     """
-    kind = {4: torch.channels_last, 5: torch.channels_last_3d}.get(like.dim())
-    last = kind is not None and not like.is_contiguous() and like.is_contiguous(memory_format=kind)
-    empty = torch.empty_like(tensor, memory_format=kind if last else torch.preserve_format)
-    return empty.copy_(tensor)
+    return torch.empty_like(like, dtype=tensor.dtype, device=tensor.device).copy_(tensor)
 
 
 def _check_entries(

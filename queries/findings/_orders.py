@@ -1,7 +1,9 @@
 """Whether values fall from one to the next, and what draws of the test samples say of that."""
 
 from collections.abc import Callable, Iterable, Sequence
-from math import isfinite, isnan, nan
+from math import isfinite, nan
+
+import numpy as np
 
 from fstore.queries.findings._numbers import Number
 
@@ -17,7 +19,8 @@ FEWEST = 5
 """Of fewer values no order is told: of random orders of four, one in six is as clear."""
 
 SURE = 0.84
-"""Share of the draws that must agree: as many as are on the near side of a mean and a deviation."""
+"""Share of the draws that must agree: of a normal distribution, what lies on the near side of a
+mean and a deviation."""
 
 
 def falls(
@@ -25,10 +28,11 @@ def falls(
 ) -> tuple[bool | None, float]:
     """Say whether values fall along their order, and their rank correlation with it.
 
-    They fall at a correlation of -:data:`RANKS` or below. Where they are known in draws of the test
-    samples, :data:`SURE` of these must say the same, that they fall or that they do not. Without
-    draws they do not fall where they rise as clearly, and between the two nothing is said. Nothing
-    is said either of fewer than :data:`FEWEST` values, or where one is not finite.
+    They fall at a correlation of -:data:`RANKS` or below. They do not fall at 0 or above; between
+    the two nothing is said, since noise alone gives that. :data:`SURE` of the draws of the test
+    samples must say the same, where these are known. Without draws, values do not fall where they
+    rise as clearly as others fall. Nothing is said of fewer than :data:`FEWEST` values, or where
+    one is not finite.
 
     Examples
     --------
@@ -39,12 +43,14 @@ def falls(
     """
     if len(values) < FEWEST or len(set(values)) == 1 or not all(map(isfinite, values)):
         return None, 0.0
-    correlation = _correlation(values)
-    fall = correlation <= -RANKS
-    known = [_correlation(draw) for draw in draws]
-    agree = [not isnan(one) and (one <= -RANKS) == fall for one in known]
-    sure = sum(agree) >= SURE * len(agree) if agree else abs(correlation) >= RANKS
-    return (fall if sure else None), round(correlation, 3)
+    correlation, *known = _correlations([values, *draws])
+    enough = SURE * len(known)
+    verdict = None
+    if correlation <= -RANKS and sum(one <= -RANKS for one in known) >= enough:
+        verdict = True
+    elif correlation >= (0 if known else RANKS) and sum(one >= 0 for one in known) >= enough:
+        verdict = False
+    return verdict, round(correlation, 3)
 
 
 def draw_by_draw(
@@ -61,8 +67,11 @@ def draw_by_draw(
     Returns
     -------
     list of list of float
-        Empty where a number has no draws, or those of other test samples.
+        Empty where a number has no draws, or those of other test samples, or is a mean over runs:
+        its draws are those of the first run.
     """
+    if any(n.std is not None for n in numbers):
+        return []
     names = {n.tests.name if n.tests is not None else None for n in numbers}
     if len(names) != 1 or None in names or len({len(n.draws) for n in numbers}) != 1:
         return []
@@ -74,12 +83,15 @@ def over(a: float, b: float) -> float:
     return a / b if b else nan
 
 
-def _correlation(values: Sequence[float]) -> float:
-    """Return Spearman's correlation with the order, 0 of equal values; nan where one is."""
-    from scipy.stats import spearmanr
+def _correlations(rows: Sequence[Sequence[float]]) -> list[float]:
+    """Return Spearman's correlation of each row with its order, 0 of equal values; nan with one."""
+    from scipy.stats import rankdata
 
-    if not all(map(isfinite, values)):
-        return nan
-    if len(set(values)) == 1:
-        return 0.0
-    return float(spearmanr(range(len(values)), values).statistic)
+    values = np.asarray(rows, dtype=np.float64)
+    order = np.arange(values.shape[1]) - (values.shape[1] - 1) / 2
+    ranks = rankdata(values, axis=1) - (values.shape[1] + 1) / 2
+    lengths = np.sqrt((ranks**2).sum(axis=1) * (order**2).sum())
+    found = np.divide(ranks @ order, lengths, out=np.zeros(len(values)), where=lengths > 0)
+    found[~np.isfinite(values).all(axis=1)] = np.nan
+    correlations: list[float] = found.round(12).tolist()
+    return correlations

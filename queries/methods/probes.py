@@ -15,7 +15,6 @@ from fstore.errors import DataError
 from fstore.queries.methods.classification import C_GRID
 from fstore.queries.methods.gram import MEAN_NORM
 from fstore.queries.methods.products import Products, scores_of
-from fstore.queries.methods.threads import one_thread
 from fstore.store.precision import ap
 
 if TYPE_CHECKING:
@@ -313,6 +312,8 @@ def fit_logistic(
     DataError
         All samples have the same features; the optimum was not reached.
     """
+    from threadpoolctl import threadpool_limits
+
     mean = X.mean(axis=0, dtype=np.float64)
     Z = X - mean
     length = float(np.linalg.norm(Z, axis=1).mean())
@@ -324,7 +325,7 @@ def fit_logistic(
         axes, turned = np.linalg.qr(Z.T)
         Z = turned.T
     found = []
-    with one_thread(Z.size < FEW):  # short steps: threads would only wait
+    with threadpool_limits(1 if Z.size < FEW else None):  # short steps: threads would only wait
         models = _by_classes(Z, Y, Cs, measure=measure)
     for weights, offset in models:
         own = (weights if axes is None else axes @ weights) * (MEAN_NORM / length)

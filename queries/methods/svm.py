@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from fstore.errors import DataError
 from fstore.queries.methods.dual import LEAP_EVERY, PATIENCE, Dual, times
-from fstore.queries.methods.threads import one_thread
 from fstore.types import OnProgress
 
 __all__ = [
@@ -27,9 +26,6 @@ __all__ = [
     "limits_of",
     "tell",
 ]
-
-MANY = 4000
-"""Samples from which on BLAS takes the threads that it has; below, steps are too short for them."""
 
 BIAS = 10.0
 POSITIVE_WEIGHT = 2.0
@@ -139,21 +135,10 @@ def fit(
     _check(kernel, Y)
     weight = np.where(Y > 0, positive_weight, 1.0) * (Y != 0)
     dual = Dual(kernel, Y, weight * limits, scale=scale, bias=bias)
-    with one_thread(len(Y) < MANY):
-        passes = _climbed(dual, tolerance=tolerance, max_passes=max_passes, on_progress=on_progress)
-    tell(dual.gap, tolerance)
-    return SVMs(dual.B, dual.objective, dual.gap, passes, scale, bias)
-
-
-def _climbed(
-    dual: Dual, *, tolerance: float, max_passes: int, on_progress: OnProgress | None
-) -> int:
-    """Climb until all models are done, or for so many passes; return how many these were."""
-    n_samples, n_models = dual.B.shape
     draw = np.random.default_rng(0)  # any order will do; the same one gives the same bits
     passes = 0
     while passes < max_passes and len(dual.active):
-        dual.climb(draw.permutation(n_samples))
+        dual.climb(draw.permutation(len(Y)))
         passes += 1
         if passes % LEAP_EVERY == 0:
             dual.leap()
@@ -161,9 +146,11 @@ def _climbed(
         if passes == PATIENCE and len(dual.active):
             dual.through_factor(tolerance)
         if on_progress is not None:
-            on_progress("SVMs", n_models - len(dual.active), n_models, f"pass {passes}")
+            done = Y.shape[1] - len(dual.active)
+            on_progress("SVMs", done, Y.shape[1], f"pass {passes}")
     dual.finish()
-    return passes
+    tell(dual.gap, tolerance)
+    return SVMs(dual.B, dual.objective, dual.gap, passes, scale, bias)
 
 
 def limits_of(C: float | NDArray[np.float64], n_models: int) -> NDArray[np.float64]:

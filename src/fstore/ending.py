@@ -4,9 +4,11 @@ One rule: Ctrl-C, SIGTERM, SIGHUP and the end of ``--timeout`` end every command
 The handler raises :class:`Stopped` in the main thread, which unwinds as for any error: runs are
 recorded as interrupted, temporary folders go. Where the main thread does not get to it in time, as
 it is inside a library or waits for threads, a watching thread removes what is registered here
-(:func:`leftover`, :func:`child_group`) and ends the process. While a module is imported nothing is
-raised: an exception inside the start of a C++ library can abort the process. It is raised as soon
-as the import is done, if that is in time.
+(:func:`leftover`, :func:`child_group`) and ends the process.
+
+An exception inside the start of a C++ library can abort the process. So while a module is imported
+nothing is raised for a third of a second, and while a library is loaded nothing at all. It is
+raised as soon as that is done; where it takes longer, the watching thread ends the process.
 """
 
 import _thread
@@ -38,8 +40,11 @@ __all__ = [
 GRACE_SECONDS = 0.7
 """What the main thread has to unwind; what is left of a second is for ending the process."""
 
+IMPORT_SECONDS = 0.35
+"""What an import has to end by itself; the rest of the grace is for unwinding through it."""
+
 LOOK_SECONDS = 0.02
-"""How often is looked whether an import is done."""
+"""From one look whether an import is done to the next."""
 
 LONGEST_SECONDS = 1e8
 """More than three years; a longer limit is none."""
@@ -71,6 +76,7 @@ class _State:
 
     stopped: Stopped | None = None
     raised: bool = False
+    patient: bool = True
     told: bool = False
     limit: float = 0.0
     installed: bool = False
@@ -145,15 +151,24 @@ def _stop(number: int, frame: FrameType | None) -> None:
     """Raise :class:`Stopped` in the main thread; a second signal must not disturb the end."""
     if _state.stopped is None:
         _state.stopped = _reason(number)
-    if not _state.raised and not (_state.installed and _imports(frame)):
+    if not (_state.installed and _imports(frame)):
+        _raise_once()
+
+
+def _raise_once() -> None:
+    """Raise why the process is to end, if it was not raised yet."""
+    if _state.stopped is not None and not _state.raised:
         _state.raised = True
         raise _state.stopped
 
 
 def _imports(frame: FrameType | None) -> bool:
-    """Tell whether a module is being imported there."""
+    """Tell whether a module is being imported there; later, whether a library is loaded."""
     while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
+        code = frame.f_code
+        if code.co_filename.startswith("<frozen importlib") and (
+            _state.patient or code.co_qualname.startswith("ExtensionFileLoader.")
+        ):
             return True
         frame = frame.f_back
     return False
@@ -184,15 +199,21 @@ def _watch(reading: int) -> None:
 def _give_time(number: int) -> None:
     """Wait for the main thread to end; signal it again as soon as an import is done."""
     main = threading.main_thread().ident or 0
-    ends = time.monotonic() + GRACE_SECONDS
-    while (left := ends - time.monotonic()) > 0:
+    began = time.monotonic()
+    while (past := time.monotonic() - began) < GRACE_SECONDS:
+        _state.patient = past < IMPORT_SECONDS
         waits = _state.stopped is not None and not _state.raised
         if waits and not _imports(sys._current_frames().get(main)):
-            if hasattr(signal, "pthread_kill"):  # it wakes a thread that waits
-                signal.pthread_kill(main, number)
-            else:  # Windows
-                _thread.interrupt_main(signal.Signals(number))
-        time.sleep(min(left, LOOK_SECONDS))
+            _signal_again(main, number)
+        time.sleep(min(GRACE_SECONDS - past, LOOK_SECONDS))
+
+
+def _signal_again(main: int, number: int) -> None:
+    """Have the main thread raise what it is to end for."""
+    if hasattr(signal, "pthread_kill") and signal.getsignal(signal.SIGTERM) is _stop:
+        signal.pthread_kill(main, signal.SIGTERM)  # it wakes a thread that sleeps
+    else:  # Windows; does nothing for a signal that this process no longer handles
+        _thread.interrupt_main(signal.Signals(number))
 
 
 @contextmanager
@@ -212,6 +233,7 @@ def within(seconds: float | None) -> Iterator[None]:
     signal.setitimer(signal.ITIMER_REAL, min(seconds, LONGEST_SECONDS))
     try:
         yield
+        _raise_once()  # what an import put off
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -228,9 +250,17 @@ def tell(why: KeyboardInterrupt) -> str:
     return why.message if isinstance(why, Stopped) else "interrupted; what was finished is kept"
 
 
-def finish(status: int) -> None:
-    """End the process at once: nothing is waited for, what is registered goes."""
-    _end(status, "", flush=True)
+def finish(status: int, message: str = "") -> None:
+    """End the process at once: nothing is waited for, what is registered goes.
+
+    Parameters
+    ----------
+    status : int
+        Of the process.
+    message : str
+        A line for stderr, if none was told.
+    """
+    _end(status, message, flush=True)
 
 
 def _end(status: int, message: str, *, flush: bool) -> None:
@@ -295,6 +325,7 @@ def _unraisablehook(unraisable: "sys.UnraisableHookArgs") -> None:
 def _forget() -> None:
     """Make a forked child one that dies of signals, and removes nothing of its parent's."""
     signal.set_wakeup_fd(-1)
+    _state.installed = False  # nobody watches here
     _paths.clear()
     _groups.clear()
     for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):

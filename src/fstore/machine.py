@@ -12,9 +12,9 @@ BRIEFLY = 10_000
 SPINS = "GOMP_SPINCOUNT"
 
 WAITS, SHORTLY = "OPENBLAS_THREAD_TIMEOUT", "16"
-"""How long OpenBLAS's threads look for work before they sleep: 2^16 cycles, hundredths of a
-millisecond. At its own 2^26 they keep a core busy for the time that other code takes between two
-products: SVMs of the demo's Tables 3 and 7 took 29 s, 53 of the processor, in place of 17 and 17.
+"""How long OpenBLAS's threads look for work before they sleep: 2^16 cycles, about 0.02 ms. With its
+own 2^26 they keep a core busy between two products. Tables 3 and 7 of the demo took 29 s with that,
+53 s of the processor; with 2^16 they take 17 s and 17 s.
 """
 _set_here: set[str] = set()
 

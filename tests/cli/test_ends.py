@@ -114,6 +114,7 @@ try:
     time.sleep({seconds})
 except BaseException:  # what the C++ of a library takes for the end of the world
     print("disturbed", flush=True)
+    raise
 """
 
 IMPORTS = """
@@ -129,9 +130,9 @@ finally:
 """
 
 
-@pytest.mark.parametrize(("seconds", "after"), [(0.4, "unwound\n"), (30, "")])
+@pytest.mark.parametrize(("seconds", "after"), [(0.2, "unwound\n"), (30, "disturbed\nunwound\n")])
 def test_a_signal_waits_for_an_import(tmp_path: Path, seconds: float, after: str) -> None:
-    """Nothing is raised inside an import; one that takes long ends with the process."""
+    """Nothing is raised inside an import that is short; through a long one the process unwinds."""
     (tmp_path / "slow_to_load.py").write_text(IMPORTED.format(seconds=seconds))
     command = [sys.executable, "-c", IMPORTS, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
@@ -143,6 +144,30 @@ def test_a_signal_waits_for_an_import(tmp_path: Path, seconds: float, after: str
     assert (p.returncode, output) == (143, after)
     assert errors == "ended by SIGTERM; what was finished is kept\n"
     assert time.monotonic() - sent < LATEST
+
+
+WITHIN = """
+import sys, time
+from fstore import ending
+ending.install()
+sys.path.insert(0, sys.argv[1])
+try:
+    with ending.within(0.1):
+        import slow_to_load
+    print("not ended", flush=True)
+finally:
+    print("unwound", flush=True)
+time.sleep(30)
+"""
+
+
+def test_a_time_limit_that_ends_in_an_import(tmp_path: Path) -> None:
+    """It counts as soon as the import is done, also where its block ends with that."""
+    (tmp_path / "slow_to_load.py").write_text(IMPORTED.format(seconds=0.3))
+    command = [sys.executable, "-c", WITHIN, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "loading\nunwound\n")
+    assert "stopped after 0.1 s, as --timeout says" in done.stderr
 
 
 def test_the_hook_of_a_schedule_ends_with_it(place: Path) -> None:

@@ -24,6 +24,7 @@ from fstore.extractor.weights import (
     save_checkpoint,
     tensors_sha256,
 )
+from fstore.extractor.weights.checkpoints import _copied
 
 
 @pytest.fixture
@@ -159,6 +160,19 @@ def test_weights_lie_in_memory_as_the_network_asks(name: str, last: bool, tmp_pa
     assert given.is_contiguous(memory_format=torch.channels_last) is last
     assert own.stride() == given.stride()
     assert torch.equal(own, given)
+
+
+@pytest.mark.parametrize("shape", [(8, 1, 3, 3), (16, 8, 1, 1), (4, 3, 3, 3), (2, 3, 1, 2, 2)])
+@pytest.mark.parametrize("last", [True, False])
+def test_strides_of_weights_are_the_networks(shape: tuple[int, ...], last: bool) -> None:
+    """Depthwise and 1x1 filters, whose strides say it while they count as contiguous, too."""
+    kind = {4: torch.channels_last, 5: torch.channels_last_3d}[len(shape)]
+    given = torch.empty(shape).to(memory_format=kind) if last else torch.empty(shape)
+    weights = torch.randn(shape)
+    for like in (given, given.to("meta")):
+        own = _copied(weights, like=like)
+        assert (own.stride(), own.device.type) == (given.stride(), "cpu")
+        assert torch.equal(own, weights)
 
 
 def test_checkpoint_of_other_classes_loads(other: Network, tmp_path: Path) -> None:
