@@ -1,4 +1,4 @@
-# make demo: set up, then a store of real activations and answers from it (8 minutes on 2 cores, CPU)
+# make demo: set up, then a store of real activations and answers from it (6 minutes on 2 cores, CPU)
 # make test: set up, then the tests
 # make coverage: the tests, and which lines and branches they reach; takes twice the time
 # make exhaustive: every network of torchvision goes through taps and store (an hour)
