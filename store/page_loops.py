@@ -140,10 +140,8 @@ def put_some(out: Words, to: Places, *, whole: Words, levels: Bytes, length: int
                     out[o + U64(i)] = 0
                 while there:
                     rest = there & (there - U64(1))
-                    below = (
-                        (there ^ rest) - U64(1)
-                    ) & LOW  # the levels before the first that is there
-                    out[o + _ones(below)] = whole[k]
+                    before = ((there ^ rest) - U64(1)) & LOW  # levels before the first 1
+                    out[o + _ones(before)] = whole[k]
                     k += U64(1)
                     there = rest
             o += n

@@ -7,7 +7,7 @@ import numpy as np
 
 from fstore.queries.findings._numbers import Number
 
-__all__ = ["RANKS", "SURE", "draw_by_draw", "falls", "over"]
+__all__ = ["draw_by_draw", "falls", "over"]
 
 RANKS = 0.75
 """A rank correlation that is taken for an order.
